@@ -1,0 +1,1 @@
+"""Runwright: an agent server whose recording is the runtime."""

@@ -1,0 +1,1 @@
+"""Frozen data and ports. No I/O, no framework."""

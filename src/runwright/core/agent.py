@@ -1,0 +1,133 @@
+"""What an agent is: its definition as data, and what is built from it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from runwright.core.message import Message
+from runwright.core.model import ModelSettings, OutputSpec, ToolSpec
+from runwright.core.step import Effect
+
+if TYPE_CHECKING:
+    from runwright.core.context import Context
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Bounds of one run. Times are seconds; None means no bound."""
+
+    time_s: float | None = 600.0
+    steps: int = 50
+    tokens: int | None = None
+    model_timeout_s: float = 120.0
+    tool_timeout_s: float = 60.0
+    output_retries: int = 2
+
+
+class Definition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An agent as data, whatever it was written in. `config` fits the template's configuration schema."""
+
+    name: str
+    template: str = "conversation"
+    version: str = "1.0.0"
+    description: str = ""
+    config: dict[str, object] = {}
+    metadata: dict[str, str] = {}
+
+
+class Tool(Protocol):
+    """Something an agent can do. `tools.base.FunctionTool` is the usual one."""
+
+    @property
+    def spec(self) -> ToolSpec:
+        """What the model sees."""
+        ...
+
+    @property
+    def effect(self) -> Effect:
+        """read, idempotent or once."""
+        ...
+
+    @property
+    def timeout_s(self) -> float | None:
+        """Seconds for one call; None takes the agent's limit."""
+        ...
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of name, schema and effect; a run goes on after a restart only if it is the same."""
+        ...
+
+    def check(self, arguments: str) -> Mapping[str, object]:
+        """Parse and validate JSON arguments. Raises InvalidRequest that says what would be right."""
+        ...
+
+    async def call(self, arguments: Mapping[str, object], context: Context) -> bytes:
+        """Run the tool and give its result as JSON text. Raises ToolFailed, NotSent or what the tool raises."""
+        ...
+
+
+class OutputCheck(Protocol):
+    """Judges a final answer."""
+
+    @property
+    def spec(self) -> OutputSpec:
+        """The schema that is sent to the model."""
+        ...
+
+    def check(self, text: str) -> bytes:
+        """Give the output as JSON text. Raises OutputInvalid that says what would be right."""
+        ...
+
+
+class Loop(msgspec.Struct, frozen=True, kw_only=True):
+    """A loop definition: model calls and tool calls until the model answers without a tool call.
+
+    `read_input` turns the caller's JSON input into messages; it raises InvalidRequest.
+    """
+
+    model: str | None
+    instructions: str = ""
+    tools: Mapping[str, Tool] = {}
+    tools_raw: bytes = b""
+    output: OutputCheck | None = None
+    settings: ModelSettings = ModelSettings()
+    limits: Limits = Limits()
+    read_input: Callable[[bytes], tuple[Message, ...]]
+
+
+class CodeFlow(msgspec.Struct, frozen=True, kw_only=True):
+    """A code flow: an async function that does its effects through the context. Gets the input, gives the output."""
+
+    function: Callable[[Context, object], Awaitable[object]]
+    tools: Mapping[str, Tool] = {}
+    model: str | None = None
+    limits: Limits = Limits()
+    read_input: Callable[[bytes], object]
+    write_output: Callable[[object], bytes]
+
+
+Flow = Loop | CodeFlow
+
+
+class BuiltAgent(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent ready to run. `fingerprint` covers definition and tool schemas; schemas are JSON Schema objects."""
+
+    definition: Definition
+    fingerprint: str
+    flow: Flow
+    input_schema: dict[str, object]
+    output_schema: dict[str, object]
+    source: str = "code"
+
+    @property
+    def name(self) -> str:
+        """The agent's name."""
+        return self.definition.name
+
+    @property
+    def version(self) -> str:
+        """The agent's version."""
+        return self.definition.version

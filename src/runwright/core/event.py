@@ -1,0 +1,262 @@
+"""Events: what happened in a run, numbered, append-only.
+
+Each class is one event type; its docstring is its reference entry and its tag the name on the wire.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import ClassVar, Literal
+
+import msgspec
+
+from runwright.core.money import UNPRICED, Cost
+from runwright.core.run import ErrorInfo, RunStatus, WaitReason
+from runwright.core.step import Effect, StepKind
+from runwright.core.usage import NO_USAGE, Usage
+
+SHAPE = 1
+"""The number of the stored shape of event bodies; a new shape adds a converter in `journal/shapes.py`."""
+
+NULL = msgspec.Raw(b"null")
+
+
+class EventData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
+    """The body of an event. `bulky` names fields whose large values are stored once, as blobs."""
+
+    bulky: ClassVar[tuple[str, ...]] = ()
+
+
+class RunQueued(EventData, tag="run.queued"):
+    """A run was created. `input` is the caller's input; `history` the messages of its thread so far."""
+
+    bulky: ClassVar[tuple[str, ...]] = ("input", "history")
+    agent: str
+    version: str
+    input: msgspec.Raw
+    history: tuple[msgspec.Raw, ...] = ()
+    thread_head: str | None = None
+
+
+class RunStarted(EventData, tag="run.started"):
+    """A run began to execute, by the version `loop` of the agent loop."""
+
+    loop: int
+    epoch: int = 0
+
+
+class RunResumed(EventData, tag="run.resumed"):
+    """A run goes on. `code_changed` names what differs from the code that began it."""
+
+    cause: Literal["crash", "resolved", "input", "storage"]
+    epoch: int = 0
+    code_changed: tuple[str, ...] = ()
+
+
+class RunWaiting(EventData, tag="run.waiting"):
+    """A run cannot go on by itself; `detail` says what it needs."""
+
+    reason: WaitReason
+    detail: str = ""
+
+
+class RunCompleted(EventData, tag="run.completed"):
+    """A run ended with an output: JSON text or a JSON value."""
+
+    bulky: ClassVar[tuple[str, ...]] = ("output",)
+    output: msgspec.Raw
+    usage: Usage = NO_USAGE
+    cost: Cost = UNPRICED
+
+
+class RunFailed(EventData, tag="run.failed"):
+    """A run ended with an error."""
+
+    error: ErrorInfo
+    usage: Usage = NO_USAGE
+    cost: Cost = UNPRICED
+
+
+class RunCancelled(EventData, tag="run.cancelled"):
+    """A run was cancelled."""
+
+    reason: str = ""
+    usage: Usage = NO_USAGE
+    cost: Cost = UNPRICED
+
+
+class StepStarted(EventData, tag="step.started"):
+    """A step began: the intent, written before the effect. The event's number names the step.
+
+    A model step's request holds the messages that are new since the step `base` of the same lane; a tool step's
+    request is its arguments. `call_id` ties a tool step to the model's tool call.
+    """
+
+    bulky: ClassVar[tuple[str, ...]] = ("request", "messages", "tools")
+    kind: StepKind
+    name: str
+    key: str
+    lane: str = ""
+    nth: int = 0
+    effect: Effect = "read"
+    call_id: str | None = None
+    request: msgspec.Raw = NULL
+    base: int | None = None
+    messages: tuple[msgspec.Raw, ...] = ()
+    tools: msgspec.Raw = NULL
+
+
+class StepRestarted(EventData, tag="step.restarted"):
+    """A step begins again as a new attempt; deltas before it are void."""
+
+    attempt: int
+    cause: Literal["crash", "retry", "resolved", "storage"] = "crash"
+
+
+class StepCompleted(EventData, tag="step.completed"):
+    """A step ended well. `result` is a tool's result; a model's answer stands in `message.completed`."""
+
+    bulky: ClassVar[tuple[str, ...]] = ("result",)
+    result: msgspec.Raw = NULL
+    model: str = ""
+    provider: str = ""
+    finish_reason: str = ""
+    response_id: str = ""
+    usage: Usage = NO_USAGE
+    cost: Cost = UNPRICED
+
+
+class StepFailed(EventData, tag="step.failed"):
+    """A step ended with an error. `is_unknown` says that its effect may or may not have happened."""
+
+    error: ErrorInfo
+    is_unknown: bool = False
+    usage: Usage = NO_USAGE
+
+
+class StepResolved(EventData, tag="step.resolved"):
+    """A person or a hook said what became of a step whose outcome was unknown."""
+
+    action: Literal["done", "retry", "fail"]
+    by: str = ""
+    note: str = ""
+
+
+class MessageDelta(EventData, tag="message.delta"):
+    """A piece of the answer's text, dropped from the record when the message is complete."""
+
+    text: str
+
+
+class ReasoningDelta(EventData, tag="reasoning.delta"):
+    """A piece of the model's reasoning."""
+
+    text: str
+
+
+class ToolArgsDelta(EventData, tag="tool.args.delta"):
+    """A piece of a tool call's arguments. The first piece of an index carries call id and name."""
+
+    index: int
+    call_id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+class MessageCompleted(EventData, tag="message.completed"):
+    """A model's whole answer: the message, and its reasoning beside it."""
+
+    bulky: ClassVar[tuple[str, ...]] = ("message",)
+    message: msgspec.Raw
+    reasoning: str | None = None
+
+
+class ToolRejected(EventData, tag="tool.rejected"):
+    """A tool call was not executed: unknown tool, or arguments that do not fit. The model is told the reason."""
+
+    call_id: str
+    name: str
+    reason: str
+
+
+class OutputRejected(EventData, tag="output.rejected"):
+    """An answer did not fit the output schema. The model is told the reason."""
+
+    reason: str
+
+
+class ProgressReported(EventData, tag="progress.reported"):
+    """A tool or flow said how far it is: `fraction` from 0 to 1."""
+
+    message: str = ""
+    fraction: float | None = None
+
+
+class CustomEmitted(EventData, tag="custom.emitted"):
+    """An event of a tool's or flow's own."""
+
+    bulky: ClassVar[tuple[str, ...]] = ("value",)
+    name: str
+    value: msgspec.Raw = NULL
+
+
+Data = (
+    RunQueued
+    | RunStarted
+    | RunResumed
+    | RunWaiting
+    | RunCompleted
+    | RunFailed
+    | RunCancelled
+    | StepStarted
+    | StepRestarted
+    | StepCompleted
+    | StepFailed
+    | StepResolved
+    | MessageDelta
+    | ReasoningDelta
+    | ToolArgsDelta
+    | MessageCompleted
+    | ToolRejected
+    | OutputRejected
+    | ProgressReported
+    | CustomEmitted
+)
+Delta = MessageDelta | ReasoningDelta | ToolArgsDelta
+DELTAS = (MessageDelta, ReasoningDelta, ToolArgsDelta)
+TERMINAL_STATUS: dict[type[EventData], RunStatus] = {
+    RunCompleted: "completed",
+    RunFailed: "failed",
+    RunCancelled: "cancelled",
+}
+
+
+class Event(msgspec.Struct, frozen=True, gc=False):
+    """One thing that happened. `seq` rises within the run, with gaps; `step` is the number of the step it is about.
+
+    `position` rises over the whole store and is 0 until the event is stored.
+    """
+
+    run_id: str
+    seq: int
+    ts: datetime
+    data: Data
+    step: int | None = None
+    position: int = 0
+
+    @property
+    def type(self) -> str:
+        """The name of the event, for example `step.completed`."""
+        return event_type(self.data)
+
+    @property
+    def is_terminal(self) -> bool:
+        """Whether the run is over after this event."""
+        return type(self.data) in TERMINAL_STATUS
+
+
+def event_type(data: Data) -> str:
+    """The wire name of an event body."""
+    tag = type(data).__struct_config__.tag
+    assert isinstance(tag, str)
+    return tag

@@ -1,0 +1,27 @@
+"""Typed, prefixed, time-sortable identifiers."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from typing import Literal
+
+Prefix = Literal["run", "thr", "agt", "sig", "boot", "key", "req", "blb"]
+
+_ID = re.compile(r"^[a-z]{2,4}_[0-9a-f]{32}$")
+
+
+def new_id(prefix: Prefix) -> str:
+    """A new identifier: the prefix and a UUID of version 7 in hex (RFC 9562), so that ids sort by time."""
+    stamp = time.time_ns() // 1_000_000
+    entropy = int.from_bytes(os.urandom(10), "big")
+    value = (stamp << 80) | entropy
+    value = (value & ~(0xF << 76)) | (0x7 << 76)
+    value = (value & ~(0x3 << 62)) | (0x2 << 62)
+    return f"{prefix}_{value:032x}"
+
+
+def is_id(text: str) -> bool:
+    """Whether the text has the shape of an identifier."""
+    return _ID.fullmatch(text) is not None

@@ -1,0 +1,103 @@
+"""What is asked of a model and what comes back."""
+
+from __future__ import annotations
+
+import msgspec
+
+from runwright.core.message import AssistantMessage, Said
+from runwright.core.usage import NO_USAGE, Usage
+
+
+class ModelSettings(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Sampling parameters under their OpenAI names. None leaves a parameter to the provider.
+
+    `extra` is sent as it is, for parameters of one provider.
+    """
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: str | None = None
+    extra: dict[str, object] = {}
+
+
+class ToolSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool as a model sees it. `parameters` is a JSON Schema object."""
+
+    name: str
+    description: str
+    parameters: dict[str, object]
+
+
+class OutputSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """The JSON Schema that the final answer must fit."""
+
+    name: str
+    schema: dict[str, object]
+
+
+class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One request to a model.
+
+    `model` is a reference as `provider:name`. `tools_raw` is the OpenAI `tools` array, encoded once per agent,
+    empty when there are no tools. `is_streamed` asks for deltas.
+    """
+
+    model: str
+    messages: tuple[Said, ...]
+    tools: tuple[ToolSpec, ...] = ()
+    tools_raw: bytes = b""
+    tool_choice: str | None = None
+    output: OutputSpec | None = None
+    settings: ModelSettings = ModelSettings()
+    is_streamed: bool = False
+
+
+class ModelResponse(msgspec.Struct, frozen=True, kw_only=True):
+    """A whole answer.
+
+    `model` is what the provider says it ran; `finish_reason` is stop, tool_calls, length or content_filter.
+    """
+
+    message: AssistantMessage
+    reasoning: str | None = None
+    finish_reason: str = "stop"
+    usage: Usage = NO_USAGE
+    model: str = ""
+    provider: str = ""
+    response_id: str = ""
+
+
+class TextDelta(msgspec.Struct, frozen=True, gc=False):
+    """A piece of the answer's text."""
+
+    text: str
+
+
+class ReasoningDelta(msgspec.Struct, frozen=True, gc=False):
+    """A piece of the model's reasoning."""
+
+    text: str
+
+
+class ToolCallDelta(msgspec.Struct, frozen=True, gc=False):
+    """A piece of a tool call. The first piece of an index carries id and name, later ones only arguments."""
+
+    index: int
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+class ResponseCompleted(msgspec.Struct, frozen=True, gc=False):
+    """The last event of a model call: the whole answer."""
+
+    response: ModelResponse
+
+
+ModelEvent = TextDelta | ReasoningDelta | ToolCallDelta | ResponseCompleted

@@ -1,0 +1,310 @@
+"""The ports: what the inside asks of the outside. Each has at most seven methods.
+
+Store ports are synchronous and thread-safe; callers on the event loop go through a thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime
+from typing import Literal, Protocol
+
+import msgspec
+
+from runwright.core.agent import Definition, Tool
+from runwright.core.event import Event
+from runwright.core.message import Message
+from runwright.core.model import ModelEvent, ModelRequest, ModelResponse
+from runwright.core.run import Run, RunStatus
+from runwright.core.step import Step
+from runwright.core.thread import Thread
+
+
+class Clock(Protocol):
+    """Time."""
+
+    def now(self) -> datetime:
+        """The present time, aware, in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
+        ...
+
+    async def sleep(self, duration_s: float) -> None:
+        """Wait for that many seconds."""
+        ...
+
+
+class Secrets(Protocol):
+    """Secrets by name; they never reach the journal."""
+
+    def get(self, name: str) -> str:
+        """The value. Raises ConfigError when it is not set."""
+        ...
+
+
+class Model(Protocol):
+    """A model that can be called. `ref` is its reference as `provider:name`."""
+
+    @property
+    def ref(self) -> str:
+        """The reference, for example `openai:gpt-5-mini`."""
+        ...
+
+    def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+        """Ask. Deltas come only when `request.is_streamed`; ResponseCompleted is always the last event.
+
+        Raises ModelError. Closing the iterator or cancelling aborts the call at once.
+        """
+        ...
+
+
+class Models(Protocol):
+    """Finds models by reference."""
+
+    def resolve(self, ref: str | None) -> Model:
+        """The model of a reference, or the default one for None. Raises ConfigError that says what to do."""
+        ...
+
+
+class Gateway(Protocol):
+    """The one place where a step is guarded, journaled or answered from the tape."""
+
+    async def model(
+        self, messages: str | Sequence[Message], *, model: str | None, instructions: str, lane: str
+    ) -> ModelResponse:
+        """Perform a model call as a step."""
+        ...
+
+    async def tool(self, tool: str | Tool, arguments: str, *, lane: str) -> bytes:
+        """Perform a tool call as a step and give its result as JSON text."""
+        ...
+
+    def progress(self, message: str, *, fraction: float | None, step: int | None) -> None:
+        """Record how far the work is. Safe from any thread."""
+        ...
+
+    def emit(self, name: str, value: bytes, *, step: int | None) -> None:
+        """Record a custom event; `value` is JSON text. Safe from any thread."""
+        ...
+
+
+class Stored(msgspec.Struct, frozen=True, gc=False):
+    """An event as a row: `body` is the encoded data, large parts of it replaced by references to blobs.
+
+    For deltas, `seq` is the first number and the body an array of [seq, ts, data].
+    """
+
+    run_id: str
+    seq: int
+    ts: datetime
+    type: str
+    step: int | None
+    body: bytes
+    shape: int
+    position: int = 0
+
+
+class Blob(msgspec.Struct, frozen=True, gc=False):
+    """Content under the hash of its bytes: `hash` is BLAKE2b-128 in hex."""
+
+    hash: str
+    data: bytes
+
+
+class RunRow(msgspec.Struct, frozen=True, gc=False):
+    """A run row to write. A new run is inserted; an old one is updated only if `epoch` still stands in the store."""
+
+    run: Run
+    is_new: bool
+
+
+class IdempotencyKey(msgspec.Struct, frozen=True, gc=False):
+    """The claim of an Idempotency-Key within a scope (caller and route); `body_hash` is of the request's body."""
+
+    scope: str
+    key: str
+    body_hash: str
+    run_id: str
+    created_at: datetime
+
+
+class Batch(msgspec.Struct, frozen=True, gc=False):
+    """Rows that are written together. `voided` are (run id, step) pairs whose stored deltas go."""
+
+    run: RunRow | None = None
+    steps: tuple[Step, ...] = ()
+    events: tuple[Stored, ...] = ()
+    blobs: tuple[Blob, ...] = ()
+    voided: tuple[tuple[str, int], ...] = ()
+    consumed: tuple[str, ...] = ()
+    idempotency: IdempotencyKey | None = None
+    thread_head: tuple[str, str] | None = None
+
+
+class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which runs to list, newest first; `after` is the id of the last run of the page before."""
+
+    agent: str | None = None
+    status: RunStatus | None = None
+    thread_id: str | None = None
+    group: str | None = None
+    user: str | None = None
+    tag: str | None = None
+    after: str | None = None
+    limit: int = 50
+
+
+class Writes(Protocol):
+    """What the journal's writer thread needs."""
+
+    def append(self, batches: Sequence[Batch]) -> Sequence[Exception | None]:
+        """Write all batches in one transaction; what is committed survives the death of the process.
+
+        A batch whose run has another epoch in the store, or whose idempotency key is taken, is left out whole and
+        its place holds OwnershipLost or Conflict. Raises StorageError when nothing was written.
+        """
+        ...
+
+    def probe(self) -> None:
+        """Try to write and roll back. Raises StorageError."""
+        ...
+
+
+class RunStore(Protocol):
+    """Runs and what happened in them."""
+
+    def get(self, run_id: str) -> Run | None:
+        """One run."""
+        ...
+
+    def find(self, where: RunFilter) -> Sequence[Run]:
+        """A page of runs, newest first."""
+        ...
+
+    def steps(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[Step]:
+        """The steps of a run in order."""
+        ...
+
+    def events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[Stored]:
+        """The stored events of a run with numbers above `after`, in order. Delta rows that end above it count."""
+        ...
+
+    def owned(self, statuses: Sequence[RunStatus]) -> Sequence[Run]:
+        """All runs in these statuses, oldest first."""
+        ...
+
+    def adopt(self, run_id: str, *, epoch: int, owner: str) -> Run | None:
+        """Take a run whose epoch is still `epoch`: raises the epoch by one and counts the adoption. None if lost."""
+        ...
+
+    def idempotent(self, scope: str, key: str) -> IdempotencyKey | None:
+        """The claim of an idempotency key."""
+        ...
+
+
+class Signal(msgspec.Struct, frozen=True, kw_only=True):
+    """A message from anyone to the owner of a run. `body` is JSON text."""
+
+    id: str
+    run_id: str
+    kind: Literal["cancel", "resolve", "resume", "approve", "input", "pause"]
+    body: bytes
+    created_at: datetime
+
+
+class SignalStore(Protocol):
+    """Messages to the owners of runs."""
+
+    def put(self, signal: Signal) -> None:
+        """Leave a message."""
+        ...
+
+    def pending(self) -> Sequence[Signal]:
+        """Messages that no owner has consumed, oldest first."""
+        ...
+
+    def drop(self, signal_id: str) -> None:
+        """Forget a message that nobody needs any more."""
+        ...
+
+
+class Blobs(Protocol):
+    """Content-addressed bytes, written by the journal alone."""
+
+    def get(self, hashes: Sequence[str]) -> Mapping[str, bytes]:
+        """The bytes of those hashes that are stored."""
+        ...
+
+
+class AgentRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored version of an agent. `source` is code, file or api; only api definitions are loaded from the store."""
+
+    name: str
+    version: str
+    definition: Definition
+    fingerprint: str
+    source: str
+    created_at: datetime
+    is_active: bool = True
+
+
+class AgentStore(Protocol):
+    """Definitions and their versions."""
+
+    def put(self, record: AgentRecord) -> None:
+        """Store a version and make it the active one. The same fingerprint again changes nothing."""
+        ...
+
+    def get(self, name: str, version: str | None = None) -> AgentRecord | None:
+        """A version, or the active one."""
+        ...
+
+    def all(self) -> Sequence[AgentRecord]:
+        """The active version of every agent, by name."""
+        ...
+
+    def versions(self, name: str) -> Sequence[AgentRecord]:
+        """All versions of an agent, newest first."""
+        ...
+
+    def delete(self, name: str) -> bool:
+        """Make an agent unknown; its runs stay. False when there was none."""
+        ...
+
+
+class ThreadStore(Protocol):
+    """Conversations."""
+
+    def put(self, thread: Thread) -> None:
+        """Create a thread, or change its title and metadata."""
+        ...
+
+    def get(self, thread_id: str) -> Thread | None:
+        """One thread."""
+        ...
+
+    def find(self, *, user: str | None = None, after: str | None = None, limit: int = 50) -> Sequence[Thread]:
+        """A page of threads, newest first."""
+        ...
+
+    def delete(self, thread_id: str) -> bool:
+        """Remove a thread; its runs stay. False when there was none."""
+        ...
+
+    def active_run(self, thread_id: str) -> str | None:
+        """The id of the oldest run of the thread that is not over."""
+        ...
+
+
+class Bus(Protocol):
+    """Live events of runs, in order."""
+
+    def publish(self, event: Event) -> None:
+        """Hand an event to all who watch its run."""
+        ...
+
+    def subscribe(self, run_id: str) -> AsyncIterator[Event]:
+        """Events of a run from now on."""
+        ...

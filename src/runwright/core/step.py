@@ -1,0 +1,52 @@
+"""A step: one effect of a run on the world outside its own code."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from runwright.core.run import ErrorInfo
+from runwright.core.usage import NO_USAGE, Usage
+
+StepKind = Literal["model", "tool", "sleep", "clock", "random", "id", "http", "memory", "input", "child"]
+StepStatus = Literal["running", "completed", "failed", "unknown"]
+Effect = Literal["read", "idempotent", "once"]
+
+
+class StepKey(msgspec.Struct, frozen=True, gc=False):
+    """What a step is matched by: lane, kind, key of its canonical request, and which occurrence of that it is."""
+
+    lane: str
+    kind: StepKind
+    key: str
+    nth: int
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """The row of a step. `seq` is the number of its `step.started` event and names the step within its run.
+
+    Request and result stand in the events `seq` and `end_seq`.
+    """
+
+    run_id: str
+    seq: int
+    lane: str
+    kind: StepKind
+    name: str
+    key: str
+    nth: int
+    effect: Effect
+    status: StepStatus
+    started_at: datetime
+    attempt: int = 1
+    end_seq: int | None = None
+    ended_at: datetime | None = None
+    error: ErrorInfo | None = None
+    usage: Usage = NO_USAGE
+
+    @property
+    def match(self) -> StepKey:
+        """The key for matching against a tape."""
+        return StepKey(self.lane, self.kind, self.key, self.nth)

@@ -1,0 +1,300 @@
+"""Every error of Runwright.
+
+RunwrightError
+├── InvalidRequest            422  a caller's input is wrong
+│   └── IdempotencyMismatch   422  the key was used with another body
+├── Unauthorized              401
+├── Forbidden                 403
+├── NotFound                  404
+├── Conflict                  409  the thing is not in a state that allows this
+├── Overloaded                429  a queue is full
+├── Unavailable               503  draining, or not ready yet
+├── ConfigError               a definition, setting or file is wrong
+│   └── MissingExtra          an optional dependency is not installed
+├── StorageError              503  the store cannot take or give rows
+│   ├── StorageFull           507
+│   ├── StorageReadOnly       503
+│   ├── StorageVersion        the database belongs to another release
+│   └── OwnershipLost         409  another process owns the run now
+├── ModelError                502  a model call failed
+│   ├── RateLimited           429
+│   ├── ProviderTimeout       504
+│   ├── ProviderUnavailable   502  5xx, refused or broken connection
+│   ├── ProviderRejected      400  the provider refuses this request
+│   ├── ProviderAuth          401 at the provider, reported as 502
+│   └── MalformedResponse     502  the answer cannot be read
+├── ToolError                 a tool call failed
+│   ├── ToolFailed            the tool raised
+│   ├── ToolTimeout
+│   ├── NotSent               raised by a tool: nothing left the process
+│   └── OutcomeUnknown        a `once` tool may or may not have acted
+└── RunError                  a run cannot go on
+    ├── DeadlineExceeded      504
+    ├── LimitExceeded         steps, tokens or time
+    ├── OutputInvalid         the answer does not fit the output schema
+    ├── Diverged              the code no longer matches the record
+    └── CrashLoop             adopted again and again without progress
+
+`code` is stable and public, `status` is the HTTP status, `retryable` says whether the
+same call can succeed later. Server, CLI and guard read these; no other table exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class RunwrightError(Exception):
+    """Something went wrong inside Runwright."""
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str | None = None, *, retry_after_s: float | None = None) -> None:
+        self.message = message or (type(self).__doc__ or self.code).strip()
+        self.retry_after_s = retry_after_s
+        super().__init__(self.message)
+
+
+class InvalidRequest(RunwrightError):
+    """The request is not valid.
+
+    `problems` are (pointer, detail) pairs: an RFC 6901 pointer into the body, and what would be right.
+    """
+
+    code = "invalid_request"
+    status = 422
+
+    def __init__(self, message: str | None = None, *, problems: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+class IdempotencyMismatch(InvalidRequest):
+    """This Idempotency-Key was used with another body; send a new key or the same body."""
+
+    code = "idempotency_mismatch"
+
+
+class Unauthorized(RunwrightError):
+    """An API key is needed: send it as `Authorization: Bearer KEY`."""
+
+    code = "unauthorized"
+    status = 401
+
+
+class Forbidden(RunwrightError):
+    """This is not allowed here."""
+
+    code = "forbidden"
+    status = 403
+
+
+class NotFound(RunwrightError):
+    """There is no such thing."""
+
+    code = "not_found"
+    status = 404
+
+
+class Conflict(RunwrightError):
+    """The present state does not allow this."""
+
+    code = "conflict"
+    status = 409
+
+
+class Overloaded(RunwrightError):
+    """Too much is waiting already; try again later."""
+
+    code = "overloaded"
+    status = 429
+    retryable = True
+
+
+class Unavailable(RunwrightError):
+    """The server is not taking work now; try again later."""
+
+    code = "unavailable"
+    status = 503
+    retryable = True
+
+
+class ConfigError(RunwrightError):
+    """A definition or setting is wrong.
+
+    `problems` are (place, detail) pairs; a place is `file: path.inside.it`.
+    """
+
+    code = "config_invalid"
+    status = 422
+
+    def __init__(self, message: str | None = None, *, problems: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(message)
+        self.problems = tuple(problems)
+
+
+class MissingExtra(ConfigError):
+    """An optional dependency is not installed; the message names the extra."""
+
+    code = "missing_extra"
+
+
+class StorageError(RunwrightError):
+    """The store cannot take or give rows now."""
+
+    code = "storage_error"
+    status = 503
+    retryable = True
+
+
+class StorageFull(StorageError):
+    """The disk of the data directory is full: free space; waiting runs go on by themselves."""
+
+    code = "storage_full"
+    status = 507
+
+
+class StorageReadOnly(StorageError):
+    """The data directory cannot be written: check its owner and mode, or name another with --data."""
+
+    code = "storage_read_only"
+    retryable = False
+
+
+class StorageVersion(StorageError):
+    """The database was written by a newer release: upgrade Runwright, or use another data directory."""
+
+    code = "storage_version"
+    retryable = False
+
+
+class OwnershipLost(StorageError):
+    """Another process owns this run now; this one must stop working on it."""
+
+    code = "ownership_lost"
+    status = 409
+    retryable = False
+
+
+class ModelError(RunwrightError):
+    """A model call failed."""
+
+    code = "model_error"
+    status = 502
+
+
+class RateLimited(ModelError):
+    """The provider limits the rate of calls."""
+
+    code = "rate_limited"
+    status = 429
+    retryable = True
+
+
+class ProviderTimeout(ModelError):
+    """The provider did not answer in time."""
+
+    code = "provider_timeout"
+    status = 504
+    retryable = True
+
+
+class ProviderUnavailable(ModelError):
+    """The provider cannot be reached or answers with a server error."""
+
+    code = "provider_unavailable"
+    retryable = True
+
+
+class ProviderRejected(ModelError):
+    """The provider refuses this request."""
+
+    code = "provider_rejected"
+    status = 400
+
+
+class ProviderAuth(ModelError):
+    """The provider refuses the key: check the environment variable that holds it."""
+
+    code = "provider_auth"
+
+
+class MalformedResponse(ModelError):
+    """The provider's answer cannot be read."""
+
+    code = "malformed_response"
+    retryable = True
+
+
+class ToolError(RunwrightError):
+    """A tool call failed."""
+
+    code = "tool_error"
+
+
+class ToolFailed(ToolError):
+    """The tool raised an exception."""
+
+    code = "tool_failed"
+
+
+class ToolTimeout(ToolError):
+    """The tool did not finish in time."""
+
+    code = "tool_timeout"
+    retryable = True
+
+
+class NotSent(ToolError):
+    """Raise this in a tool to say that nothing has left the process, so the call may be sent again."""
+
+    code = "not_sent"
+    retryable = True
+
+
+class OutcomeUnknown(ToolError):
+    """A tool with effect `once` was entered and its outcome is not known; a person resolves it."""
+
+    code = "outcome_unknown"
+    status = 409
+
+
+class RunError(RunwrightError):
+    """The run cannot go on."""
+
+    code = "run_error"
+
+
+class DeadlineExceeded(RunError):
+    """The time of this run or step is over."""
+
+    code = "deadline_exceeded"
+    status = 504
+
+
+class LimitExceeded(RunError):
+    """A limit of the agent is reached."""
+
+    code = "limit_exceeded"
+
+
+class OutputInvalid(RunError):
+    """The answer does not fit the output schema, after all retries."""
+
+    code = "output_invalid"
+
+
+class Diverged(RunError):
+    """The agent's code asks for another step than the record holds."""
+
+    code = "diverged"
+    status = 409
+
+
+class CrashLoop(RunError):
+    """The run was taken up three times without finishing a step."""
+
+    code = "crash_loop"

@@ -1,0 +1,143 @@
+"""The shapes that callers see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Generic, Literal, TypeVar
+
+import msgspec
+
+from runwright.core.event import NULL
+from runwright.core.run import ErrorInfo, Run, RunMode, RunStatus, WaitReason
+from runwright.core.step import Effect, Step, StepKind, StepStatus
+from runwright.core.usage import Usage
+
+Item = TypeVar("Item")
+
+
+class Page(msgspec.Struct, Generic[Item], frozen=True, kw_only=True):
+    """One page of a list: `next` is the value of `after` for the page that follows, None on the last page."""
+
+    data: Sequence[Item]
+    has_more: bool = False
+    next: str | None = None
+
+
+class CostView(msgspec.Struct, frozen=True, kw_only=True):
+    """A cost: `usd` is a decimal string, None when unpriced; `source` says where the price comes from."""
+
+    usd: str | None
+    source: str
+
+
+class RunView(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as callers see it. `input` and `output` are JSON; `last_seq` is the number of the newest stored event."""
+
+    id: str
+    object: Literal["run"] = "run"
+    agent: str
+    version: str
+    status: RunStatus
+    reason: WaitReason | None = None
+    mode: RunMode
+    thread_id: str | None = None
+    parent_run_id: str | None = None
+    root_run_id: str | None = None
+    replay_of: str | None = None
+    group: str | None = None
+    user: str | None = None
+    tags: Sequence[str] = ()
+    metadata: dict[str, str] = {}
+    input: msgspec.Raw = NULL
+    output: msgspec.Raw = NULL
+    error: ErrorInfo | None = None
+    usage: Usage
+    cost: CostView
+    created_at: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    last_seq: int = 0
+
+
+class StepView(msgspec.Struct, frozen=True, kw_only=True):
+    """A step as callers see it. `request` and `result` are JSON: a model step's request holds all its messages."""
+
+    run_id: str
+    seq: int
+    object: Literal["step"] = "step"
+    lane: str
+    kind: StepKind
+    name: str
+    key: str
+    nth: int
+    effect: Effect
+    status: StepStatus
+    attempt: int
+    request: msgspec.Raw = NULL
+    result: msgspec.Raw = NULL
+    error: ErrorInfo | None = None
+    usage: Usage
+    started_at: datetime
+    ended_at: datetime | None = None
+
+
+class Resolution(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a step with an unknown outcome: done (with this result), retry, or fail."""
+
+    action: Literal["done", "retry", "fail"]
+    step: int | None = None
+    result: msgspec.Raw = NULL
+    by: str = ""
+    note: str = ""
+
+
+def run_view(run: Run, *, input: bytes = b"null", output: bytes = b"null") -> RunView:
+    """The view of a run with its input and output as JSON text."""
+    return RunView(
+        id=run.id,
+        agent=run.agent,
+        version=run.version,
+        status=run.status,
+        reason=run.reason,
+        mode=run.mode,
+        thread_id=run.thread_id,
+        parent_run_id=run.parent_run_id,
+        root_run_id=run.root_run_id,
+        replay_of=run.replay_of,
+        group=run.group,
+        user=run.user,
+        tags=run.tags,
+        metadata=run.metadata,
+        input=msgspec.Raw(input),
+        output=msgspec.Raw(output),
+        error=run.error,
+        usage=run.usage,
+        cost=CostView(usd=run.cost.usd, source=run.cost.source),
+        created_at=run.created_at,
+        started_at=run.started_at,
+        ended_at=run.ended_at,
+        last_seq=run.last_seq,
+    )
+
+
+def step_view(step: Step, *, request: bytes = b"null", result: bytes = b"null") -> StepView:
+    """The view of a step with its request and result as JSON text."""
+    return StepView(
+        run_id=step.run_id,
+        seq=step.seq,
+        lane=step.lane,
+        kind=step.kind,
+        name=step.name,
+        key=step.key,
+        nth=step.nth,
+        effect=step.effect,
+        status=step.status,
+        attempt=step.attempt,
+        request=msgspec.Raw(request),
+        result=msgspec.Raw(result),
+        error=step.error,
+        usage=step.usage,
+        started_at=step.started_at,
+        ended_at=step.ended_at,
+    )
