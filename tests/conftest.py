@@ -1,0 +1,69 @@
+"""What holds for every test: no network, no keys, no blocked event loop."""
+
+import ipaddress
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+# Tests whose server runs in a process of its own.
+OWN_PROCESS = {"crash", "e2e"}
+_refused: list[str] = []
+
+
+class NetworkRefused(ConnectionError):
+    """A test tried to reach a host other than this machine."""
+
+
+def _refuse_network(event: str, arguments: tuple[object, ...]) -> None:
+    if event != "socket.connect":
+        return
+    match arguments:
+        case (_, (str() as host, *_)) if not _is_loopback(host):
+            _refused.append(host)
+            raise NetworkRefused(f"Tests talk to this machine only, not to {host!r}.")
+        case _:
+            pass
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    # Connecting to the unspecified address reaches this machine.
+    return address.is_loopback or address.is_unspecified
+
+
+# An audit hook sees every socket of the process, whatever library opens it.
+sys.addaudithook(_refuse_network)
+
+# Servers started by tests inherit the environment: no key, no provider, no user's own settings.
+for _name in list(os.environ):
+    if _name.startswith("RUNWRIGHT_") or _name.endswith(("_API_KEY", "_BASE_URL")):
+        del os.environ[_name]
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """Async tests run on asyncio."""
+    return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def no_network() -> Iterator[None]:
+    """Fail a test that tried to reach another machine, even if the code caught the error."""
+    _refused.clear()
+    yield
+    assert _refused == []
+
+
+@pytest.fixture(autouse=True)
+def no_blocking(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test in which Runwright's own code blocks the event loop."""
+    marks = {mark.name for mark in request.node.iter_markers()}
+    with nullcontext() if marks & OWN_PROCESS else blockbuster_ctx("runwright"):
+        yield

@@ -1,0 +1,85 @@
+"""Who may import what, where a layer order cannot say it. The layers stand in `pyproject.toml`."""
+
+import ast
+from collections.abc import Iterator
+
+from tests.shape.source import Import, Module, functions, imported, modules
+
+# Each framework has a home: code elsewhere does not know that it exists.
+HOMES = {
+    "aiohttp": {"models", "tools"},
+    "alembic": {"store"},
+    "fastapi": {"server", "studio"},
+    "jinja2": {"studio"},
+    "langgraph": {"agents"},
+    "opentelemetry": {"watch"},
+    "prometheus_client": {"watch"},
+    "pydantic_ai": {"agents", "models"},
+    "sqlalchemy": {"store"},
+    "starlette": {"server", "studio"},
+    "structlog": {"watch"},
+    "xllamacpp": {"models"},
+    "runwright.backends": {"app"},
+    "runwright.settings": {"app", "cli"},
+}
+# Frameworks that one file of each home knows.
+ONE_FILE = {"langgraph", "pydantic_ai", "xllamacpp"}
+
+
+def test_each_framework_has_one_home() -> None:
+    """A framework, and each of our own guarded modules, is imported at its home alone."""
+    strangers = [
+        f"{module.path} imports {name}"
+        for module, name in _all_imports()
+        for guarded, homes in HOMES.items()
+        if _is_within(name, guarded) and module.top not in homes | _itself(guarded)
+    ]
+    assert strangers == []
+
+
+def test_optional_frameworks_live_in_one_file() -> None:
+    """An optional framework is imported by one file of each home."""
+    files = {
+        (guarded, module.top, module.path)
+        for module, name in _all_imports()
+        for guarded in ONE_FILE
+        if _is_within(name, guarded)
+    }
+    homes = [(guarded, top) for guarded, top, _ in files]
+    assert [home for home in homes if homes.count(home) > 1] == []
+
+
+def test_the_root_is_for_users() -> None:
+    """Nothing inside the package imports from the package's root, which only re-exports."""
+    assert [module.path for module, name in _all_imports() if name == "runwright"] == []
+
+
+def test_functions_import_nothing_of_our_own() -> None:
+    """Only commands and the backend table import our own modules inside a function."""
+    late = [
+        f"{where} imports {name}"
+        for where, node in functions()
+        if not where.startswith(("cli/", "app.py"))
+        for name in _names(node)
+        if _is_within(name, "runwright")
+    ]
+    assert late == []
+
+
+def _all_imports() -> Iterator[tuple[Module, str]]:
+    for module in modules():
+        yield from ((module, name) for name in _names(module.tree))
+
+
+def _names(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, Import):
+            yield from imported(node)
+
+
+def _is_within(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def _itself(guarded: str) -> set[str]:
+    return {guarded.removeprefix("runwright.")} if guarded.startswith("runwright.") else set()
