@@ -22,7 +22,7 @@ def _refuse_network(event: str, arguments: tuple[object, ...]) -> None:
     if event != "socket.connect":
         return
     match arguments:
-        case (_, (str() as host, *_)) if not _is_loopback(host):
+        case (_, (str() as host, _) | (str() as host, _, _, _)) if not _is_loopback(host):
             _refused.append(host)
             raise NetworkRefused(f"Tests talk to this machine only, not to {host!r}.")
         case _:
