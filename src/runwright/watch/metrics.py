@@ -1,0 +1,308 @@
+"""Prometheus metrics, counted in one place: from the events of the journal, after each commit.
+
+Names of the `gen_ai` series follow the OpenTelemetry GenAI conventions as of October 2026, in their Prometheus form.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Generic, TypeVar
+
+import msgspec
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
+from prometheus_client.metrics_core import Metric
+
+from runwright.core.event import (
+    Event,
+    EventData,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunResumed,
+    RunStarted,
+    RunWaiting,
+    StepCompleted,
+    StepFailed,
+    StepRestarted,
+    StepStarted,
+)
+from runwright.core.money import NANO
+from runwright.core.run import Run
+from runwright.core.step import StepStatus
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+
+OPERATION_BUCKETS = tuple(0.01 * 2**power for power in range(14))
+TOKEN_BUCKETS = tuple(float(4**power) for power in range(14))
+RUN_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
+COMMIT_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5)
+
+NAMES_AT_MOST = 200
+OTHER = "other"
+
+Child = TypeVar("Child", Counter, Gauge, Histogram)
+
+
+class Metrics:
+    """Counts what the journal commits. Each instance has a registry of its own.
+
+    `record` is called in the journal's writer thread, everything else from any thread.
+    """
+
+    def __init__(self, *, version: str) -> None:
+        self._registry = CollectorRegistry()
+        self._series = Series(self._registry)
+        self._open: dict[str, dict[int, _OpenStep]] = {}
+        self._active: set[str] = set()
+        self._agents, self._models = _Names(), _Names()
+        self._tools, self._codes = _Names(), _Names()
+        self._handlers: dict[type[EventData], Callable[[Run, Event], None]] = {
+            RunStarted: self._on_going,
+            RunResumed: self._on_going,
+            RunWaiting: self._on_waiting,
+            RunCompleted: self._on_ended,
+            RunFailed: self._on_ended,
+            RunCancelled: self._on_ended,
+            StepStarted: self._on_step_started,
+            StepRestarted: self._on_step_restarted,
+            StepCompleted: self._on_step_completed,
+            StepFailed: self._on_step_failed,
+        }
+        self._series.build_info(version, platform.python_version()).set(1)
+        ProcessCollector(registry=self._registry)
+
+    def record(self, run: Run, events: Sequence[Event]) -> None:
+        """Count the events of one commit."""
+        for event in events:
+            handler = self._handlers.get(type(event.data))
+            if handler is not None:
+                handler(run, event)
+
+    def count_agents(self, count: int) -> None:
+        """Say how many agents are served."""
+        self._series.agents().set(count)
+
+    def watch_queue(self, depth: Callable[[], float]) -> None:
+        """Ask `depth` for the entries that wait for the journal's writer, at each scrape."""
+        self._series.queue_depth().set_function(depth)
+
+    def committed(self, duration_s: float) -> None:
+        """Note how long one commit of the journal took."""
+        self._series.commit_seconds().observe(duration_s)
+
+    def render(self) -> bytes:
+        """All series in the Prometheus text format; serve it as `CONTENT_TYPE`."""
+        return generate_latest(_WithoutCreated(self._registry))
+
+    def _on_going(self, run: Run, _event: Event) -> None:
+        self._active.add(run.id)
+        self._series.runs_active().set(len(self._active))
+
+    def _on_waiting(self, run: Run, _event: Event) -> None:
+        self._active.discard(run.id)
+        self._series.runs_active().set(len(self._active))
+
+    def _on_ended(self, run: Run, event: Event) -> None:
+        self._active.discard(run.id)
+        self._open.pop(run.id, None)
+        agent = self._agents.bound(run.agent)
+        self._series.runs_active().set(len(self._active))
+        self._series.runs(agent, run.status).inc()
+        self._series.run_seconds(agent).observe(_seconds(run.started_at or run.created_at, event.ts))
+        if isinstance(event.data, RunFailed):
+            self._series.errors("run", self._codes.bound(event.data.error.code)).inc()
+
+    def _on_step_started(self, run: Run, event: Event) -> None:
+        data = event.data
+        assert isinstance(data, StepStarted)
+        self._open.setdefault(run.id, {})[event.seq] = _OpenStep(data.kind, data.name, event.ts)
+
+    def _on_step_restarted(self, run: Run, event: Event) -> None:
+        data = event.data
+        assert isinstance(data, StepRestarted)
+        self._series.restarts(data.cause).inc()
+        step = self._open.get(run.id, {}).get(event.step or 0)
+        if step is not None:
+            step.started_at = event.ts
+
+    def _on_step_completed(self, run: Run, event: Event) -> None:
+        data = event.data
+        assert isinstance(data, StepCompleted)
+        step = self._ended(run, event, "completed")
+        if step.kind == "model":
+            self._count_model_call(run, step, data)
+        self._time(step, event, provider=data.provider or None, error="")
+
+    def _on_step_failed(self, run: Run, event: Event) -> None:
+        data = event.data
+        assert isinstance(data, StepFailed)
+        step = self._ended(run, event, "unknown" if data.is_unknown else "failed")
+        code = self._codes.bound(data.error.code)
+        self._series.errors("step", code).inc()
+        self._time(step, event, provider=None, error=code)
+
+    def _ended(self, run: Run, event: Event, status: StepStatus) -> _OpenStep:
+        """The step that ended. One that another process began has no start, and its kind shows only in its answer."""
+        step = self._open.get(run.id, {}).pop(event.step or 0, None)
+        if step is None:
+            is_model = isinstance(event.data, StepCompleted) and bool(event.data.model)
+            step = _OpenStep("model" if is_model else "tool", "", None)
+        self._series.steps(step.kind, status).inc()
+        return step
+
+    def _time(self, step: _OpenStep, event: Event, *, provider: str | None, error: str) -> None:
+        if step.started_at is None:
+            return
+        duration_s = _seconds(step.started_at, event.ts)
+        if step.kind == "model":
+            provider, model = self._model(step.name, provider)
+            self._series.operation_seconds("chat", provider, model, error).observe(duration_s)
+        elif step.kind == "tool":
+            self._series.tool_seconds(self._tools.bound(step.name), error).observe(duration_s)
+
+    def _count_model_call(self, run: Run, step: _OpenStep, data: StepCompleted) -> None:
+        provider, model = self._model(step.name or data.model, data.provider or None)
+        usage = data.usage
+        self._series.tokens("input", provider, model).observe(usage.input_tokens)
+        self._series.tokens("output", provider, model).observe(usage.output_tokens)
+        if data.cost.nano_usd:
+            self._series.cost(self._agents.bound(run.agent), model).inc(data.cost.nano_usd / NANO)
+
+    def _model(self, ref: str, provider: str | None) -> tuple[str, str]:
+        head, _, name = ref.partition(":")
+        bounded = self._models.bound(name or ref)
+        return (OTHER if bounded == OTHER else provider or head), bounded
+
+
+class Series:
+    """Every series by name; a call with label values gives the child."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        model = ("gen_ai_provider_name", "gen_ai_request_model")
+        self.runs = _counter(registry, "runwright_runs", "Runs that ended.", "agent", "status")
+        self.run_seconds = _histogram(
+            registry, "runwright_run_duration_seconds", "From start to end of a run.", "agent", buckets=RUN_BUCKETS
+        )
+        self.runs_active = _gauge(registry, "runwright_runs_active", "Runs that execute now.")
+        self.steps = _counter(registry, "runwright_steps", "Steps that ended.", "kind", "status")
+        self.restarts = _counter(registry, "runwright_step_restarts", "Steps that began again.", "cause")
+        self.errors = _counter(registry, "runwright_errors", "Errors that ended a run or a step.", "where", "code")
+        self.cost = _counter(registry, "runwright_cost_usd", "Cost of priced model calls in USD.", "agent", "model")
+        self.agents = _gauge(registry, "runwright_agents", "Agents that are served.")
+        self.build_info = _gauge(registry, "runwright_build_info", "Always 1.", "version", "python")
+        self.queue_depth = _gauge(
+            registry, "runwright_journal_queue_depth", "Entries that wait for the journal's writer."
+        )
+        self.commit_seconds = _histogram(
+            registry, "runwright_journal_commit_seconds", "Duration of a commit of the journal.", buckets=COMMIT_BUCKETS
+        )
+        self.operation_seconds = _histogram(
+            registry,
+            "gen_ai_client_operation_duration_seconds",
+            "Duration of a model call.",
+            *("gen_ai_operation_name", *model, "error_type"),
+            buckets=OPERATION_BUCKETS,
+        )
+        self.tokens = _histogram(
+            registry,
+            "gen_ai_client_token_usage",
+            "Tokens of a model call.",
+            *("gen_ai_token_type", *model),
+            buckets=TOKEN_BUCKETS,
+        )
+        self.tool_seconds = _histogram(
+            registry,
+            "gen_ai_execute_tool_duration_seconds",
+            "Duration of a tool call.",
+            *("gen_ai_tool_name", "error_type"),
+            buckets=OPERATION_BUCKETS,
+        )
+
+
+class MetricField(msgspec.Struct, frozen=True, kw_only=True):
+    """One series, for the reference page."""
+
+    name: str
+    type: str
+    labels: Sequence[str]
+    description: str
+
+
+def described() -> list[MetricField]:
+    """Every series that `Metrics` counts, by name."""
+    families: list[_Family[Counter] | _Family[Gauge] | _Family[Histogram]]
+    families = list(vars(Series(CollectorRegistry())).values())
+    return sorted((family.field for family in families), key=lambda field: field.name)
+
+
+class _OpenStep(msgspec.Struct):
+    kind: str
+    name: str
+    started_at: datetime | None
+
+
+class _Family(Generic[Child]):
+    """A series and its children, which are kept because looking one up in the client takes a lock."""
+
+    def __init__(self, metric: Child, field: MetricField) -> None:
+        self.field = field
+        self._metric = metric
+        self._children: dict[tuple[str, ...], Child] = {}
+
+    def __call__(self, *labels: str) -> Child:
+        child = self._children.get(labels)
+        if child is None:
+            child = self._children[labels] = self._metric.labels(*labels) if labels else self._metric
+        return child
+
+
+class _Names:
+    """Bounds how many values a label takes: later ones are all called `other`."""
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def bound(self, name: str) -> str:
+        if name in self._seen:
+            return name
+        if len(self._seen) >= NAMES_AT_MOST:
+            return OTHER
+        self._seen.add(name)
+        return name
+
+
+class _WithoutCreated:
+    """A registry without the `_created` gauges, which would double the number of series."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterable[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
+
+
+def _counter(registry: CollectorRegistry, name: str, text: str, *labels: str) -> _Family[Counter]:
+    field = MetricField(name=f"{name}_total", type="counter", labels=labels, description=text)
+    return _Family(Counter(name, text, labels, registry=registry), field)
+
+
+def _gauge(registry: CollectorRegistry, name: str, text: str, *labels: str) -> _Family[Gauge]:
+    field = MetricField(name=name, type="gauge", labels=labels, description=text)
+    return _Family(Gauge(name, text, labels, registry=registry), field)
+
+
+def _histogram(
+    registry: CollectorRegistry, name: str, text: str, *labels: str, buckets: Sequence[float]
+) -> _Family[Histogram]:
+    field = MetricField(name=name, type="histogram", labels=labels, description=text)
+    return _Family(Histogram(name, text, labels, registry=registry, buckets=buckets), field)
+
+
+def _seconds(start: datetime, end: datetime) -> float:
+    # The system clock may have been set back in between.
+    return max(0.0, (end - start).total_seconds())
