@@ -1,0 +1,1 @@
+"""Parts of the serving benchmark: a scripted upstream, the targets it compares, a load client and a report."""
