@@ -85,7 +85,7 @@ def write_section(path: Path, section: str) -> None:
     before, found, rest = text.partition(_BEGIN)
     after = rest.partition(_END)[2] if found else ""
     block = f"{_BEGIN}\n## Serving\n\n{section}{_END}"
-    path.write_text(f"{before.rstrip()}\n\n{block}\n{after.lstrip()}")
+    path.write_text("\n\n".join(part for part in (before.rstrip(), block, after.strip()) if part) + "\n")
 
 
 def _measured(measure: Measure, outcome: Outcome) -> Line:
