@@ -1,0 +1,8 @@
+"""Rows in, rows out: one schema for SQLite and Postgres."""
+
+from runwright.store.database import Database, open_database
+from runwright.store.migrate import current, upgrade
+from runwright.store.sqlite import Durability
+from runwright.store.stores import Stores, open_stores
+
+__all__ = ["Database", "Durability", "Stores", "current", "open_database", "open_stores", "upgrade"]

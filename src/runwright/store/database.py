@@ -1,0 +1,102 @@
+"""A database: connections that read, one that writes, and errors that say what to do."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Dialect, Engine, create_engine, make_url
+from sqlalchemy.engine.interfaces import DBAPICursor
+
+from runwright.store.faults import faults, storage_error
+from runwright.store.sqlite import Durability, check_directory, reader_engine, writer_engine
+
+_MEMORY = ("sqlite://", "sqlite:///:memory:", ":memory:")
+
+
+class Database:
+    """Connections to one database. Thread-safe; writes of this process follow each other."""
+
+    def __init__(self, *, place: str, reader: Engine, writer: Engine) -> None:
+        self.place = place
+        self._reader = reader
+        self._writer = writer
+        self.faults = faults(writer.dialect)
+        self._is_sqlite = writer.dialect.name == "sqlite"
+        # Only one connection of a SQLite file can write: to wait here is cheaper than SQLite's polling.
+        self._write_lock = threading.RLock()
+        self._read_lock = self._write_lock if reader is writer else None
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect that statements are compiled for."""
+        return self._writer.dialect
+
+    @contextmanager
+    def read(self) -> Generator[Connection]:
+        """A connection that reads. Raises StorageError."""
+        if self._read_lock is not None:
+            with self.write() as connection:
+                yield connection
+            return
+        try:
+            with self._reader.connect() as connection:
+                yield connection
+        except self.faults as error:
+            raise storage_error(error, self.place) from error
+
+    @contextmanager
+    def write(self) -> Generator[Connection]:
+        """A transaction that is committed at the end, or rolled back by an exception. Raises StorageError."""
+        try:
+            with self._write_lock, self._writer.begin() as connection:
+                yield connection
+        except self.faults as error:
+            raise storage_error(error, self.place) from error
+
+    @contextmanager
+    def cursor(self) -> Generator[DBAPICursor]:
+        """A transaction on the driver's own cursor; the driver's errors come out as they are."""
+        with self._write_lock:
+            connection = self._writer.raw_connection()
+            try:
+                cursor = connection.cursor()
+                if self._is_sqlite:
+                    cursor.execute("BEGIN IMMEDIATE")
+                yield cursor
+                connection.commit()
+            except BaseException:
+                connection.rollback()
+                raise
+            finally:
+                connection.close()
+
+    def close(self) -> None:
+        """Close all connections. The last one to close folds the write-ahead log into the file."""
+        self._reader.dispose()
+        self._writer.dispose()
+
+
+def open_database(url: str | Path, *, durability: Durability = "normal") -> Database:
+    """Open a database by path or URL: `data/runwright.db`, `sqlite:///data/runwright.db`, `sqlite://` (in memory) or
+    `postgresql://user@host/name`. Raises StorageReadOnly when its directory cannot be made or written.
+    """
+    text = str(url)
+    if text in _MEMORY:
+        memory = writer_engine(None, durability)
+        return Database(place="memory", reader=memory, writer=memory)
+    if text.startswith("postgresql"):
+        return _open_server(text)
+    path = Path(text.removeprefix("sqlite:///"))
+    check_directory(path)
+    return Database(place=str(path), reader=reader_engine(path), writer=writer_engine(path, durability))
+
+
+def _open_server(text: str) -> Database:
+    url = make_url(text).set(drivername="postgresql+psycopg")
+    engine = create_engine(url, paramstyle="format")
+    reader = engine.execution_options(isolation_level="AUTOCOMMIT")
+    place = url.set(password=None).render_as_string()
+    return Database(place=place, reader=reader, writer=engine)

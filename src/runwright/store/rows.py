@@ -1,0 +1,268 @@
+"""Structs to tuples and back, in the order of the columns in `schema.py`."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from sqlalchemy import Table
+
+from runwright.core.money import Cost
+from runwright.core.ports import Stored
+from runwright.core.run import ErrorInfo, Run
+from runwright.core.step import Step
+from runwright.core.usage import NO_USAGE, Usage
+from runwright.store import schema
+
+Values: TypeAlias = tuple[object, ...]
+# A driver's row: its values are what the columns say, which no type checker sees.
+Row: TypeAlias = Sequence[Any]
+
+RAW: Final = 0
+ZLIB: Final = 1
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY = 86_400_000_000
+_WORTH = 512
+"""Blobs below this many bytes are not compressed."""
+
+_encode = msgspec.json.Encoder().encode
+_error = msgspec.json.Decoder(ErrorInfo).decode
+_tags = msgspec.json.Decoder(tuple[str, ...]).decode
+_labels = msgspec.json.Decoder(dict[str, str]).decode
+_NO_USAGE: Values = (0, 0, 0, 0, 0, 0, 0, False)
+
+
+def names(table: Table) -> tuple[str, ...]:
+    """The column names of a table in order."""
+    return tuple(column.name for column in table.columns)
+
+
+_RUN = names(schema.runs)
+_CHANGES_FROM = _RUN.index("version")
+RUN_CHANGES = _RUN[_CHANGES_FROM:]
+_STEP = tuple(name for name in names(schema.steps) if not name.startswith("cost_"))
+STEP_COLUMNS = _STEP
+STEP_CHANGES = _STEP[_STEP.index("status") :]
+EVENT_COLUMNS = names(schema.events)[1:]
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since 1970. Raises TypeError for a naive time."""
+    delta = moment - _EPOCH
+    return delta.days * _DAY + delta.seconds * 1_000_000 + delta.microseconds
+
+
+def moment(value: int) -> datetime:
+    """An aware time in UTC."""
+    return _EPOCH + timedelta(microseconds=value)
+
+
+def labels_bytes(labels: dict[str, str]) -> bytes | None:
+    """Metadata as JSON text, None when there is none."""
+    return _encode(labels) if labels else None
+
+
+def labels(value: bytes | None) -> dict[str, str]:
+    """Metadata from JSON text."""
+    return _labels(value) if value else {}
+
+
+def _usage_values(usage: Usage) -> Values:
+    if usage is NO_USAGE:
+        return _NO_USAGE
+    return (
+        usage.input_tokens,
+        usage.output_tokens,
+        usage.cached_input_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+        usage.requests,
+        usage.tool_calls,
+        usage.is_estimated,
+    )
+
+
+def _usage(row: Row) -> Usage:
+    return Usage(
+        input_tokens=row[0],
+        output_tokens=row[1],
+        cached_input_tokens=row[2],
+        cache_write_tokens=row[3],
+        reasoning_tokens=row[4],
+        requests=row[5],
+        tool_calls=row[6],
+        is_estimated=bool(row[7]),
+    )
+
+
+def run_values(run: Run) -> Values:
+    """All columns of a run."""
+    return (
+        run.id,
+        run.agent,
+        run.mode,
+        micros(run.created_at),
+        run.epoch,
+        run.thread_id,
+        run.parent_run_id,
+        run.root_run_id,
+        run.group,
+        run.user,
+        _encode(run.tags) if run.tags else None,
+        labels_bytes(run.metadata),
+        run.replay_of,
+        run.is_ephemeral,
+        *run_changes(run),
+    )
+
+
+def run_changes(run: Run) -> Values:
+    """The columns of a run that change while it lives."""
+    cost, started, ended = run.cost, run.started_at, run.ended_at
+    return (
+        run.version,
+        run.fingerprint,
+        run.status,
+        run.reason,
+        run.owner,
+        run.seq_limit,
+        run.last_seq,
+        run.adoptions,
+        None if run.error is None else _encode(run.error),
+        *_usage_values(run.usage),
+        cost.nano_usd,
+        cost.source,
+        None if started is None else micros(started),
+        None if ended is None else micros(ended),
+    )
+
+
+def run_of(row: Row) -> Run:
+    """A run from all its columns."""
+    return Run(
+        id=row[0],
+        agent=row[1],
+        mode=row[2],
+        created_at=moment(row[3]),
+        epoch=row[4],
+        thread_id=row[5],
+        parent_run_id=row[6],
+        root_run_id=row[7],
+        group=row[8],
+        user=row[9],
+        tags=_tags(row[10]) if row[10] else (),
+        metadata=labels(row[11]),
+        replay_of=row[12],
+        is_ephemeral=bool(row[13]),
+        version=row[14],
+        fingerprint=row[15],
+        status=row[16],
+        reason=row[17],
+        owner=row[18],
+        seq_limit=row[19],
+        last_seq=row[20],
+        adoptions=row[21],
+        error=_error(row[22]) if row[22] else None,
+        usage=_usage(row[23:31]),
+        cost=Cost(nano_usd=row[31], source=row[32]),
+        started_at=None if row[33] is None else moment(row[33]),
+        ended_at=None if row[34] is None else moment(row[34]),
+    )
+
+
+def step_values(step: Step) -> Values:
+    """The written columns of a step."""
+    ended = step.ended_at
+    return (
+        step.run_id,
+        step.seq,
+        step.lane,
+        step.kind,
+        step.name,
+        step.key,
+        step.nth,
+        step.effect,
+        micros(step.started_at),
+        step.status,
+        step.attempt,
+        step.end_seq,
+        None if ended is None else micros(ended),
+        None if step.error is None else _encode(step.error),
+        *_usage_values(step.usage),
+    )
+
+
+def step_of(row: Row) -> Step:
+    """A step from its columns."""
+    return Step(
+        run_id=row[0],
+        seq=row[1],
+        lane=row[2],
+        kind=row[3],
+        name=row[4],
+        key=row[5],
+        nth=row[6],
+        effect=row[7],
+        started_at=moment(row[8]),
+        status=row[9],
+        attempt=row[10],
+        end_seq=row[11],
+        ended_at=None if row[12] is None else moment(row[12]),
+        error=_error(row[13]) if row[13] else None,
+        usage=_usage(row[14:22]),
+    )
+
+
+def event_values(event: Stored, blob: bytes | None) -> Values:
+    """The columns of an event without its position; with a blob's hash the body stands there."""
+    last = (event.last_seq or event.seq) if event.type == schema.DELTAS else None
+    return (
+        event.run_id,
+        event.seq,
+        last,
+        micros(event.ts),
+        event.type,
+        event.step,
+        event.shape,
+        event.body if blob is None else None,
+        blob,
+    )
+
+
+def event_of(row: Row, body: bytes) -> Stored:
+    """An event from all its columns and its body."""
+    return Stored(
+        run_id=row[1],
+        seq=row[2],
+        ts=moment(row[4]),
+        type=row[5],
+        step=row[6],
+        body=body,
+        shape=row[7],
+        position=row[0],
+        last_seq=row[3] or 0,
+    )
+
+
+def digest(data: bytes) -> bytes:
+    """The hash that names a blob: BLAKE2b of 16 bytes (RFC 7693)."""
+    return blake2b(data, digest_size=16).digest()
+
+
+def blob_values(key: bytes, data: bytes) -> Values:
+    """The columns of a blob, compressed where that saves a tenth."""
+    if len(data) >= _WORTH:
+        packed = zlib.compress(data, 1)
+        if len(packed) < len(data) * 0.9:
+            return (key, ZLIB, packed)
+    return (key, RAW, data)
+
+
+def blob_of(codec: int, data: bytes) -> bytes:
+    """The bytes of a blob."""
+    return zlib.decompress(data) if codec == ZLIB else bytes(data)

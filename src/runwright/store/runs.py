@@ -1,0 +1,121 @@
+"""Runs, their steps and events."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Select, and_, select, union_all, update
+
+from runwright.core.ports import IdempotencyKey, RunFilter, Stored
+from runwright.core.run import TERMINAL, Run, RunStatus
+from runwright.core.step import Step
+from runwright.errors import StorageError
+from runwright.store.blobs import fetch_blobs
+from runwright.store.database import Database
+from runwright.store.rows import Row, event_of, moment, run_of, step_of
+from runwright.store.schema import NOT_COMPLETED, events, idempotency, run_tags, runs, steps
+
+
+class SqlRunStore:
+    """The RunStore port over a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def get(self, run_id: str) -> Run | None:
+        """One run."""
+        with self._database.read() as connection:
+            row = connection.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
+        return None if row is None else run_of(row)
+
+    def find(self, where: RunFilter) -> Sequence[Run]:
+        """A page of runs, newest first."""
+        query = _matching(where).order_by(runs.c.id.desc()).limit(where.limit)
+        with self._database.read() as connection:
+            return [run_of(row) for row in connection.execute(query)]
+
+    def steps(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[Step]:
+        """The steps of a run in order."""
+        query = select(steps).where(steps.c.run_id == run_id, steps.c.seq > after)
+        with self._database.read() as connection:
+            found = connection.execute(query.order_by(steps.c.seq).limit(limit))
+            return [step_of(row) for row in found]
+
+    def events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[Stored]:
+        """The stored events of a run with numbers above `after`, in order. Delta rows that end above it count."""
+        whole = select(events).where(events.c.run_id == run_id, events.c.seq > after)
+        partly = select(events).where(events.c.run_id == run_id, events.c.last_seq > after, events.c.seq <= after)
+        both = union_all(whole, partly).order_by("seq").limit(limit)
+        with self._database.read() as connection:
+            found = connection.execute(both).all()
+            keys = [bytes(row.blob) for row in found if row.blob is not None]
+            bodies = fetch_blobs(connection, keys) if keys else {}
+        return [event_of(row, _body(row, bodies)) for row in found]
+
+    def owned(self, statuses: Sequence[RunStatus]) -> Sequence[Run]:
+        """All runs in these statuses, oldest first."""
+        query = select(runs).where(runs.c.status.in_(statuses)).order_by(runs.c.id)
+        if "completed" not in statuses:
+            query = query.where(NOT_COMPLETED)
+        with self._database.read() as connection:
+            return [run_of(row) for row in connection.execute(query)]
+
+    def adopt(self, run_id: str, *, epoch: int, owner: str) -> Run | None:
+        """Take a run that is not over and whose epoch is still `epoch`. None if another was first."""
+        change = (
+            update(runs)
+            .where(runs.c.id == run_id, runs.c.epoch == epoch, runs.c.status.not_in(TERMINAL))
+            .values(epoch=epoch + 1, owner=owner, adoptions=runs.c.adoptions + 1)
+            .returning(*runs.columns)
+        )
+        with self._database.write() as connection:
+            row = connection.execute(change).one_or_none()
+        return None if row is None else run_of(row)
+
+    def idempotent(self, scope: str, key: str) -> IdempotencyKey | None:
+        """The claim of an idempotency key."""
+        table = idempotency.c
+        query = select(idempotency).where(table.scope == scope, table.key == key)
+        with self._database.read() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            return None
+        return IdempotencyKey(
+            scope=scope,
+            key=key,
+            body_hash=row.body_hash,
+            run_id=row.run_id,
+            created_at=moment(row.created_at),
+        )
+
+
+def _matching(where: RunFilter) -> Select[tuple[object, ...]]:
+    query = select(runs)
+    equal = (
+        (runs.c.agent, where.agent),
+        (runs.c.status, where.status),
+        (runs.c.thread_id, where.thread_id),
+        (runs.c.group, where.group),
+        (runs.c.user, where.user),
+    )
+    for column, value in equal:
+        if value is not None:
+            query = query.where(column == value)
+    if where.status is not None and where.status != "completed":
+        query = query.where(NOT_COMPLETED)
+    if where.tag is not None:
+        tagged = and_(run_tags.c.run_id == runs.c.id, run_tags.c.tag == where.tag)
+        query = query.join(run_tags, tagged)
+    if where.after is not None:
+        query = query.where(runs.c.id < where.after)
+    return query
+
+
+def _body(row: Row, bodies: dict[bytes, bytes]) -> bytes:
+    inline, key = row[8], row[9]
+    if key is None:
+        return bytes(inline)
+    body = bodies.get(bytes(key))
+    if body is None:
+        raise StorageError(f"The body of event {row[2]} of run {row[1]!r} is missing.")
+    return body

@@ -1,0 +1,210 @@
+"""The tables: one schema for SQLite and Postgres.
+
+Times are microseconds since 1970 in UTC. There are no foreign keys: rows of a run are written together, by one writer.
+A partial index is used only by a query that repeats or implies its condition.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.sql.elements import ColumnElement
+
+metadata = MetaData()
+
+INLINE = 1024
+"""Bodies up to this many bytes stand in their event row, larger ones among the blobs."""
+
+DELTAS = "deltas"
+"""The type of an event row that holds a range of deltas."""
+
+NOT_COMPLETED = text("status <> 'completed'")
+NOT_CONSUMED = text("NOT is_consumed")
+ACTIVE = text("is_active")
+
+
+def _usage() -> tuple[Column[int], ...]:
+    return (
+        Column("input_tokens", BigInteger, nullable=False),
+        Column("output_tokens", BigInteger, nullable=False),
+        Column("cached_input_tokens", BigInteger, nullable=False),
+        Column("cache_write_tokens", BigInteger, nullable=False),
+        Column("reasoning_tokens", BigInteger, nullable=False),
+        Column("requests", Integer, nullable=False),
+        Column("tool_calls", Integer, nullable=False),
+        Column("is_estimated", Boolean, nullable=False),
+    )
+
+
+def _partial(name: str, *columns: Column[str], where: ColumnElement[bool]) -> Index:
+    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
+# The order of columns is the order of the tuples in rows.py: what is written once, then what changes.
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("agent", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("thread_id", Text),
+    Column("parent_run_id", Text),
+    Column("root_run_id", Text),
+    Column("group", Text),
+    Column("user", Text),
+    Column("tags", LargeBinary),
+    Column("metadata", LargeBinary),
+    Column("replay_of", Text),
+    Column("is_ephemeral", Boolean, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("reason", Text),
+    Column("owner", Text),
+    Column("seq_limit", BigInteger, nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("adoptions", Integer, nullable=False),
+    Column("error", LargeBinary),
+    *_usage(),
+    Column("cost_nano", BigInteger),
+    Column("cost_source", Text, nullable=False),
+    Column("started_at", BigInteger),
+    Column("ended_at", BigInteger),
+)
+Index("runs_agent", runs.c.agent, runs.c.id)
+_partial("runs_thread", runs.c.thread_id, runs.c.id, where=runs.c.thread_id.is_not(None))
+_partial("runs_group", runs.c.group, runs.c.id, where=runs.c.group.is_not(None))
+_partial("runs_user", runs.c.user, runs.c.id, where=runs.c.user.is_not(None))
+# Most runs are completed, so a run that is written once, at its end, costs nothing here.
+Index(
+    "runs_status",
+    runs.c.status,
+    runs.c.id,
+    sqlite_where=NOT_COMPLETED,
+    postgresql_where=NOT_COMPLETED,
+)
+
+run_tags = Table(
+    "run_tags",
+    metadata,
+    Column("tag", Text, primary_key=True),
+    Column("run_id", Text, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+steps = Table(
+    "steps",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("lane", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("nth", Integer, nullable=False),
+    Column("effect", Text, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("end_seq", BigInteger),
+    Column("ended_at", BigInteger),
+    Column("error", LargeBinary),
+    *_usage(),
+    Column("cost_nano", BigInteger),
+    Column("cost_source", Text),
+    sqlite_with_rowid=False,
+)
+
+# `position` must never be given twice, also after the newest rows are deleted: hence AUTOINCREMENT.
+events = Table(
+    "events",
+    metadata,
+    Column(
+        "position",
+        BigInteger().with_variant(Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+    ),
+    Column("run_id", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("last_seq", BigInteger),
+    Column("ts", BigInteger, nullable=False),
+    Column("type", Text, nullable=False),
+    Column("step", BigInteger),
+    Column("shape", SmallInteger, nullable=False),
+    Column("body", LargeBinary),
+    Column("blob", LargeBinary),
+    sqlite_autoincrement=True,
+)
+Index("events_run", events.c.run_id, events.c.seq, unique=True)
+# Finds the delta rows that end above a number; only delta rows have a `last_seq`.
+_partial("events_deltas", events.c.run_id, events.c.last_seq, where=events.c.last_seq.is_not(None))
+
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("codec", SmallInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+signals = Table(
+    "signals",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("run_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("is_consumed", Boolean, nullable=False),
+)
+Index("signals_pending", signals.c.id, sqlite_where=NOT_CONSUMED, postgresql_where=NOT_CONSUMED)
+
+agents = Table(
+    "agents",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("definition", LargeBinary, nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("is_active", Boolean, nullable=False),
+)
+Index("agents_active", agents.c.name, unique=True, sqlite_where=ACTIVE, postgresql_where=ACTIVE)
+
+threads = Table(
+    "threads",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("user", Text),
+    Column("metadata", LargeBinary),
+    Column("head", Text),
+)
+_partial("threads_user", threads.c.user, threads.c.id, where=threads.c.user.is_not(None))
+
+idempotency = Table(
+    "idempotency",
+    metadata,
+    Column("scope", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("body_hash", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)

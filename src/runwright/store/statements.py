@@ -1,0 +1,91 @@
+"""SQLAlchemy Core constructs compiled once to the driver's SQL, and the constructs that differ by dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import (
+    ClauseElement,
+    Dialect,
+    Insert,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    literal_column,
+    true,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert as postgres_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from runwright.store.rows import EVENT_COLUMNS, RUN_CHANGES, STEP_CHANGES, STEP_COLUMNS, names
+from runwright.store.schema import (
+    blobs,
+    events,
+    idempotency,
+    run_tags,
+    runs,
+    signals,
+    steps,
+    threads,
+)
+
+
+def compiled(dialect: Dialect, statement: ClauseElement, order: Sequence[str]) -> str:
+    """The driver's SQL. Raises ValueError if its positional parameters are not in that order."""
+    keys = list(order) if isinstance(statement, Insert) else None
+    result = statement.compile(dialect=dialect, column_keys=keys)
+    assert isinstance(result, SQLCompiler)
+    found = tuple(result.positiontup or ())
+    if found != tuple(order):
+        raise ValueError(f"parameters are {found!r}, not {tuple(order)!r}")
+    return result.string
+
+
+def insert_new(dialect: Dialect, table: Table) -> Insert:
+    """An insert that leaves a row alone whose primary key is taken."""
+    if dialect.name == "postgresql":
+        return postgres_insert(table).on_conflict_do_nothing()
+    return sqlite_insert(table).on_conflict_do_nothing()
+
+
+def upsert(dialect: Dialect, table: Table, changes: Sequence[str]) -> Insert:
+    """An insert that changes these columns of a row whose primary key is taken."""
+    keys = list(table.primary_key.columns)
+    if dialect.name == "postgresql":
+        insert = postgres_insert(table)
+        values = {name: insert.excluded[name] for name in changes}
+        return insert.on_conflict_do_update(index_elements=keys, set_=values)
+    insert = sqlite_insert(table)
+    values = {name: insert.excluded[name] for name in changes}
+    return insert.on_conflict_do_update(index_elements=keys, set_=values)
+
+
+class AppendStatements:
+    """The statements of the journal's writer, in the driver's SQL."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        run = names(runs)
+        self.insert_run = compiled(dialect, insert(runs), run)
+        changes = {name: bindparam(f"new_{name}") for name in RUN_CHANGES}
+        fence = (runs.c.id == bindparam("run")) & (runs.c.epoch == bindparam("owned"))
+        order = [f"new_{name}" for name in RUN_CHANGES]
+        self.update_run = compiled(dialect, update(runs).where(fence).values(changes), [*order, "run", "owned"])
+        self.insert_tag = compiled(dialect, insert(run_tags), names(run_tags))
+        self.upsert_step = compiled(dialect, upsert(dialect, steps, STEP_CHANGES), STEP_COLUMNS)
+        self.insert_event = compiled(dialect, insert(events), EVENT_COLUMNS)
+        self.insert_blob = compiled(dialect, insert_new(dialect, blobs), names(blobs))
+        # A comparison with `last_seq` makes SQLite take the partial index of delta rows.
+        deltas = (
+            (events.c.run_id == bindparam("run"))
+            & (events.c.step == bindparam("of"))
+            & (events.c.last_seq > literal_column("0"))
+        )
+        self.void = compiled(dialect, delete(events).where(deltas), ("run", "of"))
+        consumed = update(signals).where(signals.c.id == bindparam("signal"))
+        self.consume = compiled(dialect, consumed.values(is_consumed=true()), ("signal",))
+        head = update(threads).where(threads.c.id == bindparam("thread"))
+        self.thread_head = compiled(dialect, head.values(head=bindparam("run")), ("run", "thread"))
+        self.claim = compiled(dialect, insert_new(dialect, idempotency), names(idempotency))
