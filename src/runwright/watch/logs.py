@@ -1,6 +1,6 @@
 """Logs: JSON or console lines on stderr, JSON in a file that is rotated daily, secrets made unreadable.
 
-Modules log through the standard library (`logging.getLogger("runwright....")`); `Logs` decides what becomes of it.
+Modules log through the standard library or structlog under `runwright`; `Logs` decides what becomes of it.
 As a reader of the journal it writes one line per run that ends or waits and, at debug, one per event.
 """
 
@@ -74,6 +74,11 @@ class Logs(AbstractContextManager["Logs"]):
         # Libraries speak from warnings on: their own debug lines are about them, not about runs.
         root.setLevel(max(self._level, logging.WARNING))
         logging.getLogger(LOGGER).setLevel(self._level)
+        structlog.configure(
+            processors=[structlog.stdlib.filter_by_level, *_shared(), ProcessorFormatter.wrap_for_formatter],
+            wrapper_class=structlog.stdlib.BoundLogger,
+            logger_factory=structlog.stdlib.LoggerFactory(),
+        )
         return self
 
     def __exit__(
@@ -85,6 +90,7 @@ class Logs(AbstractContextManager["Logs"]):
             handler.close()
         root.setLevel(self._before)
         logging.getLogger(LOGGER).setLevel(logging.NOTSET)
+        structlog.reset_defaults()
 
     def record(self, run: Run, events: Sequence[Event]) -> None:
         """Write a line for a run that ended or waits and, at debug, one for each event."""
@@ -100,15 +106,8 @@ class Logs(AbstractContextManager["Logs"]):
                 self._logger.warning("run waiting", extra=extra)
 
     def _handler(self, handler: logging.Handler, render: Processor) -> logging.Handler:
-        shared: list[Processor] = [
-            structlog.contextvars.merge_contextvars,
-            structlog.stdlib.add_log_level,
-            structlog.stdlib.add_logger_name,
-            structlog.stdlib.ExtraAdder(),
-            _timestamp,
-        ]
         last: list[Processor] = [ProcessorFormatter.remove_processors_meta, structlog.processors.format_exc_info]
-        handler.setFormatter(ProcessorFormatter(foreign_pre_chain=shared, processors=[*last, self._redact, render]))
+        handler.setFormatter(ProcessorFormatter(foreign_pre_chain=_shared(), processors=[*last, self._redact, render]))
         return handler
 
 
@@ -140,6 +139,17 @@ class Redaction:
         if isinstance(value, int | float | bool) or value is None:
             return value
         return self._clean("", str(value))
+
+
+def _shared() -> list[Processor]:
+    """What is added to every line, whether it comes from structlog or the standard library."""
+    return [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.ExtraAdder(),
+        _timestamp,
+    ]
 
 
 def _run_fields(run: Run, event: Event) -> dict[str, object]:
