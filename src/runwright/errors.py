@@ -298,3 +298,14 @@ class CrashLoop(RunError):
     """The run was taken up three times without finishing a step."""
 
     code = "crash_loop"
+
+
+def revive(code: str, message: str) -> RunwrightError:
+    """The error that was recorded with this code; RunwrightError itself for a code that no class has."""
+    pending: list[type[RunwrightError]] = [RunwrightError]
+    while pending:
+        found = pending.pop()
+        if found.code == code:
+            return found(message)
+        pending.extend(found.__subclasses__())
+    return RunwrightError(message)

@@ -96,6 +96,7 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
     settings: ModelSettings = ModelSettings()
     limits: Limits = Limits()
     read_input: Callable[[bytes], tuple[Message, ...]]
+    input_schema: dict[str, object] = {}
 
 
 class CodeFlow(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +108,8 @@ class CodeFlow(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits = Limits()
     read_input: Callable[[bytes], object]
     write_output: Callable[[object], bytes]
+    input_schema: dict[str, object] = {}
+    output_schema: dict[str, object] = {}
 
 
 Flow = Loop | CodeFlow

@@ -28,21 +28,23 @@ class EventData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
 
 
 class RunQueued(EventData, tag="run.queued"):
-    """A run was created. `input` is the caller's input; `history` the messages of its thread so far."""
+    """A run was created, with the caller's input and the configuration it overrides."""
 
-    bulky: ClassVar[tuple[str, ...]] = ("input", "history")
+    bulky: ClassVar[tuple[str, ...]] = ("input", "config")
     agent: str
     version: str
     input: msgspec.Raw
-    history: tuple[msgspec.Raw, ...] = ()
-    thread_head: str | None = None
+    config: msgspec.Raw = NULL
 
 
 class RunStarted(EventData, tag="run.started"):
-    """A run began to execute, by the version `loop` of the agent loop."""
+    """A run began to execute, by the version `loop` of the agent loop.
+
+    `thread_head` is the newest completed run of its thread at that moment: its conversation is this run's history.
+    """
 
     loop: int
-    epoch: int = 0
+    thread_head: str | None = None
 
 
 class RunResumed(EventData, tag="run.resumed"):

@@ -21,6 +21,10 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
         return None if self.nano_usd is None else format_usd(self.nano_usd)
 
     def __add__(self, other: Cost) -> Cost:
+        if self.source == "none":
+            return other
+        if other.source == "none":
+            return self
         if self.nano_usd is None or other.nano_usd is None:
             return UNPRICED
         source = self.source if self.source == other.source else "mixed"
@@ -34,4 +38,5 @@ def format_usd(nano_usd: int) -> str:
 
 
 UNPRICED = Cost()
+NO_COST = Cost(nano_usd=0, source="none")
 FREE = Cost(nano_usd=0, source="free")

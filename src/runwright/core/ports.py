@@ -93,7 +93,7 @@ class Gateway(Protocol):
 class Stored(msgspec.Struct, frozen=True, gc=False):
     """An event as a row: `body` is the encoded data, large parts of it replaced by references to blobs.
 
-    For deltas, `seq` is the first number and the body an array of [seq, ts, data].
+    For deltas, `seq` is the first number, `last_seq` the last, and the body an array of [seq, ts, data].
     """
 
     run_id: str
@@ -104,6 +104,7 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     shape: int
     position: int = 0
+    last_seq: int = 0
 
 
 class Blob(msgspec.Struct, frozen=True, gc=False):
@@ -114,10 +115,21 @@ class Blob(msgspec.Struct, frozen=True, gc=False):
 
 
 class RunRow(msgspec.Struct, frozen=True, gc=False):
-    """A run row to write. A new run is inserted; an old one is updated only if `epoch` still stands in the store."""
+    """A run row to write. A new run is inserted; an old one is updated only if `epoch` still stands in the store.
+
+    What the caller asked for (agent, input, thread, group, user, tags, metadata, parents) is written once.
+    """
 
     run: Run
     is_new: bool
+
+
+class Reader(Protocol):
+    """Something that reads events as they are stored, in the journal's thread, each of them once."""
+
+    def record(self, run: Run, events: Sequence[Event]) -> None:
+        """Take note of newly committed events of a run; `run` is the row after them."""
+        ...
 
 
 class IdempotencyKey(msgspec.Struct, frozen=True, gc=False):
@@ -131,9 +143,12 @@ class IdempotencyKey(msgspec.Struct, frozen=True, gc=False):
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
-    """Rows that are written together. `voided` are (run id, step) pairs whose stored deltas go."""
+    """Rows of one run that are written together.
 
-    run: RunRow | None = None
+    `voided` are (run id, step) pairs whose deltas in earlier batches go; `thread_head` is (thread id, run id).
+    """
+
+    run: RunRow
     steps: tuple[Step, ...] = ()
     events: tuple[Stored, ...] = ()
     blobs: tuple[Blob, ...] = ()
@@ -295,16 +310,4 @@ class ThreadStore(Protocol):
 
     def active_run(self, thread_id: str) -> str | None:
         """The id of the oldest run of the thread that is not over."""
-        ...
-
-
-class Bus(Protocol):
-    """Live events of runs, in order."""
-
-    def publish(self, event: Event) -> None:
-        """Hand an event to all who watch its run."""
-        ...
-
-    def subscribe(self, run_id: str) -> AsyncIterator[Event]:
-        """Events of a run from now on."""
         ...

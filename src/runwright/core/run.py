@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from runwright.core.money import UNPRICED, Cost
+from runwright.core.money import NO_COST, Cost
 from runwright.core.usage import NO_USAGE, Usage
 from runwright.errors import RunwrightError
 
@@ -85,7 +85,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     adoptions: int = 0
     error: ErrorInfo | None = None
     usage: Usage = NO_USAGE
-    cost: Cost = UNPRICED
+    cost: Cost = NO_COST
     started_at: datetime | None = None
     ended_at: datetime | None = None
 

@@ -1,0 +1,1 @@
+"""What makes agents run: fold, decide, perform."""

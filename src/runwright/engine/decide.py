@@ -1,0 +1,223 @@
+"""What a loop does next. Pure: a function of the conversation and the definition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from runwright.core.agent import Loop, Tool
+from runwright.core.message import Said, SystemMessage, ToolCall, digest, said
+from runwright.core.model import ModelRequest
+from runwright.core.run import ErrorInfo, WaitReason
+from runwright.core.step import StepKey
+from runwright.engine.fold import Conversation, OpenStep
+from runwright.errors import InvalidRequest, OutputInvalid
+
+_deterministic = msgspec.json.Encoder(order="deterministic")
+_plain = msgspec.json.Encoder()
+
+
+class ModelCall(msgspec.Struct, frozen=True, kw_only=True):
+    """Ask the model. `base` is the earlier model step whose messages the request repeats, `fresh` the new ones.
+
+    `again` is an unfinished step that this call repeats as a new attempt.
+    """
+
+    request: ModelRequest
+    match: StepKey
+    base: int | None
+    fresh: tuple[Said, ...]
+    again: OpenStep | None = None
+
+
+class PlannedTool(msgspec.Struct, frozen=True, kw_only=True):
+    """One tool call to perform, with arguments that were checked."""
+
+    call: ToolCall
+    tool: Tool
+    arguments: Mapping[str, object]
+    match: StepKey
+    again: OpenStep | None = None
+
+
+class ToolCalls(msgspec.Struct, frozen=True, kw_only=True):
+    """Perform these tool calls side by side, and tell the model why others are refused."""
+
+    planned: tuple[PlannedTool, ...] = ()
+    rejected: tuple[tuple[ToolCall, str], ...] = ()
+
+
+class Lost(msgspec.Struct, frozen=True, kw_only=True):
+    """These steps were in flight when the process died and may have acted: their outcome is unknown."""
+
+    steps: tuple[OpenStep, ...]
+
+
+class RejectOutput(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer does not fit the schema; the model is told the reason."""
+
+    reason: str
+
+
+class Finish(msgspec.Struct, frozen=True, kw_only=True):
+    """The run is complete; `output` is JSON text."""
+
+    output: bytes
+
+
+class Fail(msgspec.Struct, frozen=True, kw_only=True):
+    """The run fails."""
+
+    error: ErrorInfo
+
+
+class Wait(msgspec.Struct, frozen=True, kw_only=True):
+    """The run waits for somebody."""
+
+    reason: WaitReason
+    detail: str
+
+
+Decision = ModelCall | ToolCalls | Lost | RejectOutput | Finish | Fail | Wait
+
+
+def decide(state: Conversation, loop: Loop, *, model: str, is_streamed: bool = False) -> Decision:
+    """The next thing to do; `model` is the reference that the loop's model resolved to."""
+    if state.failure is not None:
+        return Fail(error=state.failure)
+    if state.unknown:
+        return _wait(state)
+    if state.calls:
+        return _tools(state, loop)
+    if state.final is not None:
+        return _finish(state, loop, state.final)
+    return _limit(state, loop) or _ask(state, loop, model, is_streamed)
+
+
+def model_key(request: ModelRequest, head: bytes) -> str:
+    """The key of a model request: everything that can change its answer. `head` is the digest of its messages."""
+    output = b"" if request.output is None else _deterministic.encode(request.output.schema)
+    parts = (request.model, request.tool_choice, request.settings)
+    return digest(head + digest(request.tools_raw) + digest(output) + _deterministic.encode(parts)).hex()
+
+
+def tool_key(name: str, arguments: Mapping[str, object] | str) -> str:
+    """The key of a tool call: its name and canonical arguments."""
+    return digest(name.encode() + b"\0" + _deterministic.encode(arguments)).hex()
+
+
+def canonical(arguments: str) -> object:
+    """Arguments as data, for the key; text that is no JSON stands for itself."""
+    try:
+        return msgspec.json.decode(arguments)
+    except msgspec.DecodeError:
+        return arguments
+
+
+def _wait(state: Conversation) -> Wait:
+    names = ", ".join(f"{step.name!r} (step {step.seq})" for step in state.unknown.values())
+    detail = f"It is not known whether {names} took effect; resolve it as done, retry or fail."
+    return Wait(reason="unknown_effect", detail=detail)
+
+
+def _tools(state: Conversation, loop: Loop) -> Decision:
+    opened = {step.call_id: step for step in state.open_steps.values()}
+    lost = tuple(
+        step for step in opened.values() if step.effect == "once" and step.seq not in state.granted
+    )
+    if lost:
+        return Lost(steps=lost)
+    planned: list[PlannedTool] = []
+    rejected: list[tuple[ToolCall, str]] = []
+    counts: dict[StepKey, int] = {}
+    for call in state.calls:
+        if call.id in state.answers:
+            continue
+        outcome = _plan(state, loop, call, opened.get(call.id), counts)
+        if isinstance(outcome, str):
+            rejected.append((call, outcome))
+        else:
+            planned.append(outcome)
+    over = _over(state, loop, len(planned))
+    if over is not None:
+        return over
+    return ToolCalls(planned=tuple(planned), rejected=tuple(rejected))
+
+
+def _plan(
+    state: Conversation, loop: Loop, call: ToolCall, again: OpenStep | None, counts: dict[StepKey, int]
+) -> PlannedTool | str:
+    tool = loop.tools.get(call.name)
+    if tool is None:
+        known = ", ".join(sorted(loop.tools)) or "none"
+        return f"There is no tool {call.name!r}. Known tools: {known}."
+    try:
+        arguments = tool.check(call.arguments)
+    except InvalidRequest as error:
+        return error.message
+    if again is not None:
+        return PlannedTool(call=call, tool=tool, arguments=arguments, match=again.match, again=again)
+    first = StepKey("", "tool", tool_key(call.name, _canonical_mapping(call.arguments)), 0)
+    nth = state.seen.get(first, 0) + counts.get(first, 0)
+    counts[first] = counts.get(first, 0) + 1
+    return PlannedTool(call=call, tool=tool, arguments=arguments, match=StepKey("", "tool", first.key, nth))
+
+
+def _canonical_mapping(arguments: str) -> Mapping[str, object] | str:
+    value = canonical(arguments)
+    return value if isinstance(value, dict) else arguments
+
+
+def _finish(state: Conversation, loop: Loop, text: str) -> Decision:
+    if loop.output is None:
+        return Finish(output=_plain.encode(text))
+    try:
+        return Finish(output=loop.output.check(text))
+    except OutputInvalid as error:
+        if state.rejections >= loop.limits.output_retries:
+            return Fail(error=ErrorInfo(code=error.code, message=error.message))
+        return RejectOutput(reason=error.message)
+
+
+def _limit(state: Conversation, loop: Loop) -> Fail | None:
+    over = _over(state, loop, 0 if state.open_steps else 1)
+    if over is not None:
+        return over
+    limit = loop.limits.tokens
+    if limit is not None and state.usage.total_tokens >= limit:
+        return _exceeded(f"The run used {state.usage.total_tokens} tokens of {limit}; raise limits.tokens.")
+    return None
+
+
+def _over(state: Conversation, loop: Loop, more: int) -> Fail | None:
+    fresh = max(0, more - len(state.open_steps))
+    if state.steps + fresh <= loop.limits.steps:
+        return None
+    return _exceeded(f"The run would take more than {loop.limits.steps} steps; raise limits.steps.")
+
+
+def _exceeded(message: str) -> Fail:
+    return Fail(error=ErrorInfo(code="limit_exceeded", message=message))
+
+
+def _ask(state: Conversation, loop: Loop, model: str, is_streamed: bool) -> ModelCall:
+    again = next((step for step in state.open_steps.values() if step.kind == "model"), None)
+    system = (said(SystemMessage(content=loop.instructions)),) if loop.instructions else ()
+    request = ModelRequest(
+        model=model,
+        messages=system + state.messages,
+        tools=tuple(tool.spec for tool in loop.tools.values()),
+        tools_raw=loop.tools_raw,
+        output=None if loop.output is None else loop.output.spec,
+        settings=loop.settings,
+        is_streamed=is_streamed,
+    )
+    head = digest(b"".join(entry.digest for entry in system) + state.head)
+    first = StepKey("", "model", model_key(request, head), 0)
+    nth = state.seen.get(first, 0)
+    if again is not None:
+        return ModelCall(request=request, match=again.match, base=None, fresh=(), again=again)
+    base = state.base
+    fresh = state.messages[state.base_count :] if base is not None else request.messages
+    return ModelCall(request=request, match=StepKey("", "model", first.key, nth), base=base, fresh=fresh)

@@ -1,0 +1,240 @@
+"""Performs one run: what `decide` says for a loop, the function itself for a code flow."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from runwright.core.agent import CodeFlow, Loop
+from runwright.core.context import Context
+from runwright.core.event import (
+    Event,
+    OutputRejected,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunWaiting,
+    StepFailed,
+    ToolRejected,
+)
+from runwright.core.message import Said
+from runwright.core.model import ModelSettings
+from runwright.core.run import ErrorInfo, WaitReason, error_info
+from runwright.engine.decide import (
+    Decision,
+    Fail,
+    Finish,
+    Lost,
+    ModelCall,
+    PlannedTool,
+    RejectOutput,
+    ToolCalls,
+    Wait,
+    decide,
+)
+from runwright.engine.flow import FlowGateway, Suspended, ToolGateway, run_flow
+from runwright.engine.fold import Conversation, fold, start
+from runwright.engine.gateway import Steps, World
+from runwright.engine.live import LiveRun
+from runwright.errors import (
+    ModelError,
+    OutcomeUnknown,
+    OwnershipLost,
+    RunError,
+    RunwrightError,
+    StorageError,
+    ToolError,
+)
+from runwright.journal.project import cancelled_error
+from runwright.journal.tape import Tape, read_tape
+
+
+class Executor:
+    """Executes one run in this process, from the events it has so far."""
+
+    def __init__(self, live: LiveRun, world: World, *, events: Sequence[Event], history: tuple[Said, ...]) -> None:
+        self._live = live
+        self._world = world
+        self._events = events
+        self._conversation = start(history)
+        flow = live.agent.flow
+        limit = flow.limits.time_s
+        deadline = None if limit is None else asyncio.get_running_loop().time() + limit
+        self._flow = _configured(flow, live.config) if isinstance(flow, Loop) else flow
+        self._steps = Steps(live.log, world, limits=flow.limits, deadline=deadline, note=self._note)
+
+    async def execute(self) -> None:
+        """Run until the run ends or waits, and record that. Raises StorageError when it cannot be recorded."""
+        try:
+            await self._perform()
+        except asyncio.CancelledError:
+            if self._live.cancel_reason is None:
+                # The process stops: the run goes on where it is at the next start.
+                raise
+            self._cancelled()
+        except Suspended as suspended:
+            self._wait(suspended.reason, suspended.detail)
+        except StorageError:
+            raise
+        except RunwrightError as error:
+            self._failed(error_info(error))
+        # The run executor is one of the three places where anything may arrive: an agent is anybody's code.
+        except Exception as error:
+            self._failed(ErrorInfo(code="agent_error", message=f"{type(error).__name__}: {error}"))
+        await self._live.log.durable()
+
+    async def _perform(self) -> None:
+        if isinstance(self._flow, CodeFlow):
+            await self._perform_flow(self._flow)
+            return
+        self._conversation = fold(self._conversation, self._events, self._flow.read_input)
+        ref = self._world.models.resolve(self._flow.model).ref
+        is_streamed = self._live.run.mode != "wait"
+        while True:
+            decision = decide(self._conversation, self._flow, model=ref, is_streamed=is_streamed)
+            if await self._act(decision):
+                return
+
+    async def _perform_flow(self, flow: CodeFlow) -> None:
+        live = self._live
+        gateway = FlowGateway(
+            self._steps,
+            self._world,
+            agent=live.agent,
+            tape=Tape(read_tape(self._events)),
+            is_forced=live.is_forced,
+            user=live.run.user,
+        )
+        context = Context(
+            gateway=gateway,
+            secrets=self._world.secrets,
+            run_id=live.run.id,
+            agent=live.agent.name,
+            user=live.run.user,
+            state=self._world.state,
+        )
+        limit = flow.limits.time_s
+        try:
+            async with asyncio.timeout(limit):
+                output = await run_flow(flow, context, live.input)
+        except TimeoutError as error:
+            raise RunError(f"The run took longer than {limit:g} s; raise limits.time_s.") from error
+        self._completed(output)
+
+    async def _act(self, decision: Decision) -> bool:
+        """Perform a decision; True when the run ended or waits."""
+        match decision:
+            case ModelCall():
+                await self._ask(decision)
+            case ToolCalls():
+                await self._use(decision)
+            case Lost():
+                self._lose(decision)
+            case RejectOutput():
+                self._steps.append((OutputRejected(reason=decision.reason), None))
+            case Finish():
+                self._completed(decision.output)
+                return True
+            case Fail():
+                self._failed(decision.error)
+                return True
+            case Wait():
+                self._wait(decision.reason, decision.detail)
+                return True
+        return False
+
+    async def _ask(self, call: ModelCall) -> None:
+        try:
+            await self._steps.model(
+                call.request, match=call.match, base=call.base, fresh=call.fresh, again=call.again
+            )
+        except (ModelError, RunError):
+            # Recorded as a failed step: `decide` sees it in the conversation.
+            return
+
+    async def _use(self, calls: ToolCalls) -> None:
+        for call, reason in calls.rejected:
+            self._steps.append((ToolRejected(call_id=call.id, name=call.name, reason=reason), None))
+        if len(calls.planned) == 1:
+            await self._call(calls.planned[0])
+            return
+        async with asyncio.TaskGroup() as group:
+            for planned in calls.planned:
+                group.create_task(self._call(planned))
+
+    async def _call(self, planned: PlannedTool) -> None:
+        try:
+            await self._steps.tool(
+                planned.tool,
+                planned.arguments,
+                match=planned.match,
+                call_id=planned.call.id,
+                context=self._context,
+                again=planned.again,
+            )
+        except (ToolError, RunError):
+            # Recorded as a failed step: the model is told, or the run waits.
+            return
+
+    def _context(self, step: int, idempotency_key: str) -> Context:
+        return Context(
+            gateway=ToolGateway(self._steps),
+            secrets=self._world.secrets,
+            run_id=self._live.run.id,
+            agent=self._live.agent.name,
+            user=self._live.run.user,
+            state=self._world.state,
+            step=step,
+            idempotency_key=idempotency_key,
+        )
+
+    def _lose(self, lost: Lost) -> None:
+        for step in lost.steps:
+            error = OutcomeUnknown(f"The process died while {step.name!r} was in flight.")
+            self._steps.append((StepFailed(error=error_info(error, step=step.seq), is_unknown=True), step.seq))
+
+    def _note(self, events: tuple[Event, ...]) -> None:
+        if isinstance(self._flow, Loop):
+            self._conversation = fold(self._conversation, events, self._flow.read_input)
+
+    def _completed(self, output: bytes) -> None:
+        run = self._live.run
+        self._live.output = output
+        head = (run.thread_id, run.id) if run.thread_id is not None else None
+        data = RunCompleted(output=msgspec.Raw(output), usage=run.usage, cost=run.cost)
+        self._live.log.append((data, None), thread_head=head)
+
+    def _failed(self, error: ErrorInfo) -> None:
+        self._close_steps(ErrorInfo(code="run_failed", message="The run failed while the step was open."))
+        run = self._live.run
+        self._live.log.append((RunFailed(error=error, usage=run.usage, cost=run.cost), None))
+
+    def _cancelled(self) -> None:
+        """First the open steps, then the run; what arrives later is dropped."""
+        self._close_steps(None)
+        run = self._live.run
+        reason = self._live.cancel_reason or ""
+        self._live.log.append((RunCancelled(reason=reason, usage=run.usage, cost=run.cost), None))
+
+    def _close_steps(self, error: ErrorInfo | None) -> None:
+        for step in self._live.log.open_steps:
+            told = replace(error, step=step.seq) if error is not None else cancelled_error(step.seq)
+            is_unknown = step.effect == "once"
+            self._live.log.append((StepFailed(error=told, is_unknown=is_unknown), step.seq))
+
+    def _wait(self, reason: WaitReason, detail: str) -> None:
+        self._live.log.append((RunWaiting(reason=reason, detail=detail), None))
+
+
+def _configured(loop: Loop, config: dict[str, object]) -> Loop:
+    """The loop with what the caller may override for one run: `settings` and `output`."""
+    settings = config.get("settings")
+    if isinstance(settings, dict):
+        merged = {**msgspec.to_builtins(loop.settings), **settings}
+        loop = replace(loop, settings=msgspec.convert(merged, ModelSettings))
+    return loop
+
+

@@ -1,0 +1,200 @@
+"""Code flows: plain async functions whose effects are steps, run again against the tape after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from runwright.core.agent import BuiltAgent, CodeFlow, Tool
+from runwright.core.context import Context
+from runwright.core.message import Message, SystemMessage, UserMessage, chain_digest, said
+from runwright.core.model import ModelRequest, ModelResponse
+from runwright.core.run import WaitReason
+from runwright.core.step import StepKey, StepKind
+from runwright.engine.decide import canonical, model_key, tool_key
+from runwright.engine.fold import OpenStep
+from runwright.engine.gateway import Steps, World
+from runwright.errors import ConfigError, InvalidRequest, OutcomeUnknown, RunError, ToolFailed, revive
+from runwright.journal.tape import Tape, Taped
+
+
+class Suspended(BaseException):
+    """The run has to wait. Not an Exception, so that a flow's own handlers do not swallow it."""
+
+    def __init__(self, reason: WaitReason, detail: str) -> None:
+        super().__init__(detail)
+        self.reason: WaitReason = reason
+        self.detail = detail
+
+
+class FromThread:
+    """Progress and custom events of a run, from whatever thread they come."""
+
+    def __init__(self, steps: Steps) -> None:
+        self._steps = steps
+        self._loop = asyncio.get_running_loop()
+
+    def progress(self, message: str, *, fraction: float | None, step: int | None) -> None:
+        """Record how far the work is."""
+        self._on_loop(lambda: self._steps.progress(message, fraction=fraction, step=step))
+
+    def emit(self, name: str, value: bytes, *, step: int | None) -> None:
+        """Record a custom event; `value` is JSON text."""
+        self._on_loop(lambda: self._steps.emit(name, value, step=step))
+
+    def _on_loop(self, append: Callable[[], None]) -> None:
+        try:
+            is_here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            is_here = False
+        if is_here:
+            append()
+        else:
+            self._loop.call_soon_threadsafe(append)
+
+
+class ToolGateway(FromThread):
+    """What a tool's context reaches: it may tell, not perform steps of its own."""
+
+    async def model(
+        self, messages: str | Sequence[Message], *, model: str | None, instructions: str, lane: str
+    ) -> ModelResponse:
+        """Refused: a step inside a tool would not be found again after a crash."""
+        raise RunError("A tool cannot call a model as a step; do that in a code flow, or hand the work to an agent.")
+
+    async def tool(self, tool: str | Tool, arguments: str, *, lane: str) -> bytes:
+        """Refused, as `model` is."""
+        raise RunError("A tool cannot call another tool as a step; call the function itself, or use a code flow.")
+
+
+class FlowGateway(FromThread):
+    """Steps of a code flow: answered from the tape where they stand there, performed where they do not."""
+
+    def __init__(
+        self, steps: Steps, world: World, *, agent: BuiltAgent, tape: Tape, is_forced: bool, user: str | None
+    ) -> None:
+        super().__init__(steps)
+        self._steps = steps
+        self._world = world
+        self._agent = agent
+        self._tape = tape
+        self._is_forced = is_forced
+        self._user = user
+        self._issued: dict[StepKey, int] = {}
+        self._count = 0
+
+    async def model(
+        self, messages: str | Sequence[Message], *, model: str | None, instructions: str, lane: str
+    ) -> ModelResponse:
+        """A model call as a step."""
+        flow = self._flow
+        ref = self._world.models.resolve(model or flow.model).ref
+        asked: Sequence[Message] = (UserMessage(content=messages),) if isinstance(messages, str) else messages
+        system = (SystemMessage(content=instructions),) if instructions else ()
+        entries = tuple(said(message) for message in (*system, *asked))
+        request = ModelRequest(model=ref, messages=entries, is_streamed=self._steps.log.run.mode != "wait")
+        match = self._issue(lane, "model", model_key(request, chain_digest(entries)))
+        taped = self._answer(match)
+        if taped is not None and taped.response is not None:
+            return taped.response
+        return await self._steps.model(request, match=match, base=None, fresh=entries, again=_again(taped))
+
+    async def tool(self, tool: str | Tool, arguments: str, *, lane: str) -> bytes:
+        """A tool call as a step."""
+        chosen = self._tool(tool)
+        checked = chosen.check(arguments)
+        value = canonical(arguments)
+        key = tool_key(chosen.spec.name, value if isinstance(value, dict) else arguments)
+        match = self._issue(lane, "tool", key)
+        taped = self._answer(match)
+        if taped is not None and taped.is_final:
+            return taped.result
+        try:
+            return await self._steps.tool(
+                chosen, checked, match=match, call_id=None, context=self._context, again=_again(taped)
+            )
+        except OutcomeUnknown as error:
+            raise Suspended("unknown_effect", error.message) from error
+
+    @property
+    def _flow(self) -> CodeFlow:
+        flow = self._agent.flow
+        assert isinstance(flow, CodeFlow)
+        return flow
+
+    def _tool(self, tool: str | Tool) -> Tool:
+        if not isinstance(tool, str):
+            return tool
+        known: Mapping[str, Tool] = self._flow.tools
+        if tool not in known:
+            raise InvalidRequest(f"There is no tool {tool!r}; known are {', '.join(sorted(known)) or 'none'}.")
+        return known[tool]
+
+    def _context(self, step: int, idempotency_key: str) -> Context:
+        return Context(
+            gateway=ToolGateway(self._steps),
+            secrets=self._world.secrets,
+            run_id=self._steps.log.run.id,
+            agent=self._agent.name,
+            user=self._user,
+            state=self._world.state,
+            step=step,
+            idempotency_key=idempotency_key,
+        )
+
+    def _issue(self, lane: str, kind: StepKind, key: str) -> StepKey:
+        """Occurrences are counted when a step is asked for, so that answers may come in any order."""
+        self._count += 1
+        limit = self._flow.limits.steps
+        if self._count > limit:
+            raise ConfigError(f"The run would take more than {limit} steps; raise limits.steps.")
+        first = StepKey(lane, kind, key, 0)
+        nth = self._issued.get(first, 0)
+        self._issued[first] = nth + 1
+        return StepKey(lane, kind, key, nth)
+
+    def _answer(self, match: StepKey) -> Taped | None:
+        taped = self._tape.take(match)
+        if taped is None:
+            self._refuse_divergence(match)
+            return None
+        if taped.status == "failed" and taped.error is not None:
+            raise revive(taped.error.code, taped.error.message)
+        is_lost = taped.status == "running" and taped.effect == "once" and not taped.is_granted
+        if taped.status == "unknown" or is_lost:
+            raise Suspended("unknown_effect", f"It is not known whether {taped.name!r} (step {taped.seq}) took effect.")
+        return taped
+
+    def _refuse_divergence(self, match: StepKey) -> None:
+        missed = None if self._is_forced else self._tape.next_unused(match.lane)
+        if missed is not None:
+            raise Suspended(
+                "diverged",
+                f"The code asks for another {match.kind} step than the record holds at step {missed.seq} "
+                f"({missed.name!r}); resume it with the current code, or cancel it.",
+            )
+
+
+def _again(taped: Taped | None) -> OpenStep | None:
+    if taped is None:
+        return None
+    return OpenStep(
+        seq=taped.seq,
+        kind=taped.match.kind,
+        name=taped.name,
+        match=taped.match,
+        effect=taped.effect,
+        call_id=None,
+        attempt=taped.attempt,
+    )
+
+
+async def run_flow(flow: CodeFlow, context: Context, input: bytes) -> bytes:
+    """Execute a flow and give its output as JSON text. Raises what the flow raises."""
+    value: Any = flow.read_input(input)
+    output = await flow.function(context, value)
+    try:
+        return flow.write_output(output)
+    except (TypeError, ValueError) as error:
+        raise ToolFailed(f"The agent's output cannot be written as JSON: {error}") from error

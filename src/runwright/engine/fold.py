@@ -1,0 +1,214 @@
+"""The loop's state as a fold over the journal. Pure: the same events give the same conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+from msgspec.structs import replace
+
+from runwright.core.event import (
+    Event,
+    MessageCompleted,
+    OutputRejected,
+    RunQueued,
+    StepCompleted,
+    StepFailed,
+    StepResolved,
+    StepRestarted,
+    StepStarted,
+    ToolRejected,
+)
+from runwright.core.message import (
+    AssistantMessage,
+    Message,
+    Said,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+    chain_digest,
+    said,
+    said_raw,
+)
+from runwright.core.run import ErrorInfo
+from runwright.core.step import Effect, StepKey, StepKind
+from runwright.core.usage import NO_USAGE, Usage
+
+LOOP_VERSION = 1
+"""Stored in `run.started`; a change that alters the text of requests is a new number, and old numbers keep working."""
+
+
+class OpenStep(msgspec.Struct, frozen=True, kw_only=True):
+    """A step that began and has not ended well or badly."""
+
+    seq: int
+    kind: StepKind
+    name: str
+    match: StepKey
+    effect: Effect
+    call_id: str | None
+    attempt: int = 1
+
+
+class Conversation(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a loop stands.
+
+    `head` is the rolling digest of `messages`. `calls` are the tool calls of the last assistant message until all of
+    them are answered; `answers` maps call ids to result texts. `final` is the text of an answer without tool calls.
+    `granted` are open steps that a person allowed to run again.
+    `base` and `base_count` say which model step was last and how many messages it was sent.
+    """
+
+    messages: tuple[Said, ...] = ()
+    head: bytes = b""
+    calls: tuple[ToolCall, ...] = ()
+    answers: Mapping[str, str] = {}
+    open_steps: Mapping[int, OpenStep] = {}
+    unknown: Mapping[int, OpenStep] = {}
+    granted: frozenset[int] = frozenset()
+    seen: Mapping[StepKey, int] = {}
+    final: str | None = None
+    finish_reason: str = ""
+    failure: ErrorInfo | None = None
+    rejections: int = 0
+    steps: int = 0
+    usage: Usage = NO_USAGE
+    base: int | None = None
+    base_count: int = 0
+
+
+ReadInput = Callable[[bytes], tuple[Message, ...]]
+
+
+def start(history: tuple[Said, ...] = ()) -> Conversation:
+    """A conversation that goes on from the history of its thread."""
+    return Conversation(messages=history, head=chain_digest(history))
+
+
+def fold(conversation: Conversation, events: Iterable[Event], read_input: ReadInput) -> Conversation:
+    """The conversation after these events."""
+    for event in events:
+        conversation = apply(conversation, event, read_input)
+    return conversation
+
+
+def apply(state: Conversation, event: Event, read_input: ReadInput) -> Conversation:
+    """The conversation after one event; events that say nothing about it leave it as it is."""
+    match event.data:
+        case RunQueued() as data:
+            return _say(state, *(said(message) for message in read_input(bytes(data.input))))
+        case StepStarted() as data:
+            return _begin(state, event.seq, data)
+        case StepRestarted() as data:
+            return _restart(state, _number(event), data.attempt)
+        case MessageCompleted() as data:
+            return _answered_by_model(state, bytes(data.message))
+        case StepCompleted() as data:
+            return _complete(state, _number(event), data)
+        case StepFailed() as data:
+            return _fail(state, _number(event), data)
+        case StepResolved() as data:
+            return _resolve(state, _number(event), data)
+        case ToolRejected() as data:
+            return _answer(state, data.call_id, f"Error: {data.reason}")
+        case OutputRejected() as data:
+            told = said(UserMessage(content=f"That answer does not fit: {data.reason}\nAnswer again, and only so."))
+            return replace(_say(state, told), rejections=state.rejections + 1, final=None)
+        case _:
+            return state
+
+
+def _number(event: Event) -> int:
+    if event.step is None:
+        raise ValueError(f"{event.type} of {event.run_id} at {event.seq} names no step")
+    return event.step
+
+
+def _say(state: Conversation, *messages: Said) -> Conversation:
+    return replace(state, messages=(*state.messages, *messages), head=chain_digest(messages, state.head))
+
+
+def _begin(state: Conversation, seq: int, data: StepStarted) -> Conversation:
+    match = StepKey(data.lane, data.kind, data.key, data.nth)
+    step = OpenStep(
+        seq=seq, kind=data.kind, name=data.name, match=match, effect=data.effect, call_id=data.call_id
+    )
+    counted = StepKey(data.lane, data.kind, data.key, 0)
+    state = replace(
+        state,
+        open_steps={**state.open_steps, seq: step},
+        seen={**state.seen, counted: state.seen.get(counted, 0) + 1},
+        steps=state.steps + 1,
+    )
+    if data.kind != "model":
+        return state
+    return replace(state, base=seq, base_count=len(state.messages))
+
+
+def _restart(state: Conversation, seq: int, attempt: int) -> Conversation:
+    step = state.open_steps.get(seq) or state.unknown[seq]
+    unknown = {number: other for number, other in state.unknown.items() if number != seq}
+    opened = {**state.open_steps, seq: replace(step, attempt=attempt)}
+    return replace(state, open_steps=opened, unknown=unknown, granted=state.granted - {seq})
+
+
+def _answered_by_model(state: Conversation, raw: bytes) -> Conversation:
+    entry = said_raw(raw)
+    message = entry.message
+    if not isinstance(message, AssistantMessage):
+        raise TypeError(f"a model's answer is an assistant message, not {message!r}")
+    final = None if message.tool_calls else (message.content or "")
+    return replace(_say(state, entry), calls=message.tool_calls, answers={}, final=final)
+
+
+def _complete(state: Conversation, seq: int, data: StepCompleted) -> Conversation:
+    step = state.open_steps.get(seq) or state.unknown[seq]
+    state = replace(_close(state, seq), usage=state.usage + data.usage)
+    if step.kind == "model":
+        return replace(state, finish_reason=data.finish_reason)
+    return _answer(state, step.call_id, result_text(bytes(data.result)))
+
+
+def _fail(state: Conversation, seq: int, data: StepFailed) -> Conversation:
+    step = state.open_steps.get(seq) or state.unknown[seq]
+    state = replace(_close(state, seq), usage=state.usage + data.usage)
+    if data.is_unknown:
+        return replace(state, unknown={**state.unknown, seq: step})
+    if step.kind == "model":
+        return replace(state, failure=data.error)
+    return _answer(state, step.call_id, f"Error: {data.error.message}")
+
+
+def _resolve(state: Conversation, seq: int, data: StepResolved) -> Conversation:
+    step = state.unknown[seq]
+    if data.action == "done":
+        return state
+    if data.action == "retry":
+        opened = {**state.open_steps, seq: step}
+        return replace(_close(state, seq), open_steps=opened, granted=state.granted | {seq})
+    error = ErrorInfo(code="outcome_unknown", message=f"Step {seq} ({step.name}) was resolved as failed.", step=seq)
+    return replace(_close(state, seq), failure=error)
+
+
+def _close(state: Conversation, seq: int) -> Conversation:
+    opened = {number: step for number, step in state.open_steps.items() if number != seq}
+    unknown = {number: step for number, step in state.unknown.items() if number != seq} if state.unknown else {}
+    return replace(state, open_steps=opened, unknown=unknown)
+
+
+def _answer(state: Conversation, call_id: str | None, text: str) -> Conversation:
+    """Results join the conversation together and in the order of the calls, whenever they arrived."""
+    if call_id is None:
+        return state
+    answers = {**state.answers, call_id: text}
+    if any(call.id not in answers for call in state.calls):
+        return replace(state, answers=answers)
+    told = [said(ToolMessage(tool_call_id=call.id, content=answers[call.id])) for call in state.calls]
+    return replace(_say(state, *told), calls=(), answers={})
+
+
+def result_text(result: bytes) -> str:
+    """A tool's result as the model reads it: text as it is, anything else as JSON."""
+    if result[:1] == b'"':
+        return msgspec.json.decode(result, type=str)
+    return result.decode()

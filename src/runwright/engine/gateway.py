@@ -1,0 +1,320 @@
+"""The gateway: where a step is guarded, journaled, or answered from the tape."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from msgspec.structs import replace
+
+from runwright.core.agent import Limits, Tool
+from runwright.core.context import Context
+from runwright.core.event import (
+    CustomEmitted,
+    Data,
+    Delta,
+    Event,
+    MessageCompleted,
+    MessageDelta,
+    ProgressReported,
+    ReasoningDelta,
+    StepCompleted,
+    StepFailed,
+    StepRestarted,
+    StepStarted,
+    ToolArgsDelta,
+)
+from runwright.core.message import Said, ToolCall, said
+from runwright.core.model import (
+    ModelEvent,
+    ModelRequest,
+    ModelResponse,
+    ReasoningDelta as ModelReasoningDelta,
+    ResponseCompleted,
+    TextDelta,
+    ToolCallDelta,
+)
+from runwright.core.money import Cost
+from runwright.core.ports import Model, Models, Secrets
+from runwright.core.run import ErrorInfo, error_info
+from runwright.core.step import StepKey
+from runwright.core.usage import Usage
+from runwright.engine.fold import OpenStep
+from runwright.errors import (
+    DeadlineExceeded,
+    MalformedResponse,
+    ModelError,
+    NotSent,
+    OutcomeUnknown,
+    RunwrightError,
+    ToolFailed,
+    ToolTimeout,
+)
+from runwright.guard.chain import Call, Guard
+from runwright.journal.write import Record, RunLog
+
+Price = Callable[[str, Usage], Cost]
+Note = Callable[[tuple[Event, ...]], None]
+
+
+class World(msgspec.Struct, frozen=True, kw_only=True):
+    """What steps reach out through: the same for every run of an engine."""
+
+    models: Models
+    secrets: Secrets
+    guard: Guard[Any]
+    price: Price
+    state: Mapping[str, Any]
+    room: Callable[[], Awaitable[None]]
+
+
+class Steps:
+    """Performs the steps of one run. `note` is told of every event that is appended."""
+
+    def __init__(self, log: RunLog, world: World, *, limits: Limits, deadline: float | None, note: Note) -> None:
+        self._log = log
+        self._world = world
+        self._limits = limits
+        self._deadline = deadline
+        self._note = note
+
+    @property
+    def log(self) -> RunLog:
+        """The run's log."""
+        return self._log
+
+    def append(self, *records: Record) -> tuple[Event, ...]:
+        """Append to the log and tell."""
+        events = self._log.append(*records)
+        self._note(events)
+        return events
+
+    async def model(
+        self,
+        request: ModelRequest,
+        *,
+        match: StepKey,
+        base: int | None,
+        fresh: tuple[Said, ...],
+        again: OpenStep | None,
+    ) -> ModelResponse:
+        """Perform a model call. Raises ModelError or DeadlineExceeded after recording it."""
+        await self._world.room()
+        model = self._world.models.resolve(request.model)
+        seq = self._begin(
+            StepStarted(
+                kind="model",
+                name=request.model,
+                key=match.key,
+                lane=match.lane,
+                nth=match.nth,
+                request=_manifest(request),
+                base=base,
+                messages=tuple(msgspec.Raw(entry.raw) for entry in fresh),
+                tools=msgspec.Raw(request.tools_raw or b"null") if base is None else _NULL,
+            ),
+            again,
+        )
+        call = Call(
+            kind="model",
+            target=request.model,
+            effect="read",
+            deadline=self._deadline,
+            timeout_s=self._limits.model_timeout_s,
+        )
+        try:
+            response = await self._world.guard(call, lambda: self._consume(model, request, seq))
+        except (ModelError, DeadlineExceeded) as error:
+            self.append((StepFailed(error=error_info(error, step=seq)), seq))
+            raise
+        response = replace(response, message=_distinct(response.message, seq))
+        self.append(
+            (
+                MessageCompleted(message=msgspec.Raw(said(response.message).raw), reasoning=response.reasoning),
+                seq,
+            ),
+            (
+                StepCompleted(
+                    model=response.model,
+                    provider=response.provider,
+                    finish_reason=response.finish_reason,
+                    response_id=response.response_id,
+                    usage=response.usage,
+                    cost=self._world.price(model.ref, response.usage),
+                ),
+                seq,
+            ),
+        )
+        return response
+
+    async def _consume(self, model: Model, request: ModelRequest, seq: int) -> ModelResponse:
+        stream = model.stream(request)
+        try:
+            async for event in stream:
+                if isinstance(event, ResponseCompleted):
+                    return event.response
+                self._log.delta(_delta(event), seq)
+        finally:
+            close = getattr(stream, "aclose", None)
+            if close is not None:
+                await close()
+        raise MalformedResponse(f"{model.ref!r} ended its answer without completing it.")
+
+    async def tool(
+        self,
+        tool: Tool,
+        arguments: Mapping[str, object],
+        *,
+        match: StepKey,
+        call_id: str | None,
+        context: Callable[[int, str], Context],
+        again: OpenStep | None,
+    ) -> bytes:
+        """Perform a tool call and give its result as JSON text.
+
+        Raises OutcomeUnknown for a `once` tool that was entered and did not return, else ToolError or DeadlineExceeded.
+        """
+        await self._world.room()
+        seq = self._begin(
+            StepStarted(
+                kind="tool",
+                name=tool.spec.name,
+                key=match.key,
+                lane=match.lane,
+                nth=match.nth,
+                effect=tool.effect,
+                call_id=call_id,
+                request=msgspec.Raw(msgspec.json.encode(arguments)),
+            ),
+            again,
+        )
+        if tool.effect != "read":
+            await self._log.durable()
+        call = Call(
+            kind="tool",
+            target=tool.spec.name,
+            effect=tool.effect,
+            deadline=self._deadline,
+            timeout_s=tool.timeout_s or self._limits.tool_timeout_s,
+        )
+        surroundings = context(seq, idempotency_key(self._log.run.id, match))
+        return await self._settle(tool, call, seq, lambda: tool.call(arguments, surroundings))
+
+    async def _settle(self, tool: Tool, call: Call, seq: int, attempt: Callable[[], Awaitable[bytes]]) -> bytes:
+        work = _Late(attempt, on_late=lambda result: self._late(seq, result)) if tool.effect == "once" else None
+        try:
+            result = await self._world.guard(call, work.run if work is not None else attempt)
+        except asyncio.CancelledError:
+            if work is not None and work.is_entered:
+                self._unknown(tool, seq, "it was cancelled")
+            raise
+        # A tool is anybody's code: whatever it raises ends its step, not the process.
+        except Exception as error:
+            raise self._failed(tool, seq, error, is_entered=work is not None and work.is_entered) from error
+        self.append((StepCompleted(result=msgspec.Raw(result)), seq))
+        return result
+
+    def _failed(self, tool: Tool, seq: int, error: Exception, *, is_entered: bool) -> RunwrightError:
+        if is_entered and not isinstance(error, NotSent):
+            return self._unknown(tool, seq, f"{type(error).__name__}: {error}")
+        told = error if isinstance(error, RunwrightError) else ToolFailed(f"{type(error).__name__}: {error}")
+        self.append((StepFailed(error=error_info(told, step=seq)), seq))
+        return told
+
+    def _unknown(self, tool: Tool, seq: int, why: str) -> OutcomeUnknown:
+        error = OutcomeUnknown(f"It is not known whether {tool.spec.name!r} took effect: {why}.")
+        self.append((StepFailed(error=error_info(error, step=seq), is_unknown=True), seq))
+        return error
+
+    def _late(self, seq: int, result: bytes) -> None:
+        """The outcome of a `once` tool that came after its step was given up resolves the step."""
+        if self._log.lost is None:
+            self.append((StepCompleted(result=msgspec.Raw(result)), seq))
+
+    def _begin(self, data: StepStarted, again: OpenStep | None) -> int:
+        if again is None:
+            return self.append((data, None))[0].seq
+        self.append((StepRestarted(attempt=again.attempt + 1, cause="crash"), again.seq))
+        return again.seq
+
+    def progress(self, message: str, *, fraction: float | None, step: int | None) -> None:
+        """Record how far the work is. On the loop's thread."""
+        self.append((ProgressReported(message=message, fraction=fraction), step))
+
+    def emit(self, name: str, value: bytes, *, step: int | None) -> None:
+        """Record a custom event. On the loop's thread."""
+        self.append((CustomEmitted(name=name, value=msgspec.Raw(value)), step))
+
+
+class _Late:
+    """A call that is not aborted when its caller gives up: its outcome is handed over when it comes."""
+
+    def __init__(self, attempt: Callable[[], Awaitable[bytes]], *, on_late: Callable[[bytes], None]) -> None:
+        self._attempt = attempt
+        self._on_late = on_late
+        self.is_entered = False
+
+    async def run(self) -> bytes:
+        self.is_entered = True
+        task = asyncio.ensure_future(self._attempt())
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(self._hand_over)
+            raise
+
+    def _hand_over(self, task: asyncio.Future[bytes]) -> None:
+        if not task.cancelled() and task.exception() is None:
+            self._on_late(task.result())
+
+
+def idempotency_key(run_id: str, match: StepKey) -> str:
+    """The same for every attempt of a step: made from run, lane, tool and arguments (the key), and occurrence."""
+    return f"{run_id}-{match.key}-{match.nth}" if not match.lane else f"{run_id}-{match.lane}-{match.key}-{match.nth}"
+
+
+_NULL = msgspec.Raw(b"null")
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A model step's request without its messages and tools, as it is recorded."""
+
+    model: str
+    settings: msgspec.Raw
+    tool_choice: str | None = None
+    output: msgspec.Raw = _NULL
+
+
+def _manifest(request: ModelRequest) -> msgspec.Raw:
+    output = _NULL if request.output is None else msgspec.Raw(msgspec.json.encode(request.output))
+    return msgspec.Raw(
+        msgspec.json.encode(
+            Manifest(
+                model=request.model,
+                settings=msgspec.Raw(msgspec.json.encode(request.settings)),
+                tool_choice=request.tool_choice,
+                output=output,
+            )
+        )
+    )
+
+
+def _delta(event: ModelEvent) -> Delta:
+    if isinstance(event, TextDelta):
+        return MessageDelta(text=event.text)
+    if isinstance(event, ToolCallDelta):
+        return ToolArgsDelta(index=event.index, call_id=event.id, name=event.name, arguments=event.arguments)
+    assert isinstance(event, ModelReasoningDelta)
+    return ReasoningDelta(text=event.text)
+
+
+def _distinct(message: Any, seq: int) -> Any:
+    """Tool calls with ids of their own: some servers leave ids out or give the same one twice."""
+    calls: tuple[ToolCall, ...] = message.tool_calls
+    ids = [call.id for call in calls]
+    if all(ids) and len(set(ids)) == len(ids):
+        return message
+    named = tuple(replace(call, id=f"call_{seq}_{index}") for index, call in enumerate(calls))
+    return replace(message, tool_calls=named)

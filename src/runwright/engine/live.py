@@ -1,0 +1,111 @@
+"""A run that executes in this process, and those who watch it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from runwright.core.agent import BuiltAgent
+from runwright.core.event import DELTAS, TERMINAL_STATUS, Event, StepCompleted, StepFailed, StepRestarted
+from runwright.core.run import Run
+from runwright.journal.write import RunLog
+
+WATCH_LIMIT = 20_000
+"""Events kept for a watcher that does not read; beyond it reads the store again."""
+
+
+class Watcher:
+    """One reader of live events. Events come in groups: everything that is ready at once."""
+
+    def __init__(self) -> None:
+        self._ready: list[Event] = []
+        self._waiter: asyncio.Future[None] | None = None
+        self.is_closed = False
+        self.is_behind = False
+
+    def push(self, events: Sequence[Event]) -> None:
+        """Hand over events; too many unread ones are dropped and mark the watcher as behind."""
+        if len(self._ready) > WATCH_LIMIT:
+            self._ready.clear()
+            self.is_behind = True
+        if not self.is_behind:
+            self._ready.extend(events)
+        self._wake()
+
+    def close(self) -> None:
+        """No more events come."""
+        self.is_closed = True
+        self._wake()
+
+    async def take(self) -> list[Event]:
+        """The next group; an empty one when no more come or the watcher is behind."""
+        while not self._ready:
+            if self.is_closed or self.is_behind:
+                return []
+            self._waiter = asyncio.get_running_loop().create_future()
+            await self._waiter
+        ready, self._ready = self._ready, []
+        return ready
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+
+class LiveRun:
+    """A run in the hands of this process, from submission until it ends or waits."""
+
+    def __init__(self, agent: BuiltAgent, *, input: bytes, config: dict[str, object]) -> None:
+        self.agent = agent
+        self.input = input
+        self.config = config
+        self.output = b"null"
+        self.log: RunLog
+        self.task: asyncio.Task[None] | None = None
+        self.is_forced = False
+        self.cancel_reason: str | None = None
+        self.settled: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
+        self.published = 0
+        self._watchers: set[Watcher] = set()
+        self._deltas: dict[int, list[Event]] = {}
+
+    @property
+    def run(self) -> Run:
+        """The row of the run as it stands."""
+        return self.log.run
+
+    def publish(self, events: Sequence[Event]) -> None:
+        """Committed events and deltas, in order, to all watchers."""
+        for event in events:
+            data = event.data
+            if isinstance(data, DELTAS):
+                assert event.step is not None
+                self._deltas.setdefault(event.step, []).append(event)
+            elif isinstance(data, StepCompleted | StepFailed | StepRestarted) and event.step is not None:
+                self._deltas.pop(event.step, None)
+        self.published = events[-1].seq
+        for watcher in self._watchers:
+            watcher.push(events)
+        if type(events[-1].data) in TERMINAL_STATUS:
+            self.release()
+
+    def watch(self) -> Watcher:
+        """A watcher that gets what is published from now on."""
+        watcher = Watcher()
+        self._watchers.add(watcher)
+        return watcher
+
+    def unwatch(self, watcher: Watcher) -> None:
+        """Forget a watcher."""
+        self._watchers.discard(watcher)
+
+    def open_deltas(self) -> list[Event]:
+        """The deltas of steps that have not ended, as published."""
+        found = [event for deltas in self._deltas.values() for event in deltas]
+        found.sort(key=lambda event: event.seq)
+        return found
+
+    def release(self) -> None:
+        """Close all watchers: what follows, if anything does, stands in the store."""
+        for watcher in self._watchers:
+            watcher.close()

@@ -1,0 +1,60 @@
+"""Who owns a run: a process, known by its boot id, alive as long as it holds the lock file of that id."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from runwright.core.ids import new_id
+from runwright.errors import StorageReadOnly
+
+
+class Owner:
+    """This process as an owner of runs. Without a directory (a store in memory) it is the only one there is."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self.boot = new_id("boot")
+        self._directory = directory
+        self._lock: FileLock | None = None
+
+    def acquire(self) -> None:
+        """Take the lock that says this process is alive. Raises StorageReadOnly."""
+        if self._directory is None:
+            return
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._lock = FileLock(self._path(self.boot))
+            self._lock.acquire(blocking=False)
+        except OSError as error:
+            raise StorageReadOnly(f"{self._directory} cannot be written ({error.strerror}); see --data.") from error
+
+    def release(self) -> None:
+        """Give the lock back: what this process still owned may be taken up by others."""
+        if self._lock is not None:
+            self._lock.release()
+            self._path(self.boot).unlink(missing_ok=True)
+
+    def is_gone(self, boot: str | None) -> bool:
+        """Whether an owner's process has ended: if and only if its lock can be taken."""
+        if boot is None:
+            return True
+        if boot == self.boot:
+            return False
+        if self._directory is None:
+            return True
+        path = self._path(boot)
+        if not path.exists():
+            return True
+        lock = FileLock(path)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            return False
+        lock.release()
+        path.unlink(missing_ok=True)
+        return True
+
+    def _path(self, boot: str) -> Path:
+        assert self._directory is not None
+        return self._directory / f"{boot}.lock"

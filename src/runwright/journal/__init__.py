@@ -1,0 +1,1 @@
+"""The story of a run: written once, read by everyone."""

@@ -1,0 +1,98 @@
+"""Rows as projections of events: what a run and its steps are after an event."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from runwright.core.event import (
+    Event,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunQueued,
+    RunResumed,
+    RunStarted,
+    RunWaiting,
+    StepCompleted,
+    StepFailed,
+    StepResolved,
+    StepRestarted,
+    StepStarted,
+)
+from runwright.core.run import ErrorInfo, Run
+from runwright.core.step import Step
+from runwright.core.usage import NO_USAGE, Usage
+
+RunEvent = RunQueued | RunStarted | RunResumed | RunWaiting | RunCompleted | RunFailed | RunCancelled
+StepEvent = StepStarted | StepRestarted | StepCompleted | StepFailed | StepResolved
+
+_TOOL_CALL = Usage(tool_calls=1)
+
+
+def project_run(run: Run, event: Event, data: RunEvent) -> Run:
+    """The row of a run after one of its own events."""
+    match data:
+        case RunQueued():
+            return replace(run, status="queued")
+        case RunStarted():
+            return replace(run, status="running", reason=None, started_at=run.started_at or event.ts)
+        case RunResumed():
+            return replace(run, status="running", reason=None)
+        case RunWaiting():
+            return replace(run, status="waiting", reason=data.reason, owner=None)
+        case RunCompleted():
+            return replace(run, status="completed", reason=None, ended_at=event.ts, owner=None)
+        case RunFailed():
+            return replace(run, status="failed", reason=None, ended_at=event.ts, owner=None, error=data.error)
+        case RunCancelled():
+            return replace(run, status="cancelled", reason=None, ended_at=event.ts, owner=None)
+        case _:
+            assert_never(data)
+
+
+def project_step(step: Step | None, event: Event, data: StepEvent) -> Step:
+    """The row of a step after one of its events."""
+    if isinstance(data, StepStarted):
+        return Step(
+            run_id=event.run_id,
+            seq=event.seq,
+            lane=data.lane,
+            kind=data.kind,
+            name=data.name,
+            key=data.key,
+            nth=data.nth,
+            effect=data.effect,
+            status="running",
+            started_at=event.ts,
+        )
+    if step is None:
+        raise ValueError(f"{event.type} names step {event.step!r}, which is not open")
+    match data:
+        case StepRestarted():
+            return replace(step, status="running", attempt=data.attempt, end_seq=None, ended_at=None, error=None)
+        case StepCompleted():
+            return replace(
+                step, status="completed", end_seq=event.seq, ended_at=event.ts, usage=data.usage, error=None
+            )
+        case StepFailed():
+            status = "unknown" if data.is_unknown else "failed"
+            return replace(step, status=status, end_seq=event.seq, ended_at=event.ts, error=data.error)
+        case StepResolved():
+            return step
+        case _:
+            assert_never(data)
+
+
+def account(run: Run, step: Step, data: StepCompleted | StepFailed) -> Run:
+    """The row of a run after a step ended: its usage and cost grow; a finished step ends a series of crashes."""
+    usage = run.usage + (data.usage if step.kind == "model" else _TOOL_CALL if step.kind == "tool" else NO_USAGE)
+    if isinstance(data, StepFailed):
+        return replace(run, usage=usage)
+    return replace(run, usage=usage, cost=run.cost + data.cost, adoptions=0)
+
+
+def cancelled_error(step: int) -> ErrorInfo:
+    """The error of a step that was open when its run was cancelled."""
+    return ErrorInfo(code="cancelled", message="The run was cancelled.", step=step)

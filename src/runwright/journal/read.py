@@ -1,0 +1,40 @@
+"""Reading the story of a run from the store. Synchronous: callers on the loop go through a thread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from runwright.core.event import Event
+from runwright.core.ports import Blobs, RunStore
+from runwright.journal.shapes import references, unpack
+
+PAGE = 1000
+
+
+class JournalReader:
+    """Stored events as they were when they were live."""
+
+    def __init__(self, runs: RunStore, blobs: Blobs) -> None:
+        self._runs = runs
+        self._blobs = blobs
+
+    def page(self, run_id: str, *, after: int = 0, limit: int = PAGE) -> Sequence[Event]:
+        """Up to about `limit` events with numbers above `after`, in order. Raises StorageError."""
+        rows = self._runs.events(run_id, after=after, limit=limit + 1)
+        border = rows[limit].seq if len(rows) > limit else None
+        rows = rows[:limit]
+        names = references(rows)
+        blobs = self._blobs.get(sorted(names)) if names else {}
+        events = [event for row in rows for event in unpack(row, blobs)]
+        events.sort(key=lambda event: event.seq)
+        # A row of deltas may reach past the rows behind it: what lies beyond the border comes with the next page.
+        return [event for event in events if event.seq > after and (border is None or event.seq < border)]
+
+    def events(self, run_id: str, *, after: int = 0) -> Iterator[Event]:
+        """All events with numbers above `after`, in order."""
+        while True:
+            page = self.page(run_id, after=after)
+            yield from page
+            if not page:
+                return
+            after = page[-1].seq

@@ -1,0 +1,115 @@
+"""The tape: the recorded steps of a run, seen as answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from runwright.core.event import (
+    Event,
+    MessageCompleted,
+    StepCompleted,
+    StepFailed,
+    StepResolved,
+    StepRestarted,
+    StepStarted,
+)
+from runwright.core.message import AssistantMessage, said_raw
+from runwright.core.model import ModelResponse
+from runwright.core.run import ErrorInfo
+from runwright.core.step import Effect, StepKey, StepStatus
+
+
+class Taped(msgspec.Struct, frozen=True, kw_only=True):
+    """A recorded step: its answer when it completed, its error when it failed.
+
+    `is_granted` says that a person allowed a step of unknown outcome to run again.
+    """
+
+    seq: int
+    name: str
+    match: StepKey
+    effect: Effect
+    status: StepStatus = "running"
+    attempt: int = 1
+    is_granted: bool = False
+    result: bytes = b"null"
+    response: ModelResponse | None = None
+    error: ErrorInfo | None = None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the step ended, so that it can answer."""
+        return self.status in {"completed", "failed"}
+
+
+class Tape:
+    """Steps by key and, per lane, in order."""
+
+    def __init__(self, steps: Iterable[Taped] = ()) -> None:
+        self._steps = {step.match: step for step in steps}
+        self._left: dict[str, dict[StepKey, Taped]] = {}
+        for step in self._steps.values():
+            if step.is_final:
+                self._left.setdefault(step.match.lane, {})[step.match] = step
+
+    def take(self, match: StepKey) -> Taped | None:
+        """The recorded step of this key, marked as used."""
+        self._left.get(match.lane, {}).pop(match, None)
+        return self._steps.get(match)
+
+    def next_unused(self, lane: str) -> Taped | None:
+        """The first finished step of a lane that nothing asked for yet."""
+        return next(iter(self._left.get(lane, {}).values()), None)
+
+
+def read_tape(events: Iterable[Event]) -> Sequence[Taped]:
+    """The steps that these events tell of, in order."""
+    steps: dict[int, Taped] = {}
+    for event in events:
+        if isinstance(event.data, StepStarted):
+            steps[event.seq] = _begun(event.seq, event.data)
+        elif event.step is not None and event.step in steps:
+            steps[event.step] = _after(steps[event.step], event)
+    return list(steps.values())
+
+
+def _begun(seq: int, data: StepStarted) -> Taped:
+    match = StepKey(data.lane, data.kind, data.key, data.nth)
+    return Taped(seq=seq, name=data.name, match=match, effect=data.effect)
+
+
+def _after(step: Taped, event: Event) -> Taped:
+    match event.data:
+        case StepRestarted() as data:
+            return replace(step, status="running", attempt=data.attempt, is_granted=False)
+        case MessageCompleted() as data:
+            message = said_raw(bytes(data.message)).message
+            assert isinstance(message, AssistantMessage)
+            return replace(step, response=ModelResponse(message=message, reasoning=data.reasoning))
+        case StepCompleted() as data:
+            return replace(_answered(step, data), status="completed", result=bytes(data.result))
+        case StepFailed() as data:
+            return replace(step, status="unknown" if data.is_unknown else "failed", error=data.error)
+        case StepResolved(action="fail"):
+            return replace(step, status="failed")
+        case StepResolved(action="retry"):
+            return replace(step, status="running", is_granted=True)
+        case _:
+            return step
+
+
+def _answered(step: Taped, data: StepCompleted) -> Taped:
+    if step.response is None:
+        return step
+    response = replace(
+        step.response,
+        finish_reason=data.finish_reason,
+        usage=data.usage,
+        model=data.model,
+        provider=data.provider,
+        response_id=data.response_id,
+    )
+    return replace(step, response=response)

@@ -1,0 +1,417 @@
+"""The one writer of events: numbers them, projects them to rows, and commits them in groups on its own thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from queue import Empty, SimpleQueue
+
+import msgspec
+from msgspec.structs import replace
+
+from runwright.core.event import Data, Delta, Event, StepCompleted, StepFailed, StepStarted
+from runwright.core.ports import Batch, Blob, Clock, IdempotencyKey, Reader, RunRow, Writes
+from runwright.core.run import Run
+from runwright.core.step import Step
+from runwright.errors import StorageError
+from runwright.journal.project import RunEvent, StepEvent, account, project_run, project_step
+from runwright.journal.shapes import pack, pack_deltas
+
+SEQ_BLOCK = 4096
+"""How many event numbers a run reserves durably at a time."""
+
+SEQ_MARGIN = 512
+"""A new block is reserved when so many numbers are left, so that deltas need not wait for the commit."""
+
+GROUP_LIMIT = 512
+"""Entries in one commit at the most."""
+
+ROOM = 64 * 1024 * 1024
+"""Bytes waiting for the disk above which new steps wait."""
+
+DELTA_FLUSH_S = 0.25
+DELTA_FLUSH_COUNT = 256
+
+Publish = Callable[[Sequence[Event]], None]
+Record = tuple[Data, int | None]
+
+
+class _Entry(msgspec.Struct, gc=False):
+    """What one append hands to the writer thread."""
+
+    log: RunLog
+    number: int
+    run: RunRow
+    events: tuple[Event, ...] = ()
+    steps: tuple[Step, ...] = ()
+    deltas: tuple[tuple[int, list[tuple[int, datetime, Delta]]], ...] = ()
+    voided: tuple[tuple[str, int], ...] = ()
+    consumed: tuple[str, ...] = ()
+    idempotency: IdempotencyKey | None = None
+    thread_head: tuple[str, str] | None = None
+    size: int = 0
+
+
+class Journal:
+    """Owns the writer thread. Created on the event loop that runs execute on; `start` before use, `stop` at the end."""
+
+    def __init__(self, writes: Writes, *, clock: Clock, readers: Sequence[Reader] = ()) -> None:
+        self._writes = writes
+        self._clock = clock
+        self._readers = tuple(readers)
+        self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.Thread(target=self._work, name="runwright-journal", daemon=True)
+        self._bytes = 0
+        self._room: list[asyncio.Future[None]] = []
+        self._error: StorageError | None = None
+        self.depth = 0
+
+    @property
+    def error(self) -> StorageError | None:
+        """Why nothing can be written now; None when all is well."""
+        return self._error
+
+    def start(self) -> None:
+        """Start the writer thread."""
+        self._thread.start()
+
+    async def stop(self) -> None:
+        """Write what is waiting and stop the thread."""
+        self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    async def heal(self) -> bool:
+        """Try the store after an error; True when it takes rows again."""
+        try:
+            await asyncio.to_thread(self._writes.probe)
+        except StorageError as error:
+            self._error = error
+            return False
+        self._error = None
+        return True
+
+    def open(self, run: Run, *, is_new: bool, publish: Publish, steps: Sequence[Step] = ()) -> RunLog:
+        """The log of a run: a new one, or one taken over with its unfinished `steps`."""
+        return RunLog(self, run, is_new=is_new, publish=publish, steps=steps)
+
+    async def room(self) -> None:
+        """Wait while too much is waiting for the disk."""
+        while self._bytes > ROOM:
+            waiter: asyncio.Future[None] = self._loop.create_future()
+            self._room.append(waiter)
+            await waiter
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether so much is waiting for the disk that what can be left out should be."""
+        return self._bytes > ROOM // 2
+
+    def now(self) -> datetime:
+        """The present time, for events."""
+        return self._clock.now()
+
+    def put(self, entry: _Entry) -> None:
+        """Hand an entry to the writer thread."""
+        self._bytes += entry.size
+        self.depth += 1
+        self._queue.put(entry)
+
+    def later(self, delay_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        """Call back on the loop after a delay."""
+        return self._loop.call_later(delay_s, callback)
+
+    def future(self) -> asyncio.Future[None]:
+        """A future of the loop."""
+        return self._loop.create_future()
+
+    def _work(self) -> None:
+        while True:
+            group, is_last = self._next_group()
+            if group:
+                self._commit(group)
+            if is_last:
+                return
+
+    def _next_group(self) -> tuple[list[_Entry], bool]:
+        """Natural group commit: whatever is there, without lingering for more."""
+        entry = self._queue.get()
+        group: list[_Entry] = []
+        while entry is not None:
+            group.append(entry)
+            if len(group) >= GROUP_LIMIT:
+                return group, False
+            try:
+                entry = self._queue.get_nowait()
+            except Empty:
+                return group, False
+        return group, True
+
+    def _commit(self, group: list[_Entry]) -> None:
+        live = [entry for entry in group if entry.log.lost is None]
+        outcome: Sequence[Exception | None] = ()
+        failure: StorageError | None = None
+        try:
+            if live:
+                outcome = self._writes.append([_batch(entry) for entry in live])
+        except StorageError as error:
+            failure = error
+        for index, entry in enumerate(live):
+            error = failure or outcome[index]
+            if error is not None:
+                entry.log.lost = error
+        self._loop.call_soon_threadsafe(self._settle, group, failure)
+        if failure is None:
+            self._tell(live)
+
+    def _tell(self, entries: list[_Entry]) -> None:
+        for entry in entries:
+            if entry.log.lost is None and entry.events:
+                for reader in self._readers:
+                    reader.record(entry.run.run, entry.events)
+
+    def _settle(self, group: list[_Entry], failure: StorageError | None) -> None:
+        if failure is not None:
+            self._error = failure
+        for entry in group:
+            self._bytes -= entry.size
+            self.depth -= 1
+            entry.log.settle(entry)
+        if self._room and self._bytes <= ROOM:
+            waiters, self._room = self._room, []
+            for waiter in waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+
+class RunLog:
+    """The log of one run, used on the event loop by the run's owner.
+
+    Appending is immediate; `durable` waits for the commit. Events are published in order once they are committed,
+    deltas as soon as everything before them is.
+    """
+
+    def __init__(
+        self, journal: Journal, run: Run, *, is_new: bool, publish: Publish, steps: Sequence[Step] = ()
+    ) -> None:
+        self._journal = journal
+        self._publish = publish
+        self._is_new = is_new
+        self._steps: dict[int, Step] = {step.seq: step for step in steps}
+        self._seq = run.seq_limit
+        self._shown = run.seq_limit
+        self._appended = 0
+        self._committed = 0
+        self._line: deque[_Entry | Event] = deque()
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._deltas: dict[int, list[tuple[int, datetime, Delta]]] = {}
+        self._flushed: set[int] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self.run = run
+        self.lost: Exception | None = None
+
+    @property
+    def open_steps(self) -> Sequence[Step]:
+        """Steps that have not ended, in order."""
+        return [step for step in self._steps.values() if step.status == "running"]
+
+    def step(self, seq: int) -> Step:
+        """A step that has not ended, or whose outcome is unknown. Raises KeyError."""
+        return self._steps[seq]
+
+    def append(
+        self,
+        *records: Record,
+        consumed: tuple[str, ...] = (),
+        idempotency: IdempotencyKey | None = None,
+        thread_head: tuple[str, str] | None = None,
+    ) -> tuple[Event, ...]:
+        """Number the records, project them to rows and hand them to the writer. Raises what ended the log."""
+        self._check()
+        ts = self._journal.now()
+        events: list[Event] = []
+        steps: dict[int, Step] = {}
+        voided: list[tuple[str, int]] = []
+        for data, step in records:
+            self._seq += 1
+            event = Event(self.run.id, self._seq, ts, data, self._seq if isinstance(data, StepStarted) else step)
+            events.append(event)
+            self._apply(event, steps, voided)
+        self._reserve()
+        self.run = replace(self.run, last_seq=self._seq)
+        self._put(
+            _Entry(
+                log=self,
+                number=0,
+                run=RunRow(self.run, self._is_new),
+                events=tuple(events),
+                steps=tuple(steps.values()),
+                voided=tuple(voided),
+                consumed=consumed,
+                idempotency=idempotency,
+                thread_head=thread_head,
+                size=sum(_size(event.data) for event in events),
+            )
+        )
+        return tuple(events)
+
+    def delta(self, data: Delta, step: int) -> None:
+        """Record and publish a delta of an open step."""
+        self._check()
+        self._seq += 1
+        event = Event(self.run.id, self._seq, self._journal.now(), data, step)
+        if self._seq > self.run.seq_limit - SEQ_MARGIN:
+            self._reserve()
+            self._put(_Entry(log=self, number=0, run=RunRow(self.run, self._is_new)), is_silent=True)
+        if not self._line and self._seq <= self._shown:
+            self._publish((event,))
+        else:
+            self._line.append(event)
+        kept = self._deltas.setdefault(step, [])
+        kept.append((event.seq, event.ts, data))
+        if len(kept) >= DELTA_FLUSH_COUNT:
+            self._flush()
+        elif self._timer is None:
+            self._timer = self._journal.later(DELTA_FLUSH_S, self._flush)
+
+    async def durable(self) -> None:
+        """Wait until everything appended so far is committed. Raises StorageError, OwnershipLost or Conflict."""
+        if self.lost is not None:
+            raise self.lost
+        if self._committed >= self._appended:
+            return
+        waiter = self._journal.future()
+        self._waiters.append((self._appended, waiter))
+        await waiter
+
+    def settle(self, entry: _Entry) -> None:
+        """Called by the journal when an entry is committed or lost."""
+        if self.lost is not None:
+            self._fail(self.lost)
+            return
+        self._committed = entry.number
+        self._shown = max(self._shown, entry.run.run.seq_limit)
+        self._drain()
+        if self._waiters:
+            ready = [waiter for number, waiter in self._waiters if number <= self._committed]
+            self._waiters = [(number, waiter) for number, waiter in self._waiters if number > self._committed]
+            for waiter in ready:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    def close(self) -> None:
+        """Forget the timer of a log that is not written any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _check(self) -> None:
+        if self.lost is not None:
+            raise self.lost
+
+    def _apply(self, event: Event, steps: dict[int, Step], voided: list[tuple[str, int]]) -> None:
+        data = event.data
+        if isinstance(data, RunEvent):
+            self.run = project_run(self.run, event, data)
+        elif isinstance(data, StepEvent):
+            assert event.step is not None
+            step = project_step(self._steps.get(event.step), event, data)
+            self._steps[step.seq] = steps[step.seq] = step
+            if isinstance(data, StepCompleted | StepFailed):
+                self.run = account(self.run, step, data)
+                self._end(step, voided)
+
+    def _end(self, step: Step, voided: list[tuple[str, int]]) -> None:
+        self._deltas.pop(step.seq, None)
+        if step.seq in self._flushed:
+            self._flushed.discard(step.seq)
+            voided.append((step.run_id, step.seq))
+        if step.status != "unknown":
+            del self._steps[step.seq]
+
+    def _reserve(self) -> None:
+        if self._seq > self.run.seq_limit - SEQ_MARGIN:
+            self.run = replace(self.run, seq_limit=self._seq + SEQ_BLOCK)
+
+    def _put(self, entry: _Entry, *, is_silent: bool = False) -> None:
+        self._appended += 1
+        entry.number = self._appended
+        self._is_new = False
+        if not is_silent:
+            self._line.append(entry)
+        self._journal.put(entry)
+
+    def _drain(self) -> None:
+        ready: list[Event] = []
+        line = self._line
+        while line:
+            head = line[0]
+            if isinstance(head, Event):
+                if head.seq > self._shown:
+                    break
+                ready.append(head)
+            elif head.number <= self._committed:
+                ready.extend(head.events)
+            else:
+                break
+            line.popleft()
+        if ready:
+            self._publish(ready)
+
+    def _flush(self) -> None:
+        """Write the deltas of open steps, so that a late reader or another process sees them; skipped in a crowd."""
+        self.close()
+        if self.lost is not None or self._journal.is_crowded:
+            return
+        pending = tuple((step, kept) for step, kept in self._deltas.items() if kept)
+        if not pending:
+            return
+        for step, _ in pending:
+            self._deltas[step] = []
+            self._flushed.add(step)
+        size = sum(len(kept) * 64 for _, kept in pending)
+        self._put(
+            _Entry(log=self, number=0, run=RunRow(self.run, self._is_new), deltas=pending, size=size), is_silent=True
+        )
+
+    def _fail(self, error: Exception) -> None:
+        self.close()
+        waiters, self._waiters = self._waiters, []
+        for _, waiter in waiters:
+            if not waiter.done():
+                waiter.set_exception(error)
+
+
+def _batch(entry: _Entry) -> Batch:
+    rows = []
+    blobs: list[Blob] = []
+    for event in entry.events:
+        row, found = pack(event)
+        rows.append(row)
+        blobs.extend(found)
+    rows.extend(pack_deltas(entry.log.run.id, step, kept) for step, kept in entry.deltas)
+    return Batch(
+        run=entry.run,
+        steps=entry.steps,
+        events=tuple(rows),
+        blobs=tuple(blobs),
+        voided=entry.voided,
+        consumed=entry.consumed,
+        idempotency=entry.idempotency,
+        thread_head=entry.thread_head,
+    )
+
+
+def _size(data: Data) -> int:
+    total = 64
+    for field in data.bulky:
+        value: msgspec.Raw | tuple[msgspec.Raw, ...] = getattr(data, field)
+        total += sum(map(_length, value)) if isinstance(value, tuple) else _length(value)
+    return total
+
+
+def _length(value: msgspec.Raw) -> int:
+    return len(memoryview(value))
