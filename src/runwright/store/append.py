@@ -7,6 +7,8 @@ Rows go to the driver as tuples under statements that are compiled once: through
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
+from typing import TypeAlias
 
 from sqlalchemy.engine.interfaces import DBAPICursor
 
@@ -28,7 +30,7 @@ from runwright.store.rows import (
     step_values,
 )
 from runwright.store.schema import DELTAS, INLINE
-from runwright.store.statements import AppendStatements
+from runwright.store.statements import EVENTS_AT_ONCE, AppendStatements
 
 _REMEMBERED = 8192
 _PROBE = 256 << 10
@@ -79,13 +81,13 @@ class SqlWrites:
 
     def _append_apart(self, batches: Sequence[Batch]) -> list[RunwrightError | None]:
         """Append in one transaction, but each run under a savepoint, so that a bad one takes no other with it."""
-        refused: dict[str, RunwrightError] = {}
+        refused: dict[_Owned, RunwrightError] = {}
         with self._database.cursor() as cursor:
-            for run_id in {batch.run.run.id: None for batch in batches}:
+            for owned in dict.fromkeys(map(_owned, batches)):
                 cursor.execute("SAVEPOINT apart")
-                error = self._try_one(cursor, [b for b in batches if b.run.run.id == run_id])
+                error = self._try_one(cursor, [b for b in batches if _owned(b) == owned])
                 if error is not None:
-                    refused[run_id] = error
+                    refused[owned] = error
                     cursor.execute("ROLLBACK TO apart")
                 cursor.execute("RELEASE apart")
         return _Plan(batches, known=self._known, lost=refused).outcomes
@@ -103,10 +105,10 @@ class SqlWrites:
             return Conflict(f"The rows of run {batches[0].run.run.id!r} were refused: {error}")
         return None
 
-    def _fence(self, cursor: DBAPICursor, plan: _Plan) -> dict[str, RunwrightError]:
+    def _fence(self, cursor: DBAPICursor, plan: _Plan) -> dict[_Owned, RunwrightError]:
         """Claim keys and update run rows; give the runs that cannot be written."""
-        lost: dict[str, RunwrightError] = {}
-        for claim in plan.claims:
+        lost: dict[_Owned, RunwrightError] = {}
+        for owned, claim in plan.claims:
             values = (
                 claim.scope,
                 claim.key,
@@ -116,11 +118,11 @@ class SqlWrites:
             )
             cursor.execute(self._sql.claim, values)
             if cursor.rowcount == 0:
-                lost[claim.run_id] = Conflict(f"The Idempotency-Key {claim.key!r} is taken.")
-        for run in plan.changed.values():
+                lost[owned] = Conflict(f"The Idempotency-Key {claim.key!r} is taken.")
+        for owned, run in plan.changed.items():
             cursor.execute(self._sql.update_run, (*run_changes(run), run.id, run.epoch))
             if cursor.rowcount == 0:
-                lost[run.id] = OwnershipLost(f"Run {run.id!r} is owned by another process since epoch {run.epoch}.")
+                lost[owned] = OwnershipLost(f"Run {run.id!r} is owned by another process since epoch {run.epoch}.")
         return lost
 
     def _write(self, cursor: DBAPICursor, plan: _Plan) -> None:
@@ -129,18 +131,28 @@ class SqlWrites:
             cursor.executemany(sql.insert_run, [run_values(run) for run in plan.new.values()])
         if plan.tags:
             cursor.executemany(sql.insert_tag, plan.tags)
-        if plan.voided:
-            cursor.executemany(sql.void, plan.voided)
         if plan.steps:
             cursor.executemany(sql.upsert_step, [step_values(s) for s in plan.steps.values()])
         if plan.blobs:
             cursor.executemany(sql.insert_blob, list(plan.blobs.values()))
         if plan.events:
-            cursor.executemany(sql.insert_event, plan.events)
+            self._write_events(cursor, plan.events)
+        # After the inserts, so that the position of a deleted row is not given again.
+        if plan.voided:
+            cursor.executemany(sql.void, plan.voided)
         if plan.consumed:
             cursor.executemany(sql.consume, plan.consumed)
         if plan.heads:
             cursor.executemany(sql.thread_head, plan.heads)
+
+    def _write_events(self, cursor: DBAPICursor, events: Sequence[Values]) -> None:
+        rest = len(events) % EVENTS_AT_ONCE
+        whole = len(events) - rest
+        for start in range(0, whole, EVENTS_AT_ONCE):
+            values = tuple(chain.from_iterable(events[start : start + EVENTS_AT_ONCE]))
+            cursor.execute(self._sql.insert_events, values)
+        if rest:
+            cursor.executemany(self._sql.insert_event, events[whole:])
 
     def _remember(self, keys: Iterable[bytes]) -> None:
         known = self._known
@@ -148,6 +160,15 @@ class SqlWrites:
             known[key] = None
         while len(known) > _REMEMBERED:
             del known[next(iter(known))]
+
+
+_Owned: TypeAlias = tuple[str, int]
+"""A run and the epoch in which it is written."""
+
+
+def _owned(batch: Batch) -> _Owned:
+    run = batch.run.run
+    return run.id, run.epoch
 
 
 class _Plan:
@@ -173,12 +194,12 @@ class _Plan:
         batches: Sequence[Batch],
         *,
         known: dict[bytes, None],
-        lost: dict[str, RunwrightError] | None = None,
+        lost: dict[_Owned, RunwrightError] | None = None,
     ) -> None:
         self.known = known
         self.outcomes: list[RunwrightError | None] = []
         self.new: dict[str, Run] = {}
-        self.changed: dict[str, Run] = {}
+        self.changed: dict[_Owned, Run] = {}
         self.steps: dict[tuple[str, int], Step] = {}
         self.events: list[Values] = []
         self.blobs: dict[bytes, Values] = {}
@@ -186,9 +207,9 @@ class _Plan:
         self.voided: list[Values] = []
         self.consumed: list[Values] = []
         self.heads: list[Values] = []
-        self.claims: list[IdempotencyKey] = []
+        self.claims: list[tuple[_Owned, IdempotencyKey]] = []
         for batch in batches:
-            error = lost.get(batch.run.run.id) if lost else None
+            error = lost.get(_owned(batch)) if lost else None
             self.outcomes.append(error)
             if error is None:
                 self._add(batch)
@@ -196,7 +217,7 @@ class _Plan:
     def _add(self, batch: Batch) -> None:
         self._add_run(batch)
         if batch.voided:
-            self._void(batch.voided)
+            self._void(batch)
         for step in batch.steps:
             self.steps[step.run_id, step.seq] = step
         for blob in batch.blobs:
@@ -214,7 +235,7 @@ class _Plan:
             thread_id, run_id = batch.thread_head
             self.heads.append((run_id, thread_id))
         if batch.idempotency is not None:
-            self.claims.append(batch.idempotency)
+            self.claims.append((_owned(batch), batch.idempotency))
 
     def _add_run(self, batch: Batch) -> None:
         run = batch.run.run
@@ -224,15 +245,15 @@ class _Plan:
         elif run.id in self.new:
             self.new[run.id] = run
         else:
-            self.changed[run.id] = run
+            self.changed[run.id, run.epoch] = run
 
     def _keep(self, key: bytes, data: bytes) -> None:
         if key not in self.known and key not in self.blobs:
             self.blobs[key] = blob_values(key, data)
 
-    def _void(self, voided: Sequence[tuple[str, int]]) -> None:
-        """Forget deltas of these steps, stored or planned; deltas that come after are of a new attempt."""
-        self.voided.extend(voided)
-        if self.events:
-            gone = set(voided)
-            self.events = [row for row in self.events if row[4] != DELTAS or (row[0], row[5]) not in gone]
+    def _void(self, batch: Batch) -> None:
+        """Drop deltas of earlier batches, stored or planned; deltas that come after are of a new attempt."""
+        end = batch.events[0].seq if batch.events else batch.run.run.last_seq + 1
+        self.voided.extend((run_id, step, end) for run_id, step in batch.voided)
+        gone = set(batch.voided)
+        self.events = [row for row in self.events if row[4] != DELTAS or (row[0], row[5]) not in gone]

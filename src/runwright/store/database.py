@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Dialect, Engine, create_engine, make_url
+from sqlalchemy import Connection, Dialect, Engine, PoolProxiedConnection, create_engine, make_url
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from runwright.store.faults import faults, storage_error
@@ -27,6 +27,7 @@ class Database:
         self._is_sqlite = writer.dialect.name == "sqlite"
         # Only one connection of a SQLite file can write: to wait here is cheaper than SQLite's polling.
         self._write_lock = threading.RLock()
+        self._journal: PoolProxiedConnection | None = None
         self._read_lock = self._write_lock if reader is writer else None
 
     @property
@@ -60,21 +61,31 @@ class Database:
     def cursor(self) -> Generator[DBAPICursor]:
         """A transaction on the driver's own cursor; the driver's errors come out as they are."""
         with self._write_lock:
-            connection = self._writer.raw_connection()
+            connection = self._journal or self._writer.raw_connection()
+            # Kept, because to take a connection from the pool costs as much as an insert.
+            self._journal = connection
+            cursor = connection.cursor()
             try:
-                cursor = connection.cursor()
                 if self._is_sqlite:
                     cursor.execute("BEGIN IMMEDIATE")
                 yield cursor
                 connection.commit()
             except BaseException:
-                connection.rollback()
+                self._give_up(connection)
                 raise
-            finally:
-                connection.close()
+
+    def _give_up(self, connection: PoolProxiedConnection) -> None:
+        try:
+            connection.rollback()
+        except self.faults:
+            self._journal = None
+            connection.invalidate()
 
     def close(self) -> None:
         """Close all connections. The last one to close folds the write-ahead log into the file."""
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
         self._reader.dispose()
         self._writer.dispose()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlalchemy import (
+    BindParameter,
     ClauseElement,
     Dialect,
     Insert,
@@ -32,6 +33,9 @@ from runwright.store.schema import (
     threads,
 )
 
+EVENTS_AT_ONCE = 16
+"""Rows in one statement: a third cheaper than one by one."""
+
 
 def compiled(dialect: Dialect, statement: ClauseElement, order: Sequence[str]) -> str:
     """The driver's SQL. Raises ValueError if its positional parameters are not in that order."""
@@ -42,6 +46,12 @@ def compiled(dialect: Dialect, statement: ClauseElement, order: Sequence[str]) -
     if found != tuple(order):
         raise ValueError(f"parameters are {found!r}, not {tuple(order)!r}")
     return result.string
+
+
+def many_rows(sql: str, count: int) -> str:
+    """An insert of one row, in the driver's SQL, as an insert of that many rows."""
+    row = sql[sql.rindex("(") :]
+    return sql + f", {row}" * (count - 1)
 
 
 def insert_new(dialect: Dialect, table: Table) -> Insert:
@@ -69,21 +79,23 @@ class AppendStatements:
     def __init__(self, dialect: Dialect) -> None:
         run = names(runs)
         self.insert_run = compiled(dialect, insert(runs), run)
-        changes = {name: bindparam(f"new_{name}") for name in RUN_CHANGES}
+        changes: dict[str, BindParameter[object]] = {name: bindparam(f"new_{name}") for name in RUN_CHANGES}
         fence = (runs.c.id == bindparam("run")) & (runs.c.epoch == bindparam("owned"))
         order = [f"new_{name}" for name in RUN_CHANGES]
         self.update_run = compiled(dialect, update(runs).where(fence).values(changes), [*order, "run", "owned"])
         self.insert_tag = compiled(dialect, insert(run_tags), names(run_tags))
         self.upsert_step = compiled(dialect, upsert(dialect, steps, STEP_CHANGES), STEP_COLUMNS)
         self.insert_event = compiled(dialect, insert(events), EVENT_COLUMNS)
+        self.insert_events = many_rows(self.insert_event, EVENTS_AT_ONCE)
         self.insert_blob = compiled(dialect, insert_new(dialect, blobs), names(blobs))
         # A comparison with `last_seq` makes SQLite take the partial index of delta rows.
         deltas = (
             (events.c.run_id == bindparam("run"))
             & (events.c.step == bindparam("of"))
             & (events.c.last_seq > literal_column("0"))
+            & (events.c.seq < bindparam("end"))
         )
-        self.void = compiled(dialect, delete(events).where(deltas), ("run", "of"))
+        self.void = compiled(dialect, delete(events).where(deltas), ("run", "of", "end"))
         consumed = update(signals).where(signals.c.id == bindparam("signal"))
         self.consume = compiled(dialect, consumed.values(is_consumed=true()), ("signal",))
         head = update(threads).where(threads.c.id == bindparam("thread"))

@@ -49,7 +49,6 @@ def upgrade() -> None:
         sa.Column("body", sa.LargeBinary(), nullable=True),
         sa.Column("blob", sa.LargeBinary(), nullable=True),
         sa.PrimaryKeyConstraint("position"),
-        sqlite_autoincrement=True,
     )
     op.create_index(
         "events_deltas",
