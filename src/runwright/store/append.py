@@ -63,9 +63,8 @@ class SqlWrites:
     def probe(self) -> None:
         """Write as much as a large run would, and roll back. Raises StorageError."""
         try:
-            with self._database.cursor() as cursor:
+            with self._database.trial() as cursor:
                 cursor.execute(self._sql.insert_blob, (b"probe", RAW, bytes(_PROBE)))
-                cursor.execute("ROLLBACK")
         except self._database.faults as error:
             raise storage_error(error, self._database.place) from error
 

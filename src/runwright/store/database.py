@@ -11,7 +11,14 @@ from sqlalchemy import Connection, Dialect, Engine, PoolProxiedConnection, creat
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from runwright.store.faults import faults, storage_error
-from runwright.store.sqlite import Durability, check_directory, reader_engine, writer_engine
+from runwright.store.sqlite import (
+    CACHE,
+    SPILL,
+    Durability,
+    check_directory,
+    reader_engine,
+    writer_engine,
+)
 
 _MEMORY = ("sqlite://", "sqlite:///:memory:", ":memory:")
 
@@ -60,26 +67,43 @@ class Database:
     @contextmanager
     def cursor(self) -> Generator[DBAPICursor]:
         """A transaction on the driver's own cursor; the driver's errors come out as they are."""
-        with self._write_lock:
-            connection = self._journal or self._writer.raw_connection()
-            # Kept, because to take a connection from the pool costs as much as an insert.
-            self._journal = connection
+        with self._write_lock, self._kept() as connection:
             cursor = connection.cursor()
-            try:
-                if self._is_sqlite:
-                    cursor.execute("BEGIN IMMEDIATE")
-                yield cursor
-                connection.commit()
-            except BaseException:
-                self._give_up(connection)
-                raise
+            if self._is_sqlite:
+                cursor.execute("BEGIN IMMEDIATE")
+            yield cursor
+            connection.commit()
 
-    def _give_up(self, connection: PoolProxiedConnection) -> None:
+    @contextmanager
+    def trial(self) -> Generator[DBAPICursor]:
+        """Like `cursor`, but what is written goes to the disk at once and is rolled back at the end."""
+        with self._write_lock, self._kept() as connection:
+            cursor = connection.cursor()
+            if not self._is_sqlite:
+                yield cursor
+                connection.rollback()
+                return
+            cursor.execute(SPILL)
+            try:
+                cursor.execute("BEGIN IMMEDIATE")
+                yield cursor
+            finally:
+                connection.rollback()
+                cursor.execute(CACHE)
+
+    @contextmanager
+    def _kept(self) -> Generator[PoolProxiedConnection]:
+        # To take a connection from the pool costs as much as an insert, so the journal's is kept.
+        connection = self._journal = self._journal or self._writer.raw_connection()
         try:
-            connection.rollback()
-        except self.faults:
-            self._journal = None
-            connection.invalidate()
+            yield connection
+        except BaseException:
+            try:
+                connection.rollback()
+            except self.faults:
+                self._journal = None
+                connection.invalidate()
+            raise
 
     def close(self) -> None:
         """Close all connections. The last one to close folds the write-ahead log into the file."""

@@ -15,6 +15,10 @@ from runwright.store.faults import read_only
 
 Durability = Literal["normal", "full"]
 
+CACHE = "PRAGMA cache_size = -4096"
+SPILL = "PRAGMA cache_size = 16"
+"""With few pages of cache an open transaction is written to the disk, which shows whether there is room."""
+
 _BUSY_S = 10.0
 # Checkpoints small and often: the default of 1,000 pages is a stall of 5 ms that waiting answers pay.
 _CHECKPOINT_PAGES = 256
@@ -23,7 +27,7 @@ _WRITER = (
     "PRAGMA journal_mode = WAL",
     f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}",
     f"PRAGMA journal_size_limit = {_WAL_LIMIT}",
-    "PRAGMA cache_size = -4096",
+    CACHE,
     "PRAGMA temp_store = MEMORY",
 )
 _READER = ("PRAGMA query_only = ON", "PRAGMA cache_size = -1024", "PRAGMA temp_store = MEMORY")
