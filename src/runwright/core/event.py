@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from runwright.core.money import UNPRICED, Cost
+from runwright.core.money import NO_COST, Cost
 from runwright.core.run import ErrorInfo, RunStatus, WaitReason
 from runwright.core.step import Effect, StepKind
 from runwright.core.usage import NO_USAGE, Usage
@@ -68,7 +68,7 @@ class RunCompleted(EventData, tag="run.completed"):
     bulky: ClassVar[tuple[str, ...]] = ("output",)
     output: msgspec.Raw
     usage: Usage = NO_USAGE
-    cost: Cost = UNPRICED
+    cost: Cost = NO_COST
 
 
 class RunFailed(EventData, tag="run.failed"):
@@ -76,7 +76,7 @@ class RunFailed(EventData, tag="run.failed"):
 
     error: ErrorInfo
     usage: Usage = NO_USAGE
-    cost: Cost = UNPRICED
+    cost: Cost = NO_COST
 
 
 class RunCancelled(EventData, tag="run.cancelled"):
@@ -84,7 +84,7 @@ class RunCancelled(EventData, tag="run.cancelled"):
 
     reason: str = ""
     usage: Usage = NO_USAGE
-    cost: Cost = UNPRICED
+    cost: Cost = NO_COST
 
 
 class StepStarted(EventData, tag="step.started"):
@@ -125,7 +125,7 @@ class StepCompleted(EventData, tag="step.completed"):
     finish_reason: str = ""
     response_id: str = ""
     usage: Usage = NO_USAGE
-    cost: Cost = UNPRICED
+    cost: Cost = NO_COST
 
 
 class StepFailed(EventData, tag="step.failed"):

@@ -123,9 +123,7 @@ def _wait(state: Conversation) -> Wait:
 
 def _tools(state: Conversation, loop: Loop) -> Decision:
     opened = {step.call_id: step for step in state.open_steps.values()}
-    lost = tuple(
-        step for step in opened.values() if step.effect == "once" and step.seq not in state.granted
-    )
+    lost = tuple(step for step in opened.values() if step.effect == "once" and step.seq not in state.granted)
     if lost:
         return Lost(steps=lost)
     planned: list[PlannedTool] = []

@@ -36,13 +36,12 @@ from runwright.engine.decide import (
     decide,
 )
 from runwright.engine.flow import FlowGateway, Suspended, ToolGateway, run_flow
-from runwright.engine.fold import Conversation, fold, start
+from runwright.engine.fold import fold, start
 from runwright.engine.gateway import Steps, World
 from runwright.engine.live import LiveRun
 from runwright.errors import (
     ModelError,
     OutcomeUnknown,
-    OwnershipLost,
     RunError,
     RunwrightError,
     StorageError,
@@ -148,9 +147,7 @@ class Executor:
 
     async def _ask(self, call: ModelCall) -> None:
         try:
-            await self._steps.model(
-                call.request, match=call.match, base=call.base, fresh=call.fresh, again=call.again
-            )
+            await self._steps.model(call.request, match=call.match, base=call.base, fresh=call.fresh, again=call.again)
         except (ModelError, RunError):
             # Recorded as a failed step: `decide` sees it in the conversation.
             return
@@ -236,5 +233,3 @@ def _configured(loop: Loop, config: dict[str, object]) -> Loop:
         merged = {**msgspec.to_builtins(loop.settings), **settings}
         loop = replace(loop, settings=msgspec.convert(merged, ModelSettings))
     return loop
-
-

@@ -130,9 +130,7 @@ def _say(state: Conversation, *messages: Said) -> Conversation:
 
 def _begin(state: Conversation, seq: int, data: StepStarted) -> Conversation:
     match = StepKey(data.lane, data.kind, data.key, data.nth)
-    step = OpenStep(
-        seq=seq, kind=data.kind, name=data.name, match=match, effect=data.effect, call_id=data.call_id
-    )
+    step = OpenStep(seq=seq, kind=data.kind, name=data.name, match=match, effect=data.effect, call_id=data.call_id)
     counted = StepKey(data.lane, data.kind, data.key, 0)
     state = replace(
         state,

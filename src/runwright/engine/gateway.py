@@ -13,7 +13,6 @@ from runwright.core.agent import Limits, Tool
 from runwright.core.context import Context
 from runwright.core.event import (
     CustomEmitted,
-    Data,
     Delta,
     Event,
     MessageCompleted,
@@ -31,14 +30,16 @@ from runwright.core.model import (
     ModelEvent,
     ModelRequest,
     ModelResponse,
-    ReasoningDelta as ModelReasoningDelta,
     ResponseCompleted,
     TextDelta,
     ToolCallDelta,
 )
+from runwright.core.model import (
+    ReasoningDelta as ModelReasoningDelta,
+)
 from runwright.core.money import Cost
 from runwright.core.ports import Model, Models, Secrets
-from runwright.core.run import ErrorInfo, error_info
+from runwright.core.run import error_info
 from runwright.core.step import StepKey
 from runwright.core.usage import Usage
 from runwright.engine.fold import OpenStep
@@ -50,7 +51,6 @@ from runwright.errors import (
     OutcomeUnknown,
     RunwrightError,
     ToolFailed,
-    ToolTimeout,
 )
 from runwright.guard.chain import Call, Guard
 from runwright.journal.write import Record, RunLog

@@ -36,6 +36,7 @@ async def deadline(call: Call, attempt: Callable[[], Awaitable[T]]) -> T:
 def _too_late(call: Call, *, is_run: bool) -> RunwrightError:
     if is_run:
         return DeadlineExceeded(f"The run's time was over during {call.kind} {call.target!r}; raise limits.time_s.")
+    late = f"{call.target!r} did not answer within {call.timeout_s:g} s"
     if call.kind == "model":
-        return ProviderTimeout(f"{call.target!r} did not answer within {call.timeout_s:g} s; see limits.model_timeout_s.")
-    return ToolTimeout(f"The tool {call.target!r} did not finish within {call.timeout_s:g} s; see limits.tool_timeout_s.")
+        return ProviderTimeout(f"{late}; see limits.model_timeout_s.")
+    return ToolTimeout(f"{late}; see limits.tool_timeout_s.")

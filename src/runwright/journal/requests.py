@@ -22,7 +22,7 @@ def sent_messages(events: Iterable[Event]) -> Mapping[int, tuple[msgspec.Raw, ..
 
 
 def history(events: Iterable[Event]) -> tuple[Said, ...]:
-    """The conversation a run leaves behind for the next one of its thread: all it sent and was answered, last lane ""."""
+    """The conversation a run leaves behind for the next one of its thread: sent and answered."""
     kept = list(events)
     sent = sent_messages(kept)
     answers: dict[int, msgspec.Raw] = {}

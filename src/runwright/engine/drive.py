@@ -1,0 +1,163 @@
+"""Drives the runs in the hands of this process: gives each a slot, executes it, and lets it go."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from runwright.core.event import Event, RunCancelled, RunStarted
+from runwright.core.message import Said
+from runwright.core.ports import RunStore, SignalStore, ThreadStore
+from runwright.engine.executor import Executor
+from runwright.engine.fold import LOOP_VERSION
+from runwright.engine.gateway import World
+from runwright.engine.live import LiveRun
+from runwright.errors import StorageError
+from runwright.journal.read import JournalReader
+from runwright.journal.requests import history
+
+THREAD_POLL_S = 0.1
+TURN_POLL_S = 2.0
+
+
+class Rows(msgspec.Struct, frozen=True, kw_only=True):
+    """The store ports that the engine reads."""
+
+    runs: RunStore
+    threads: ThreadStore
+    signals: SignalStore
+    reader: JournalReader
+
+
+class Driver:
+    """Holds the live runs of a process. `start` before use, `stop` at the end."""
+
+    def __init__(self, *, rows: Rows, world: World, concurrency: int) -> None:
+        self._rows = rows
+        self._world = world
+        self._slots = asyncio.Semaphore(concurrency)
+        self._tasks = asyncio.TaskGroup()
+        self._live: dict[str, LiveRun] = {}
+        self.queued = 0
+
+    @property
+    def live(self) -> Mapping[str, LiveRun]:
+        """The live runs by id."""
+        return self._live
+
+    @property
+    def has_slot(self) -> bool:
+        """Whether a run could begin at once."""
+        return not self._slots.locked()
+
+    async def start(self) -> asyncio.TaskGroup:
+        """Open the task group that everything of the engine runs in."""
+        return await self._tasks.__aenter__()
+
+    async def stop(self, *, drain_s: float) -> None:
+        """Let runs finish for so many seconds, then leave the rest as they are, for the next start."""
+        tasks = [live.task for live in self._live.values() if live.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=drain_s)
+        for task in tasks:
+            task.cancel()
+        await self._tasks.__aexit__(None, None, None)
+
+    def hold(self, live: LiveRun) -> None:
+        """Take a run into the hands of this process."""
+        self._live[live.run.id] = live
+
+    async def begin_now(self, live: LiveRun, events: Sequence[Event]) -> None:
+        """Execute a run in a slot that is free: it was appended as started already."""
+        await self._slots.acquire()
+        live.task = self._tasks.create_task(self._drive(live, events, (), has_slot=True))
+
+    def begin(self, live: LiveRun, events: Sequence[Event]) -> None:
+        """Execute a run as soon as there is a slot, and in a thread as soon as it is its turn."""
+        live.task = self._tasks.create_task(self._drive(live, events, (), has_slot=False))
+
+    def cancel(self, live: LiveRun, reason: str) -> None:
+        """Cancel a live run; its task records it."""
+        if live.cancel_reason is None and live.task is not None and not live.run.is_over:
+            live.cancel_reason = reason
+            live.task.cancel()
+
+    def let_go(self, live: LiveRun, failure: StorageError | None = None) -> None:
+        """Settle a run that this process does not execute any more."""
+        self._live.pop(live.run.id, None)
+        live.log.close()
+        if not live.settled.done():
+            if failure is None:
+                live.settled.set_result(live.run)
+            else:
+                live.settled.set_exception(failure)
+                # Read once, because nobody may be waiting for it.
+                live.settled.exception()
+        live.release()
+
+    async def _drive(self, live: LiveRun, events: Sequence[Event], past: tuple[Said, ...], *, has_slot: bool) -> None:
+        """One run in this process, from its slot to its end; whatever happens, it is settled and let go."""
+        failure: StorageError | None = None
+        try:
+            if not has_slot:
+                await self._take_slot()
+                has_slot = True
+                past, started = await self._started(live, events)
+                events = (*events, *started)
+            await Executor(live, self._world, events=events, history=past).execute()
+        except StorageError as error:
+            failure = error
+        except asyncio.CancelledError:
+            failure = await self._cancelled_early(live)
+        finally:
+            if has_slot:
+                self._slots.release()
+            self.let_go(live, failure)
+
+    async def _take_slot(self) -> None:
+        self.queued += 1
+        try:
+            await self._slots.acquire()
+        finally:
+            self.queued -= 1
+
+    async def _started(self, live: LiveRun, events: Sequence[Event]) -> tuple[tuple[Said, ...], Sequence[Event]]:
+        """The history of a run, and its start if it was queued: in a thread it waits for its turn first."""
+        if live.run.status != "queued":
+            heads = [event.data.thread_head for event in events if isinstance(event.data, RunStarted)]
+            return await self._history(heads[-1] if heads else None), ()
+        head = None
+        if live.run.thread_id is not None:
+            head = await self._turn(live.run.id, live.run.thread_id)
+        return await self._history(head), live.log.append((RunStarted(loop=LOOP_VERSION, thread_head=head), None))
+
+    async def _turn(self, run_id: str, thread_id: str) -> str | None:
+        """Wait until a run is the oldest of its thread that is not over; the thread's head at that moment."""
+        while True:
+            active = await asyncio.to_thread(self._rows.threads.active_run, thread_id)
+            if active is None or active == run_id:
+                thread = await asyncio.to_thread(self._rows.threads.get, thread_id)
+                return None if thread is None else thread.head
+            before = self._live.get(active)
+            if before is not None:
+                await asyncio.wait([before.settled], timeout=TURN_POLL_S)
+            await asyncio.sleep(THREAD_POLL_S)
+
+    async def _history(self, head: str | None) -> tuple[Said, ...]:
+        if head is None:
+            return ()
+        return history(await asyncio.to_thread(lambda: list(self._rows.reader.events(head))))
+
+    async def _cancelled_early(self, live: LiveRun) -> StorageError | None:
+        """A run that was cancelled before it had a slot; at shutdown it stays queued for the next start."""
+        if live.cancel_reason is None:
+            return StorageError("The process stops; the run goes on at the next start.")
+        try:
+            if not live.run.is_over:
+                live.log.append((RunCancelled(reason=live.cancel_reason), None))
+            await live.log.durable()
+        except StorageError as error:
+            return error
+        return None

@@ -1,0 +1,212 @@
+"""Takes up runs that nobody executes: those of dead processes, and waiting ones that somebody answered."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+from msgspec.structs import replace
+
+from runwright.core.agent import BuiltAgent, Loop
+from runwright.core.event import (
+    Event,
+    RunCancelled,
+    RunFailed,
+    RunQueued,
+    RunResumed,
+    RunWaiting,
+    StepCompleted,
+    StepFailed,
+    StepResolved,
+    StepStarted,
+)
+from runwright.core.run import Run, error_info
+from runwright.core.step import Step
+from runwright.engine.drive import Driver, Rows
+from runwright.engine.live import LiveRun
+from runwright.engine.owner import Owner
+from runwright.errors import Conflict, CrashLoop, InvalidRequest, NotFound, OwnershipLost
+from runwright.journal.project import cancelled_error
+from runwright.journal.write import Journal, Record
+
+ADOPTIONS = 3
+"""Times a run is taken up without a newly finished step before it fails."""
+
+Cause = Literal["crash", "resolved", "input", "storage"]
+
+
+class Agents(Protocol):
+    """Finds built agents."""
+
+    def get(self, name: str, version: str | None = None) -> BuiltAgent:
+        """An agent, its current version when none is named. Raises NotFound."""
+        ...
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person says about a step of unknown outcome; `result` is JSON text."""
+
+    action: Literal["done", "retry", "fail"]
+    step: int | None = None
+    result: bytes = b"null"
+    by: str = ""
+    note: str = ""
+
+
+class Resumer:
+    """Continues runs from their data."""
+
+    def __init__(self, *, rows: Rows, journal: Journal, driver: Driver, agents: Agents, owner: Owner) -> None:
+        self._rows = rows
+        self._journal = journal
+        self._driver = driver
+        self._agents = agents
+        self._owner = owner
+
+    async def adopt_orphans(self) -> None:
+        """Take up every queued or running run whose owner is gone, or that this process let go for want of disk."""
+        for run in await asyncio.to_thread(self._rows.runs.owned, ("queued", "running")):
+            is_ours = run.owner == self._owner.boot and run.id not in self._driver.live
+            if is_ours or self._owner.is_gone(run.owner):
+                await self._adopt(run, cause="storage" if is_ours else "crash")
+
+    async def _adopt(self, run: Run, *, cause: Cause) -> None:
+        adopted = await asyncio.to_thread(self._rows.runs.adopt, run.id, epoch=run.epoch, owner=self._owner.boot)
+        if adopted is None:
+            return
+        if adopted.is_ephemeral:
+            await self.end_cancelled(adopted, "its caller is gone and will send it again")
+            return
+        if adopted.adoptions > ADOPTIONS:
+            error = CrashLoop(f"The run was taken up {ADOPTIONS} times without finishing a step.")
+            await self._end(adopted, RunFailed(error=error_info(error), usage=adopted.usage, cost=adopted.cost))
+            return
+        await self._go_on(adopted, cause=cause)
+
+    async def _go_on(
+        self,
+        run: Run,
+        *,
+        cause: Cause,
+        records: Sequence[Record] = (),
+        consumed: tuple[str, ...] = (),
+        is_forced: bool = False,
+    ) -> None:
+        """Continue an adopted run from its data."""
+        events = await asyncio.to_thread(lambda: list(self._rows.reader.events(run.id)))
+        live = await self._taken_up(run, events)
+        if live is None:
+            return
+        live.is_forced = is_forced
+        if run.status == "queued":
+            self._driver.begin(live, events)
+            return
+        changed, is_fit = _compare(live.agent, run, events)
+        if not is_fit and not is_forced:
+            detail = "The agent's tools changed since the run began; resume it with the current code, or cancel it."
+            live.log.append((RunWaiting(reason="diverged", detail=detail), None))
+            await live.log.durable()
+            self._driver.let_go(live)
+            return
+        resumed = RunResumed(cause=cause, epoch=run.epoch, code_changed=changed)
+        more = live.log.append((resumed, None), *records, consumed=consumed)
+        self._driver.begin(live, (*events, *more))
+
+    async def _taken_up(self, run: Run, events: Sequence[Event]) -> LiveRun | None:
+        """The adopted run as a live one; without its agent it waits."""
+        first = events[0].data if events else None
+        input = bytes(first.input) if isinstance(first, RunQueued) else b"null"
+        config: dict[str, object] = {}
+        if isinstance(first, RunQueued):
+            config = msgspec.json.decode(first.config, type=dict[str, object] | None) or {}
+        try:
+            agent = self._agents.get(run.agent, run.version)
+        except NotFound as error:
+            await self._end(run, RunWaiting(reason="diverged", detail=f"{error.message} Define it, then resume."))
+            return None
+        steps = await asyncio.to_thread(self._all_steps, run.id)
+        live = LiveRun(agent, input=input, config=config)
+        live.log = self._journal.open(run, is_new=False, publish=live.publish, steps=_unfinished(steps))
+        live.published = events[-1].seq if events else 0
+        self._driver.hold(live)
+        return live
+
+    def _all_steps(self, run_id: str) -> Sequence[Step]:
+        steps: list[Step] = []
+        while True:
+            page = self._rows.runs.steps(run_id, after=steps[-1].seq if steps else 0)
+            if not page:
+                return steps
+            steps.extend(page)
+
+    async def end_cancelled(self, run: Run, reason: str) -> None:
+        await self._end(run, RunCancelled(reason=reason, usage=run.usage, cost=run.cost))
+
+    async def _end(self, run: Run, data: RunCancelled | RunFailed | RunWaiting) -> None:
+        """Record what becomes of an adopted run that is not executed."""
+        steps = _unfinished(await asyncio.to_thread(self._all_steps, run.id))
+        log = self._journal.open(run, is_new=False, publish=lambda events: None, steps=steps)
+        if not isinstance(data, RunWaiting):
+            for step in log.open_steps:
+                log.append((_closed(step), step.seq))
+        log.append((data, None))
+        try:
+            await log.durable()
+        except OwnershipLost:
+            return
+
+    async def unknown_step(self, run: Run, seq: int | None) -> Step:
+        if run.status != "waiting" or run.reason != "unknown_effect":
+            raise Conflict(f"{run.id} is {run.status}; only a run that waits for an unknown effect can be resolved.")
+        steps = await asyncio.to_thread(self._all_steps, run.id)
+        unknown = [step for step in steps if step.status == "unknown"]
+        chosen = [step for step in unknown if seq is None or step.seq == seq]
+        if len(chosen) != 1:
+            names = ", ".join(f"{step.seq} ({step.name})" for step in unknown)
+            raise InvalidRequest(f"Say which step is resolved; unknown are {names or 'none'}.")
+        return chosen[0]
+
+    async def resolve(self, run: Run, outcome: Outcome, *, consumed: tuple[str, ...]) -> None:
+        adopted = await self._take(run)
+        seq = outcome.step
+        assert seq is not None
+        resolved = StepResolved(action=outcome.action, by=outcome.by, note=outcome.note)
+        records: list[Record] = [(resolved, seq)]
+        if outcome.action == "done":
+            records.append((StepCompleted(result=msgspec.Raw(outcome.result)), seq))
+        await self._go_on(adopted, cause="resolved", records=records, consumed=consumed)
+
+    async def force(self, run: Run, *, consumed: tuple[str, ...]) -> None:
+        adopted = await self._take(run)
+        await self._go_on(adopted, cause="input", consumed=consumed, is_forced=True)
+
+    async def _take(self, run: Run) -> Run:
+        adopted = await asyncio.to_thread(self._rows.runs.adopt, run.id, epoch=run.epoch, owner=self._owner.boot)
+        if adopted is None:
+            raise Conflict(f"{run.id} was taken up by another process just now.")
+        return replace(adopted, adoptions=0)
+
+
+def _unfinished(steps: Sequence[Step]) -> Sequence[Step]:
+    return [step for step in steps if step.status in {"running", "unknown"}]
+
+
+def _closed(step: Step) -> StepFailed:
+    is_unknown = step.effect == "once"
+    return StepFailed(error=cancelled_error(step.seq), is_unknown=is_unknown)
+
+
+def _compare(agent: BuiltAgent, run: Run, events: Sequence[Event]) -> tuple[tuple[str, ...], bool]:
+    """What differs from the code that began the run, and whether a loop may go on with today's tools."""
+    if agent.fingerprint == run.fingerprint:
+        return (), True
+    if not isinstance(agent.flow, Loop):
+        return ("definition",), True
+    recorded = [event.data.tools for event in events if isinstance(event.data, StepStarted) and event.data.base is None]
+    asked = [bytes(tools) for tools in recorded if bytes(tools) != b"null"]
+    today = agent.flow.tools_raw
+    if not asked or asked[-1] == today:
+        return ("definition",), True
+    return ("definition", "tools"), False

@@ -1,0 +1,270 @@
+"""Runs: create, watch, list, cancel, resolve."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+
+import msgspec
+
+from runwright.core.event import DELTAS, Event, MessageCompleted, RunCompleted, RunQueued, StepCompleted, StepStarted
+from runwright.core.ports import RunFilter, RunStore
+from runwright.core.run import Run, RunRequest
+from runwright.core.step import Step
+from runwright.engine.live import LiveRun, Watcher
+from runwright.engine.worker import Claim, Engine, Outcome
+from runwright.errors import Conflict, NotFound
+from runwright.journal.read import JournalReader
+from runwright.journal.requests import sent_messages
+from runwright.service.views import Page, Resolution, RunView, StepView, run_view, step_view
+
+POLL_S = 0.2
+"""How often the store is read for a run that another process executes."""
+
+Events = AsyncIterator[Sequence[Event]]
+
+
+class Handle:
+    """A run that was just created, or the earlier one of a repeated idempotency key."""
+
+    def __init__(self, runs: Runs, run_id: str, live: LiveRun | None) -> None:
+        self._runs = runs
+        self._live = live
+        self.run_id = run_id
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether the run existed before."""
+        return self._live is None
+
+    async def wait(self) -> RunView:
+        """The run when it is over, or waits for somebody. Raises StorageError when it could not be recorded."""
+        if self._live is None:
+            return await self._runs.wait(self.run_id)
+        live = self._live
+        run = await asyncio.shield(live.settled)
+        return run_view(run, input=live.input, output=live.output)
+
+    def events(self, after: int = 0) -> Events:
+        """Groups of events in order, live, until the terminal one."""
+        return self._runs.events(self.run_id, after=after)
+
+
+class Runs:
+    """What a caller can ask about runs."""
+
+    def __init__(self, engine: Engine, store: RunStore, reader: JournalReader) -> None:
+        self._engine = engine
+        self._store = store
+        self._reader = reader
+
+    async def create(self, request: RunRequest, *, claim: Claim | None = None) -> Handle:
+        """Create a run and begin it.
+
+        Raises NotFound, InvalidRequest, Conflict, Overloaded, Unavailable, IdempotencyMismatch or StorageError.
+        """
+        run_id, live = await self._engine.submit(request, claim)
+        return Handle(self, run_id, live)
+
+    async def get(self, run_id: str) -> RunView:
+        """A run with its input and output. Raises NotFound."""
+        return await asyncio.to_thread(self._view, await self._row(run_id))
+
+    async def find(self, where: RunFilter) -> Page[RunView]:
+        """A page of runs, newest first."""
+        return await asyncio.to_thread(self._find, where)
+
+    async def wait(self, run_id: str, timeout_s: float | None = None) -> RunView:
+        """The run when it is over or waits for somebody, or as it is after `timeout_s`. Raises NotFound."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._settled(run_id)
+        except TimeoutError:
+            pass
+        return await self.get(run_id)
+
+    async def steps(self, run_id: str, *, after: int = 0, limit: int = 100) -> Page[StepView]:
+        """A page of a run's steps, in order, with requests and results. Raises NotFound."""
+        await self._row(run_id)
+        return await asyncio.to_thread(self._steps, run_id, after, limit)
+
+    async def step(self, run_id: str, seq: int) -> StepView:
+        """One step by its number. Raises NotFound."""
+        page = await self.steps(run_id, after=seq - 1, limit=1)
+        if not page.data or page.data[0].seq != seq:
+            raise NotFound(f"{run_id} has no step {seq}.")
+        return page.data[0]
+
+    async def events(self, run_id: str, *, after: int = 0) -> Events:
+        """Groups of events with numbers above `after`, in order and each once, live, until the terminal one.
+
+        Works for runs of this process, of others, and of the past. Raises NotFound.
+        """
+        while True:
+            live = self._engine.live(run_id)
+            source = self._watch(live, run_id, after) if live is not None else self._poll(run_id, after)
+            async for group in source:
+                after = group[-1].seq
+                yield group
+                if group[-1].is_terminal:
+                    return
+
+    async def cancel(self, run_id: str, *, reason: str = "") -> RunView:
+        """Cancel a run; one that is over stays as it is. Raises NotFound."""
+        await self._engine.cancel(run_id, reason)
+        return await self.get(run_id)
+
+    async def resolve(self, run_id: str, resolution: Resolution) -> RunView:
+        """Say what became of a step of unknown outcome. Raises NotFound, Conflict or InvalidRequest."""
+        if resolution.action == "done" and bytes(resolution.result) == b"":
+            raise Conflict("A step that is done needs its result.")
+        outcome = Outcome(
+            action=resolution.action,
+            step=resolution.step,
+            result=bytes(resolution.result),
+            by=resolution.by,
+            note=resolution.note,
+        )
+        await self._engine.resolve(run_id, outcome)
+        return await self.get(run_id)
+
+    async def resume(self, run_id: str) -> RunView:
+        """Let a run that waits go on with the current code. Raises NotFound or Conflict."""
+        await self._engine.resume(run_id)
+        return await self.get(run_id)
+
+    async def _row(self, run_id: str) -> Run:
+        live = self._engine.live(run_id)
+        run = live.run if live is not None else await asyncio.to_thread(self._store.get, run_id)
+        if run is None:
+            raise NotFound(f"There is no run {run_id!r}.")
+        return run
+
+    async def _settled(self, run_id: str) -> None:
+        while True:
+            live = self._engine.live(run_id)
+            if live is not None:
+                await asyncio.wait([live.settled])
+                return
+            run = await self._row(run_id)
+            if run.is_over or run.status == "waiting":
+                return
+            await asyncio.sleep(POLL_S)
+
+    async def _watch(self, live: LiveRun, run_id: str, after: int) -> Events:
+        """First what is stored, then the deltas that are only in memory, then what comes."""
+        watcher = live.watch()
+        try:
+            border = live.published
+            deltas = live.open_deltas()
+            if after < border:
+                for group in await self._caught_up(run_id, after, border, deltas):
+                    yield group
+            async for group in _from(watcher, max(after, border)):
+                yield group
+        finally:
+            live.unwatch(watcher)
+
+    async def _caught_up(
+        self, run_id: str, after: int, border: int, deltas: Sequence[Event]
+    ) -> Sequence[Sequence[Event]]:
+        stored = await asyncio.to_thread(lambda: list(self._reader.events(run_id, after=after)))
+        known = {event.seq: event for event in stored if event.seq <= border and not isinstance(event.data, DELTAS)}
+        known.update({event.seq: event for event in deltas if after < event.seq <= border})
+        events = [known[seq] for seq in sorted(known)]
+        return [events] if events else []
+
+    async def _poll(self, run_id: str, after: int) -> Events:
+        """From the store, until the run is over or this process takes it up."""
+        while self._engine.live(run_id) is None:
+            run = await self._row(run_id)
+            page = await asyncio.to_thread(self._reader.page, run_id, after=after)
+            if page:
+                after = page[-1].seq
+                yield _until_terminal(page)
+            elif run.is_over:
+                return
+            else:
+                await asyncio.sleep(POLL_S)
+
+    def _find(self, where: RunFilter) -> Page[RunView]:
+        rows = self._store.find(msgspec.structs.replace(where, limit=where.limit + 1))
+        shown = rows[: where.limit]
+        has_more = len(rows) > where.limit
+        return Page(data=[self._view(run) for run in shown], has_more=has_more, next=shown[-1].id if has_more else None)
+
+    def _view(self, run: Run) -> RunView:
+        """A run with its input, which stands in its first event, and its output, which stands in its last."""
+        first = self._reader.page(run.id, limit=1)
+        input = first[0].data.input if first and isinstance(first[0].data, RunQueued) else b"null"
+        output: bytes | msgspec.Raw = b"null"
+        if run.status == "completed":
+            last = self._reader.page(run.id, after=run.last_seq - 1, limit=1)
+            output = next((event.data.output for event in last if isinstance(event.data, RunCompleted)), b"null")
+        return run_view(run, input=bytes(input), output=bytes(output))
+
+    def _steps(self, run_id: str, after: int, limit: int) -> Page[StepView]:
+        rows = self._store.steps(run_id, after=after, limit=limit + 1)
+        shown = rows[:limit]
+        events = list(self._reader.events(run_id)) if shown else []
+        bodies = _Bodies(events)
+        data = [bodies.view(step) for step in shown]
+        has_more = len(rows) > limit
+        return Page(data=data, has_more=has_more, next=str(shown[-1].seq) if has_more else None)
+
+
+class _Bodies:
+    """Requests and results of steps, from the events of their run."""
+
+    def __init__(self, events: Sequence[Event]) -> None:
+        self._started = {event.seq: event.data for event in events if isinstance(event.data, StepStarted)}
+        self._sent = sent_messages(events)
+        self._answers: dict[int, Event] = {}
+        for event in events:
+            if event.step is not None and isinstance(event.data, MessageCompleted | StepCompleted):
+                held = self._answers.get(event.step)
+                if held is None or not isinstance(held.data, MessageCompleted):
+                    self._answers[event.step] = event
+
+    def view(self, step: Step) -> StepView:
+        """The view of a step with its bodies."""
+        answer = self._answers.get(step.seq)
+        result = b"null"
+        if answer is not None and isinstance(answer.data, MessageCompleted):
+            result = msgspec.json.encode({"message": answer.data.message, "reasoning": answer.data.reasoning})
+        elif answer is not None and isinstance(answer.data, StepCompleted):
+            result = bytes(answer.data.result)
+        return step_view(step, request=self._request(step), result=result)
+
+    def _request(self, step: Step) -> bytes:
+        data = self._started.get(step.seq)
+        if data is None:
+            return b"null"
+        if data.kind != "model":
+            return bytes(data.request)
+        whole: Mapping[str, msgspec.Raw] = msgspec.json.decode(data.request, type=dict[str, msgspec.Raw])
+        return msgspec.json.encode({**whole, "messages": self._sent.get(step.seq, ()), "tools": self._tools(data)})
+
+    def _tools(self, data: StepStarted) -> msgspec.Raw:
+        """Tools are recorded with the first model step of a chain."""
+        while data.base is not None and data.base in self._started:
+            data = self._started[data.base]
+        return data.tools
+
+
+async def _from(watcher: Watcher, after: int) -> Events:
+    while True:
+        group = await watcher.take()
+        if not group:
+            return
+        fresh = [event for event in group if event.seq > after]
+        if fresh:
+            yield _until_terminal(fresh)
+
+
+def _until_terminal(events: Sequence[Event]) -> Sequence[Event]:
+    """A stream ends with its terminal event, even where a late outcome of a `once` tool follows it."""
+    for index, event in enumerate(events):
+        if event.is_terminal:
+            return events[: index + 1]
+    return events
