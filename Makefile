@@ -54,7 +54,7 @@ clean: ## remove .venv, caches and build results; .runwright holds your data and
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-		echo "Runwright needs Python 3.11 or later, as $(PYTHON) or named: make PYTHON=python3.12"; exit 1; }
+		echo "$(PYTHON) is not Python 3.11 or later. Name one that is: make run PYTHON=python3.12"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "$(PYTHON) cannot make virtual environments. On Debian and Ubuntu:"; \
 		echo "    sudo apt-get install python3-venv"; exit 1; }
@@ -69,7 +69,7 @@ $(STAMP)-run: | $(BIN)/python
 	@if $(PIP) --only-binary xllamacpp --editable '.[local]' 2> .venv/local.log; then \
 		$(BIN)/runwright models pull smollm2-135m && touch $@; \
 	else \
-		grep '^ERROR' .venv/local.log || true; \
+		grep '^ERROR' .venv/local.log | tail -n 1; \
 		echo "The local model's engine cannot be installed here (it has no wheel for musl or old macOS)."; \
 		echo "Going on with the built-in demo model, which is not an LLM."; \
 	fi
