@@ -24,8 +24,15 @@ from runwright.core.step import Effect
 from runwright.core.usage import Usage
 from runwright.errors import ConfigError, InvalidRequest
 
-Answer = str | AssistantMessage | Exception | float
-"""What a scripted model does: say a text, give a message, raise, or stay silent for that many seconds first."""
+
+class Silence(msgspec.Struct, frozen=True):
+    """No answer for that many seconds."""
+
+    duration_s: float
+
+
+Answer = str | AssistantMessage | Exception | Silence
+"""What a scripted model does: say a text, give a message, raise, or stay silent first."""
 
 
 class FakeClock:
@@ -82,8 +89,8 @@ class ScriptedModel:
         """Answer, word by word when deltas are asked for."""
         self.requests.append(request)
         answer = self._next(request)
-        while isinstance(answer, float):
-            await asyncio.sleep(answer)
+        while isinstance(answer, Silence):
+            await asyncio.sleep(answer.duration_s)
             answer = self._next(request)
         if isinstance(answer, Exception):
             raise answer

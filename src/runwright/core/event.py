@@ -27,7 +27,7 @@ class EventData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
     bulky: ClassVar[tuple[str, ...]] = ()
 
 
-class RunQueued(EventData, tag="run.queued"):
+class RunQueued(EventData, frozen=True, kw_only=True, tag="run.queued"):
     """A run was created, with the caller's input and the configuration it overrides."""
 
     bulky: ClassVar[tuple[str, ...]] = ("input", "config")
@@ -37,7 +37,7 @@ class RunQueued(EventData, tag="run.queued"):
     config: msgspec.Raw = NULL
 
 
-class RunStarted(EventData, tag="run.started"):
+class RunStarted(EventData, frozen=True, kw_only=True, tag="run.started"):
     """A run began to execute, by the version `loop` of the agent loop.
 
     `thread_head` is the newest completed run of its thread at that moment: its conversation is this run's history.
@@ -47,7 +47,7 @@ class RunStarted(EventData, tag="run.started"):
     thread_head: str | None = None
 
 
-class RunResumed(EventData, tag="run.resumed"):
+class RunResumed(EventData, frozen=True, kw_only=True, tag="run.resumed"):
     """A run goes on. `code_changed` names what differs from the code that began it."""
 
     cause: Literal["crash", "resolved", "input", "storage"]
@@ -55,14 +55,14 @@ class RunResumed(EventData, tag="run.resumed"):
     code_changed: tuple[str, ...] = ()
 
 
-class RunWaiting(EventData, tag="run.waiting"):
+class RunWaiting(EventData, frozen=True, kw_only=True, tag="run.waiting"):
     """A run cannot go on by itself; `detail` says what it needs."""
 
     reason: WaitReason
     detail: str = ""
 
 
-class RunCompleted(EventData, tag="run.completed"):
+class RunCompleted(EventData, frozen=True, kw_only=True, tag="run.completed"):
     """A run ended with an output: JSON text or a JSON value."""
 
     bulky: ClassVar[tuple[str, ...]] = ("output",)
@@ -71,7 +71,7 @@ class RunCompleted(EventData, tag="run.completed"):
     cost: Cost = NO_COST
 
 
-class RunFailed(EventData, tag="run.failed"):
+class RunFailed(EventData, frozen=True, kw_only=True, tag="run.failed"):
     """A run ended with an error."""
 
     error: ErrorInfo
@@ -79,7 +79,7 @@ class RunFailed(EventData, tag="run.failed"):
     cost: Cost = NO_COST
 
 
-class RunCancelled(EventData, tag="run.cancelled"):
+class RunCancelled(EventData, frozen=True, kw_only=True, tag="run.cancelled"):
     """A run was cancelled."""
 
     reason: str = ""
@@ -87,7 +87,7 @@ class RunCancelled(EventData, tag="run.cancelled"):
     cost: Cost = NO_COST
 
 
-class StepStarted(EventData, tag="step.started"):
+class StepStarted(EventData, frozen=True, kw_only=True, tag="step.started"):
     """A step began: the intent, written before the effect. The event's number names the step.
 
     A model step's request holds the messages that are new since the step `base` of the same lane; a tool step's
@@ -108,14 +108,14 @@ class StepStarted(EventData, tag="step.started"):
     tools: msgspec.Raw = NULL
 
 
-class StepRestarted(EventData, tag="step.restarted"):
+class StepRestarted(EventData, frozen=True, kw_only=True, tag="step.restarted"):
     """A step begins again as a new attempt; deltas before it are void."""
 
     attempt: int
     cause: Literal["crash", "retry", "resolved", "storage"] = "crash"
 
 
-class StepCompleted(EventData, tag="step.completed"):
+class StepCompleted(EventData, frozen=True, kw_only=True, tag="step.completed"):
     """A step ended well. `result` is a tool's result; a model's answer stands in `message.completed`."""
 
     bulky: ClassVar[tuple[str, ...]] = ("result",)
@@ -128,7 +128,7 @@ class StepCompleted(EventData, tag="step.completed"):
     cost: Cost = NO_COST
 
 
-class StepFailed(EventData, tag="step.failed"):
+class StepFailed(EventData, frozen=True, kw_only=True, tag="step.failed"):
     """A step ended with an error. `is_unknown` says that its effect may or may not have happened."""
 
     error: ErrorInfo
@@ -136,7 +136,7 @@ class StepFailed(EventData, tag="step.failed"):
     usage: Usage = NO_USAGE
 
 
-class StepResolved(EventData, tag="step.resolved"):
+class StepResolved(EventData, frozen=True, kw_only=True, tag="step.resolved"):
     """A person or a hook said what became of a step whose outcome was unknown."""
 
     action: Literal["done", "retry", "fail"]
@@ -144,19 +144,19 @@ class StepResolved(EventData, tag="step.resolved"):
     note: str = ""
 
 
-class MessageDelta(EventData, tag="message.delta"):
+class MessageDelta(EventData, frozen=True, kw_only=True, tag="message.delta"):
     """A piece of the answer's text, dropped from the record when the message is complete."""
 
     text: str
 
 
-class ReasoningDelta(EventData, tag="reasoning.delta"):
+class ReasoningDelta(EventData, frozen=True, kw_only=True, tag="reasoning.delta"):
     """A piece of the model's reasoning."""
 
     text: str
 
 
-class ToolArgsDelta(EventData, tag="tool.args.delta"):
+class ToolArgsDelta(EventData, frozen=True, kw_only=True, tag="tool.args.delta"):
     """A piece of a tool call's arguments. The first piece of an index carries call id and name."""
 
     index: int
@@ -165,7 +165,7 @@ class ToolArgsDelta(EventData, tag="tool.args.delta"):
     arguments: str = ""
 
 
-class MessageCompleted(EventData, tag="message.completed"):
+class MessageCompleted(EventData, frozen=True, kw_only=True, tag="message.completed"):
     """A model's whole answer: the message, and its reasoning beside it."""
 
     bulky: ClassVar[tuple[str, ...]] = ("message",)
@@ -173,7 +173,7 @@ class MessageCompleted(EventData, tag="message.completed"):
     reasoning: str | None = None
 
 
-class ToolRejected(EventData, tag="tool.rejected"):
+class ToolRejected(EventData, frozen=True, kw_only=True, tag="tool.rejected"):
     """A tool call was not executed: unknown tool, or arguments that do not fit. The model is told the reason."""
 
     call_id: str
@@ -181,20 +181,20 @@ class ToolRejected(EventData, tag="tool.rejected"):
     reason: str
 
 
-class OutputRejected(EventData, tag="output.rejected"):
+class OutputRejected(EventData, frozen=True, kw_only=True, tag="output.rejected"):
     """An answer did not fit the output schema. The model is told the reason."""
 
     reason: str
 
 
-class ProgressReported(EventData, tag="progress.reported"):
+class ProgressReported(EventData, frozen=True, kw_only=True, tag="progress.reported"):
     """A tool or flow said how far it is: `fraction` from 0 to 1."""
 
     message: str = ""
     fraction: float | None = None
 
 
-class CustomEmitted(EventData, tag="custom.emitted"):
+class CustomEmitted(EventData, frozen=True, kw_only=True, tag="custom.emitted"):
     """An event of a tool's or flow's own."""
 
     bulky: ClassVar[tuple[str, ...]] = ("value",)

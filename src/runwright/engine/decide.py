@@ -102,17 +102,13 @@ def model_key(request: ModelRequest, head: bytes) -> str:
     return digest(head + digest(request.tools_raw) + digest(output) + _deterministic.encode(parts)).hex()
 
 
-def tool_key(name: str, arguments: Mapping[str, object] | str) -> str:
-    """The key of a tool call: its name and canonical arguments."""
-    return digest(name.encode() + b"\0" + _deterministic.encode(arguments)).hex()
-
-
-def canonical(arguments: str) -> object:
-    """Arguments as data, for the key; text that is no JSON stands for itself."""
+def tool_key(name: str, arguments: str) -> str:
+    """The key of a tool call: its name and canonical arguments; text that is no JSON stands for itself."""
     try:
-        return msgspec.json.decode(arguments)
+        value: object = msgspec.json.decode(arguments)
     except msgspec.DecodeError:
-        return arguments
+        value = arguments
+    return digest(name.encode() + b"\0" + _deterministic.encode(value)).hex()
 
 
 def _wait(state: Conversation) -> Wait:
@@ -156,15 +152,10 @@ def _plan(
         return error.message
     if again is not None:
         return PlannedTool(call=call, tool=tool, arguments=arguments, match=again.match, again=again)
-    first = StepKey("", "tool", tool_key(call.name, _canonical_mapping(call.arguments)), 0)
+    first = StepKey("", "tool", tool_key(call.name, call.arguments), 0)
     nth = state.seen.get(first, 0) + counts.get(first, 0)
     counts[first] = counts.get(first, 0) + 1
     return PlannedTool(call=call, tool=tool, arguments=arguments, match=StepKey("", "tool", first.key, nth))
-
-
-def _canonical_mapping(arguments: str) -> Mapping[str, object] | str:
-    value = canonical(arguments)
-    return value if isinstance(value, dict) else arguments
 
 
 def _finish(state: Conversation, loop: Loop, text: str) -> Decision:

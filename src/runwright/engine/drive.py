@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -40,6 +41,7 @@ class Driver:
         self._slots = asyncio.Semaphore(concurrency)
         self._tasks = asyncio.TaskGroup()
         self._live: dict[str, LiveRun] = {}
+        self._late: set[asyncio.Task[None]] = set()
         self.queued = 0
 
     @property
@@ -61,7 +63,7 @@ class Driver:
         tasks = [live.task for live in self._live.values() if live.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=drain_s)
-        for task in tasks:
+        for task in (*tasks, *self._late):
             task.cancel()
         await self._tasks.__aexit__(None, None, None)
 
@@ -84,7 +86,7 @@ class Driver:
             live.cancel_reason = reason
             live.task.cancel()
 
-    def let_go(self, live: LiveRun, failure: StorageError | None = None) -> None:
+    def let_go(self, live: LiveRun, failure: Exception | None = None) -> None:
         """Settle a run that this process does not execute any more."""
         self._live.pop(live.run.id, None)
         live.log.close()
@@ -99,22 +101,30 @@ class Driver:
 
     async def _drive(self, live: LiveRun, events: Sequence[Event], past: tuple[Said, ...], *, has_slot: bool) -> None:
         """One run in this process, from its slot to its end; whatever happens, it is settled and let go."""
-        failure: StorageError | None = None
+        failure: Exception | None = None
         try:
             if not has_slot:
                 await self._take_slot()
                 has_slot = True
                 past, started = await self._started(live, events)
                 events = (*events, *started)
-            await Executor(live, self._world, events=events, history=past).execute()
-        except StorageError as error:
-            failure = error
+            await Executor(live, self._world, spawn=self._spawn, events=events, history=past).execute()
         except asyncio.CancelledError:
             failure = await self._cancelled_early(live)
+        # One run's trouble must not end the task group that all runs live in.
+        except Exception as error:  # noqa: BLE001 - handed to whoever waits for the run
+            failure = error
         finally:
             if has_slot:
                 self._slots.release()
             self.let_go(live, failure)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that may outlive its run, but not this process."""
+        task = self._tasks.create_task(work)
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+        return task
 
     async def _take_slot(self) -> None:
         self.queued += 1

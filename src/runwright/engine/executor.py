@@ -35,9 +35,9 @@ from runwright.engine.decide import (
     Wait,
     decide,
 )
-from runwright.engine.flow import FlowGateway, Suspended, ToolGateway, run_flow
+from runwright.engine.flow import FlowGateway, Suspended, ToolGateway, run_flow, surroundings
 from runwright.engine.fold import fold, start
-from runwright.engine.gateway import Steps, World
+from runwright.engine.gateway import Spawn, Steps, World
 from runwright.engine.live import LiveRun
 from runwright.errors import (
     ModelError,
@@ -54,7 +54,9 @@ from runwright.journal.tape import Tape, read_tape
 class Executor:
     """Executes one run in this process, from the events it has so far."""
 
-    def __init__(self, live: LiveRun, world: World, *, events: Sequence[Event], history: tuple[Said, ...]) -> None:
+    def __init__(
+        self, live: LiveRun, world: World, *, spawn: Spawn, events: Sequence[Event], history: tuple[Said, ...]
+    ) -> None:
         self._live = live
         self._world = world
         self._events = events
@@ -63,7 +65,7 @@ class Executor:
         limit = flow.limits.time_s
         deadline = None if limit is None else asyncio.get_running_loop().time() + limit
         self._flow = _configured(flow, live.config) if isinstance(flow, Loop) else flow
-        self._steps = Steps(live.log, world, limits=flow.limits, deadline=deadline, note=self._note)
+        self._steps = Steps(live.log, world, limits=flow.limits, deadline=deadline, note=self._note, spawn=spawn)
 
     async def execute(self) -> None:
         """Run until the run ends or waits, and record that. Raises StorageError when it cannot be recorded."""
@@ -81,7 +83,7 @@ class Executor:
         except RunwrightError as error:
             self._failed(error_info(error))
         # The run executor is one of the three places where anything may arrive: an agent is anybody's code.
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - recorded as the run's error
             self._failed(ErrorInfo(code="agent_error", message=f"{type(error).__name__}: {error}"))
         await self._live.log.durable()
 
@@ -98,27 +100,18 @@ class Executor:
                 return
 
     async def _perform_flow(self, flow: CodeFlow) -> None:
-        live = self._live
         gateway = FlowGateway(
             self._steps,
             self._world,
-            agent=live.agent,
+            agent=self._live.agent,
             tape=Tape(read_tape(self._events)),
-            is_forced=live.is_forced,
-            user=live.run.user,
+            is_forced=self._live.is_forced,
         )
-        context = Context(
-            gateway=gateway,
-            secrets=self._world.secrets,
-            run_id=live.run.id,
-            agent=live.agent.name,
-            user=live.run.user,
-            state=self._world.state,
-        )
+        context = Context(surroundings(self._steps, self._world, self._live.agent, gateway))
         limit = flow.limits.time_s
         try:
             async with asyncio.timeout(limit):
-                output = await run_flow(flow, context, live.input)
+                output = await run_flow(flow, context, self._live.input)
         except TimeoutError as error:
             raise RunError(f"The run took longer than {limit:g} s; raise limits.time_s.") from error
         self._completed(output)
@@ -177,16 +170,8 @@ class Executor:
             return
 
     def _context(self, step: int, idempotency_key: str) -> Context:
-        return Context(
-            gateway=ToolGateway(self._steps),
-            secrets=self._world.secrets,
-            run_id=self._live.run.id,
-            agent=self._live.agent.name,
-            user=self._live.run.user,
-            state=self._world.state,
-            step=step,
-            idempotency_key=idempotency_key,
-        )
+        around = surroundings(self._steps, self._world, self._live.agent, ToolGateway(self._steps))
+        return Context(around, step=step, idempotency_key=idempotency_key)
 
     def _lose(self, lost: Lost) -> None:
         for step in lost.steps:
@@ -229,7 +214,7 @@ class Executor:
 def _configured(loop: Loop, config: dict[str, object]) -> Loop:
     """The loop with what the caller may override for one run: `settings` and `output`."""
     settings = config.get("settings")
-    if isinstance(settings, dict):
-        merged = {**msgspec.to_builtins(loop.settings), **settings}
-        loop = replace(loop, settings=msgspec.convert(merged, ModelSettings))
-    return loop
+    if settings is None:
+        return loop
+    given = {**msgspec.to_builtins(loop.settings), **msgspec.convert(settings, dict[str, object])}
+    return replace(loop, settings=msgspec.convert(given, ModelSettings))

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from runwright.core.agent import BuiltAgent, CodeFlow, Tool
-from runwright.core.context import Context
+from runwright.core.context import Context, Surroundings
 from runwright.core.message import Message, SystemMessage, UserMessage, chain_digest, said
 from runwright.core.model import ModelRequest, ModelResponse
+from runwright.core.ports import Gateway
 from runwright.core.run import WaitReason
 from runwright.core.step import StepKey, StepKind
-from runwright.engine.decide import canonical, model_key, tool_key
+from runwright.engine.decide import model_key, tool_key
 from runwright.engine.fold import OpenStep
 from runwright.engine.gateway import Steps, World
 from runwright.errors import ConfigError, InvalidRequest, OutcomeUnknown, RunError, ToolFailed, revive
@@ -71,16 +72,13 @@ class ToolGateway(FromThread):
 class FlowGateway(FromThread):
     """Steps of a code flow: answered from the tape where they stand there, performed where they do not."""
 
-    def __init__(
-        self, steps: Steps, world: World, *, agent: BuiltAgent, tape: Tape, is_forced: bool, user: str | None
-    ) -> None:
+    def __init__(self, steps: Steps, world: World, *, agent: BuiltAgent, tape: Tape, is_forced: bool) -> None:
         super().__init__(steps)
         self._steps = steps
         self._world = world
         self._agent = agent
         self._tape = tape
         self._is_forced = is_forced
-        self._user = user
         self._issued: dict[StepKey, int] = {}
         self._count = 0
 
@@ -104,9 +102,7 @@ class FlowGateway(FromThread):
         """A tool call as a step."""
         chosen = self._tool(tool)
         checked = chosen.check(arguments)
-        value = canonical(arguments)
-        key = tool_key(chosen.spec.name, value if isinstance(value, dict) else arguments)
-        match = self._issue(lane, "tool", key)
+        match = self._issue(lane, "tool", tool_key(chosen.spec.name, arguments))
         taped = self._answer(match)
         if taped is not None and taped.is_final:
             return taped.result
@@ -132,16 +128,8 @@ class FlowGateway(FromThread):
         return known[tool]
 
     def _context(self, step: int, idempotency_key: str) -> Context:
-        return Context(
-            gateway=ToolGateway(self._steps),
-            secrets=self._world.secrets,
-            run_id=self._steps.log.run.id,
-            agent=self._agent.name,
-            user=self._user,
-            state=self._world.state,
-            step=step,
-            idempotency_key=idempotency_key,
-        )
+        around = surroundings(self._steps, self._world, self._agent, ToolGateway(self._steps))
+        return Context(around, step=step, idempotency_key=idempotency_key)
 
     def _issue(self, lane: str, kind: StepKind, key: str) -> StepKey:
         """Occurrences are counted when a step is asked for, so that answers may come in any order."""
@@ -174,6 +162,14 @@ class FlowGateway(FromThread):
                 f"The code asks for another {match.kind} step than the record holds at step {missed.seq} "
                 f"({missed.name!r}); resume it with the current code, or cancel it.",
             )
+
+
+def surroundings(steps: Steps, world: World, agent: BuiltAgent, gateway: Gateway) -> Surroundings:
+    """What tools and flows of a run are handed."""
+    run = steps.log.run
+    return Surroundings(
+        gateway=gateway, secrets=world.secrets, run_id=run.id, agent=agent.name, user=run.user, state=world.state
+    )
 
 
 def _again(taped: Taped | None) -> OpenStep | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
 import msgspec
@@ -25,7 +25,7 @@ from runwright.core.event import (
     StepStarted,
     ToolArgsDelta,
 )
-from runwright.core.message import Said, ToolCall, said
+from runwright.core.message import AssistantMessage, Said, said
 from runwright.core.model import (
     ModelEvent,
     ModelRequest,
@@ -57,6 +57,7 @@ from runwright.journal.write import Record, RunLog
 
 Price = Callable[[str, Usage], Cost]
 Note = Callable[[tuple[Event, ...]], None]
+Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,12 +74,15 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
 class Steps:
     """Performs the steps of one run. `note` is told of every event that is appended."""
 
-    def __init__(self, log: RunLog, world: World, *, limits: Limits, deadline: float | None, note: Note) -> None:
+    def __init__(
+        self, log: RunLog, world: World, *, limits: Limits, deadline: float | None, note: Note, spawn: Spawn
+    ) -> None:
         self._log = log
         self._world = world
         self._limits = limits
         self._deadline = deadline
         self._note = note
+        self._spawn = spawn
 
     @property
     def log(self) -> RunLog:
@@ -203,7 +207,7 @@ class Steps:
         return await self._settle(tool, call, seq, lambda: tool.call(arguments, surroundings))
 
     async def _settle(self, tool: Tool, call: Call, seq: int, attempt: Callable[[], Awaitable[bytes]]) -> bytes:
-        work = _Late(attempt, on_late=lambda result: self._late(seq, result)) if tool.effect == "once" else None
+        work = self._unaborted(attempt, seq) if tool.effect == "once" else None
         try:
             result = await self._world.guard(call, work.run if work is not None else attempt)
         except asyncio.CancelledError:
@@ -228,6 +232,9 @@ class Steps:
         self.append((StepFailed(error=error_info(error, step=seq), is_unknown=True), seq))
         return error
 
+    def _unaborted(self, attempt: Callable[[], Awaitable[bytes]], seq: int) -> _Late:
+        return _Late(attempt, spawn=self._spawn, on_late=lambda result: self._late(seq, result))
+
     def _late(self, seq: int, result: bytes) -> None:
         """The outcome of a `once` tool that came after its step was given up resolves the step."""
         if self._log.lost is None:
@@ -251,23 +258,37 @@ class Steps:
 class _Late:
     """A call that is not aborted when its caller gives up: its outcome is handed over when it comes."""
 
-    def __init__(self, attempt: Callable[[], Awaitable[bytes]], *, on_late: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, attempt: Callable[[], Awaitable[bytes]], *, spawn: Spawn, on_late: Callable[[bytes], None]
+    ) -> None:
         self._attempt = attempt
+        self._spawn = spawn
         self._on_late = on_late
+        self._is_given_up = False
         self.is_entered = False
 
     async def run(self) -> bytes:
         self.is_entered = True
-        task = asyncio.ensure_future(self._attempt())
+        outcome: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._spawn(self._finish(outcome))
         try:
-            return await asyncio.shield(task)
+            return await outcome
         except asyncio.CancelledError:
-            task.add_done_callback(self._hand_over)
+            self._is_given_up = True
             raise
 
-    def _hand_over(self, task: asyncio.Future[bytes]) -> None:
-        if not task.cancelled() and task.exception() is None:
-            self._on_late(task.result())
+    async def _finish(self, outcome: asyncio.Future[bytes]) -> None:
+        try:
+            result = await self._attempt()
+        # A tool is anybody's code; its caller gets what it raised.
+        except Exception as error:  # noqa: BLE001 - handed to the caller, or too late to matter
+            if not outcome.done():
+                outcome.set_exception(error)
+            return
+        if self._is_given_up:
+            self._on_late(result)
+        elif not outcome.done():
+            outcome.set_result(result)
 
 
 def idempotency_key(run_id: str, match: StepKey) -> str:
@@ -310,9 +331,9 @@ def _delta(event: ModelEvent) -> Delta:
     return ReasoningDelta(text=event.text)
 
 
-def _distinct(message: Any, seq: int) -> Any:
+def _distinct(message: AssistantMessage, seq: int) -> AssistantMessage:
     """Tool calls with ids of their own: some servers leave ids out or give the same one twice."""
-    calls: tuple[ToolCall, ...] = message.tool_calls
+    calls = message.tool_calls
     ids = [call.id for call in calls]
     if all(ids) and len(set(ids)) == len(ids):
         return message

@@ -27,7 +27,7 @@ from runwright.core.step import Step
 from runwright.engine.drive import Driver, Rows
 from runwright.engine.live import LiveRun
 from runwright.engine.owner import Owner
-from runwright.errors import Conflict, CrashLoop, InvalidRequest, NotFound, OwnershipLost
+from runwright.errors import Conflict, CrashLoop, InvalidRequest, NotFound, OwnershipLost, RunwrightError
 from runwright.journal.project import cancelled_error
 from runwright.journal.write import Journal, Record
 
@@ -70,7 +70,11 @@ class Resumer:
         for run in await asyncio.to_thread(self._rows.runs.owned, ("queued", "running")):
             is_ours = run.owner == self._owner.boot and run.id not in self._driver.live
             if is_ours or self._owner.is_gone(run.owner):
-                await self._adopt(run, cause="storage" if is_ours else "crash")
+                try:
+                    await self._adopt(run, cause="storage" if is_ours else "crash")
+                except RunwrightError:
+                    # Counted as an adoption: after a few the run fails as a crash loop, and the others go on.
+                    continue
 
     async def _adopt(self, run: Run, *, cause: Cause) -> None:
         adopted = await asyncio.to_thread(self._rows.runs.adopt, run.id, epoch=run.epoch, owner=self._owner.boot)
@@ -142,6 +146,7 @@ class Resumer:
             steps.extend(page)
 
     async def end_cancelled(self, run: Run, reason: str) -> None:
+        """Cancel an adopted run that is not executed."""
         await self._end(run, RunCancelled(reason=reason, usage=run.usage, cost=run.cost))
 
     async def _end(self, run: Run, data: RunCancelled | RunFailed | RunWaiting) -> None:
@@ -158,6 +163,7 @@ class Resumer:
             return
 
     async def unknown_step(self, run: Run, seq: int | None) -> Step:
+        """The step that a resolution is about. Raises Conflict or InvalidRequest."""
         if run.status != "waiting" or run.reason != "unknown_effect":
             raise Conflict(f"{run.id} is {run.status}; only a run that waits for an unknown effect can be resolved.")
         steps = await asyncio.to_thread(self._all_steps, run.id)
@@ -169,6 +175,7 @@ class Resumer:
         return chosen[0]
 
     async def resolve(self, run: Run, outcome: Outcome, *, consumed: tuple[str, ...]) -> None:
+        """Continue a waiting run with what somebody said about its unknown step."""
         adopted = await self._take(run)
         seq = outcome.step
         assert seq is not None
@@ -179,6 +186,7 @@ class Resumer:
         await self._go_on(adopted, cause="resolved", records=records, consumed=consumed)
 
     async def force(self, run: Run, *, consumed: tuple[str, ...]) -> None:
+        """Continue a waiting run with the current code, whatever the record says."""
         adopted = await self._take(run)
         await self._go_on(adopted, cause="input", consumed=consumed, is_forced=True)
 

@@ -24,8 +24,9 @@ async def deadline(call: Call, attempt: Callable[[], Awaitable[T]]) -> T:
     end = min(ends)
     if end <= now:
         raise _too_late(call, is_run=True)
+    scope = asyncio.timeout_at(end)
     try:
-        async with asyncio.timeout_at(end) as scope:
+        async with scope:
             return await attempt()
     except TimeoutError:
         if not scope.expired():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from runwright.core.event import Event
 from runwright.core.ports import Blobs, RunStore
@@ -24,7 +24,7 @@ class JournalReader:
         border = rows[limit].seq if len(rows) > limit else None
         rows = rows[:limit]
         names = references(rows)
-        blobs = self._blobs.get(sorted(names)) if names else {}
+        blobs: Mapping[str, bytes] = self._blobs.get(sorted(names)) if names else {}
         events = [event for row in rows for event in unpack(row, blobs)]
         events.sort(key=lambda event: event.seq)
         # A row of deltas may reach past the rows behind it: what lies beyond the border comes with the next page.

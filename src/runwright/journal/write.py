@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import replace
 
 from runwright.core.event import Data, Delta, Event, StepCompleted, StepFailed, StepStarted
-from runwright.core.ports import Batch, Blob, Clock, IdempotencyKey, Reader, RunRow, Writes
+from runwright.core.ports import Batch, Blob, Clock, IdempotencyKey, Reader, RunRow, Stored, Writes
 from runwright.core.run import Run
 from runwright.core.step import Step
 from runwright.errors import StorageError
@@ -386,7 +386,7 @@ class RunLog:
 
 
 def _batch(entry: _Entry) -> Batch:
-    rows = []
+    rows: list[Stored] = []
     blobs: list[Blob] = []
     for event in entry.events:
         row, found = pack(event)
