@@ -55,7 +55,7 @@ def test_the_allow_list_only_shrinks() -> None:
 
 def test_functions_are_short() -> None:
     """Of 100 functions, 95 stay within 40 lines."""
-    lengths = sorted(length(node) for _, node in functions())
+    lengths = sorted(length(node) for where, node in functions() if _is_measured("lines", where))
     assert lengths[int(len(lengths) * SHORT_SHARE)] <= SHORT_LINES
 
 
@@ -92,7 +92,10 @@ def _too_large() -> Iterator[tuple[str, str, int]]:
 
 def _is_measured(rule: str, where: str) -> bool:
     # The arguments of a command are its options.
-    return not (where.startswith("cli/") and rule in {"positional", "parameters"})
+    if where.startswith("cli/"):
+        return rule not in {"positional", "parameters"}
+    # A migration is a list of statements, written once and never edited.
+    return rule != "lines" or not where.startswith("store/migrations/versions/")
 
 
 def _names() -> Iterator[str]:
