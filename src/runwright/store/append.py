@@ -43,6 +43,8 @@ class SqlWrites:
         self._database = database
         self._sql = AppendStatements(database.dialect)
         self._known: dict[bytes, None] = {}
+        # A driver raises the last two for text that is no Unicode and for numbers that are too large.
+        self._faults = (*database.faults, ValueError, OverflowError)
 
     def append(self, batches: Sequence[Batch]) -> Sequence[RunwrightError | None]:
         """Write all batches in one transaction. Raises StorageError when nothing was written.
@@ -52,12 +54,12 @@ class SqlWrites:
         """
         try:
             return self._append(batches)
-        except self._database.faults as error:
+        except self._faults as error:
             if not is_refused(error):
                 raise storage_error(error, self._database.place) from error
         try:
             return self._append_apart(batches)
-        except self._database.faults as error:
+        except self._faults as error:
             raise storage_error(error, self._database.place) from error
 
     def probe(self) -> None:
@@ -65,7 +67,7 @@ class SqlWrites:
         try:
             with self._database.trial() as cursor:
                 cursor.execute(self._sql.insert_blob, (b"probe", RAW, bytes(_PROBE)))
-        except self._database.faults as error:
+        except self._faults as error:
             raise storage_error(error, self._database.place) from error
 
     def _append(self, batches: Sequence[Batch]) -> list[RunwrightError | None]:
@@ -98,7 +100,7 @@ class SqlWrites:
             if lost:
                 return next(iter(lost.values()))
             self._write(cursor, plan)
-        except self._database.faults as error:
+        except self._faults as error:
             if not is_refused(error):
                 raise
             return Conflict(f"The rows of run {batches[0].run.run.id!r} were refused: {error}")

@@ -24,8 +24,9 @@ class SqlBlobs:
         """The bytes of those hashes that are stored. Raises ValueError when one is no hex."""
         if not hashes:
             return {}
+        keys = [bytes.fromhex(text) for text in hashes]
         with self._database.read() as connection:
-            found = fetch_blobs(connection, [bytes.fromhex(text) for text in hashes])
+            found = fetch_blobs(connection, keys)
         return {key.hex(): data for key, data in found.items()}
 
 

@@ -29,7 +29,7 @@ _DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT)
 def faults(dialect: Dialect) -> tuple[type[Exception], ...]:
     """What a driver raises, by itself or through SQLAlchemy."""
     driver: type[Exception] = dialect.loaded_dbapi.Error
-    return (driver, DBAPIError, ValueError, OverflowError)
+    return (driver, DBAPIError)
 
 
 def is_refused(error: Exception) -> bool:
