@@ -148,7 +148,7 @@ def _shared() -> list[Processor]:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.ExtraAdder(),
-        _timestamp,
+        _stamp,
     ]
 
 
@@ -180,7 +180,9 @@ def _event_fields(run: Run, event: Event) -> dict[str, object]:
     return fields
 
 
-def _timestamp(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _stamp(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    # Another handler that has formatted the record leaves its text there.
+    fields.pop("message", None)
     record = fields.get("_record")
     moment = record.created if isinstance(record, logging.LogRecord) else datetime.now(UTC).timestamp()
     stamp = datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -33,8 +33,6 @@ from runwright.core.money import NANO
 from runwright.core.run import Run
 from runwright.core.step import StepStatus
 
-CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-
 OPERATION_BUCKETS = tuple(0.01 * 2**power for power in range(14))
 TOKEN_BUCKETS = tuple(float(4**power) for power in range(14))
 RUN_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
@@ -93,9 +91,9 @@ class Metrics:
         """Note how long one commit of the journal took."""
         self._series.commit_seconds().observe(duration_s)
 
-    def render(self) -> bytes:
-        """All series in the Prometheus text format; serve it as `CONTENT_TYPE`."""
-        return generate_latest(_WithoutCreated(self._registry))
+    def render(self) -> tuple[bytes, str]:
+        """All series in the Prometheus text format, and its media type."""
+        return generate_latest(_WithoutCreated(self._registry)), CONTENT_TYPE_PLAIN_0_0_4
 
     def _on_going(self, run: Run, _event: Event) -> None:
         self._active.add(run.id)

@@ -1,0 +1,168 @@
+"""Settings: where values come from, and what is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from runwright.errors import ConfigError
+from runwright.settings import Settings, fields, provider_settings
+
+
+def load(folder: Path, environ: dict[str, str] | None = None, **flags: object) -> Settings:
+    """Settings from a folder and nothing else."""
+    given = {name.replace("__", "."): value for name, value in flags.items()}
+    return Settings.load(given, environ=environ or {}, folder=folder)
+
+
+def refused(folder: Path, environ: dict[str, str] | None = None) -> ConfigError:
+    """The error of settings that are wrong."""
+    with pytest.raises(ConfigError) as caught:
+        load(folder, environ)
+    return caught.value
+
+
+def test_everything_has_a_default(tmp_path: Path) -> None:
+    """With nothing set, all values are defaults and say so."""
+    settings = load(tmp_path)
+    assert (settings.host, settings.port, settings.data) == ("127.0.0.1", 8321, Path(".runwright"))
+    assert set(settings.origins().values()) == {"default"}
+
+
+def test_the_nearest_source_wins(tmp_path: Path) -> None:
+    """A flag beats a variable, a variable beats .env, .env beats the file, the file beats the default."""
+    (tmp_path / "runwright.toml").write_text(
+        'host = "file"\nport = 1\nmodel = "file:x"\nconcurrency = 1\n[log]\nlevel = "error"\nkeep_days = 3\n'
+    )
+    (tmp_path / ".env").write_text("RUNWRIGHT_PORT=2\nRUNWRIGHT_MODEL=env:x\nRUNWRIGHT_CONCURRENCY=2\n")
+    environ = {"RUNWRIGHT_MODEL": "variable:x", "RUNWRIGHT_CONCURRENCY": "3", "RUNWRIGHT_LOG__LEVEL": "warning"}
+    settings = load(tmp_path, environ, concurrency=4)
+    assert (settings.host, settings.port, settings.model, settings.concurrency) == ("file", 2, "variable:x", 4)
+    assert (settings.log.level, settings.log.keep_days) == ("warning", 3)
+    origins = settings.origins()
+    assert origins["host"] == origins["log.keep_days"] == "runwright.toml"
+    assert origins["port"] == ".env"
+    assert origins["model"] == origins["log.level"] == "environment"
+    assert origins["concurrency"] == "flag"
+    assert origins["queue_limit"] == "default"
+
+
+def test_a_flag_that_is_not_given_changes_nothing(tmp_path: Path) -> None:
+    """None as a flag's value leaves the other sources in charge."""
+    assert load(tmp_path, {"RUNWRIGHT_PORT": "5"}, port=None).port == 5
+
+
+def test_the_constructor_reads_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Settings made in code hold what they are given and defaults, whatever the surroundings say."""
+    (tmp_path / "runwright.toml").write_text("port = 1\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RUNWRIGHT_PORT", "2")
+    assert Settings(data=tmp_path).port == 8321
+
+
+def test_an_unknown_variable_is_refused_with_a_suggestion(tmp_path: Path) -> None:
+    """A mistyped variable with our prefix is an error that names the right one."""
+    error = refused(tmp_path, {"RUNWRIGHT_PROT": "1", "OTHER": "x"})
+    assert error.problems == (("environment: RUNWRIGHT_PROT", "unknown; did you mean 'RUNWRIGHT_PORT'?"),)
+
+
+def test_an_unknown_key_is_refused_with_its_place(tmp_path: Path) -> None:
+    """A mistyped key in the file is an error that names the file and the path inside it."""
+    (tmp_path / "runwright.toml").write_text('[log]\nlevl = "info"\n')
+    assert refused(tmp_path).problems == (("runwright.toml: log.levl", "unknown; did you mean 'log.level'?"),)
+
+
+def test_a_wrong_value_is_shown_with_its_origin(tmp_path: Path) -> None:
+    """A value of the wrong type is an error that says where it stands, what it is and what would be right."""
+    error = refused(tmp_path, {"RUNWRIGHT_PORT": "many"})
+    [(place, detail)] = error.problems
+    assert place == "environment: RUNWRIGHT_PORT"
+    assert "valid integer" in detail
+    assert "'many'" in detail
+
+
+def test_broken_toml_is_a_config_error(tmp_path: Path) -> None:
+    """A file that is not TOML is refused with the line of the mistake."""
+    (tmp_path / "runwright.toml").write_text("port = \n")
+    assert "line 1" in refused(tmp_path).problems[0][1]
+
+
+def test_a_named_file_must_exist(tmp_path: Path) -> None:
+    """A configuration file that was asked for and is not there is an error."""
+    with pytest.raises(ConfigError, match=r"missing\.toml"):
+        Settings.load(config=tmp_path / "missing.toml", environ={}, folder=tmp_path)
+
+
+def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
+    """A relative path means the folder of the file it stands in."""
+    config = tmp_path / "deploy" / "server.toml"
+    config.parent.mkdir()
+    config.write_text('data = "var"\n[log]\nfile = "log/x.log"\n')
+    settings = Settings.load(config=config, environ={}, folder=tmp_path)
+    assert settings.data == tmp_path / "deploy" / "var"
+    assert settings.log.file == tmp_path / "deploy" / "log" / "x.log"
+
+
+def test_secrets_come_from_variables_and_files(tmp_path: Path) -> None:
+    """Secrets for tools are found by name in any case, given directly, by file or in TOML."""
+    (tmp_path / "token").write_text("from-file\n")
+    (tmp_path / "runwright.toml").write_text('[secrets]\nMail-Key = "from-toml"\n')
+    environ = {"RUNWRIGHT_SECRET_ONE": "1", "RUNWRIGHT_SECRET_TWO_FILE": str(tmp_path / "token")}
+    settings = load(tmp_path, environ)
+    assert [settings.get(name) for name in ("one", "TWO", "mail_key")] == ["1", "from-file", "from-toml"]
+    assert settings.origins()["secrets.mail_key"] == "runwright.toml"
+    assert settings.secret_values() == {"1", "from-file", "from-toml"}
+
+
+def test_a_missing_secret_says_how_to_set_it(tmp_path: Path) -> None:
+    """Asking for a secret that is not set names the variable to set."""
+    with pytest.raises(ConfigError, match="RUNWRIGHT_SECRET_GITHUB_TOKEN"):
+        load(tmp_path).get("github-token")
+
+
+def test_the_api_key_can_stand_in_a_file(tmp_path: Path) -> None:
+    """RUNWRIGHT_API_KEY_FILE names a file with the key."""
+    (tmp_path / "key").write_text("s3cret\n")
+    settings = load(tmp_path, {"RUNWRIGHT_API_KEY_FILE": str(tmp_path / "key")})
+    assert settings.api_key is not None
+    assert settings.api_key.get_secret_value() == "s3cret"
+
+
+def test_a_secret_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
+    """A *_FILE variable whose file cannot be read is refused by name."""
+    assert "RUNWRIGHT_API_KEY_FILE" in refused(tmp_path, {"RUNWRIGHT_API_KEY_FILE": str(tmp_path / "no")}).message
+
+
+def test_secrets_are_never_shown(tmp_path: Path) -> None:
+    """Neither the settings nor an error about them contain a secret."""
+    settings = load(tmp_path, {"RUNWRIGHT_API_KEY": "s3cret", "RUNWRIGHT_SECRET_X": "s3cret"})
+    assert "s3cret" not in repr(settings)
+    (tmp_path / "runwright.toml").write_text('api_key = ["s3cret"]\n[secrets]\na = ["s3cret"]\n')
+    assert "s3cret" not in repr((refused(tmp_path).message, refused(tmp_path).problems))
+
+
+def test_service_links_of_kubernetes_are_left_alone(tmp_path: Path) -> None:
+    """The variables that Kubernetes sets for a Service called runwright are no settings."""
+    environ = {
+        "RUNWRIGHT_PORT": "tcp://10.0.0.1:8321",
+        "RUNWRIGHT_SERVICE_HOST": "10.0.0.1",
+        "RUNWRIGHT_SERVICE_PORT_HTTP": "8321",
+        "RUNWRIGHT_PORT_8321_TCP_ADDR": "10.0.0.1",
+    }
+    assert load(tmp_path, environ).port == 8321
+
+
+def test_provider_variables_are_read_from_environment_and_dotenv(tmp_path: Path) -> None:
+    """The helper for providers reads named variables, the environment before .env, and their *_FILE form."""
+    (tmp_path / ".env").write_text("A_API_KEY=dotenv\nB_API_KEY=dotenv\n")
+    (tmp_path / "c").write_text("file\n")
+    environ = {"A_API_KEY": "variable", "C_API_KEY_FILE": str(tmp_path / "c"), "D_API_KEY": ""}
+    names = ["A_API_KEY", "B_API_KEY", "C_API_KEY", "D_API_KEY"]
+    found = provider_settings(names, environ, folder=tmp_path)
+    assert found == {"A_API_KEY": "variable", "B_API_KEY": "dotenv", "C_API_KEY": "file"}
+
+
+def test_every_setting_is_described() -> None:
+    """Each setting says what it is and has one variable."""
+    described = fields()
+    assert [field.name for field in described if not field.description] == []
+    assert len({field.variable for field in described}) == len(described)
