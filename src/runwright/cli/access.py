@@ -1,0 +1,88 @@
+"""What commands reach, here or on a server: the same surface over both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from runwright.core.event import Event
+from runwright.core.ports import RunFilter
+from runwright.core.run import RunRequest
+from runwright.service.views import Page, Resolution, RunView, StepView
+
+if TYPE_CHECKING:
+    from runwright.cli.output import Output
+    from runwright.settings import Settings
+
+
+class RunHandle(Protocol):
+    """A run that was just created."""
+
+    @property
+    def run_id(self) -> str:
+        """Its id."""
+        ...
+
+    async def wait(self) -> RunView:
+        """The run when it is over or waits for somebody."""
+        ...
+
+    def events(self, after: int = 0) -> AsyncIterator[Sequence[Event]]:
+        """Its events, live."""
+        ...
+
+
+class RunAccess(Protocol):
+    """What commands ask about runs."""
+
+    async def create(self, request: RunRequest) -> RunHandle:
+        """Create a run."""
+        ...
+
+    async def get(self, run_id: str) -> RunView:
+        """One run."""
+        ...
+
+    async def find(self, where: RunFilter) -> Page[RunView]:
+        """A page of runs, newest first."""
+        ...
+
+    async def steps(self, run_id: str, *, after: int = 0, limit: int = 100) -> Page[StepView]:
+        """A page of a run's steps."""
+        ...
+
+    def events(self, run_id: str, *, after: int = 0) -> AsyncIterator[Sequence[Event]]:
+        """Events with numbers above `after`, live until the terminal one."""
+        ...
+
+    async def cancel(self, run_id: str, *, reason: str = "") -> RunView:
+        """Cancel a run."""
+        ...
+
+    async def resolve(self, run_id: str, resolution: Resolution) -> RunView:
+        """Say what became of a step."""
+        ...
+
+
+class Access(Protocol):
+    """Everything that commands reach."""
+
+    @property
+    def runs(self) -> RunAccess:
+        """Runs."""
+        ...
+
+
+@asynccontextmanager
+async def local(settings: Settings, out: Output) -> AsyncGenerator[Access]:
+    """The data directory, opened by this process for this command."""
+    raise NotImplementedError
+    yield
+
+
+@asynccontextmanager
+async def remote(settings: Settings) -> AsyncGenerator[Access]:
+    """The server that the settings name."""
+    raise NotImplementedError
+    yield

@@ -1,0 +1,115 @@
+"""Shows a run while it happens: the answer on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+
+import msgspec
+
+from runwright.cli.output import Output
+from runwright.core.event import (
+    Event,
+    MessageCompleted,
+    MessageDelta,
+    RunCompleted,
+    RunWaiting,
+    StepCompleted,
+    StepFailed,
+    StepRestarted,
+    StepStarted,
+)
+from runwright.service.views import RunView
+
+LINE = 100
+
+
+class Answer:
+    """What has been shown of a run. `model` is the last model that answered, as `provider:name`."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+        self._text = ""
+        self._shown: str | None = None
+        self.model = ""
+
+    async def follow(self, events: AsyncIterator[Sequence[Event]]) -> None:
+        """Show events until the run is over or waits."""
+        async for group in events:
+            for event in group:
+                self.show(event)
+            if any(isinstance(event.data, RunWaiting) for event in group):
+                return
+
+    def show(self, event: Event) -> None:
+        """Show one event."""
+        match event.data:
+            case MessageDelta(text=text):
+                self._text += text
+                self._out.text(text, end="")
+            case MessageCompleted():
+                self._end_line()
+            case StepStarted(kind="tool", name=name, request=request):
+                self._out.note(f"-> {name} {_short(bytes(request).decode())}")
+            case StepFailed(error=error):
+                self._end_line()
+                self._out.note(f"   {error.code}: {_short(error.message)}")
+            case StepRestarted(cause=cause):
+                self._end_line()
+                self._shown = None
+                self._out.note(f"   again, after: {cause}")
+            case StepCompleted(model=model, provider=provider) if model:
+                self.model = model if ":" in model or not provider else f"{provider}:{model}"
+            case RunCompleted(output=output):
+                self._finish(bytes(output))
+            case _:
+                return
+
+    def _end_line(self) -> None:
+        """A message is complete: later text is another message."""
+        if self._text:
+            self._shown, self._text = self._text, ""
+            self._out.text("")
+
+    def _finish(self, output: bytes) -> None:
+        """Print the output, unless exactly that was streamed."""
+        self._end_line()
+        value: object = msgspec.json.decode(output)
+        text = value if isinstance(value, str) else msgspec.json.format(output, indent=0).decode()
+        if not _is_same(self._shown, value) and value is not None:
+            self._out.text(text)
+
+
+def summary(view: RunView, model: str) -> str:
+    """One line about a run: id, status, duration, tokens, cost, model."""
+    duration = ""
+    if view.started_at is not None and view.ended_at is not None:
+        duration = f" in {(view.ended_at - view.started_at).total_seconds():.1f} s"
+    cost = "unpriced" if view.cost.usd is None else f"${view.cost.usd}"
+    tokens = f"{view.usage.input_tokens} + {view.usage.output_tokens} tokens"
+    parts = [f"{view.id} {view.status}{duration}", tokens, cost, *([f"model {model}"] if model else [])]
+    return ", ".join(parts)
+
+
+def waits(view: RunView) -> str:
+    """What a waiting run needs, and the command that gives it."""
+    if view.reason == "unknown_effect":
+        return (
+            f"The run waits: it is not known whether a tool acted. `runwright runs show {view.id}` shows the step; say "
+            f"what became of it with `runwright runs resolve {view.id} --done RESULT`, `--retry` or `--fail`."
+        )
+    return f"The run waits: {view.reason}. `runwright runs show {view.id}` shows why."
+
+
+def _is_same(shown: str | None, value: object) -> bool:
+    if shown is None or shown == value:
+        return shown is not None
+    try:
+        parsed: object = msgspec.json.decode(shown)
+    except msgspec.DecodeError:
+        return False
+    return parsed == value and not isinstance(value, str)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LINE else line[: LINE - 3] + "..."

@@ -1,0 +1,86 @@
+"""One call of the command: its global options, its output, and how it reaches runs and agents."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from runwright.cli.output import Output
+
+if TYPE_CHECKING:
+    from runwright.cli.access import Access
+    from runwright.settings import Settings
+
+DEFAULT_AGENTS = Path("agents")
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options that every command takes, before or after its name."""
+
+    data: Path | None = None
+    "The data directory (default: ./.runwright)."
+    agents: Path | None = None
+    "A folder or file with agent definitions (default: ./agents where there is one)."
+    server: str | None = None
+    "Talk to the server at this URL instead of opening the data directory."
+    key: str | None = None
+    "The API key to send to the server (better: RUNWRIGHT_API_KEY)."
+    config: Path | None = None
+    "A TOML file with settings (default: ./runwright.toml)."
+    json: Annotated[bool, Parameter(negative=(), show_default=False)] = False
+    "Print data as JSON."
+    debug: Annotated[bool, Parameter(negative=(), show_default=False)] = False
+    "Show debug lines, and tracebacks of errors."
+
+
+class Call:
+    """What a command is handed."""
+
+    def __init__(self, options: Options, out: Output) -> None:
+        self.options = options
+        self.out = out
+
+    def settings(self, **flags: object) -> Settings:
+        """The settings, with the command's own flags by setting name (`__` for a dot). Raises ConfigError."""
+        from runwright.settings import Settings
+
+        own = {name.replace("__", "."): value for name, value in flags.items()}
+        options = self.options
+        given = {
+            "data": options.data,
+            "agents": options.agents,
+            "server": options.server,
+            "api_key": options.key,
+            "log.level": "debug" if options.debug else None,
+        }
+        return Settings.load({**given, **own}, config=options.config)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator[Access]:
+        """Runs, agents and models: of the server that is named, else of the data directory."""
+        from runwright.cli.access import local, remote
+
+        settings = self.settings()
+        async with remote(settings) if settings.server else local(settings, self.out) as access:
+            yield access
+
+
+Called = Annotated[Call, Parameter(parse=False)]
+"""The type of a command's argument that gets its call."""
+
+Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
+"""The type of an option without a value."""
+
+
+def agents_path(settings: Settings) -> Path | None:
+    """Where definitions are: as set, else `./agents` where there is one."""
+    if settings.agents is not None:
+        return settings.agents
+    return DEFAULT_AGENTS if DEFAULT_AGENTS.exists() else None

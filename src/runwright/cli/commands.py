@@ -1,0 +1,110 @@
+"""The table of commands. A command's module is imported when the command is used, so `--help` stays fast."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Group, Parameter
+
+from runwright.cli.call import Call, Options
+from runwright.cli.failures import USAGE, Exit, reported
+from runwright.cli.output import Output
+
+NOUNS: dict[str, tuple[str, dict[str, str]]] = {
+    "runs": (
+        "Look at runs and act on them.",
+        {
+            "ls": "List runs, newest first.",
+            "show": "Show a run with its steps and its output.",
+            "tail": "Print the events of a run as they happen.",
+            "cancel": "Cancel a run.",
+            "resolve": "Say what became of a step whose outcome is unknown, so that its run goes on.",
+        },
+    ),
+    "agents": (
+        "Look at agents.",
+        {
+            "ls": "List the agents.",
+            "show": "Show the definition of an agent.",
+            "check": "Check the definitions and say what is wrong where.",
+            "schema": "Print the JSON Schemas of an agent's input and output.",
+        },
+    ),
+    "templates": ("Look at templates.", {"ls": "List the templates.", "show": "Show a template and its schema."}),
+    "models": (
+        "Look at models.",
+        {"ls": "List the models that can be used.", "pull": "Download the weights of a local model."},
+    ),
+    "config": (
+        "Look at the settings.",
+        {"show": "Print every setting.", "check": "Check settings and definitions, and say what is wrong."},
+    ),
+    "db": ("Care for the database.", {"migrate": "Bring the database to the schema of this release."}),
+}
+VERBS: dict[str, str] = {
+    "init": "Write a small project to start from.",
+    "dev": "Serve the agents and take up changes of their files at once.",
+    "serve": "Serve the agents over HTTP.",
+    "run": "Run an agent once and print its answer.",
+    "chat": "Talk with an agent.",
+    "doctor": "Check this machine and say what to do.",
+}
+
+NO_OPTIONS = Options()
+EVERYWHERE = Group("Everywhere", sort_key=99)
+Everywhere = Annotated[Options, Parameter(group=EVERYWHERE)]
+Tokens = Annotated[str, Parameter(show=False, allow_leading_hyphen=True)]
+
+
+def build() -> App:
+    """The command with everything it can do."""
+    app = App(
+        name="runwright",
+        help="Runwright: an agent server whose recording is the runtime.",
+        help_format="plaintext",
+        version=_version,
+    )
+    for verb, text in VERBS.items():
+        app.command(f"runwright.cli.{verb}:{verb}", name=verb, help=text)
+    for noun, (text, actions) in NOUNS.items():
+        group = App(name=noun, help=text, help_format="plaintext")
+        for action, line in actions.items():
+            group.command(f"runwright.cli.{noun}:{action}", name=action, help=line)
+        app.command(group)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command and end the process with its exit code."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    # The flags are looked for by hand because a mistake in the command line is reported in their way too.
+    out = Output(is_json="--json" in tokens)
+    app = build()
+    with reported(out, is_debug="--debug" in tokens):
+        _dispatch(app, tokens, out)
+
+
+def _dispatch(app: App, tokens: Sequence[str], out: Output) -> None:
+    def launch(*tokens: Tokens, options: Everywhere = NO_OPTIONS) -> object:
+        command, bound, unparsed = app.parse_args(tokens, exit_on_error=False, print_error=False)
+        call = Call(options, out)
+        return command(*bound.args, **bound.kwargs, **dict.fromkeys(unparsed, call))
+
+    app.meta.default(launch)
+    try:
+        result = app.meta(tokens, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        out.note(f"error: {error}")
+        raise Exit(USAGE) from error
+    if inspect.iscoroutine(result):
+        asyncio.run(result)
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("runwright")

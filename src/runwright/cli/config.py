@@ -1,0 +1,84 @@
+"""`runwright config`: what is set, where it comes from, and whether it is right."""
+
+from __future__ import annotations
+
+from functools import reduce
+
+import msgspec
+
+from runwright.cli.call import Called, Flag, agents_path
+from runwright.settings import SettingField, Settings, fields
+
+HIDDEN = "********"
+
+
+class Value(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting with its value as text; None is not set. Secrets are hidden."""
+
+    name: str
+    value: str | None
+    origin: str
+    variable: str
+
+
+def show(*, origin: Flag = False, call: Called) -> None:
+    """Print every setting.
+
+    Args:
+        origin: Say where each value comes from.
+        call: What every command is handed.
+    """
+    values = shown(call.settings())
+    if call.out.is_json:
+        call.out.json({"data": values})
+    elif origin:
+        rows = [(value.name, value.value, value.origin, value.variable) for value in values]
+        call.out.table(("setting", "value", "origin", "variable"), rows)
+    else:
+        call.out.table(("setting", "value"), [(value.name, value.value) for value in values])
+
+
+def check(*, call: Called) -> None:
+    """Check settings and definitions, and say what is wrong.
+
+    Args:
+        call: What every command is handed.
+    """
+    from runwright.cli.agents import found
+
+    settings = call.settings()
+    path = agents_path(settings)
+    names = found(path) if path is not None else []
+    if call.out.is_json:
+        call.out.json({"ok": True, "agents": names})
+        return
+    call.out.text("settings: ok")
+    call.out.text(f"agents: {', '.join(names) or 'none'}" + (f" (from {path})" if path is not None else ""))
+
+
+def shown(settings: Settings) -> list[Value]:
+    """Every setting with its value and its origin."""
+    origins = settings.origins()
+    values = [
+        Value(name=field.name, value=_text(settings, field), origin=origins[field.name], variable=field.variable)
+        for field in fields()
+    ]
+    tools = [
+        Value(
+            name=f"secrets.{name}",
+            value=HIDDEN,
+            origin=origins[f"secrets.{name}"],
+            variable=f"RUNWRIGHT_SECRET_{name.upper()}",
+        )
+        for name in sorted(settings.secrets)
+    ]
+    return values + tools
+
+
+def _text(settings: Settings, field: SettingField) -> str | None:
+    value: object = reduce(getattr, field.name.split("."), settings)
+    if value is None:
+        return None
+    if field.is_secret:
+        return HIDDEN
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,230 @@
+"""A running server as commands see it: the same surface over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+
+from runwright.core.event import Data, Event
+from runwright.core.ports import RunFilter
+from runwright.core.run import RunRequest
+from runwright.errors import ConfigError, InvalidRequest, RunwrightError, Unavailable
+from runwright.service.views import Page, Resolution, RunView, StepView
+
+API = "/api/v1"
+CONNECT_S = 5.0
+ANSWER_S = 60.0
+SILENCE_S = 60.0
+ATTACH_ATTEMPTS = 10
+ATTACH_PAUSE_S = 0.5
+
+T = TypeVar("T")
+Query = Mapping[str, str | int | None]
+
+
+class _Place(msgspec.Struct):
+    pointer: str = ""
+    detail: str = ""
+
+
+class _Problem(msgspec.Struct):
+    detail: str = ""
+    code: str = ""
+    errors: tuple[_Place, ...] = ()
+
+
+class _Frame(msgspec.Struct):
+    """What every event on the wire says besides its body."""
+
+    seq: int
+    run_id: str
+    ts: datetime
+    step_id: int | None = None
+
+
+_frame = msgspec.json.Decoder(_Frame)
+_data: msgspec.json.Decoder[Data] = msgspec.json.Decoder(Data)
+
+
+class Http:
+    """One connection pool to one server. Errors come back as the classes they were on the server."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._url = url
+
+    async def ask(self, kind: type[T], method: str, path: str, *, query: Query | None = None, body: object = None) -> T:
+        """Send a request and read the answer. Raises what the server raised, or Unavailable."""
+        data = None if body is None else msgspec.json.encode(body)
+        try:
+            async with self._session.request(method, self._url + API + path, params=_given(query), data=data) as answer:
+                raw = await answer.read()
+                _check(answer.status, raw, self._url)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._unreachable(error) from error
+        try:
+            return msgspec.json.decode(raw, type=kind)
+        except msgspec.DecodeError as error:
+            raise Unavailable(f"What answers at {self._url} is not a Runwright server of this release.") from error
+
+    async def frames(self, path: str, *, after: int) -> AsyncGenerator[bytes]:
+        """The data of a stream's events, in groups as they arrive, until the server ends the stream."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
+        headers = {"Last-Event-ID": str(after)}
+        try:
+            async with self._session.get(self._url + API + path, headers=headers, timeout=timeout) as answer:
+                if answer.status >= 400:
+                    _check(answer.status, await answer.read(), self._url)
+                data = (line[6:] async for line in answer.content if line.startswith(b"data: "))
+                async for line in data:
+                    yield line
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> Unavailable:
+        detail = str(error) or type(error).__name__
+        return Unavailable(
+            f"No server answers at {self._url} ({detail}). Start one with `runwright serve`, or check --server."
+        )
+
+
+class RemoteHandle:
+    """A run on the server that was just created."""
+
+    def __init__(self, runs: RemoteRuns, run_id: str) -> None:
+        self._runs = runs
+        self.run_id = run_id
+
+    async def wait(self) -> RunView:
+        """The run when it is over or waits for somebody."""
+        view = await self._runs.get(self.run_id)
+        if view.ended_at is None and view.status != "waiting":
+            async for group in self._runs.events(self.run_id, after=view.last_seq):
+                if any(event.is_terminal or event.type == "run.waiting" for event in group):
+                    break
+            view = await self._runs.get(self.run_id)
+        return view
+
+    def events(self, after: int = 0) -> AsyncIterator[Sequence[Event]]:
+        """Its events, live."""
+        return self._runs.events(self.run_id, after=after)
+
+
+class RemoteRuns:
+    """Runs on the server."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def create(self, request: RunRequest) -> RemoteHandle:
+        """Create a run in the background; who wants to watch attaches, and attaches again when the line breaks."""
+        body = {
+            "input": msgspec.Raw(request.input),
+            "mode": "background",
+            "version": request.version,
+            "thread_id": request.thread_id,
+            "user": request.user,
+            "group": request.group,
+            "tags": request.tags,
+            "metadata": request.metadata,
+        }
+        view = await self._http.ask(RunView, "POST", f"/agents/{quote(request.agent, safe='')}/runs", body=body)
+        return RemoteHandle(self, view.id)
+
+    async def get(self, run_id: str) -> RunView:
+        """One run."""
+        return await self._http.ask(RunView, "GET", _run(run_id))
+
+    async def find(self, where: RunFilter) -> Page[RunView]:
+        """A page of runs, newest first."""
+        return await self._http.ask(Page[RunView], "GET", "/runs", query=msgspec.structs.asdict(where))
+
+    async def steps(self, run_id: str, *, after: int = 0, limit: int = 100) -> Page[StepView]:
+        """A page of a run's steps."""
+        query = {"after": after, "limit": limit}
+        return await self._http.ask(Page[StepView], "GET", f"{_run(run_id)}/steps", query=query)
+
+    async def events(self, run_id: str, *, after: int = 0) -> AsyncGenerator[Sequence[Event]]:
+        """Events with numbers above `after`; attaches again where it was when the connection breaks."""
+        attempts = 0
+        while True:
+            try:
+                async for event in self._attached(run_id, after):
+                    after, attempts = event.seq, 0
+                    yield (event,)
+                if await self._is_told(run_id, after):
+                    return
+            except Unavailable:
+                if attempts >= ATTACH_ATTEMPTS:
+                    raise
+            attempts += 1
+            await asyncio.sleep(ATTACH_PAUSE_S)
+
+    async def cancel(self, run_id: str, *, reason: str = "") -> RunView:
+        """Cancel a run."""
+        return await self._http.ask(RunView, "POST", f"{_run(run_id)}/cancel", body={"reason": reason})
+
+    async def resolve(self, run_id: str, resolution: Resolution) -> RunView:
+        """Say what became of a step."""
+        return await self._http.ask(RunView, "POST", f"{_run(run_id)}/resolve", body=resolution)
+
+    async def _attached(self, run_id: str, after: int) -> AsyncGenerator[Event]:
+        async for raw in self._http.frames(f"{_run(run_id)}/events", after=after):
+            yield _event(raw)
+
+    async def _is_told(self, run_id: str, after: int) -> bool:
+        """Whether nothing comes after an event: the run is over and that was its last one."""
+        view = await self.get(run_id)
+        return view.ended_at is not None and after >= view.last_seq
+
+
+def _event(raw: bytes) -> Event:
+    try:
+        frame = _frame.decode(raw)
+        return Event(frame.run_id, frame.seq, frame.ts, _data.decode(raw), frame.step_id)
+    except msgspec.ValidationError:
+        raise _error(_told(raw)) from None
+
+
+def _check(status: int, raw: bytes, url: str) -> None:
+    if status < 400:
+        return
+    found = _told(raw)
+    if not found.code:
+        raise Unavailable(f"What answers at {url} is not a Runwright server (HTTP {status}).")
+    raise _error(found)
+
+
+def _told(raw: bytes) -> _Problem:
+    try:
+        return msgspec.json.decode(raw, type=_Problem)
+    except msgspec.DecodeError:
+        return _Problem()
+
+
+def _error(found: _Problem) -> RunwrightError:
+    kind = next((each for each in _tree(RunwrightError) if each.code == found.code), RunwrightError)
+    places = [(place.pointer, place.detail) for place in found.errors]
+    if issubclass(kind, InvalidRequest | ConfigError):
+        return kind(found.detail, problems=places)
+    return kind(found.detail or None)
+
+
+def _tree(kind: type[RunwrightError]) -> Iterator[type[RunwrightError]]:
+    yield kind
+    for child in kind.__subclasses__():
+        yield from _tree(child)
+
+
+def _run(run_id: str) -> str:
+    return f"/runs/{quote(run_id, safe='')}"
+
+
+def _given(query: Query | None) -> dict[str, str]:
+    return {name: str(value) for name, value in (query or {}).items() if value is not None}

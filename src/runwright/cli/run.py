@@ -1,0 +1,106 @@
+"""`runwright run`: one run, its answer on stdout."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from runwright.cli.access import RunAccess
+from runwright.cli.answer import Answer, summary, waits
+from runwright.cli.call import Call, Called, Flag
+from runwright.cli.failures import RUN_FAILED, Exit
+from runwright.core.run import RunRequest
+from runwright.errors import InvalidRequest
+from runwright.service.views import RunView
+
+
+async def run(
+    name: str,
+    input: str | None = None,
+    *,
+    as_json: Flag = False,
+    thread: str | None = None,
+    version: str | None = None,
+    user: str | None = None,
+    group: str | None = None,
+    tag: Annotated[tuple[str, ...], Parameter(consume_multiple=False, negative=())] = (),
+    call: Called,
+) -> None:
+    """Run an agent once and print its answer.
+
+    The answer goes to stdout as it is written; run id, tokens, cost and model go to stderr. Ctrl-C cancels the run.
+
+    Args:
+        name: The agent.
+        input: The input as text; `-`, or nothing when stdin is not a terminal, reads it from stdin.
+        as_json: The input is JSON, not text.
+        thread: The conversation the run belongs to.
+        version: A version of the agent other than the current one.
+        user: Who the run is for.
+        group: A label that ties runs together.
+        tag: A tag; may be given more than once.
+        call: What every command is handed.
+    """
+    request = RunRequest(
+        agent=name,
+        input=encoded(_given(input), is_json=as_json),
+        version=version,
+        thread_id=thread,
+        mode="wait" if call.out.is_json else "stream",
+        user=user,
+        group=group,
+        tags=tag,
+    )
+    async with call.open() as access:
+        view = await perform(access.runs, request, call)
+    if call.out.is_json:
+        call.out.json(view)
+    if view.status != "completed":
+        raise Exit(RUN_FAILED)
+
+
+async def perform(runs: RunAccess, request: RunRequest, call: Call) -> RunView:
+    """Run, show what happens and tell how it ended. Cancels the run when it is interrupted."""
+    handle = await runs.create(request)
+    answer = Answer(call.out)
+    try:
+        if not call.out.is_json:
+            await answer.follow(handle.events())
+        view = await handle.wait()
+    except asyncio.CancelledError:
+        await runs.cancel(handle.run_id, reason="interrupted")
+        call.out.note(f"{handle.run_id} cancelled")
+        raise
+    if not call.out.is_json:
+        call.out.note(summary(view, answer.model))
+    if view.error is not None:
+        call.out.note(f"error: {view.error.code}: {view.error.message}")
+    if view.status == "waiting":
+        call.out.note(waits(view))
+    return view
+
+
+def encoded(text: str, *, is_json: bool) -> bytes:
+    """The input of a run as JSON text. Raises InvalidRequest when it should be JSON and is not."""
+    if not is_json:
+        return msgspec.json.encode(text)
+    try:
+        msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(f"The input is not JSON: {error}. Leave out --as-json for text.") from error
+    return text.encode()
+
+
+def _given(input: str | None) -> str:
+    if input is not None and input != "-":
+        return input
+    if input is None and sys.stdin.isatty():
+        raise InvalidRequest('Say what to send: `runwright run NAME "input"`, or `-` to read it from stdin.')
+    try:
+        return sys.stdin.buffer.read().decode().removesuffix("\n")
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("The input on stdin is not UTF-8 text.") from error

@@ -1,0 +1,214 @@
+"""`runwright runs`: look at runs and act on them."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec.structs import asdict
+
+from runwright.cli.answer import summary, waits
+from runwright.cli.call import Called, Flag
+from runwright.cli.output import Output
+from runwright.core.event import DELTAS, NULL, Event, StepCompleted
+from runwright.core.ports import RunFilter
+from runwright.core.run import RunStatus
+from runwright.errors import InvalidRequest
+from runwright.service.views import Page, Resolution, RunView, StepView
+
+LINE = 160
+
+
+async def ls(
+    *,
+    agent: str | None = None,
+    status: RunStatus | None = None,
+    thread: str | None = None,
+    group: str | None = None,
+    user: str | None = None,
+    tag: str | None = None,
+    after: str | None = None,
+    limit: int = 20,
+    call: Called,
+) -> None:
+    """List runs, newest first.
+
+    Args:
+        agent: Of this agent only.
+        status: In this status only.
+        thread: Of this conversation only.
+        group: With this label only.
+        user: For this user only.
+        tag: With this tag only.
+        after: The run id after which the page begins.
+        limit: Runs on a page.
+        call: What every command is handed.
+    """
+    where = RunFilter(
+        agent=agent, status=status, thread_id=thread, group=group, user=user, tag=tag, after=after, limit=limit
+    )
+    async with call.open() as access:
+        page = await access.runs.find(where)
+    if call.out.is_json:
+        call.out.json(page)
+        return
+    columns = ("run", "agent", "status", "created", "seconds", "tokens", "usd")
+    call.out.table(columns, [_row(view) for view in page.data])
+    if page.has_more:
+        call.out.note(f"There are more: --after {page.next}")
+
+
+async def show(run: str, *, limit: int = 100, call: Called) -> None:
+    """Show a run with its steps and its output.
+
+    Args:
+        run: The run's id.
+        limit: Steps to show.
+        call: What every command is handed.
+    """
+    async with call.open() as access:
+        view = await access.runs.get(run)
+        steps = await access.runs.steps(run, limit=limit)
+    if call.out.is_json:
+        call.out.json({**asdict(view), "steps": steps.data})
+    else:
+        _show(call.out, view, steps)
+
+
+async def tail(run: str, *, after: int = 0, deltas: Flag = False, call: Called) -> None:
+    """Print the events of a run as they happen, from the first one, until the run is over.
+
+    Args:
+        run: The run's id.
+        after: Begin after the event with this number.
+        deltas: Print the pieces of messages too.
+        call: What every command is handed.
+    """
+    async with call.open() as access:
+        async for group in access.runs.events(run, after=after):
+            shown = group if deltas else [event for event in group if not isinstance(event.data, DELTAS)]
+            for event in shown:
+                _print_event(call.out, event)
+
+
+async def cancel(run: str, *, reason: str = "", call: Called) -> None:
+    """Cancel a run. A run that is over stays as it is.
+
+    Args:
+        run: The run's id.
+        reason: Why; it is recorded.
+        call: What every command is handed.
+    """
+    async with call.open() as access:
+        _print_run(call.out, await access.runs.cancel(run, reason=reason))
+
+
+async def resolve(
+    run: str,
+    *,
+    done: str | None = None,
+    retry: Flag = False,
+    fail: Flag = False,
+    step: int | None = None,
+    note: str = "",
+    call: Called,
+) -> None:
+    """Say what became of a step whose outcome is unknown, so that its run goes on.
+
+    Args:
+        run: The run's id.
+        done: The tool has acted; this JSON is its result.
+        retry: The tool has not acted; call it again.
+        fail: Take the step as failed; the model is told.
+        step: The number of the step, when more than one is unknown.
+        note: A remark; it is recorded.
+        call: What every command is handed.
+    """
+    chosen = [name for name, is_given in (("done", done is not None), ("retry", retry), ("fail", fail)) if is_given]
+    if len(chosen) != 1:
+        raise InvalidRequest("Choose one of --done RESULT, --retry and --fail.")
+    result = NULL if done is None else _json(done)
+    resolution = msgspec.convert({"action": chosen[0], "step": step, "by": "cli", "note": note}, Resolution)
+    async with call.open() as access:
+        view = await access.runs.resolve(run, msgspec.structs.replace(resolution, result=result))
+    _print_run(call.out, view)
+
+
+def _json(text: str) -> msgspec.Raw:
+    try:
+        msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        example = msgspec.json.encode(text).decode()
+        raise InvalidRequest(f"A result is JSON: {error}. Text needs quotes: '{example}'.") from error
+    return msgspec.Raw(text.encode())
+
+
+def _print_run(out: Output, view: RunView) -> None:
+    if out.is_json:
+        out.json(view)
+        return
+    out.text(summary(view, ""))
+    if view.status == "waiting":
+        out.note(waits(view))
+
+
+def _row(view: RunView) -> tuple[object, ...]:
+    status = view.status if view.reason is None else f"{view.status} ({view.reason})"
+    seconds = None
+    if view.started_at is not None and view.ended_at is not None:
+        seconds = f"{(view.ended_at - view.started_at).total_seconds():.2f}"
+    created = f"{view.created_at:%Y-%m-%d %H:%M:%S}"
+    return (view.id, view.agent, status, created, seconds, view.usage.total_tokens, view.cost.usd or "unpriced")
+
+
+def _show(out: Output, view: RunView, steps: Page[StepView]) -> None:
+    out.text(summary(view, ""))
+    facts = {
+        "agent": f"{view.agent} {view.version}",
+        "thread": view.thread_id,
+        "user": view.user,
+        "created": view.created_at.isoformat(),
+        "input": _text(view.input),
+    }
+    for name, fact in facts.items():
+        if fact:
+            out.text(f"{name}: {fact}")
+    if steps.data:
+        out.text("")
+        out.table(("step", "kind", "name", "status", "attempt", "seconds", "result"), [_step(s) for s in steps.data])
+    if steps.has_more:
+        out.note("There are more steps: --limit shows them.")
+    if view.status == "completed":
+        out.text("\n" + _text(view.output))
+    if view.error is not None:
+        out.text(f"\nerror: {view.error.code}: {view.error.message}")
+    if view.status == "waiting":
+        out.note(waits(view))
+
+
+def _step(step: StepView) -> tuple[object, ...]:
+    seconds = None if step.ended_at is None else f"{(step.ended_at - step.started_at).total_seconds():.2f}"
+    outcome = step.error.message if step.error is not None else bytes(step.result).decode()
+    name = f"{step.lane}/{step.name}" if step.lane else step.name
+    return (step.seq, step.kind, name, step.status, step.attempt, seconds, _short(outcome, 60))
+
+
+def _print_event(out: Output, event: Event) -> None:
+    if out.is_json:
+        line = {"seq": event.seq, "ts": event.ts, "type": event.type, "step": event.step, "data": event.data}
+        out.text(msgspec.json.encode(line).decode())
+        return
+    body = {name: value for name, value in asdict(event.data).items() if value not in (None, "", (), NULL)}
+    if isinstance(event.data, StepCompleted):
+        body.pop("usage", None)
+    text = _short(msgspec.json.encode(body).decode(), LINE)
+    step = "" if event.step is None else f" step {event.step}"
+    out.text(f"{event.seq} {event.ts:%H:%M:%S.%f} {event.type}{step} {text}")
+
+
+def _text(raw: msgspec.Raw) -> str:
+    value: object = msgspec.json.decode(raw)
+    return value if isinstance(value, str) else bytes(raw).decode()
+
+
+def _short(text: str, length: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 3] + "..."
