@@ -1,0 +1,30 @@
+"""Where model calls go."""
+
+from runwright.models.demo import DemoModel
+from runwright.models.local import LocalModel
+from runwright.models.openai_wire import OnHeaders, OpenAIModel, Provider
+from runwright.models.prices import price
+from runwright.models.providers import PROVIDERS, ProviderSettings, ProviderSpec, provider_spec
+from runwright.models.resolve import DefaultModel, ModelEntry, ModelRegistry
+from runwright.models.weights import WEIGHTS, Weights, has_weights, pull, weights_path
+
+__all__ = [
+    "PROVIDERS",
+    "WEIGHTS",
+    "DefaultModel",
+    "DemoModel",
+    "LocalModel",
+    "ModelEntry",
+    "ModelRegistry",
+    "OnHeaders",
+    "OpenAIModel",
+    "Provider",
+    "ProviderSettings",
+    "ProviderSpec",
+    "Weights",
+    "has_weights",
+    "price",
+    "provider_spec",
+    "pull",
+    "weights_path",
+]

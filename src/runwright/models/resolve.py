@@ -1,0 +1,241 @@
+"""Which model a reference names, and which one is used when none is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+import aiohttp
+import msgspec
+
+from runwright.core.clock import SystemClock
+from runwright.core.ports import Clock, Model
+from runwright.errors import ConfigError, MissingExtra
+from runwright.models.demo import LABEL, DemoModel
+from runwright.models.local import LocalModel
+from runwright.models.local_engine import has_engine
+from runwright.models.openai_wire import OnHeaders, OpenAIModel, Provider
+from runwright.models.providers import PROVIDERS, ProviderSettings, provider_spec
+from runwright.models.weights import WEIGHTS, has_weights, weights_path
+
+LOCAL_DEFAULT = "smollm2-135m"
+OLLAMA_TIMEOUT_S = 0.3
+
+
+class DefaultModel(msgspec.Struct, frozen=True, kw_only=True):
+    """The model that is used when none is named, and why."""
+
+    ref: str
+    reason: str
+
+
+class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the catalog. `why_not` says what a model that is not available needs."""
+
+    ref: str
+    provider: str
+    is_available: bool
+    why_not: str = ""
+
+
+class _OllamaModel(msgspec.Struct):
+    name: str
+
+
+class _OllamaTags(msgspec.Struct):
+    models: list[_OllamaModel] = []
+
+
+class ModelRegistry:
+    """The Models port. Owns one client per provider and one engine per GGUF file; close it when done.
+
+    `providers` holds what the user says about them, a provider of one's own by a name of its own. `default` is the
+    reference that None stands for; without one, the order is: a provider with a key, a loopback Ollama that answers,
+    the local model, demo.
+    """
+
+    def __init__(
+        self,
+        providers: Mapping[str, ProviderSettings] | None = None,
+        *,
+        weights_dir: Path | None = None,
+        default: str | None = None,
+        threads: int | None = None,
+        on_headers: OnHeaders | None = None,
+        clock: Clock | None = None,
+        has_local_engine: Callable[[], bool] = has_engine,
+    ) -> None:
+        self._settings = dict(providers or {})
+        self._weights_dir = weights_dir
+        self._named_default = default
+        self._threads = threads
+        self._on_headers = on_headers
+        self._clock = clock or SystemClock()
+        self._has_engine = has_local_engine
+        self._providers: dict[str, Provider] = {}
+        self._models: dict[str, Model] = {}
+        self._locals: dict[Path, LocalModel] = {}
+        self._ollama: tuple[str, ...] | None = None
+
+    async def discover(self) -> None:
+        """Ask a loopback Ollama for its models, once. Takes 0.3 s at the most and never fails."""
+        if self._ollama is not None:
+            return
+        self._ollama = ()
+        spec = PROVIDERS["ollama"]
+        base_url = (self._settings.get("ollama") or ProviderSettings()).base_url or spec.base_url
+        url = f"{base_url.rstrip('/').removesuffix('/v1')}/api/tags"
+        timeout = aiohttp.ClientTimeout(total=OLLAMA_TIMEOUT_S)
+        try:
+            async with aiohttp.ClientSession(timeout=timeout) as client, client.get(url) as answer:
+                tags = msgspec.json.decode(await answer.read(), type=_OllamaTags)
+        except (aiohttp.ClientError, OSError, msgspec.DecodeError):
+            return
+        self._ollama = tuple(model.name for model in tags.models)
+
+    @property
+    def default_ref(self) -> DefaultModel:
+        """The model that None stands for, and why."""
+        if self._named_default:
+            return DefaultModel(ref=self._named_default, reason="named in the settings")
+        for spec in PROVIDERS.values():
+            if spec.default_model and self._has_key(spec.name):
+                return DefaultModel(
+                    ref=f"{spec.name}:{spec.default_model}", reason=f"a key for {spec.name} is set ({spec.key_env})"
+                )
+        if self._ollama:
+            return DefaultModel(ref=f"ollama:{self._ollama[0]}", reason="an Ollama answers on this machine")
+        missing = self._local_problem(LOCAL_DEFAULT)
+        if not missing:
+            return DefaultModel(ref=f"local:{LOCAL_DEFAULT}", reason="no key is set, and the local model is there")
+        return DefaultModel(ref="demo", reason=f"{LABEL}: no key is set, no Ollama answers, and {missing}")
+
+    def resolve(self, ref: str | None) -> Model:
+        """The model of a reference, or the default one for None. Raises ConfigError that says what to do."""
+        ref = self.default_ref.ref if ref is None else ref
+        found = self._models.get(ref)
+        if found is None:
+            found = self._models[ref] = self._make(ref)
+        return found
+
+    def catalog(self) -> Sequence[ModelEntry]:
+        """What can be called: one line per provider, each known weights file and each model of an Ollama."""
+        entries = [ModelEntry(ref="demo", provider="demo", is_available=True)]
+        for name in WEIGHTS:
+            problem = self._local_problem(name)
+            entries.append(ModelEntry(ref=f"local:{name}", provider="local", is_available=not problem, why_not=problem))
+        for tag in self._ollama or ():
+            entries.append(ModelEntry(ref=f"ollama:{tag}", provider="ollama", is_available=True))
+        for name in dict.fromkeys([*PROVIDERS, *self._settings]):
+            if name != "ollama" or not self._ollama:
+                entries.append(self._entry(name))
+        return entries
+
+    async def close(self) -> None:
+        """Close all connections and free local models."""
+        providers, self._providers = self._providers, {}
+        engines, self._locals = self._locals, {}
+        self._models.clear()
+        for provider in providers.values():
+            await provider.close()
+        for engine in engines.values():
+            await engine.close()
+
+    def _make(self, ref: str) -> Model:
+        provider, separator, name = ref.partition(":")
+        if provider == "demo":
+            return DemoModel(name, clock=self._clock)
+        if not separator:
+            return self.resolve(self._full_ref(ref))
+        if not name:
+            raise ConfigError(f"{ref!r} names no model: write it as {provider}:NAME")
+        if provider == "local":
+            return self._make_local(name)
+        return OpenAIModel(self._provider(provider, ref), name)
+
+    def _full_ref(self, name: str) -> str:
+        """The reference of a bare name. Raises ConfigError with the nearest references."""
+        if name in WEIGHTS:
+            return f"local:{name}"
+        for spec in PROVIDERS.values():
+            if name.startswith(spec.prefixes):
+                return f"{spec.name}:{name}"
+        if name in (self._ollama or ()):
+            return f"ollama:{name}"
+        raise ConfigError(
+            f"the model {name!r} is not known; write it as provider:name, for example openai:{name}{self._hint(name)}"
+        )
+
+    def _hint(self, name: str) -> str:
+        known = ["demo", *WEIGHTS, *(spec.default_model for spec in PROVIDERS.values()), *self._names()]
+        near = get_close_matches(name, [one for one in known if one], n=1)
+        return f". Did you mean {near[0]!r}?" if near else ""
+
+    def _names(self) -> list[str]:
+        return ["demo", "local", *PROVIDERS, *(name for name in self._settings if name not in PROVIDERS)]
+
+    def _provider(self, name: str, ref: str) -> Provider:
+        found = self._providers.get(name)
+        if found is not None:
+            return found
+        if name not in PROVIDERS and name not in self._settings:
+            near = get_close_matches(name, self._names(), n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ConfigError(f"{ref!r}: there is no provider {name!r}.{hint} There are: {', '.join(self._names())}")
+        problem = self._provider_problem(name)
+        if problem:
+            raise ConfigError(f"{ref!r} cannot be used: {problem}")
+        settings = self._settings.get(name) or ProviderSettings()
+        made = Provider(provider_spec(name), settings, on_headers=self._on_headers)
+        self._providers[name] = made
+        return made
+
+    def _entry(self, name: str) -> ModelEntry:
+        problem = self._provider_problem(name)
+        model = provider_spec(name).default_model or "NAME"
+        return ModelEntry(ref=f"{name}:{model}", provider=name, is_available=not problem, why_not=problem)
+
+    def _provider_problem(self, name: str) -> str:
+        spec = provider_spec(name)
+        settings = self._settings.get(name) or ProviderSettings()
+        if not (settings.base_url or spec.base_url):
+            return f"set its base URL{f' ({spec.base_url_env})' if spec.base_url_env else ''}"
+        # Behind a base URL of one's own there may be no key to give.
+        if spec.needs_key and spec.base_url and not (settings.api_key or settings.base_url):
+            return f"set {spec.key_env}"
+        return ""
+
+    def _has_key(self, name: str) -> bool:
+        settings = self._settings.get(name)
+        return settings is not None and bool(settings.api_key)
+
+    def _make_local(self, name: str) -> LocalModel:
+        path = Path(name).expanduser()
+        if name in WEIGHTS:
+            problem = self._local_problem(name)
+            if problem:
+                kind = ConfigError if self._has_engine() else MissingExtra
+                raise kind(f"'local:{name}' cannot be used: {problem}")
+            assert self._weights_dir is not None  # a missing directory is a problem above
+            path = weights_path(name, self._weights_dir)
+        elif path.suffix != ".gguf":
+            raise ConfigError(
+                f"there is no local model {name!r}; there are: {', '.join(WEIGHTS)}, or a path to a .gguf"
+            )
+        elif not path.is_file():
+            raise ConfigError(f"there is no model file {str(path)!r}")
+        elif not self._has_engine():
+            raise MissingExtra("local models need an extra: pip install 'runwright[local]'")
+        path = path.resolve()
+        if path not in self._locals:
+            is_tiny = WEIGHTS[name].is_tiny if name in WEIGHTS else None
+            self._locals[path] = LocalModel(name, path, is_tiny=is_tiny, threads=self._threads)
+        return self._locals[path]
+
+    def _local_problem(self, name: str) -> str:
+        if not self._has_engine():
+            return "the local engine is not installed: pip install 'runwright[local]'"
+        if self._weights_dir is None or not has_weights(name, self._weights_dir):
+            return f"its weights are missing: runwright models pull {name}"
+        return ""

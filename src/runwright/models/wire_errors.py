@@ -1,0 +1,96 @@
+"""From a provider's failure to an error of ours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any, cast
+
+import msgspec
+
+from runwright.errors import (
+    ModelError,
+    ProviderAuth,
+    ProviderRejected,
+    ProviderTimeout,
+    ProviderUnavailable,
+    RateLimited,
+)
+
+LONGEST_MESSAGE = 500
+
+
+def error_class(status: int) -> type[ModelError]:
+    """The class of error that an HTTP status stands for."""
+    if status in (401, 403):
+        return ProviderAuth
+    if status in (408, 504):
+        return ProviderTimeout
+    if status == 429:
+        return RateLimited
+    if status >= 500:
+        return ProviderUnavailable
+    return ProviderRejected
+
+
+def provider_message(body: bytes) -> str:
+    """The sentence inside an error body of any common shape, or the beginning of the body."""
+    try:
+        data: object = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        data = body.decode("utf-8", "replace").strip()
+    return _sentence(data)[:LONGEST_MESSAGE]
+
+
+def _sentence(data: object) -> str:
+    if isinstance(data, str):
+        return " ".join(data.split())
+    if isinstance(data, Mapping):
+        node = cast("Mapping[str, Any]", data)
+        for name in ("error", "message", "detail"):
+            if node.get(name):
+                return _sentence(node[name])
+    return msgspec.json.encode(data).decode() if data else ""
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, from `retry-after-ms` or `Retry-After` (RFC 9110, seconds or a date)."""
+    millis = _number(headers.get("retry-after-ms"))
+    if millis is not None:
+        return max(0.0, millis / 1000)
+    value = headers.get("Retry-After")
+    if value is None:
+        return None
+    seconds = _number(value)
+    if seconds is None:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except ValueError:
+            return None
+    return max(0.0, seconds)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text) if text else None
+    except ValueError:
+        return None
+    # A provider's "nan" or "inf" is no time to wait.
+    return number if number is not None and 0 <= number < 1e7 else None
+
+
+def frame_error_class(error: object) -> type[ModelError]:
+    """The class of an `error` object inside a stream: by its code where that is a status, else by its type."""
+    if isinstance(error, Mapping):
+        node = cast("Mapping[str, Any]", error)
+        for name in ("code", "status"):
+            code = node.get(name)
+            if isinstance(code, int) or (isinstance(code, str) and code.isdecimal()):
+                return error_class(int(code))
+        kind = f"{node.get('type') or ''} {node.get('code') or ''}"
+        if "rate_limit" in kind:
+            return RateLimited
+        if "invalid_request" in kind:
+            return ProviderRejected
+    return ProviderUnavailable
