@@ -117,9 +117,9 @@ def _best(tools: tuple[ToolSpec, ...], text: str) -> ToolSpec | None:
     return tools[-place] if score else None
 
 
-def _call(tool: ToolSpec, text: str, place: int) -> ToolCall:
+def _call(tool: ToolSpec, text: str, number: int) -> ToolCall:
     arguments = msgspec.json.encode(fill(tool.parameters, text)).decode()
-    return ToolCall(id=f"call_demo_{place}", function=FunctionCall(name=tool.name, arguments=arguments))
+    return ToolCall(id=f"call_demo_{number}", function=FunctionCall(name=tool.name, arguments=arguments))
 
 
 def _sentence(result: str) -> str:

