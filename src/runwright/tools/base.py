@@ -6,11 +6,12 @@ import inspect
 import re
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
-from typing import Generic, ParamSpec, TypeVar, get_args, overload
+from typing import Generic, ParamSpec, TypeGuard, TypeVar, get_args, overload
 
 import msgspec
 from anyio import to_thread
 
+from runwright.core.agent import Tool
 from runwright.core.context import Context
 from runwright.core.message import digest
 from runwright.core.model import ToolSpec
@@ -130,6 +131,11 @@ def tool(
     if function is not None:
         return FunctionTool(function)
     return partial(FunctionTool[P, R], effect=effect, name=name, timeout_s=timeout_s)
+
+
+def is_tool(value: object) -> TypeGuard[Tool]:
+    """Whether an object is a tool: a FunctionTool, or anything else with the core's `Tool` methods."""
+    return all(hasattr(type(value), each) for each in ("spec", "fingerprint", "check", "call"))
 
 
 def _check_declared(name: str, effect: str, timeout_s: float | None) -> None:

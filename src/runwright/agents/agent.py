@@ -1,0 +1,105 @@
+"""`Agent(...)`: the definition of an agent in Python."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from runwright.agents.base import Declared, Origin, Parts
+from runwright.agents.output import schema_of
+from runwright.agents.schema import config_error, read_definition
+from runwright.core.agent import Limits, Tool
+from runwright.core.model import ModelSettings
+from runwright.errors import ConfigError
+from runwright.tools.base import is_tool
+
+
+class _Named(msgspec.Struct, frozen=True):
+    name: str
+
+
+class Agent(_Named, frozen=True, kw_only=True):
+    """The definition of an agent: `Agent("support", model="openai:gpt-5-mini", tools=[weather])`.
+
+    `tools` are `@tool` functions or names; `output` is a type or a JSON Schema; `run` is an async function that
+    takes the place of the loop. It is checked when it is built, together with everything else that is served.
+    """
+
+    model: str | None = None
+    instructions: str = ""
+    tools: Sequence[Tool | str] = ()
+    output: Any = None
+    settings: ModelSettings | Mapping[str, object] | None = None
+    limits: Limits | Mapping[str, object] | None = None
+    description: str = ""
+    version: str = "1.0.0"
+    template: str | None = None
+    config: Mapping[str, object] = {}
+    metadata: Mapping[str, str] = {}
+    run: Callable[..., Awaitable[object]] | None = None
+
+    def declare(self, origin: Origin | None = None) -> Declared:
+        """The definition as data, with its Python objects beside it. Raises ConfigError with JSON pointers."""
+        tools = self._tools_by_name()
+        definition = read_definition(self._data(list(tools)))
+        parts = Parts(
+            tools={name: tool for name, tool in tools.items() if not isinstance(tool, str)},
+            output=None if isinstance(self.output, dict) else self.output,
+            function=self.run,
+        )
+        return Declared(
+            definition=definition, parts=parts, origin=origin or Origin(source="code", file=f"Agent({self.name!r})")
+        )
+
+    def _data(self, tools: list[str]) -> dict[str, object]:
+        data: dict[str, object] = {
+            "name": self.name,
+            "version": self.version,
+            "description": self.description,
+            "metadata": dict(self.metadata),
+            "config": dict(self.config),
+            "template": self.template or ("function" if self.run else "conversation"),
+            "model": self.model,
+            "instructions": self.instructions or None,
+            "tools": tools or None,
+            "output": self._output_schema(),
+            "settings": _plain(self.settings),
+            "limits": _plain(self.limits),
+        }
+        return {name: value for name, value in data.items() if value is not None}
+
+    def _output_schema(self) -> Any:  # noqa: ANN401 - plain data, checked next
+        given = self.output
+        if given is None or isinstance(given, dict):
+            return given  # pyright: ignore[reportUnknownVariableType] - checked as plain data next
+        try:
+            return schema_of(self.output)
+        except ConfigError as error:
+            raise config_error([("/output", error.message)]) from error
+
+    def _tools_by_name(self) -> dict[str, Tool | str]:
+        found: dict[str, Tool | str] = {}
+        problems: list[tuple[str, str]] = []
+        for index, tool in enumerate(self.tools):
+            if not isinstance(tool, str) and not is_tool(tool):
+                problems.append((f"/tools/{index}", f"{tool!r} is no tool: decorate the function with @tool"))
+                continue
+            name = tool if isinstance(tool, str) else tool_name(tool)
+            if name in found:
+                problems.append((f"/tools/{index}", f"the agent has a tool {name!r} already"))
+            found[name] = tool
+        if problems:
+            raise config_error(problems)
+        return found
+
+
+def tool_name(tool: Tool) -> str:
+    """The name of a tool, without making its schema where that can be avoided."""
+    name: object = getattr(tool, "name", None)
+    return name if isinstance(name, str) else tool.spec.name
+
+
+def _plain(value: object) -> object:
+    return msgspec.to_builtins(value) if isinstance(value, msgspec.Struct) else value

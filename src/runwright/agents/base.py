@@ -1,0 +1,135 @@
+"""What an agent is made from: templates, and what they are handed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import msgspec
+from pydantic import BaseModel
+
+from runwright import plugins
+from runwright.agents.schema import SEMVER, Fields, config_error, did_you_mean, dotted
+from runwright.core.agent import Definition, Flow, Tool
+from runwright.errors import ConfigError
+from runwright.tools.base import is_tool
+
+Source = Literal["code", "file", "api"]
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a definition stands: a file and the path inside it. `lines` maps JSON pointers to line numbers."""
+
+    source: Source
+    file: str = ""
+    path: str = ""
+    lines: Mapping[str, int] = {}
+
+    def at(self, pointer: str = "") -> str:
+        """The place of a JSON pointer into the definition, for people; the pointer itself for an API body."""
+        if self.source == "api":
+            return pointer
+        inside = dotted(pointer)
+        path = self.path + inside if inside.startswith("[") else ".".join(filter(None, (self.path, inside)))
+        line = self._line(pointer)
+        return f"{self.file}:{line}: {path}".rstrip(": ") if line else f"{self.file}: {path}".rstrip(": ")
+
+    def _line(self, pointer: str) -> int | None:
+        while pointer and pointer not in self.lines:
+            pointer = pointer.rpartition("/")[0]
+        return self.lines.get(pointer)
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """The Python objects of a definition, which data cannot hold."""
+
+    tools: Mapping[str, Tool] = {}
+    output: Any = None
+    function: Callable[..., Awaitable[object]] | None = None
+
+
+class Declared(msgspec.Struct, frozen=True, kw_only=True):
+    """A definition, the Python objects that come with it, and where it stands."""
+
+    definition: Definition
+    parts: Parts = Parts()
+    origin: Origin
+
+    @property
+    def name(self) -> str:
+        """The agent's name."""
+        return self.definition.name
+
+    def located(self, error: ConfigError) -> tuple[tuple[str, str], ...]:
+        """The problems of an error with pointers turned into places."""
+        if not error.problems:
+            return ((self.origin.at(), error.message),)
+        return tuple((self.origin.at(place), detail) for place, detail in error.problems)
+
+
+class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
+    """What a template is handed: the definition, the tools of the server, and the definition's Python objects."""
+
+    definition: Definition
+    toolbox: Mapping[str, Tool] = {}
+    parts: Parts = Parts()
+    source: Source = "code"
+
+    def tools(self, names: Sequence[str], *, at: str = "/tools") -> dict[str, Tool]:
+        """Tools by name, or by `package.module:attribute` where a file or code says so.
+
+        Raises ConfigError with a problem for each name that gives no usable tool.
+        """
+        found: dict[str, Tool] = {}
+        problems: list[tuple[str, str]] = []
+        for index, name in enumerate(names):
+            try:
+                tool = self._tool(name)
+                shown = tool.spec.name
+            except ConfigError as error:
+                problems.append((f"{at}/{index}", error.message))
+                continue
+            if shown in found:
+                problems.append((f"{at}/{index}", f"the agent has a tool {shown!r} already"))
+            found[shown] = tool
+        if problems:
+            raise config_error(problems)
+        return found
+
+    def _tool(self, name: str) -> Tool:
+        tool = self.parts.tools.get(name) or self.toolbox.get(name)
+        if tool is not None:
+            return tool
+        if ":" in name and self.source != "api":
+            return _as_tool(plugins.load_reference(name), name)
+        known = (*self.parts.tools, *self.toolbox)
+        raise ConfigError(f"there is no tool {name!r}{did_you_mean(name, known)}")
+
+
+class Template:
+    """What agents are made from. Subclass it, set `name`, `version` and `Config`, and write `build`.
+
+    The docstring of a subclass is its description. A class without a `name` of its own is a base for others.
+    """
+
+    name: ClassVar[str] = ""
+    version: ClassVar[str] = "1.0.0"
+    Config: ClassVar[type[BaseModel]] = Fields
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if re.fullmatch(SEMVER, cls.version) is None:
+            raise ValueError(
+                f"the version of template {cls.__name__} has three numbers, such as '1.0.0', not {cls.version!r}"
+            )
+
+    def build(self, config: Any, context: BuildContext) -> Flow:  # noqa: ANN401 - a subclass names its Config
+        """Make a loop or a code flow of a validated configuration. Raises ConfigError."""
+        raise NotImplementedError
+
+
+def _as_tool(value: object, name: str) -> Tool:
+    if not is_tool(value):
+        raise ConfigError(f"{name!r} is no tool but {value!r}: decorate the function with @tool")
+    return value

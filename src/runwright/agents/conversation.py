@@ -1,0 +1,71 @@
+"""The conversation template: a model, instructions and tools in our own loop."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import msgspec
+
+from runwright.agents.base import BuildContext, Template
+from runwright.agents.input import INPUT_SCHEMA, read_messages
+from runwright.agents.output import output_check
+from runwright.agents.schema import Fields, LimitsFields, SettingsFields, config_error
+from runwright.core.agent import Loop, OutputCheck
+from runwright.core.model import ToolSpec
+from runwright.errors import ConfigError
+
+
+class ConversationFields(Fields):
+    """The configuration of a conversation."""
+
+    model: str | None = None
+    """A reference as `provider:name`; the server's default model when left out."""
+    instructions: str = ""
+    """What the model is told before the conversation."""
+    tools: tuple[str, ...] = ()
+    """Names of tools that the model may call."""
+    output: dict[str, Any] | None = None
+    """A JSON Schema that the final answer must fit; text when left out."""
+    settings: SettingsFields = SettingsFields()
+    """Sampling parameters."""
+    limits: LimitsFields = LimitsFields()
+    """Bounds of one run."""
+
+
+class Conversation(Template):
+    """A model that talks, with instructions and tools."""
+
+    name: ClassVar[str] = "conversation"
+    version: ClassVar[str] = "1.0.0"
+    Config = ConversationFields
+
+    def build(self, config: ConversationFields, context: BuildContext) -> Loop:
+        """Make the loop. Raises ConfigError for unknown tools and a schema that is none."""
+        tools = context.tools(config.tools)
+        return Loop(
+            model=config.model,
+            instructions=config.instructions,
+            tools=tools,
+            tools_raw=encode_tools(each.spec for each in tools.values()),
+            output=_output(config, context),
+            settings=config.settings.to_core(),
+            limits=config.limits.to_core(),
+            read_input=read_messages,
+            input_schema=INPUT_SCHEMA,
+        )
+
+
+def encode_tools(specs: Iterable[ToolSpec]) -> bytes:
+    """The OpenAI `tools` array; empty when there are no tools."""
+    wire = [{"type": "function", "function": each} for each in specs]
+    return msgspec.json.encode(wire) if wire else b""
+
+
+def _output(config: ConversationFields, context: BuildContext) -> OutputCheck | None:
+    if config.output is None:
+        return None
+    try:
+        return output_check(config.output, context.parts.output)
+    except ConfigError as error:
+        raise config_error([("/output", error.message)]) from error

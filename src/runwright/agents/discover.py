@@ -1,0 +1,247 @@
+"""Agents, templates, tools and lifespans of a folder, a file, a module or installed packages."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib import import_module
+from os import PathLike
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any, TypeGuard, cast
+
+import msgspec
+
+from runwright import plugins
+from runwright.agents.agent import Agent, tool_name
+from runwright.agents.base import Declared, Origin, Template
+from runwright.agents.load import SUFFIXES, load_file, located
+from runwright.agents.modules import execute, fresh, package_of
+from runwright.core.agent import Tool
+from runwright.errors import ConfigError
+from runwright.tools.base import is_tool
+
+TEMPLATES = "runwright.templates"
+"""The group of entry points where packages offer templates."""
+
+Lifespan = Callable[[], AbstractAsyncContextManager[Mapping[str, Any] | None]]
+"""What a module's `lifespan` is: entered at start, left at the end; it yields the state of contexts."""
+
+
+class Discovery(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found. `files` are all files that were read; `problems` are (place, detail) pairs."""
+
+    agents: tuple[Declared, ...] = ()
+    templates: Mapping[str, type[Template]] = MappingProxyType({})
+    tools: Mapping[str, Tool] = MappingProxyType({})
+    lifespans: tuple[Lifespan, ...] = ()
+    files: tuple[Path, ...] = ()
+    problems: tuple[tuple[str, str], ...] = ()
+
+    def check(self) -> None:
+        """Raise ConfigError when there are problems."""
+        if self.problems:
+            raise located(list(self.problems))
+
+
+def discover(*sources: str | PathLike[str]) -> Discovery:
+    """Look through sources, each a folder, a file or the name of a module, and installed packages.
+
+    Everything is looked at, whatever is broken, and nothing is raised: see `problems`. In a folder, its own Python
+    and YAML files count and packages right below it, but not names that begin with '_' or '.'.
+    """
+    finds = _Finds()
+    with finds.collected():
+        finds.entry_points()
+    for source in sources:
+        with finds.collected():
+            finds.source(source)
+    return finds.discovery()
+
+
+class _Finds:
+    """What was found so far."""
+
+    def __init__(self) -> None:
+        self._agents: dict[str, Declared] = {}
+        self._templates: dict[str, tuple[str, type[Template]]] = {}
+        self._tools: dict[str, tuple[str, Tool]] = {}
+        self._lifespans: dict[int, Lifespan] = {}
+        self._files: dict[Path, None] = {}
+        self._problems: list[tuple[str, str]] = []
+        self._seen: dict[int, object] = {}
+
+    def collected(self) -> _Collector:
+        return _Collector(self._problems)
+
+    def discovery(self) -> Discovery:
+        return Discovery(
+            agents=tuple(self._agents.values()),
+            templates=MappingProxyType({name: each for name, (_, each) in self._templates.items()}),
+            tools=MappingProxyType({name: each for name, (_, each) in self._tools.items()}),
+            lifespans=tuple(self._lifespans.values()),
+            files=tuple(self._files),
+            problems=tuple(dict.fromkeys(self._problems)),
+        )
+
+    def entry_points(self) -> None:
+        for place, load in plugins.entry_points(TEMPLATES):
+            with self.collected():
+                template = plugins.guarded(place, load)
+                if not _is_template(template):
+                    raise located([(place, f"{template!r} is no subclass of runwright.Template with a name")])
+                self._add_template(place, template)
+
+    def source(self, source: str | PathLike[str]) -> None:
+        path = Path(source)
+        if path.is_dir():
+            self._folder(path)
+        elif path.is_file():
+            self._file(path, package_of(path.parent))
+        elif isinstance(source, str) and _is_module_name(source):
+            self._module_name(source)
+        else:
+            raise located([(str(source), "there is no such folder, file or module")])
+
+    def _folder(self, folder: Path) -> None:
+        package = package_of(folder)
+        for path in sorted(folder.iterdir()):
+            if not path.name.startswith((".", "_")) or path.name == "__init__.py":
+                with self.collected():
+                    self._file(path, package)
+
+    def _file(self, path: Path, package: ModuleType) -> None:
+        if path in self._files:
+            return
+        if path.suffix in SUFFIXES and path.is_file():
+            self._files[path] = None
+            for declared in load_file(path, shown=str(path)):
+                self._add_agent(declared)
+        elif path.suffix == ".py":
+            self._files[path] = None
+            self._import(path, package)
+        elif (path / "__init__.py").is_file():
+            self._files.update(dict.fromkeys(sorted(path.rglob("*.py"))))
+            self._import(path, package)
+
+    def _import(self, path: Path, package: ModuleType) -> None:
+        root = str(path.parent)
+        if path.name == "__init__.py":
+            module = plugins.guarded(root, execute, package)
+        else:
+            try:
+                module = plugins.guarded(root, import_module, f"{package.__name__}.{path.stem}")
+            except ConfigError as error:
+                raise _hinted(error, path) from error
+        self._module(module, str(path))
+
+    def _module_name(self, name: str) -> None:
+        module = plugins.guarded(name, fresh, name)
+        if paths := getattr(module, "__path__", None):
+            for folder in paths:
+                self._package_folder(Path(folder), module)
+        else:
+            self._files[Path(str(module.__file__))] = None
+        self._module(module, str(module.__file__ or name))
+
+    def _package_folder(self, folder: Path, module: ModuleType) -> None:
+        for path in sorted(folder.iterdir()):
+            if not path.name.startswith((".", "_")):
+                with self.collected():
+                    self._file(path, module)
+
+    def _module(self, module: ModuleType, file: str) -> None:
+        for name, value in vars(module).items():
+            if name.startswith("__") or id(value) in self._seen:
+                continue
+            with self.collected():
+                self._take(name, value, file)
+
+    def _take(self, name: str, value: object, file: str) -> None:
+        if isinstance(value, Agent):
+            self._seen[id(value)] = value
+            origin = Origin(source="code", file=file, path=name)
+            self._add_agent(_declared(value, origin))
+        elif _is_template(value):
+            self._seen[id(value)] = value
+            self._add_template(f"{file}: {name}", value)
+        elif is_tool(value) and not isinstance(value, type):
+            self._seen[id(value)] = value
+            self._add_tool(f"{file}: {name}", value)
+        elif name == "lifespan":
+            self._seen[id(value)] = value
+            self._lifespans[id(value)] = _lifespan(value, f"{file}: {name}")
+
+    def _add_agent(self, declared: Declared) -> None:
+        other = self._agents.setdefault(declared.name, declared)
+        if other is not declared:
+            raise _twice("agent", declared.name, declared.origin.at(), other.origin.at())
+
+    def _add_template(self, place: str, template: type[Template]) -> None:
+        other, found = self._templates.setdefault(template.name, (place, template))
+        if found is not template:
+            raise _twice("template", template.name, place, other)
+
+    def _add_tool(self, place: str, tool: Tool) -> None:
+        name = tool_name(tool)
+        other, found = self._tools.setdefault(name, (place, tool))
+        if found is not tool:
+            raise _twice("tool", name, place, other)
+
+
+class _Collector:
+    """Keeps the problems of a block, so that what follows is looked at too."""
+
+    def __init__(self, problems: list[tuple[str, str]]) -> None:
+        self._problems = problems
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        if not isinstance(error, ConfigError):
+            return False
+        self._problems.extend(error.problems or (("", error.message),))
+        return True
+
+
+def _hinted(error: ConfigError, path: Path) -> ConfigError:
+    """Absolute imports among the files of a folder fail; say how they are written."""
+    problems: list[tuple[str, str]] = []
+    for place, detail in error.problems:
+        missing = detail.partition("No module named ")[2].strip("'\"")
+        is_sibling = missing.isidentifier() and (
+            (path.parent / f"{missing}.py").is_file() or (path.parent / missing).is_dir()
+        )
+        hint = f"; for the file beside this one, write `from .{missing} import ...`" if is_sibling else ""
+        problems.append((place, detail + hint))
+    return located(problems)
+
+
+def _declared(agent: Agent, origin: Origin) -> Declared:
+    try:
+        return agent.declare(origin)
+    except ConfigError as error:
+        raise located([(origin.at(place), detail) for place, detail in error.problems]) from error
+
+
+def _is_template(value: object) -> TypeGuard[type[Template]]:
+    return isinstance(value, type) and issubclass(value, Template) and "name" in vars(value)
+
+
+def _is_module_name(source: str) -> bool:
+    return all(part.isidentifier() for part in source.split("."))
+
+
+def _lifespan(value: object, place: str) -> Lifespan:
+    if inspect.isasyncgenfunction(value):
+        function: Callable[[], AsyncIterator[Mapping[str, Any] | None]] = value
+        return asynccontextmanager(function)
+    if not callable(value):
+        raise located([(place, "`lifespan` is an async context manager function: @asynccontextmanager")])
+    return cast("Lifespan", value)  # what it returns shows when it is entered
+
+
+def _twice(kind: str, name: str, place: str, other: str) -> ConfigError:
+    return located([(place, f"there is another {kind} {name!r} in {other}: rename one of them")])

@@ -1,0 +1,70 @@
+"""A definition, made into an agent that is ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from runwright import plugins
+from runwright.agents.base import BuildContext, Declared, Template
+from runwright.agents.schema import config_error, did_you_mean, in_config, validate
+from runwright.core.agent import BuiltAgent, CodeFlow, Definition, Flow, Tool
+from runwright.core.message import digest
+from runwright.errors import ConfigError
+
+Templates = Mapping[str, type[Template]]
+
+
+def build(declared: Declared, *, templates: Templates, toolbox: Mapping[str, Tool]) -> BuiltAgent:
+    """Build an agent. Raises ConfigError whose places are JSON pointers into the definition."""
+    definition = declared.definition
+    template = templates.get(definition.template)
+    if template is None:
+        hint = did_you_mean(definition.template, templates)
+        raise config_error([("/template", f"there is no template {definition.template!r}{hint}")])
+    context = BuildContext(
+        definition=definition,
+        toolbox=toolbox,
+        parts=declared.parts,
+        source=declared.origin.source,
+    )
+    flow = _flow(template, definition, context)
+    return BuiltAgent(
+        definition=definition,
+        fingerprint=_fingerprint(definition, template, flow),
+        flow=flow,
+        input_schema=flow.input_schema,
+        output_schema=_output_schema(flow),
+        source=declared.origin.source,
+    )
+
+
+def _flow(template: type[Template], definition: Definition, context: BuildContext) -> Flow:
+    try:
+        config = validate(template.Config, definition.config)
+        return plugins.guarded(f"template {template.name!r}", template().build, config, context)
+    except ConfigError as error:
+        raise _in_definition(error) from error
+
+
+def _in_definition(error: ConfigError) -> ConfigError:
+    """Places inside the configuration become places inside the definition."""
+    if not error.problems:
+        return config_error([("", error.message)])
+    return config_error(
+        (in_config(place), detail) if place.startswith("/") else ("", f"{place}: {detail}")
+        for place, detail in error.problems
+    )
+
+
+def _output_schema(flow: Flow) -> dict[str, object]:
+    if isinstance(flow, CodeFlow):
+        return flow.output_schema
+    return flow.output.spec.schema if flow.output else {"type": "string"}
+
+
+def _fingerprint(definition: Definition, template: type[Template], flow: Flow) -> str:
+    tools = sorted((name, tool.fingerprint) for name, tool in flow.tools.items())
+    parts = (definition, template.version, tools)
+    return digest(msgspec.json.encode(parts, order="sorted")).hex()

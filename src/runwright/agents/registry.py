@@ -1,0 +1,174 @@
+"""The agents that can be run now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+import msgspec
+
+from runwright.agents.base import Declared, Template
+from runwright.agents.conversation import Conversation
+from runwright.agents.discover import Discovery
+from runwright.agents.factory import Templates, build
+from runwright.agents.function import FunctionTemplate
+from runwright.agents.load import located
+from runwright.agents.schema import did_you_mean
+from runwright.core.agent import BuiltAgent, Tool
+from runwright.errors import ConfigError, InvalidRequest, NotFound
+
+BUILT_IN: tuple[type[Template], ...] = (Conversation, FunctionTemplate)
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """An agent, and what it was built from."""
+
+    agent: BuiltAgent
+    declared: Declared
+
+
+class _State(msgspec.Struct, frozen=True, kw_only=True):
+    """One consistent picture; `current` are entries by name, `versions` by name and version."""
+
+    current: Mapping[str, Entry] = MappingProxyType({})
+    versions: Mapping[tuple[str, str], Entry] = MappingProxyType({})
+    templates: Templates = MappingProxyType({})
+    toolbox: Mapping[str, Tool] = MappingProxyType({})
+
+
+class Registry:
+    """Built agents by name and version. A change swaps the whole picture, so readers on any thread see one state.
+
+    Whoever holds a BuiltAgent keeps it: a run goes on with the version it started with.
+    """
+
+    def __init__(self, templates: Sequence[type[Template]] = BUILT_IN) -> None:
+        self._built_in = {each.name: each for each in templates}
+        self._state = _State(templates=self._built_in)
+
+    @property
+    def templates(self) -> Templates:
+        """Templates by name."""
+        return self._state.templates
+
+    @property
+    def toolbox(self) -> Mapping[str, Tool]:
+        """Tools that definitions may name."""
+        return self._state.toolbox
+
+    def get(self, name: str, version: str | None = None, *, config: Mapping[str, object] | None = None) -> BuiltAgent:
+        """An agent, by default its current version; `config` replaces fields of its configuration for one run.
+
+        Raises NotFound, and InvalidRequest for a `config` that does not fit.
+        """
+        entry = self.entry(name, version)
+        return self._configured(entry, config) if config else entry.agent
+
+    def entry(self, name: str, version: str | None = None) -> Entry:
+        """An agent and what it was built from. Raises NotFound."""
+        state = self._state
+        current = state.current.get(name)
+        if current is None:
+            raise NotFound(f"there is no agent {name!r}{did_you_mean(name, state.current)}")
+        if version is None or version == current.agent.version:
+            return current
+        found = state.versions.get((name, version))
+        if found is None:
+            known = ", ".join(sorted(each for named, each in state.versions if named == name))
+            raise NotFound(f"agent {name!r} has no version {version!r}; known: {known}")
+        return found
+
+    def all(self) -> Sequence[Entry]:
+        """The current version of every agent, by name."""
+        current = self._state.current
+        return [current[name] for name in sorted(current)]
+
+    def replace(self, discovery: Discovery) -> tuple[tuple[str, str], ...]:
+        """Take what was discovered in place of what was before; agents made over the API stay.
+
+        Raises ConfigError with every problem at once, and changes nothing then. Gives the problems of agents made
+        over the API that no longer fit; they keep running as they were built.
+        """
+        templates = self._built_in | dict(discovery.templates)
+        problems = list(discovery.problems)
+        current: dict[str, Entry] = {}
+        for declared in discovery.agents:
+            try:
+                agent = build(declared, templates=templates, toolbox=discovery.tools)
+            except ConfigError as error:
+                problems.extend(declared.located(error))
+            else:
+                current[declared.name] = Entry(agent, declared)
+        if problems:
+            raise located(problems)
+        state = _State(templates=templates, toolbox=discovery.tools)
+        kept, warnings = self._rebuilt(state, current)
+        self._state = _State(
+            current=current | dict(kept.current),
+            versions=_by_version(current.values()) | dict(kept.versions),
+            templates=templates,
+            toolbox=discovery.tools,
+        )
+        return warnings
+
+    def check(self, declared: Declared) -> BuiltAgent:
+        """Build an agent and keep nothing of it. Raises ConfigError whose places are JSON pointers."""
+        return build(declared, templates=self.templates, toolbox=self.toolbox)
+
+    def put(self, declared: Declared, *, is_current: bool = True) -> BuiltAgent:
+        """Add a version of an agent. Raises ConfigError whose places are JSON pointers."""
+        entry = Entry(self.check(declared), declared)
+        state = self._state
+        current = dict(state.current) | ({declared.name: entry} if is_current else {})
+        versions = dict(state.versions) | _by_version([entry])
+        self._state = msgspec.structs.replace(state, current=current, versions=versions)
+        return entry.agent
+
+    def drop(self, name: str) -> None:
+        """Make an agent unknown. Raises NotFound."""
+        self.entry(name)
+        state = self._state
+        self._state = msgspec.structs.replace(
+            state,
+            current={each: entry for each, entry in state.current.items() if each != name},
+            versions={key: entry for key, entry in state.versions.items() if key[0] != name},
+        )
+
+    def _configured(self, entry: Entry, config: Mapping[str, object]) -> BuiltAgent:
+        definition = entry.declared.definition
+        changed = msgspec.structs.replace(definition, config=definition.config | dict(config))
+        try:
+            return self.check(msgspec.structs.replace(entry.declared, definition=changed))
+        except ConfigError as error:
+            problems = tuple((_in_run(place), detail) for place, detail in error.problems)
+            raise InvalidRequest(f"the config does not fit: {error.message}", problems=problems) from error
+
+    def _rebuilt(self, state: _State, taken: Mapping[str, Entry]) -> tuple[_State, tuple[tuple[str, str], ...]]:
+        """The agents made over the API, built again; those whose name is taken now are left out."""
+        current: dict[str, Entry] = {}
+        versions: dict[tuple[str, str], Entry] = {}
+        problems: list[tuple[str, str]] = []
+        for key, entry in self._state.versions.items():
+            if entry.agent.source != "api":
+                continue
+            if key[0] in taken:
+                place = taken[key[0]].declared.origin.at()
+                problems.append((f"agent {key[0]!r}", f"is hidden by the one in {place}: rename one of them"))
+                continue
+            try:
+                agent = build(entry.declared, templates=state.templates, toolbox=state.toolbox)
+                versions[key] = Entry(agent, entry.declared)
+            except ConfigError as error:
+                versions[key] = entry
+                problems.append((f"agent {key[0]!r} {key[1]}", error.message))
+            if self._state.current.get(key[0]) is entry:
+                current[key[0]] = versions[key]
+        return _State(current=current, versions=versions), tuple(problems)
+
+
+def _by_version(entries: Iterable[Entry]) -> dict[tuple[str, str], Entry]:
+    return {(each.agent.name, each.agent.version): each for each in entries}
+
+
+def _in_run(place: str) -> str:
+    return place if place.startswith("/config") else f"/config{place}"

@@ -1,0 +1,206 @@
+"""The fields of a definition, checked: what a file, an API body and `Agent(...)` have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import Annotated, Any, TypeVar, get_args
+
+import msgspec
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from runwright.core.agent import Definition, Limits
+from runwright.core.model import ModelSettings
+from runwright.errors import ConfigError
+from runwright.tools.signature import in_words, pointed
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+SEMVER = (
+    r"^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)"
+    r"(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$"
+)
+"""The shape of a version (semver.org 2.0.0)."""
+
+SHARED = ("model", "instructions", "tools", "output", "settings", "limits")
+"""Fields of a definition that are part of the template's configuration."""
+
+Problems = tuple[tuple[str, str], ...]
+
+
+class Fields(BaseModel):
+    """A configuration that refuses fields it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class SettingsFields(Fields):
+    """Sampling parameters under their OpenAI names; what is left out is up to the provider."""
+
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    """0 is nearly deterministic, 2 the most varied."""
+    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Sample from the likeliest tokens that make up this probability."""
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    """The longest answer, in tokens."""
+    seed: int | None = None
+    """The same seed gives the same answer, where the provider can."""
+    stop: tuple[str, ...] | None = None
+    """Texts that end the answer."""
+    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    """Above 0, tokens that were used often become less likely."""
+    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
+    """Above 0, tokens that were used at all become less likely."""
+    parallel_tool_calls: bool | None = None
+    """Whether the model may ask for several tool calls at once."""
+    reasoning_effort: str | None = None
+    """How long a reasoning model thinks, for example `low`."""
+    extra: dict[str, Any] = {}
+    """Parameters of one provider, sent as they are."""
+
+    def to_core(self) -> ModelSettings:
+        """The settings as the core knows them."""
+        return ModelSettings(**self.model_dump(exclude_unset=True))
+
+
+class LimitsFields(Fields):
+    """Bounds of one run."""
+
+    time_s: Annotated[float, Field(gt=0)] | None = 600.0
+    """Seconds for the whole run."""
+    steps: Annotated[int, Field(ge=1)] = 50
+    """Model and tool calls of the whole run."""
+    tokens: Annotated[int, Field(ge=1)] | None = None
+    """Tokens of the whole run."""
+    model_timeout_s: Annotated[float, Field(gt=0)] = 120.0
+    """Seconds for one model call."""
+    tool_timeout_s: Annotated[float, Field(gt=0)] = 60.0
+    """Seconds for one tool call, where the tool sets none."""
+    output_retries: Annotated[int, Field(ge=0)] = 2
+    """How often the model may repair an answer that does not fit the output schema."""
+
+    def to_core(self) -> Limits:
+        """The limits as the core knows them."""
+        return Limits(**self.model_dump(exclude_unset=True))
+
+
+class DefinitionFields(Fields):
+    """The definition of an agent, as in `Agent(...)`."""
+
+    name: Annotated[str, Field(pattern=NAME)]
+    """Up to 64 letters, digits, '.', '_' and '-'."""
+    template: str = "conversation"
+    """What the agent is made from."""
+    version: Annotated[str, Field(pattern=SEMVER)] = "1.0.0"
+    """A semantic version, such as 1.4.0."""
+    description: str = ""
+    """What the agent is for."""
+    metadata: dict[str, str] = {}
+    """Labels of your own."""
+    model: str | None = None
+    """A reference as `provider:name`; the server's default model when left out."""
+    instructions: str | None = None
+    """What the model is told before the conversation."""
+    tools: list[str] | None = None
+    """Names of tools."""
+    output: dict[str, Any] | None = None
+    """A JSON Schema that the final answer must fit."""
+    settings: dict[str, Any] | None = None
+    """Sampling parameters."""
+    limits: dict[str, Any] | None = None
+    """Bounds of one run."""
+    config: dict[str, Any] = {}
+    """Further configuration of the template."""
+
+
+def read_definition(data: object) -> Definition:
+    """A definition from plain data. Raises ConfigError whose places are JSON pointers into it."""
+    fields = validate(DefinitionFields, data)
+    shared = {each: value for each in SHARED if (value := getattr(fields, each)) is not None}
+    if twice := sorted(shared.keys() & fields.config.keys()):
+        raise config_error((f"/config/{each}", f"{each!r} is given outside of config too") for each in twice)
+    return Definition(
+        name=fields.name,
+        template=fields.template,
+        version=fields.version,
+        description=fields.description,
+        metadata=fields.metadata,
+        config=shared | fields.config,
+    )
+
+
+def write_definition(definition: Definition) -> dict[str, object]:
+    """A definition as plain data that `read_definition` reads."""
+    config = definition.config
+    data: dict[str, object] = msgspec.to_builtins(definition) | {"name": definition.name}
+    data.pop("config", None)
+    data |= {each: config[each] for each in SHARED if each in config}
+    if rest := {each: value for each, value in config.items() if each not in SHARED}:
+        data["config"] = rest
+    return data
+
+
+Model = type[BaseModel]
+FieldsT = TypeVar("FieldsT", bound=BaseModel)
+
+
+def validate(model: type[FieldsT], data: object) -> FieldsT:
+    """Data as a pydantic model. Raises ConfigError whose places are JSON pointers."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        raise config_error(_explained(error, model)) from None
+
+
+def config_error(problems: Iterable[tuple[str, str]]) -> ConfigError:
+    """A ConfigError with its problems in its message."""
+    found = tuple(problems)
+    return ConfigError(in_words(found), problems=found)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A hint at the nearest known name, or at all of them; begins with a semicolon."""
+    names = sorted(known)
+    if near := get_close_matches(name, names, n=1):
+        return f"; did you mean {near[0]!r}?"
+    return f"; known: {', '.join(names[:20])}" if names else ""
+
+
+def _explained(error: ValidationError, model: Model) -> Iterable[tuple[str, str]]:
+    for (place, detail), each in zip(pointed(error), error.errors(), strict=True):
+        if each["type"] == "extra_forbidden":
+            *parents, name = each["loc"]
+            hint = did_you_mean(str(name), _field_names(model, parents))
+            yield place, f"there is no field {name!r}{hint}"
+        elif each["type"] == "string_pattern_mismatch" and each["loc"] == ("version",):
+            yield place, f"a version has three numbers, such as '1.0.0', not {each['input']!r}"
+        else:
+            yield place, detail
+
+
+def _field_names(model: Model, path: Sequence[str | int]) -> Iterable[str]:
+    found: Model | None = model
+    for part in path:
+        field = found.model_fields.get(str(part)) if found else None
+        found = _model_in(field.annotation) if field else None
+    return found.model_fields if found else ()
+
+
+def _model_in(annotation: object) -> Model | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for each in get_args(annotation) if (found := _model_in(each))), None)
+
+
+def dotted(place: str) -> str:
+    """A JSON pointer as a path: `/settings/stop/0` is `settings.stop[0]`."""
+    path = ""
+    for part in place.split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        path += f"[{name}]" if name.isdigit() else f".{name}"
+    return path.removeprefix(".")
+
+
+def in_config(place: str) -> str:
+    """The pointer into a definition of a pointer into its configuration."""
+    head = place.split("/")[1] if place else ""
+    return place if not place or head in SHARED else f"/config{place}"
