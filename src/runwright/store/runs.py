@@ -14,6 +14,7 @@ from runwright.store.blobs import fetch_blobs
 from runwright.store.database import Database
 from runwright.store.rows import Row, event_of, moment, run_of, step_of
 from runwright.store.schema import NOT_COMPLETED, events, idempotency, run_tags, runs, steps
+from runwright.store.statements import unindexed
 
 
 class SqlRunStore:
@@ -30,7 +31,7 @@ class SqlRunStore:
 
     def find(self, where: RunFilter) -> Sequence[Run]:
         """A page of runs, newest first."""
-        query = _matching(where).order_by(runs.c.id.desc()).limit(where.limit)
+        query = _matching(where).limit(where.limit)
         with self._database.read() as connection:
             return [run_of(row) for row in connection.execute(query)]
 
@@ -44,7 +45,9 @@ class SqlRunStore:
     def events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[Stored]:
         """The stored events of a run with numbers above `after`, in order. Delta rows that end above it count."""
         whole = select(events).where(events.c.run_id == run_id, events.c.seq > after)
-        partly = select(events).where(events.c.run_id == run_id, events.c.last_seq > after, events.c.seq <= after)
+        partly = select(events).where(
+            events.c.run_id == run_id, events.c.last_seq > after, unindexed(events.c.seq) <= after
+        )
         both = union_all(whole, partly).order_by("seq").limit(limit)
         with self._database.read() as connection:
             found = connection.execute(both).all()
@@ -103,12 +106,13 @@ def _matching(where: RunFilter) -> Select[tuple[object, ...]]:
             query = query.where(column == value)
     if where.status is not None and where.status != "completed":
         query = query.where(NOT_COMPLETED)
+    by = runs.c.id
     if where.tag is not None:
-        tagged = and_(run_tags.c.run_id == runs.c.id, run_tags.c.tag == where.tag)
-        query = query.join(run_tags, tagged)
+        by = run_tags.c.run_id
+        query = query.join(run_tags, and_(by == runs.c.id, run_tags.c.tag == where.tag))
     if where.after is not None:
-        query = query.where(runs.c.id < where.after)
-    return query
+        query = query.where(by < where.after)
+    return query.order_by(by.desc())
 
 
 def _body(row: Row, bodies: dict[bytes, bytes]) -> bytes:

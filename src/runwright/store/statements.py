@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy import (
     BindParameter,
     ClauseElement,
+    Column,
+    ColumnElement,
     Dialect,
     Insert,
     Table,
@@ -54,7 +56,12 @@ def many_rows(sql: str, count: int) -> str:
     return sql + f", {row}" * (count - 1)
 
 
-def insert_new(dialect: Dialect, table: Table) -> Insert:
+def unindexed(column: Column[int]) -> ColumnElement[int]:
+    """The value of a column, so written that no index is taken for it: delta rows are found by `last_seq`."""
+    return column + literal_column("0")
+
+
+def insert_absent(dialect: Dialect, table: Table) -> Insert:
     """An insert that leaves a row alone whose primary key is taken."""
     if dialect.name == "postgresql":
         return postgres_insert(table).on_conflict_do_nothing()
@@ -87,17 +94,16 @@ class AppendStatements:
         self.upsert_step = compiled(dialect, upsert(dialect, steps, STEP_CHANGES), STEP_COLUMNS)
         self.insert_event = compiled(dialect, insert(events), EVENT_COLUMNS)
         self.insert_events = many_rows(self.insert_event, EVENTS_AT_ONCE)
-        self.insert_blob = compiled(dialect, insert_new(dialect, blobs), names(blobs))
-        # A comparison with `last_seq` makes SQLite take the partial index of delta rows.
+        self.insert_blob = compiled(dialect, insert_absent(dialect, blobs), names(blobs))
         deltas = (
             (events.c.run_id == bindparam("run"))
             & (events.c.step == bindparam("of"))
             & (events.c.last_seq > literal_column("0"))
-            & (events.c.seq < bindparam("end"))
+            & (unindexed(events.c.seq) < bindparam("end"))
         )
         self.void = compiled(dialect, delete(events).where(deltas), ("run", "of", "end"))
         consumed = update(signals).where(signals.c.id == bindparam("signal"))
         self.consume = compiled(dialect, consumed.values(is_consumed=true()), ("signal",))
         head = update(threads).where(threads.c.id == bindparam("thread"))
         self.thread_head = compiled(dialect, head.values(head=bindparam("run")), ("run", "thread"))
-        self.claim = compiled(dialect, insert_new(dialect, idempotency), names(idempotency))
+        self.claim = compiled(dialect, insert_absent(dialect, idempotency), names(idempotency))
