@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     )
     from runwright.tools.base import tool
 
+__version__ = "0.1.0"
+
 __all__ = [
     "Agent",
     "App",
@@ -44,6 +46,7 @@ __all__ = [
     "RunwrightError",
     "Template",
     "ToolError",
+    "__version__",
     "tool",
 ]
 

@@ -131,7 +131,7 @@ def read_definition(data: object) -> Definition:
 def write_definition(definition: Definition) -> dict[str, object]:
     """A definition as plain data that `read_definition` reads."""
     config = definition.config
-    data: dict[str, object] = msgspec.to_builtins(definition) | {"name": definition.name}
+    data: dict[str, object] = msgspec.to_builtins(definition)
     data.pop("config", None)
     data |= {each: config[each] for each in SHARED if each in config}
     if rest := {each: value for each, value in config.items() if each not in SHARED}:

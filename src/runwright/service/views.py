@@ -92,6 +92,58 @@ class Resolution(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
 
 
+class ToolView(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool as callers see it. `parameters` is a JSON Schema object."""
+
+    name: str
+    description: str
+    effect: Effect
+    parameters: dict[str, object]
+
+
+class AgentView(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent as callers see it. `definition` is what a PUT takes; only agents of source `api` can be changed."""
+
+    name: str
+    object: Literal["agent"] = "agent"
+    version: str
+    template: str
+    description: str
+    source: str
+    place: str | None = None
+    is_active: bool = True
+    fingerprint: str
+    definition: dict[str, object]
+    tools: Sequence[ToolView] = ()
+    created_at: datetime | None = None
+
+
+class AgentSchema(msgspec.Struct, frozen=True, kw_only=True):
+    """The JSON Schemas of what an agent takes and gives."""
+
+    agent: str
+    version: str
+    input: dict[str, object]
+    output: dict[str, object]
+
+
+class TemplateView(msgspec.Struct, frozen=True, kw_only=True):
+    """A template as callers see it. `schema` is the JSON Schema of its configuration."""
+
+    name: str
+    object: Literal["template"] = "template"
+    version: str
+    description: str
+    schema: dict[str, object]
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wrong with a body: an RFC 6901 pointer into it, and what would be right."""
+
+    pointer: str
+    detail: str
+
+
 def run_view(run: Run, *, input: bytes = b"null", output: bytes = b"null") -> RunView:
     """The view of a run with its input and output as JSON text."""
     return RunView(

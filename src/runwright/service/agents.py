@@ -1,0 +1,307 @@
+"""Agents and templates: what callers can ask about them, and the definitions they make."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import msgspec
+from msgspec.structs import replace
+
+from runwright.agents.base import Declared, Origin, Template
+from runwright.agents.load import load_body
+from runwright.agents.registry import Entry, Registry
+from runwright.agents.schema import did_you_mean, write_definition
+from runwright.core.agent import BuiltAgent, Tool
+from runwright.core.ports import AgentRecord, AgentStore, Clock
+from runwright.errors import ConfigError, Conflict, InvalidRequest, NotFound
+from runwright.service.views import AgentSchema, AgentView, Page, Problem, TemplateView, ToolView
+
+Body = bytes | Mapping[str, object]
+
+
+class Agents:
+    """What a caller can ask about agents. Those of code and files are read only; those made here are stored."""
+
+    def __init__(self, registry: Registry, store: AgentStore, clock: Clock) -> None:
+        self._registry = registry
+        self._store = store
+        self._clock = clock
+        self._changing = asyncio.Lock()
+
+    async def load(self) -> tuple[tuple[str, str], ...]:
+        """Take stored definitions into the registry, and record those of code and files; again after a reload.
+
+        Gives (place, detail) pairs of stored definitions that can no longer be built; they stay stored.
+        """
+        records = await asyncio.to_thread(self._stored)
+        problems: list[tuple[str, str]] = []
+        own = {entry.agent.name: entry for entry in self._registry.all() if entry.agent.source != "api"}
+        for record in records:
+            if record.source != "api":
+                continue
+            try:
+                self._take(record, own.get(record.name))
+            except ConfigError as error:
+                problems.append((f"stored agent {record.name!r} {record.version}", error.message))
+        known = {record.name: record for record in records if record.is_active}
+        changed = [self._record(entry.agent) for name, entry in own.items() if _is_news(entry.agent, known.get(name))]
+        for record in changed:
+            await asyncio.to_thread(self._store.put, record)
+        return tuple(problems)
+
+    async def list(self, *, after: str | None = None, limit: int = 50) -> Page[AgentView]:
+        """A page of agents by name; `after` is the last name of the page before."""
+        entries = [entry for entry in self._registry.all() if after is None or entry.agent.name > after]
+        created = {record.name: record.created_at for record in await asyncio.to_thread(self._store.all)}
+        shown = [_view(entry, created.get(entry.agent.name)) for entry in entries[:limit]]
+        has_more = len(entries) > limit
+        return Page(data=shown, has_more=has_more, next=shown[-1].name if has_more else None)
+
+    async def get(self, name: str, version: str | None = None) -> AgentView:
+        """An agent, by default its current version. Raises NotFound."""
+        entry = self._registry.entry(name, version)
+        record = await asyncio.to_thread(self._store.get, name, entry.agent.version)
+        is_active = entry is self._registry.entry(name)
+        return replace(_view(entry, record.created_at if record else None), is_active=is_active)
+
+    async def create(self, body: Body) -> AgentView:
+        """Make an agent of a definition. Raises InvalidRequest with pointers, and Conflict when the name is taken."""
+        declared = load_body(body)
+        async with self._changing:
+            taken = next((entry for entry in self._registry.all() if entry.agent.name == declared.name), None)
+            if taken is not None:
+                raise Conflict(
+                    f"There is an agent {declared.name!r} already ({_where(taken)}): choose another name, or PUT."
+                )
+            return await self._put(declared)
+
+    async def update(self, name: str, body: Body) -> AgentView:
+        """Replace a definition. Without a `version`, what changed becomes the next patch version.
+
+        Raises NotFound, InvalidRequest with pointers, and Conflict for agents of code and files.
+        """
+        data = {"name": name} | _object(body)
+        return await self._change(name, data, is_versioned="version" in data)
+
+    async def patch(self, name: str, body: Body) -> AgentView:
+        """Change parts of a definition by a JSON merge patch (RFC 7396). Raises as `update` does."""
+        change = _object(body)
+        current = write_definition(self._registry.entry(name).declared.definition)
+        return await self._change(name, _merged(current, change), is_versioned="version" in change)
+
+    async def delete(self, name: str) -> None:
+        """Make an agent unknown; its runs stay. Raises NotFound, and Conflict for agents of code and files."""
+        async with self._changing:
+            self._own(name)
+            await asyncio.to_thread(self._store.delete, name)
+            self._registry.drop(name)
+
+    async def validate(self, body: Body) -> Sequence[Problem]:
+        """What is wrong with a definition; nothing is changed."""
+        try:
+            self._check(load_body(body))
+        except InvalidRequest as error:
+            found = error.problems or (("", error.message),)
+            return [Problem(pointer=place, detail=detail) for place, detail in found]
+        return []
+
+    async def versions(self, name: str) -> Page[AgentView]:
+        """All versions of an agent that were served, newest first; `is_active` marks the current one."""
+        current = self._registry.entry(name)
+        records = await asyncio.to_thread(self._store.versions, name)
+        views = [_recorded(record, current) for record in records]
+        return Page(data=views or [_view(current, None)])
+
+    async def schema(self, name: str, version: str | None = None) -> AgentSchema:
+        """What an agent takes and gives. Raises NotFound."""
+        agent = self._registry.get(name, version)
+        return AgentSchema(
+            agent=agent.name, version=agent.version, input=agent.input_schema, output=agent.output_schema
+        )
+
+    async def templates(self) -> Page[TemplateView]:
+        """All templates by name."""
+        found = self._registry.templates
+        return Page(data=[_template_view(found[name]) for name in sorted(found)])
+
+    async def template(self, name: str) -> TemplateView:
+        """One template. Raises NotFound."""
+        found = self._registry.templates
+        if name not in found:
+            raise NotFound(f"There is no template {name!r}{did_you_mean(name, found)}")
+        return _template_view(found[name])
+
+    async def tools(self) -> Page[ToolView]:
+        """The tools that definitions may name."""
+        toolbox = self._registry.toolbox
+        return Page(data=[_tool_view(toolbox[name]) for name in sorted(toolbox)])
+
+    def _stored(self) -> Sequence[AgentRecord]:
+        """Every version of every stored agent, oldest first, so that the active one is taken last."""
+        found: list[AgentRecord] = []
+        for active in self._store.all():
+            found += [record for record in reversed(self._store.versions(active.name)) if not record.is_active]
+            found.append(active)
+        return found
+
+    def _take(self, record: AgentRecord, hidden_by: Entry | None) -> None:
+        if hidden_by is not None:
+            raise ConfigError(f"is hidden by the one in {_where(hidden_by)}: rename one of them")
+        self._registry.put(_stored_as(record), is_current=record.is_active)
+
+    async def _change(self, name: str, data: Mapping[str, object], *, is_versioned: bool) -> AgentView:
+        async with self._changing:
+            current = self._own(name)
+            declared = load_body(data)
+            if declared.name != name:
+                raise _invalid("/name", f"an agent keeps its name: {name!r}, not {declared.name!r}")
+            return await self._put(self._numbered(declared, current, is_versioned=is_versioned))
+
+    def _numbered(self, declared: Declared, current: Entry, *, is_versioned: bool) -> Declared:
+        """The definition under the version it gets; a version never changes what it means."""
+        definition = declared.definition
+        if not is_versioned:
+            definition = replace(definition, version=current.agent.version)
+            if definition != current.declared.definition:
+                definition = replace(definition, version=self._free_version(current.agent))
+            return replace(declared, definition=definition)
+        known = self._version(definition.name, definition.version)
+        if known is not None and known.declared.definition != definition:
+            raise Conflict(
+                f"Version {definition.version} of {definition.name!r} exists with other content: "
+                "raise the version, or leave it out."
+            )
+        return declared
+
+    def _free_version(self, agent: BuiltAgent) -> str:
+        major, minor, patch = agent.version.partition("-")[0].partition("+")[0].split(".")
+        number = int(patch) + 1
+        while self._version(agent.name, f"{major}.{minor}.{number}") is not None:
+            number += 1
+        return f"{major}.{minor}.{number}"
+
+    def _version(self, name: str, version: str) -> Entry | None:
+        try:
+            return self._registry.entry(name, version)
+        except NotFound:
+            return None
+
+    async def _put(self, declared: Declared) -> AgentView:
+        """Store a definition and then serve it, so that nothing is served that a restart would forget."""
+        record = self._record(self._check(declared))
+        await asyncio.to_thread(self._store.put, record)
+        self._registry.put(declared)
+        return _view(self._registry.entry(declared.name), record.created_at)
+
+    def _check(self, declared: Declared) -> BuiltAgent:
+        try:
+            return self._registry.check(declared)
+        except ConfigError as error:
+            raise InvalidRequest(error.message, problems=error.problems) from error
+
+    def _own(self, name: str) -> Entry:
+        entry = self._registry.entry(name)
+        if entry.agent.source != "api":
+            raise Conflict(f"Agent {name!r} is defined in {_where(entry)}: change it there.")
+        return entry
+
+    def _record(self, agent: BuiltAgent) -> AgentRecord:
+        return AgentRecord(
+            name=agent.name,
+            version=agent.version,
+            definition=agent.definition,
+            fingerprint=agent.fingerprint,
+            source=agent.source,
+            created_at=self._clock.now(),
+        )
+
+
+def _is_news(agent: BuiltAgent, record: AgentRecord | None) -> bool:
+    """Whether an agent of code or a file differs from what is recorded; a stored one of that name stays."""
+    if record is None:
+        return True
+    return record.source != "api" and (record.fingerprint, record.version) != (agent.fingerprint, agent.version)
+
+
+def _stored_as(record: AgentRecord) -> Declared:
+    return Declared(definition=record.definition, origin=Origin(source="api"))
+
+
+def _where(entry: Entry) -> str:
+    origin = entry.declared.origin
+    return "made over the API" if origin.source == "api" else origin.at()
+
+
+def _view(entry: Entry, created_at: datetime | None) -> AgentView:
+    agent, origin = entry.agent, entry.declared.origin
+    definition = agent.definition
+    return AgentView(
+        name=agent.name,
+        version=agent.version,
+        template=definition.template,
+        description=definition.description,
+        source=agent.source,
+        place=origin.at() or None,
+        fingerprint=agent.fingerprint,
+        definition=write_definition(definition),
+        tools=[_tool_view(each) for each in agent.flow.tools.values()],
+        created_at=created_at,
+    )
+
+
+def _recorded(record: AgentRecord, current: Entry) -> AgentView:
+    definition = record.definition
+    is_active = record.version == current.agent.version and record.source == current.agent.source
+    return AgentView(
+        name=record.name,
+        version=record.version,
+        template=definition.template,
+        description=definition.description,
+        source=record.source,
+        is_active=is_active,
+        fingerprint=record.fingerprint,
+        definition=write_definition(definition),
+        created_at=record.created_at,
+    )
+
+
+def _tool_view(tool: Tool) -> ToolView:
+    spec = tool.spec
+    return ToolView(name=spec.name, description=spec.description, effect=tool.effect, parameters=spec.parameters)
+
+
+def _template_view(template: type[Template]) -> TemplateView:
+    return TemplateView(
+        name=template.name,
+        version=template.version,
+        description=inspect.getdoc(template) or "",
+        schema=template.Config.model_json_schema(),
+    )
+
+
+def _object(body: Body) -> dict[str, object]:
+    """A body as an object. Raises InvalidRequest."""
+    try:
+        return msgspec.json.decode(body, type=dict[str, object]) if isinstance(body, bytes) else dict(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _invalid("", f"a JSON object is needed: {error}") from None
+
+
+def _merged(target: object, change: Mapping[str, object]) -> dict[str, object]:
+    """A JSON merge patch applied (RFC 7396): null takes a field away."""
+    merged: dict[str, object] = dict(target) if isinstance(target, dict) else {}  # pyright: ignore[reportUnknownArgumentType] - plain data
+    for name, value in change.items():
+        if value is None:
+            merged.pop(name, None)
+        elif isinstance(value, dict):
+            merged[name] = _merged(merged.get(name), value)  # pyright: ignore[reportUnknownArgumentType] - plain data
+        else:
+            merged[name] = value
+    return merged
+
+
+def _invalid(place: str, detail: str) -> InvalidRequest:
+    return InvalidRequest(f"{place}: {detail}" if place else detail, problems=((place, detail),))
