@@ -21,7 +21,6 @@ from runwright.core.event import (
     ToolRejected,
 )
 from runwright.core.message import Said
-from runwright.core.model import ModelSettings
 from runwright.core.run import ErrorInfo, WaitReason, error_info
 from runwright.engine.decide import (
     Decision,
@@ -64,7 +63,7 @@ class Executor:
         flow = live.agent.flow
         limit = flow.limits.time_s
         deadline = None if limit is None else asyncio.get_running_loop().time() + limit
-        self._flow = _configured(flow, live.config) if isinstance(flow, Loop) else flow
+        self._flow = flow
         self._steps = Steps(live.log, world, limits=flow.limits, deadline=deadline, note=self._note, spawn=spawn)
 
     async def execute(self) -> None:
@@ -209,12 +208,3 @@ class Executor:
 
     def _wait(self, reason: WaitReason, detail: str) -> None:
         self._live.log.append((RunWaiting(reason=reason, detail=detail), None))
-
-
-def _configured(loop: Loop, config: dict[str, object]) -> Loop:
-    """The loop with what the caller may override for one run: `settings` and `output`."""
-    settings = config.get("settings")
-    if settings is None:
-        return loop
-    given = {**msgspec.to_builtins(loop.settings), **msgspec.convert(settings, dict[str, object])}
-    return replace(loop, settings=msgspec.convert(given, ModelSettings))

@@ -14,6 +14,9 @@ WATCH_LIMIT = 20_000
 """Events kept for a watcher that does not read; beyond it reads the store again."""
 
 
+VOIDING = (StepCompleted, StepFailed, StepRestarted)
+
+
 class Watcher:
     """One reader of live events. Events come in groups: everything that is ready at once."""
 
@@ -55,10 +58,9 @@ class Watcher:
 class LiveRun:
     """A run in the hands of this process, from submission until it ends or waits."""
 
-    def __init__(self, agent: BuiltAgent, *, input: bytes, config: dict[str, object]) -> None:
+    def __init__(self, agent: BuiltAgent, *, input: bytes) -> None:
         self.agent = agent
         self.input = input
-        self.config = config
         self.output = b"null"
         self.log: RunLog
         self.task: asyncio.Task[None] | None = None
@@ -77,11 +79,12 @@ class LiveRun:
     def publish(self, events: Sequence[Event]) -> None:
         """Committed events and deltas, in order, to all watchers."""
         for event in events:
-            data = event.data
-            if isinstance(data, DELTAS):
-                assert event.step is not None
+            kind = type(event.data)
+            if event.step is None:
+                continue
+            if kind in DELTAS:
                 self._deltas.setdefault(event.step, []).append(event)
-            elif isinstance(data, StepCompleted | StepFailed | StepRestarted) and event.step is not None:
+            elif kind in VOIDING:
                 self._deltas.pop(event.step, None)
         self.published = events[-1].seq
         for watcher in self._watchers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
@@ -40,8 +40,11 @@ Cause = Literal["crash", "resolved", "input", "storage"]
 class Agents(Protocol):
     """Finds built agents."""
 
-    def get(self, name: str, version: str | None = None) -> BuiltAgent:
-        """An agent, its current version when none is named. Raises NotFound."""
+    def get(self, name: str, version: str | None = None, *, config: Mapping[str, object] | None = None) -> BuiltAgent:
+        """An agent, its current version when none is named; `config` replaces parts of its configuration.
+
+        Raises NotFound or InvalidRequest.
+        """
         ...
 
 
@@ -126,12 +129,12 @@ class Resumer:
         if isinstance(first, RunQueued):
             config = msgspec.json.decode(first.config, type=dict[str, object] | None) or {}
         try:
-            agent = self._agents.get(run.agent, run.version)
-        except NotFound as error:
+            agent = self._agents.get(run.agent, run.version, config=config)
+        except (NotFound, InvalidRequest) as error:
             await self._end(run, RunWaiting(reason="diverged", detail=f"{error.message} Define it, then resume."))
             return None
         steps = await asyncio.to_thread(self._all_steps, run.id)
-        live = LiveRun(agent, input=input, config=config)
+        live = LiveRun(agent, input=input)
         live.log = self._journal.open(run, is_new=False, publish=live.publish, steps=_unfinished(steps))
         live.published = events[-1].seq if events else 0
         self._driver.hold(live)

@@ -108,7 +108,7 @@ class Engine:
         Raises NotFound, InvalidRequest, Conflict, Overloaded, Unavailable, IdempotencyMismatch or StorageError.
         """
         self._refuse()
-        agent = self._agents.get(request.agent, request.version)
+        agent = self._agents.get(request.agent, request.version, config=request.config)
         agent.flow.read_input(request.input)
         if request.thread_id is not None:
             await self._prepare_thread(request)
@@ -209,7 +209,7 @@ class Engine:
             metadata=request.metadata,
             is_ephemeral=request.is_ephemeral,
         )
-        live = LiveRun(agent, input=request.input, config=request.config)
+        live = LiveRun(agent, input=request.input)
         live.log = self._journal.open(run, is_new=True, publish=live.publish)
         self._driver.hold(live)
         return live

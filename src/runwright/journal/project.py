@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import assert_never
+from typing import assert_never, get_args
 
 from msgspec.structs import replace
 
@@ -27,6 +27,9 @@ from runwright.core.usage import NO_USAGE, Usage
 
 RunEvent = RunQueued | RunStarted | RunResumed | RunWaiting | RunCompleted | RunFailed | RunCancelled
 StepEvent = StepStarted | StepRestarted | StepCompleted | StepFailed | StepResolved
+
+RUN_EVENTS: frozenset[type] = frozenset(get_args(RunEvent))
+STEP_EVENTS: frozenset[type] = frozenset(get_args(StepEvent))
 
 _TOOL_CALL = Usage(tool_calls=1)
 

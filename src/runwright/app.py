@@ -1,0 +1,248 @@
+"""The composition root: here, and only here, ports meet what stands behind them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from os import PathLike
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from runwright import __version__
+from runwright.agents.agent import Agent
+from runwright.agents.discover import Discovery, discover
+from runwright.agents.registry import Registry
+from runwright.core.clock import SystemClock
+from runwright.core.ports import Reader
+from runwright.core.run import RunRequest
+from runwright.engine.drive import Rows
+from runwright.engine.gateway import World
+from runwright.engine.owner import Owner
+from runwright.engine.worker import Engine, EngineOptions
+from runwright.errors import ConfigError, StorageReadOnly
+from runwright.guard import compose, default_layers
+from runwright.journal.read import JournalReader
+from runwright.journal.write import Journal
+from runwright.models import PROVIDERS, ModelRegistry, ProviderSettings, price
+from runwright.service.agents import Agents
+from runwright.service.runs import Runs
+from runwright.service.threads import Threads
+from runwright.service.views import RunView
+from runwright.settings import Settings, provider_settings
+from runwright.store import Stores, open_stores
+from runwright.watch.health import Health
+from runwright.watch.metrics import Metrics
+
+DATABASE = "runwright.db"
+SERVER_LOCK = "server.lock"
+BOOTS = "boots"
+
+Source = str | PathLike[str]
+
+
+class AppOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What kind of process this is.
+
+    A server holds the lock of its data directory and takes up the runs of dead processes. `is_in_memory` keeps
+    everything in memory, for tests. `readers` are told of every committed event, in the journal's thread.
+    """
+
+    is_server: bool = False
+    is_in_memory: bool = False
+    readers: tuple[Reader, ...] = ()
+
+
+class App:
+    """Runwright in one process: `async with App(settings, sources=["agents"]) as app`.
+
+    `sources` are folders, files or modules with definitions; `agents` are definitions of the caller's own.
+    """
+
+    runs: Runs
+    agents: Agents
+    threads: Threads
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        sources: Sequence[Source] = (),
+        agents: Sequence[Agent] = (),
+        models: ModelRegistry | None = None,
+        options: AppOptions | None = None,
+    ) -> None:
+        self.settings = settings or Settings()
+        self.options = options or AppOptions()
+        self.models = models or _models(self.settings)
+        self.registry = Registry()
+        self.metrics = Metrics(version=__version__) if self.settings.metrics else None
+        self.health = Health()
+        self._sources = tuple(sources)
+        self._given = tuple(agent.declare() for agent in agents)
+        self._state: dict[str, Any] = {}
+        self._stack = AsyncExitStack()
+        self._engine: Engine
+        self._journal: Journal
+        self._stores: Stores
+
+    async def __aenter__(self) -> Self:
+        """Open everything. Raises ConfigError or StorageError that says what to do; nothing stays open then."""
+        async with AsyncExitStack() as stack:
+            await self._open(stack)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let runs finish, then close everything in reverse order."""
+        await self._stack.__aexit__(kind, error, trace)
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether new runs are refused because the process is about to stop."""
+        return self._engine.is_draining
+
+    @property
+    def engine(self) -> Engine:
+        """What executes runs in this process."""
+        return self._engine
+
+    async def run(self, agent: str, input: object, **options: Any) -> RunView:  # noqa: ANN401 - fields of RunRequest
+        """Run an agent and wait until the run is over or waits. `input` is any JSON value."""
+        request = RunRequest(agent=agent, input=msgspec.json.encode(input), **options)
+        handle = await self.runs.create(request)
+        return await handle.wait()
+
+    async def drain(self) -> None:
+        """Refuse new runs, and let those at work finish or leave them to the next start."""
+        await self._engine.stop(drain_s=self.settings.drain_s)
+
+    async def ready(self) -> list[tuple[str, bool, str]]:
+        """The checks behind readiness: name, whether it holds, and what is the matter."""
+        error = self._journal.error
+        store = "takes rows" if error is None else error.message
+        engine = "refuses new runs, the process is about to stop" if self.is_draining else f"{self._engine.active} runs"
+        return [("store", error is None, store), ("engine", not self.is_draining, engine)]
+
+    def discover(self) -> Discovery:
+        """Look through the sources again: for a reload."""
+        found = discover(*self._sources)
+        return msgspec.structs.replace(found, agents=(*found.agents, *self._given))
+
+    def reload(self) -> tuple[tuple[str, str], ...]:
+        """Take what the sources say now; running runs keep what they have. Raises ConfigError and changes nothing."""
+        problems = self.registry.replace(self.discover())
+        self._count_agents()
+        return problems
+
+    async def _open(self, stack: AsyncExitStack) -> None:
+        discovery = await asyncio.to_thread(self.discover)
+        self.registry.replace(discovery)
+        owner = self._own(stack)
+        self._stores = await asyncio.to_thread(open_stores, self._database, durability=self.settings.durability)
+        stack.callback(self._stores.close)
+        await self.models.discover()
+        stack.push_async_callback(self.models.close)
+        for lifespan in discovery.lifespans:
+            self._state |= dict(await stack.enter_async_context(lifespan()) or {})
+        clock = SystemClock()
+        self._journal = Journal(self._stores.writes, clock=clock, readers=self._readers())
+        self._journal.start()
+        stack.push_async_callback(self._journal.stop)
+        rows = Rows(
+            runs=self._stores.runs,
+            threads=self._stores.threads,
+            signals=self._stores.signals,
+            reader=JournalReader(self._stores.runs, self._stores.blobs),
+        )
+        self._engine = Engine(
+            rows=rows,
+            journal=self._journal,
+            world=self._world(),
+            agents=self.registry,
+            owner=owner,
+            clock=clock,
+            options=EngineOptions(
+                concurrency=self.settings.concurrency,
+                queue_limit=self.settings.queue_limit,
+                is_adopting=self.options.is_server or self.options.is_in_memory,
+            ),
+        )
+        self.runs = Runs(self._engine, self._stores.runs, rows.reader)
+        self.agents = Agents(self.registry, self._stores.agents, clock)
+        self.threads = Threads(self._stores.threads, self.runs, clock)
+        await self.agents.load()
+        self._count_agents()
+        await self._engine.start()
+        stack.push_async_callback(self.drain)
+
+    @property
+    def _database(self) -> str | Path:
+        return ":memory:" if self.options.is_in_memory else self.settings.data / DATABASE
+
+    def _own(self, stack: AsyncExitStack) -> Owner:
+        """Become an owner of runs; a server also takes the data directory's lock."""
+        if self.options.is_in_memory:
+            return Owner(None)
+        data = self.settings.data
+        try:
+            data.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageReadOnly(
+                f"The data directory {str(data)!r} cannot be made ({error.strerror}); name another with --data."
+            ) from error
+        if self.options.is_server:
+            self._lock_out_others(stack)
+        owner = Owner(data / BOOTS)
+        owner.acquire()
+        stack.callback(owner.release)
+        return owner
+
+    def _lock_out_others(self, stack: AsyncExitStack) -> None:
+        data = self.settings.data
+        lock = FileLock(data / SERVER_LOCK)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise ConfigError(
+                f"Another server works on the data directory {str(data)!r}: stop it, or name another with --data."
+            ) from error
+        except OSError as error:
+            raise StorageReadOnly(
+                f"The data directory {str(data)!r} cannot be written ({error.strerror}); name another with --data."
+            ) from error
+        stack.callback(lock.release)
+
+    def _world(self) -> World:
+        return World(
+            models=self.models,
+            secrets=self.settings,
+            guard=compose(default_layers()),
+            price=price,
+            state=self._state,
+            room=self._journal.room,
+        )
+
+    def _readers(self) -> tuple[Reader, ...]:
+        return self.options.readers if self.metrics is None else (self.metrics, *self.options.readers)
+
+    def _count_agents(self) -> None:
+        if self.metrics is not None:
+            self.metrics.count_agents(len(self.registry.all()))
+
+
+def _models(settings: Settings) -> ModelRegistry:
+    variables = [name for spec in PROVIDERS.values() for name in (spec.key_env, spec.base_url_env) if name]
+    values = provider_settings(variables)
+    given: Mapping[str, ProviderSettings] = {
+        spec.name: ProviderSettings(base_url=values.get(spec.base_url_env, ""), api_key=values.get(spec.key_env, ""))
+        for spec in PROVIDERS.values()
+        if spec.base_url_env in values or spec.key_env in values
+    }
+    return ModelRegistry(given, default=settings.model, weights=settings.cache_dir)
