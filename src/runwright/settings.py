@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType, NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, Literal, TextIO, get_args, get_origin
 
 import msgspec
 from dotenv import dotenv_values
@@ -189,6 +189,11 @@ class SettingField(msgspec.Struct, frozen=True, kw_only=True):
 def fields() -> list[SettingField]:
     """Every setting in order, nested ones by dotted name; secrets for tools have names of their own."""
     return list(_describe(Settings, ()))
+
+
+def wants_color(stream: TextIO) -> bool:
+    """Whether a stream is a terminal whose owner has not asked for plain text (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def provider_settings(

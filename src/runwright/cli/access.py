@@ -12,7 +12,9 @@ from runwright.core.run import RunRequest
 from runwright.service.views import Page, Resolution, RunView, StepView
 
 if TYPE_CHECKING:
-    from runwright.cli.output import Output
+    from runwright.settings import Settings
+
+if TYPE_CHECKING:
     from runwright.settings import Settings
 
 
@@ -65,6 +67,10 @@ class RunAccess(Protocol):
         ...
 
 
+class AgentAccess(Protocol):
+    """What commands ask about agents and templates."""
+
+
 class Access(Protocol):
     """Everything that commands reach."""
 
@@ -75,14 +81,19 @@ class Access(Protocol):
 
 
 @asynccontextmanager
-async def local(settings: Settings, out: Output) -> AsyncGenerator[Access]:
+async def local(settings: Settings, sources: Sequence[str]) -> AsyncGenerator[Access]:
     """The data directory, opened by this process for this command."""
-    raise NotImplementedError
-    yield
+    from runwright.app import App
+
+    async with App(settings, sources=sources) as app:
+        yield app
 
 
 @asynccontextmanager
 async def remote(settings: Settings) -> AsyncGenerator[Access]:
     """The server that the settings name."""
-    raise NotImplementedError
-    yield
+    from runwright.cli.remote import connect
+
+    key = None if settings.api_key is None else settings.api_key.get_secret_value()
+    async with connect(settings.server or "", key=key) as server:
+        yield server

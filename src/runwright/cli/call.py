@@ -63,12 +63,16 @@ class Call:
         return Settings.load({**given, **own}, config=options.config)
 
     @asynccontextmanager
-    async def open(self) -> AsyncGenerator[Access]:
-        """Runs, agents and models: of the server that is named, else of the data directory."""
+    async def open(self, *, has_agents: bool = True) -> AsyncGenerator[Access]:
+        """Runs and agents: of the server that is named, else of the data directory.
+
+        Without `has_agents`, broken definitions do not matter.
+        """
         from runwright.cli.access import local, remote
 
         settings = self.settings()
-        async with remote(settings) if settings.server else local(settings, self.out) as access:
+        sources = agent_sources(settings) if has_agents else []
+        async with remote(settings) if settings.server else local(settings, sources) as access:
             yield access
 
 
@@ -79,8 +83,8 @@ Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 """The type of an option without a value."""
 
 
-def agents_path(settings: Settings) -> Path | None:
-    """Where definitions are: as set, else `./agents` where there is one."""
+def agent_sources(settings: Settings) -> list[str]:
+    """Where definitions are: the folder, file or module that is set, else `./agents` where there is one."""
     if settings.agents is not None:
-        return settings.agents
-    return DEFAULT_AGENTS if DEFAULT_AGENTS.exists() else None
+        return [str(settings.agents)]
+    return [str(DEFAULT_AGENTS)] if DEFAULT_AGENTS.exists() else []

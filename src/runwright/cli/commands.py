@@ -67,6 +67,7 @@ def build() -> App:
         help="Runwright: an agent server whose recording is the runtime.",
         help_format="plaintext",
         version=_version,
+        result_action="return_value",
     )
     for verb, text in VERBS.items():
         app.command(f"runwright.cli.{verb}:{verb}", name=verb, help=text)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from functools import reduce
+from operator import attrgetter
 
 import msgspec
 
-from runwright.cli.call import Called, Flag, agents_path
+from runwright.cli.call import Called, Flag, agent_sources
 from runwright.settings import SettingField, Settings, fields
 
 HIDDEN = "********"
@@ -44,16 +44,16 @@ def check(*, call: Called) -> None:
     Args:
         call: What every command is handed.
     """
-    from runwright.cli.agents import found
+    from runwright.cli.agents import fitting
 
     settings = call.settings()
-    path = agents_path(settings)
-    names = found(path) if path is not None else []
+    sources = agent_sources(settings)
+    names = fitting(sources)
     if call.out.is_json:
         call.out.json({"ok": True, "agents": names})
         return
     call.out.text("settings: ok")
-    call.out.text(f"agents: {', '.join(names) or 'none'}" + (f" (from {path})" if path is not None else ""))
+    call.out.text(f"agents: {', '.join(names) or 'none'}" + (f" (from {', '.join(sources)})" if sources else ""))
 
 
 def shown(settings: Settings) -> list[Value]:
@@ -76,7 +76,7 @@ def shown(settings: Settings) -> list[Value]:
 
 
 def _text(settings: Settings, field: SettingField) -> str | None:
-    value: object = reduce(getattr, field.name.split("."), settings)
+    value: object = attrgetter(field.name)(settings)
     if value is None:
         return None
     if field.is_secret:

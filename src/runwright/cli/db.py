@@ -11,11 +11,11 @@ def migrate(*, call: Called) -> None:
     Args:
         call: What every command is handed.
     """
-    from runwright.app import database_path
+    from runwright.app import DATABASE
     from runwright.store.migrate import HEAD
     from runwright.store.stores import open_stores
 
-    path = database_path(call.settings())
+    path = call.settings().data / DATABASE
     open_stores(path, progress=call.out.note).close()
     if call.out.is_json:
         call.out.json({"database": str(path), "revision": HEAD})

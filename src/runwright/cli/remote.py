@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TypeVar
 from urllib.parse import quote
@@ -182,6 +183,27 @@ class RemoteRuns:
         """Whether nothing comes after an event: the run is over and that was its last one."""
         view = await self.get(run_id)
         return view.ended_at is not None and after >= view.last_seq
+
+
+class Remote:
+    """A server and what it has."""
+
+    def __init__(self, http: Http) -> None:
+        self.runs = RemoteRuns(http)
+
+
+@asynccontextmanager
+async def connect(url: str, *, key: str | None) -> AsyncGenerator[Remote]:
+    """Talk to the server at a URL. Nothing is sent before something is asked. Raises ConfigError for a bad URL."""
+    base = url.rstrip("/")
+    if not base.startswith(("http://", "https://")):
+        raise ConfigError(f"--server takes a URL such as http://127.0.0.1:8321, not {url!r}.")
+    headers = {"Content-Type": "application/json"}
+    if key is not None:
+        headers["Authorization"] = f"Bearer {key}"
+    timeout = aiohttp.ClientTimeout(total=ANSWER_S, sock_connect=CONNECT_S)
+    async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
+        yield Remote(Http(session, base))
 
 
 def _event(raw: bytes) -> Event:

@@ -45,7 +45,7 @@ async def ls(
     where = RunFilter(
         agent=agent, status=status, thread_id=thread, group=group, user=user, tag=tag, after=after, limit=limit
     )
-    async with call.open() as access:
+    async with call.open(has_agents=False) as access:
         page = await access.runs.find(where)
     if call.out.is_json:
         call.out.json(page)
@@ -64,7 +64,7 @@ async def show(run: str, *, limit: int = 100, call: Called) -> None:
         limit: Steps to show.
         call: What every command is handed.
     """
-    async with call.open() as access:
+    async with call.open(has_agents=False) as access:
         view = await access.runs.get(run)
         steps = await access.runs.steps(run, limit=limit)
     if call.out.is_json:
@@ -82,7 +82,7 @@ async def tail(run: str, *, after: int = 0, deltas: Flag = False, call: Called) 
         deltas: Print the pieces of messages too.
         call: What every command is handed.
     """
-    async with call.open() as access:
+    async with call.open(has_agents=False) as access:
         async for group in access.runs.events(run, after=after):
             shown = group if deltas else [event for event in group if not isinstance(event.data, DELTAS)]
             for event in shown:
@@ -97,7 +97,7 @@ async def cancel(run: str, *, reason: str = "", call: Called) -> None:
         reason: Why; it is recorded.
         call: What every command is handed.
     """
-    async with call.open() as access:
+    async with call.open(has_agents=False) as access:
         _print_run(call.out, await access.runs.cancel(run, reason=reason))
 
 
@@ -127,9 +127,14 @@ async def resolve(
         raise InvalidRequest("Choose one of --done RESULT, --retry and --fail.")
     result = NULL if done is None else _json(done)
     resolution = msgspec.convert({"action": chosen[0], "step": step, "by": "cli", "note": note}, Resolution)
-    async with call.open() as access:
+    async with call.open(has_agents=False) as access:
         view = await access.runs.resolve(run, msgspec.structs.replace(resolution, result=result))
-    _print_run(call.out, view)
+    if call.out.is_json:
+        call.out.json(view)
+        return
+    call.out.text(summary(view, ""))
+    if view.status == "waiting":
+        call.out.note("Noted. The server of this data directory goes on with the run: at once, or when it is started.")
 
 
 def _json(text: str) -> msgspec.Raw:

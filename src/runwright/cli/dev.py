@@ -1,0 +1,81 @@
+"""`runwright dev`: a server that takes up changes of the definitions at once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runwright.cli.call import Call, Called, agent_sources
+from runwright.cli.serve import announcement, logs, on_uvloop
+from runwright.errors import ConfigError
+
+if TYPE_CHECKING:
+    from runwright.app import App
+    from runwright.settings import Settings
+
+DEBOUNCE_MS = 100
+STEP_MS = 20
+
+
+def dev(path: Path | None = None, *, host: str | None = None, port: int | None = None, call: Called) -> None:
+    """Serve the agents and take up changes of their files at once; a broken change leaves the last good version.
+
+    Args:
+        path: A folder or file with agent definitions, as --agents.
+        host: The address to listen on (default: 127.0.0.1).
+        port: The port to listen on; 0 takes a free one (default: 8321).
+        call: What every command is handed.
+    """
+    on_uvloop(_dev(call.settings(agents=path, host=host, port=port), call))
+
+
+async def _dev(settings: Settings, call: Call) -> None:
+    from runwright.app import App, AppOptions
+    from runwright.server import serve
+
+    sources = agent_sources(settings)
+    if not sources:
+        raise ConfigError("There is nothing to watch: name a folder or file with definitions, or run `runwright init`.")
+    with logs(settings) as reader:
+        options = AppOptions(is_server=True, readers=(reader,))
+        async with App(settings, sources=sources, options=options) as app, asyncio.TaskGroup() as group:
+            stop = asyncio.Event()
+            group.create_task(_watch(app, watched(app, sources), call, stop))
+            try:
+                await serve(app, on_start=announcement(app, call))
+            finally:
+                stop.set()
+
+
+async def _watch(app: App, paths: set[Path], call: Call, stop: asyncio.Event) -> None:
+    from watchfiles import awatch  # pyright: ignore[reportUnknownVariableType] - it may use trio's events, which are not here
+
+    changes = awatch(*paths, watch_filter=_is_source, debounce=DEBOUNCE_MS, step=STEP_MS, stop_event=stop)
+    async for changed in changes:
+        names = ", ".join(sorted({Path(name).name for _, name in changed}))
+        await _reload(app, names, call)
+
+
+def watched(app: App, sources: Sequence[str]) -> set[Path]:
+    """The folders to watch: sources themselves, and where the files of modules are."""
+    paths = {Path(source) for source in sources if Path(source).exists()}
+    return paths or {file.parent for file in app.discover().files}
+
+
+async def _reload(app: App, names: str, call: Call) -> None:
+    try:
+        problems = await asyncio.to_thread(app.reload)
+    except ConfigError as error:
+        call.out.error(ConfigError(f"{names} changed and cannot be used, so the last good version serves on.\n{error}"))
+        return
+    call.out.note(f"{names} changed; agents: {', '.join(entry.agent.name for entry in app.registry.all())}")
+    for place, detail in problems:
+        call.out.note(f"  {place}: {detail}")
+
+
+def _is_source(_change: object, name: str) -> bool:
+    path = Path(name)
+    is_hidden = any(part.startswith(".") or part == "__pycache__" for part in path.parts[-2:])
+    return path.suffix in {".py", ".yaml", ".yml"} and not is_hidden

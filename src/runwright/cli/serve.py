@@ -1,0 +1,86 @@
+"""`runwright serve`: the agents over HTTP, until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runwright.cli.call import Call, Called, agent_sources
+
+if TYPE_CHECKING:
+    from runwright.app import App
+    from runwright.settings import LogSettings, Settings
+    from runwright.watch.logs import Logs
+
+
+def serve(path: Path | None = None, *, host: str | None = None, port: int | None = None, call: Called) -> None:
+    """Serve the agents over HTTP.
+
+    Args:
+        path: A folder or file with agent definitions, as --agents.
+        host: The address to listen on (default: 127.0.0.1). Beyond loopback an API key is needed.
+        port: The port to listen on; 0 takes a free one (default: 8321).
+        call: What every command is handed.
+    """
+    on_uvloop(_serve(call.settings(agents=path, host=host, port=port), call))
+
+
+async def _serve(settings: Settings, call: Call) -> None:
+    from runwright.app import App, AppOptions
+    from runwright.server import serve
+
+    with logs(settings) as reader:
+        options = AppOptions(is_server=True, readers=(reader,))
+        async with App(settings, sources=agent_sources(settings), options=options) as app:
+            await serve(app, on_start=announcement(app, call))
+
+
+def announcement(app: App, call: Call) -> Callable[[str], None]:
+    """Tells where the server listens, what it serves and which model answers."""
+    from runwright import __version__
+
+    def announce(url: str) -> None:
+        names = [entry.agent.name for entry in app.registry.all()]
+        default = app.models.default_ref
+        if call.out.is_json:
+            model = {"ref": default.ref, "reason": default.reason}
+            call.out.json({"url": url, "agents": names, "model": model, "data": str(app.settings.data)})
+            return
+        places = ", ".join(str(source) for source in agent_sources(app.settings))
+        hint = f" (from {places})" if places else " (name a folder with definitions: runwright serve PATH)"
+        call.out.text(f"Runwright {__version__} at {url}")
+        call.out.text(f"agents  {', '.join(names) or 'none'}{hint}")
+        call.out.text(f"model   {default.ref}: {default.reason}")
+        call.out.text(f"data    {app.settings.data}")
+
+    return announce
+
+
+def logs(settings: Settings) -> Logs:
+    """The server's log as the settings have it."""
+    from runwright.settings import wants_color
+    from runwright.watch.logs import Logs
+
+    asked: LogSettings = settings.log
+    is_json = asked.format == "json" or (asked.format == "auto" and not sys.stderr.isatty())
+    return Logs(
+        level=asked.level,
+        is_json=is_json,
+        is_colored=wants_color(sys.stderr),
+        file=asked.file,
+        keep_days=asked.keep_days,
+        secrets=settings.secret_values(),
+    )
+
+
+def on_uvloop(work: Coroutine[Any, Any, None]) -> None:
+    """Run on uvloop, which is not made for Windows."""
+    if sys.platform == "win32":
+        asyncio.run(work)
+        return
+    import uvloop
+
+    uvloop.run(work)
