@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Protocol
 from runwright.core.event import Event
 from runwright.core.ports import RunFilter
 from runwright.core.run import RunRequest
-from runwright.service.views import Page, Resolution, RunView, StepView
+from runwright.service.views import (
+    AgentSchema,
+    AgentView,
+    Page,
+    Resolution,
+    RunView,
+    StepView,
+    TemplateView,
+)
 
 if TYPE_CHECKING:
     from runwright.settings import Settings
@@ -70,6 +78,26 @@ class RunAccess(Protocol):
 class AgentAccess(Protocol):
     """What commands ask about agents and templates."""
 
+    async def list(self, *, after: str | None = None, limit: int = 50) -> Page[AgentView]:
+        """A page of agents by name."""
+        ...
+
+    async def get(self, name: str, version: str | None = None) -> AgentView:
+        """One agent."""
+        ...
+
+    async def schema(self, name: str, version: str | None = None) -> AgentSchema:
+        """What an agent takes and gives."""
+        ...
+
+    async def templates(self) -> Page[TemplateView]:
+        """All templates."""
+        ...
+
+    async def template(self, name: str) -> TemplateView:
+        """One template."""
+        ...
+
 
 class Access(Protocol):
     """Everything that commands reach."""
@@ -77,6 +105,11 @@ class Access(Protocol):
     @property
     def runs(self) -> RunAccess:
         """Runs."""
+        ...
+
+    @property
+    def agents(self) -> AgentAccess:
+        """Agents and templates."""
         ...
 
 

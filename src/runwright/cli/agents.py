@@ -3,6 +3,75 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from runwright.cli.call import Called, agent_sources
+
+PAGE = 200
+
+
+async def ls(*, call: Called) -> None:
+    """List the agents.
+
+    Args:
+        call: What every command is handed.
+    """
+    async with call.open() as access:
+        page = await access.agents.list(limit=PAGE)
+    if call.out.is_json:
+        call.out.json(page)
+        return
+    rows = [(view.name, view.version, view.template, view.place or view.source, view.description) for view in page.data]
+    call.out.table(("agent", "version", "template", "where", "description"), rows)
+
+
+async def show(name: str, *, version: str | None = None, call: Called) -> None:
+    """Show the definition of an agent.
+
+    Args:
+        name: The agent.
+        version: A version other than the current one.
+        call: What every command is handed.
+    """
+    async with call.open() as access:
+        view = await access.agents.get(name, version)
+    if call.out.is_json:
+        call.out.json(view)
+        return
+    call.out.text(f"{view.name} {view.version}, template {view.template}, from {view.place or view.source}")
+    if view.description:
+        call.out.text(view.description)
+    call.out.text("\n" + msgspec.yaml.encode(view.definition).decode().rstrip())
+    for tool in view.tools:
+        call.out.text(f"\ntool {tool.name} ({tool.effect}): {tool.description}")
+
+
+async def schema(name: str, *, version: str | None = None, call: Called) -> None:
+    """Print the JSON Schemas of an agent's input and output.
+
+    Args:
+        name: The agent.
+        version: A version other than the current one.
+        call: What every command is handed.
+    """
+    async with call.open() as access:
+        call.out.json(await access.agents.schema(name, version))
+
+
+def check(path: Path | None = None, *, call: Called) -> None:
+    """Check the definitions and say what is wrong where. Nothing is stored.
+
+    Args:
+        path: A folder or file with agent definitions, as --agents.
+        call: What every command is handed.
+    """
+    names = fitting(agent_sources(call.settings(agents=path)))
+    if call.out.is_json:
+        call.out.json({"ok": True, "agents": names})
+    else:
+        call.out.text(f"ok: {', '.join(names) or 'no agents'}")
 
 
 def fitting(sources: Sequence[str]) -> list[str]:

@@ -58,7 +58,7 @@ class Answer:
                 self._shown = None
                 self._out.note(f"   again, after: {cause}")
             case StepCompleted(model=model, provider=provider) if model:
-                self.model = model if ":" in model or not provider else f"{provider}:{model}"
+                self.model = model if not provider or model.startswith(provider) else f"{provider}:{model}"
             case RunCompleted(output=output):
                 self._finish(bytes(output))
             case _:

@@ -16,7 +16,15 @@ from runwright.core.event import Data, Event
 from runwright.core.ports import RunFilter
 from runwright.core.run import RunRequest
 from runwright.errors import ConfigError, InvalidRequest, RunwrightError, Unavailable
-from runwright.service.views import Page, Resolution, RunView, StepView
+from runwright.service.views import (
+    AgentSchema,
+    AgentView,
+    Page,
+    Resolution,
+    RunView,
+    StepView,
+    TemplateView,
+)
 
 API = "/api/v1"
 CONNECT_S = 5.0
@@ -135,7 +143,7 @@ class RemoteRuns:
             "tags": request.tags,
             "metadata": request.metadata,
         }
-        view = await self._http.ask(RunView, "POST", f"/agents/{quote(request.agent, safe='')}/runs", body=body)
+        view = await self._http.ask(RunView, "POST", f"{_agent(request.agent)}/runs", body=body)
         return RemoteHandle(self, view.id)
 
     async def get(self, run_id: str) -> RunView:
@@ -185,11 +193,39 @@ class RemoteRuns:
         return view.ended_at is not None and after >= view.last_seq
 
 
+class RemoteAgents:
+    """Agents and templates on the server."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def list(self, *, after: str | None = None, limit: int = 50) -> Page[AgentView]:
+        """A page of agents by name."""
+        return await self._http.ask(Page[AgentView], "GET", "/agents", query={"after": after, "limit": limit})
+
+    async def get(self, name: str, version: str | None = None) -> AgentView:
+        """One agent."""
+        return await self._http.ask(AgentView, "GET", _agent(name), query={"version": version})
+
+    async def schema(self, name: str, version: str | None = None) -> AgentSchema:
+        """What an agent takes and gives."""
+        return await self._http.ask(AgentSchema, "GET", f"{_agent(name)}/schema", query={"version": version})
+
+    async def templates(self) -> Page[TemplateView]:
+        """All templates."""
+        return await self._http.ask(Page[TemplateView], "GET", "/templates")
+
+    async def template(self, name: str) -> TemplateView:
+        """One template."""
+        return await self._http.ask(TemplateView, "GET", f"/templates/{quote(name, safe='')}")
+
+
 class Remote:
     """A server and what it has."""
 
     def __init__(self, http: Http) -> None:
         self.runs = RemoteRuns(http)
+        self.agents = RemoteAgents(http)
 
 
 @asynccontextmanager
@@ -246,6 +282,10 @@ def _tree(kind: type[RunwrightError]) -> Iterator[type[RunwrightError]]:
 
 def _run(run_id: str) -> str:
     return f"/runs/{quote(run_id, safe='')}"
+
+
+def _agent(name: str) -> str:
+    return f"/agents/{quote(name, safe='')}"
 
 
 def _given(query: Query | None) -> dict[str, str]:

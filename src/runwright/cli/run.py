@@ -98,9 +98,13 @@ def encoded(text: str, *, is_json: bool) -> bytes:
 def _given(input: str | None) -> str:
     if input is not None and input != "-":
         return input
+    missing = InvalidRequest('Say what to send: `runwright run NAME "input"`, or `-` to read it from stdin.')
     if input is None and sys.stdin.isatty():
-        raise InvalidRequest('Say what to send: `runwright run NAME "input"`, or `-` to read it from stdin.')
+        raise missing
     try:
-        return sys.stdin.buffer.read().decode().removesuffix("\n")
+        text = sys.stdin.buffer.read().decode().removesuffix("\n")
     except UnicodeDecodeError as error:
         raise InvalidRequest("The input on stdin is not UTF-8 text.") from error
+    if input is None and not text:
+        raise missing
+    return text
