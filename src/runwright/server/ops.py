@@ -1,0 +1,106 @@
+"""For operators: is it alive, ready, healthy, and what does it count."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Literal
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+from starlette.responses import PlainTextResponse, Response
+
+from runwright import __version__
+from runwright.errors import NotFound
+from runwright.server.problems import error_classes
+from runwright.server.reference import documented
+from runwright.server.wire import Answer, served
+from runwright.watch.health import ProcessHealth
+
+router = APIRouter(tags=["operations"])
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing the server needs."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+class HealthView(msgspec.Struct, frozen=True, kw_only=True):
+    """How the server is, and what its agents use when they name no model."""
+
+    status: Literal["ok", "draining", "failing"]
+    version: str
+    checks: list[Check]
+    model: str | None
+    model_reason: str
+    process: ProcessHealth
+
+
+class CodeView(msgspec.Struct, frozen=True, kw_only=True):
+    """What the code of an error means."""
+
+    code: str
+    title: str
+    status: int
+    retryable: bool
+
+
+@router.get("/livez")
+async def livez() -> PlainTextResponse:
+    """Whether the process answers. Looks at nothing else."""
+    return PlainTextResponse("ok\n")
+
+
+@router.get("/readyz")
+async def readyz(request: Request, verbose: Annotated[str | None, Query()] = None) -> PlainTextResponse:
+    """Whether the server takes work: 503 while it drains or its store cannot be written."""
+    checks = await _checks(request)
+    is_ready = all(check.ok for check in checks)
+    word = "ready" if is_ready else "not ready"
+    lines = [f"{'ok' if check.ok else 'failing'} {check.name}: {check.detail}" for check in checks]
+    shown = lines if verbose is not None else [line for line in lines if not line.startswith("ok ")]
+    return PlainTextResponse("\n".join([*shown, word]) + "\n", status_code=200 if is_ready else 503)
+
+
+@router.get("/health", **documented(HealthView))
+async def health(request: Request) -> Response:
+    """How the server is in detail. The status is 503 where `/readyz` says so."""
+    app = served(request)
+    checks = await _checks(request)
+    is_ready = all(check.ok for check in checks)
+    default = app.models.default_ref
+    view = HealthView(
+        status="draining" if app.is_draining else "ok" if is_ready else "failing",
+        version=__version__,
+        checks=checks,
+        model=default.ref,
+        model_reason=default.reason,
+        process=await asyncio.to_thread(app.health.measure),
+    )
+    return Answer(view, status_code=200 if is_ready else 503)
+
+
+@router.get("/metrics")
+async def metrics(request: Request) -> Response:
+    """Prometheus text."""
+    counted = served(request).metrics
+    if counted is None:
+        raise NotFound("Metrics are off: set RUNWRIGHT_METRICS=true.")
+    body, media_type = counted.render()
+    return Response(body, media_type=media_type)
+
+
+@router.get("/errors/{code}", **documented(CodeView))
+async def error_code(code: str) -> Response:
+    """What the code of an error means: the page that a problem's `type` names."""
+    found = error_classes().get(code)
+    if found is None:
+        raise NotFound(f"There is no error code {code!r}.")
+    title = (found.__doc__ or code).strip().partition("\n")[0]
+    return Answer(CodeView(code=code, title=title, status=found.status, retryable=found.retryable))
+
+
+async def _checks(request: Request) -> list[Check]:
+    return [Check(name=name, ok=ok, detail=detail) for name, ok, detail in await served(request).ready()]

@@ -1,0 +1,234 @@
+"""Errors as answers: RFC 9457 problems natively, the OpenAI error object under `/v1`. Both read the error tree."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+
+import msgspec
+import structlog
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from runwright.core.ids import new_id
+from runwright.core.run import ErrorInfo
+from runwright.errors import ConfigError, InvalidRequest, NotFound, RunwrightError
+from runwright.server.wire import ClientGone, Header, encode
+
+_log = structlog.get_logger("runwright.server")
+_SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+_HTTP_CODES = {405: "method_not_allowed", 413: "too_large"}
+
+
+class Place(msgspec.Struct, frozen=True):
+    """One thing that is wrong: a JSON pointer into the body or the name of a parameter, and what would be right."""
+
+    pointer: str
+    detail: str
+
+
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """An error as native callers see it (RFC 9457). `type` is a page that explains the code."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    retryable: bool
+    request_id: str | None = None
+    errors: tuple[Place, ...] = ()
+
+
+class OpenAIError(msgspec.Struct, frozen=True, kw_only=True):
+    """The inside of an OpenAI error object."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str
+
+
+class OpenAIErrorBody(msgspec.Struct, frozen=True):
+    """An error as OpenAI clients see it."""
+
+    error: OpenAIError
+
+
+def problem(error: RunwrightError | HTTPException, *, request_id: str | None = None) -> Problem:
+    """The native form of an error."""
+    return Problem(
+        type=f"/errors/{code_of(error)}",
+        title=_title(error),
+        status=status_of(error),
+        detail=_detail(error),
+        code=code_of(error),
+        retryable=is_retryable(error),
+        request_id=request_id,
+        errors=tuple(Place(pointer, detail) for pointer, detail in places_of(error)),
+    )
+
+
+def openai_error(error: RunwrightError | HTTPException) -> OpenAIErrorBody:
+    """The OpenAI form of an error. The message holds every detail, for its clients show nothing else."""
+    places = places_of(error)
+    details = "".join(f" {pointer}: {detail}" if pointer else f" {detail}" for pointer, detail in places)
+    param = places[0][0].removeprefix("/").replace("/", ".") if places else ""
+    return OpenAIErrorBody(
+        OpenAIError(
+            message=_detail(error) + details,
+            type=_openai_type(status_of(error)),
+            param=param or None,
+            code=code_of(error),
+        )
+    )
+
+
+def error_classes() -> dict[str, type[RunwrightError]]:
+    """Every class of the error tree by its code."""
+    return {cls.code: cls for cls in reversed(list(_tree(RunwrightError)))}
+
+
+def recorded(info: ErrorInfo) -> RunwrightError:
+    """The error of a run as it was recorded."""
+    return error_classes().get(info.code, RunwrightError)(info.message)
+
+
+def _tree(cls: type[RunwrightError]) -> Iterator[type[RunwrightError]]:
+    yield cls
+    for child in cls.__subclasses__():
+        yield from _tree(child)
+
+
+def code_of(error: RunwrightError | HTTPException) -> str:
+    """The stable code of an error."""
+    if isinstance(error, HTTPException):
+        return _HTTP_CODES.get(error.status_code, f"http_{error.status_code}")
+    return error.code
+
+
+def status_of(error: RunwrightError | HTTPException) -> int:
+    """The HTTP status of an error."""
+    return error.status_code if isinstance(error, HTTPException) else error.status
+
+
+def is_retryable(error: RunwrightError | HTTPException) -> bool:
+    """Whether the same request can succeed later."""
+    return isinstance(error, RunwrightError) and error.retryable
+
+
+def places_of(error: Exception) -> tuple[tuple[str, str], ...]:
+    """What is wrong where."""
+    return error.problems if isinstance(error, InvalidRequest | ConfigError) else ()
+
+
+def _title(error: RunwrightError | HTTPException) -> str:
+    if isinstance(error, HTTPException):
+        return HTTPStatus(error.status_code).phrase
+    return (type(error).__doc__ or error.code).strip().partition("\n")[0].rstrip(".")
+
+
+def _detail(error: RunwrightError | HTTPException) -> str:
+    return str(error.detail) if isinstance(error, HTTPException) else error.message
+
+
+def _openai_type(status: int) -> str:
+    names = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
+    return names.get(status, "server_error" if status >= 500 else "invalid_request_error")
+
+
+async def shown(error: Exception, **context: str) -> RunwrightError | HTTPException:
+    """The error as one that can be shown: what is not ours is logged and hidden."""
+    match error:
+        case HTTPException(status_code=404):
+            return NotFound("There is nothing at this path; /openapi.json lists what there is.")
+        case RunwrightError() | HTTPException():
+            return error
+        case RequestValidationError():
+            return InvalidRequest("The request is not valid.", problems=[_fastapi_place(e) for e in error.errors()])
+        case _:
+            # A traceback is made from source files, which the event loop must not read.
+            await asyncio.to_thread(_log.error, "request.failed", exc_info=error, **context)
+            return RunwrightError("Something went wrong inside the server; its log has the details.")
+
+
+def _fastapi_place(error: dict[str, object]) -> tuple[str, str]:
+    path = error["loc"]
+    assert isinstance(path, tuple)
+    return "/".join(str(part) for part in path), str(error["msg"])  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - names and numbers
+
+
+def error_answer(error: RunwrightError | HTTPException, *, path: str, request_id: str) -> tuple[list[Header], bytes]:
+    """Headers and body of an error for the face the path belongs to."""
+    headers: list[Header] = []
+    if isinstance(error, HTTPException):
+        headers += [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
+    elif error.retry_after_s is not None:
+        headers.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
+    if not is_openai(path):
+        return [(b"content-type", b"application/problem+json"), *headers], encode(problem(error, request_id=request_id))
+    # OpenAI clients send a 409 or 5xx again unless they are told not to.
+    headers.append((b"x-should-retry", b"true" if is_retryable(error) else b"false"))
+    return [(b"content-type", b"application/json"), *headers], encode(openai_error(error))
+
+
+async def reraise(_: Request, error: Exception) -> Response:
+    """An exception handler for FastAPI that leaves the error to the middleware."""
+    raise error
+
+
+def is_openai(path: str) -> bool:
+    """Whether a path belongs to the OpenAI face."""
+    return path.startswith("/v1/")
+
+
+class Problems:
+    """The outermost middleware: a request id on every answer, and an answer for every error."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        request_id = _request_id(scope)
+        has_begun = False
+
+        async def answer(message: Message) -> None:
+            nonlocal has_begun
+            if message["type"] == "http.response.start":
+                has_begun = True
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id)]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, answer)
+        except ClientGone:
+            return None
+        # The server edge is one of the three places where anything may arrive: every error becomes an answer.
+        except Exception as error:
+            told = await shown(error, request_id=request_id.decode(), path=scope["path"])
+            if has_begun:
+                raise
+            await _send_error(told, scope, answer, request_id.decode())
+
+
+def _request_id(scope: Scope) -> bytes:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _SANE_ID.fullmatch(value):
+            given: bytes = value
+            return given
+    return new_id("req").encode()
+
+
+async def _send_error(error: RunwrightError | HTTPException, scope: Scope, send: Send, request_id: str) -> None:
+    headers, body = error_answer(error, path=scope["path"], request_id=request_id)
+    headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status_of(error), "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

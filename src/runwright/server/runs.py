@@ -1,0 +1,281 @@
+"""Runs over HTTP: start, look, attach, steer."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Annotated, Literal
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from runwright.core.event import NULL
+from runwright.core.ports import RunFilter
+from runwright.core.run import TERMINAL, Multitask, RunMode, RunRequest, RunStatus
+from runwright.errors import InvalidRequest
+from runwright.server.auth import caller
+from runwright.server.reference import FastRoute, content, documented, parameter
+from runwright.server.sse import NativeFrames, Streams
+from runwright.server.wire import (
+    Answer,
+    Header,
+    body_of,
+    decode,
+    encode,
+    header,
+    query,
+    read_body,
+    send_json,
+    served,
+    watched,
+)
+from runwright.service.runs import Claim, Handle, Runs
+from runwright.service.views import Page, Resolution, RunView, StepView
+
+Limit = Annotated[int, Query(ge=1, le=500, description="Items on a page.")]
+
+START_PATH = "/api/v1/agents/{agent}/runs"
+EVENTS_PATH = "/api/v1/runs/{run}/events"
+KEY_LENGTH = 255
+
+
+class RunBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a caller asks for. `session_id` is another name of `thread_id`.
+
+    `wait` answers with the run when it is over or waits, `stream` with its events, `background` at once. The run
+    goes on when the client leaves, unless `on_disconnect` is cancel.
+    """
+
+    input: msgspec.Raw = NULL
+    thread_id: str | None = None
+    session_id: str | None = None
+    mode: RunMode = "wait"
+    multitask: Multitask = "enqueue"
+    on_disconnect: Literal["continue", "cancel"] = "continue"
+    version: str | None = None
+    config: dict[str, object] = {}
+    group: str | None = None
+    user: str | None = None
+    tags: tuple[str, ...] = ()
+    metadata: dict[str, str] = {}
+
+
+class CancelBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why a run is cancelled."""
+
+    reason: str = ""
+
+
+_run_body = msgspec.json.Decoder(RunBody)
+_cancel_body = msgspec.json.Decoder(CancelBody)
+_resolution = msgspec.json.Decoder(Resolution)
+
+
+def claim_of(scope: Scope, body: bytes) -> Claim | None:
+    """The claim of the request's Idempotency-Key. Raises InvalidRequest when it is empty or too long."""
+    key = header(scope, b"idempotency-key")
+    if key is None:
+        return None
+    if not 0 < len(key) <= KEY_LENGTH:
+        raise InvalidRequest(f"An Idempotency-Key has 1 to {KEY_LENGTH} characters, not {len(key)}.")
+    route = f"{caller(scope)} {scope['method']} {scope['path']}"
+    return Claim(scope=route, key=key, body_hash=blake2b(body, digest_size=16).hexdigest())
+
+
+def run_headers(handle: Handle) -> list[Header]:
+    """Headers that name the run of an answer."""
+    run_id = handle.run_id.encode()
+    named: list[Header] = [(b"x-run-id", run_id), (b"content-location", b"/api/v1/runs/" + run_id)]
+    if handle.is_repeat:
+        named.append((b"idempotency-replayed", b"true"))
+    return named
+
+
+class StartRun:
+    """`POST /api/v1/agents/{agent}/runs`, without a framework's request and response."""
+
+    def __init__(self, runs: Runs, streams: Streams) -> None:
+        self._runs = runs
+        self._streams = streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Start a run and answer in the mode that was asked for."""
+        body = await read_body(receive)
+        asked = decode(_run_body, body)
+        request = _request(scope["path_params"]["agent"], asked)
+        handle = await self._runs.create(request, claim=claim_of(scope, body))
+        match asked.mode:
+            case "wait":
+                await self._wait(handle, asked, (receive, send))
+            case "stream":
+                await self._stream(handle, asked, (receive, send))
+            case "background":
+                view = await self._runs.get(handle.run_id)
+                headers = [*run_headers(handle), (b"location", f"/api/v1/runs/{handle.run_id}".encode())]
+                await send_json(send, encode(view), status=202, headers=headers)
+
+    async def _wait(self, handle: Handle, asked: RunBody, connection: tuple[Receive, Send]) -> None:
+        receive, send = connection
+        if asked.on_disconnect == "continue":
+            view = await handle.wait()
+        else:
+            async with watched(receive, lambda: self._leave(handle)):
+                view = await handle.wait()
+        await send_json(send, encode(view), headers=run_headers(handle))
+
+    async def _stream(self, handle: Handle, asked: RunBody, connection: tuple[Receive, Send]) -> None:
+        await self._streams.serve(
+            handle.events(),
+            NativeFrames(handle.run_id),
+            connection,
+            headers=run_headers(handle),
+            on_gone=(lambda: self._leave(handle)) if asked.on_disconnect == "cancel" else None,
+        )
+
+    async def _leave(self, handle: Handle) -> None:
+        await self._runs.cancel(handle.run_id, reason="the client closed the connection")
+
+
+def _request(agent: str, asked: RunBody) -> RunRequest:
+    thread_id = asked.thread_id or asked.session_id
+    if asked.session_id not in {None, thread_id}:
+        problem = ("/session_id", "another name of thread_id: send one of them")
+        raise InvalidRequest("The request is not valid.", problems=[problem])
+    return RunRequest(
+        agent=agent,
+        input=bytes(asked.input),
+        version=asked.version,
+        thread_id=thread_id,
+        mode=asked.mode,
+        multitask=asked.multitask,
+        group=asked.group,
+        user=asked.user,
+        tags=asked.tags,
+        metadata=asked.metadata,
+        config=asked.config,
+    )
+
+
+class RunEvents:
+    """`GET /api/v1/runs/{run}/events`: a run's events from any number on, then live to the last one."""
+
+    def __init__(self, runs: Runs, streams: Streams) -> None:
+        self._runs = runs
+        self._streams = streams
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Attach to a run. Nothing after the last event is 204, at which browsers stop to reconnect."""
+        run_id: str = scope["path_params"]["run"]
+        after = _after(scope)
+        view = await self._runs.get(run_id)
+        if view.status in TERMINAL and after >= view.last_seq:
+            await send({"type": "http.response.start", "status": 204, "headers": []})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        await read_body(receive)
+        events = self._runs.events(run_id, after=after)
+        await self._streams.serve(events, NativeFrames(run_id), (receive, send))
+
+
+def _after(scope: Scope) -> int:
+    text = header(scope, b"last-event-id") or query(scope, "after") or "0"
+    if not text.isascii() or not text.isdigit():
+        raise InvalidRequest(f"An event number is a whole number, not {text!r}.", problems=[("after", "from 0")])
+    return int(text)
+
+
+router = APIRouter(prefix="/api/v1/runs", tags=["runs"])
+
+
+FAST = [
+    FastRoute(
+        path=START_PATH,
+        method="POST",
+        summary="Start a run: wait for its end, stream its events, or leave it in the background.",
+        tag="runs",
+        body=RunBody,
+        answers={"200": content(RunView, is_streamed=True), "202": content(RunView)},
+        parameters=[
+            parameter("agent", "path", "The agent's name."),
+            parameter("Idempotency-Key", "header", "Repeats with this key and the same body attach to the same run."),
+        ],
+    ),
+    FastRoute(
+        path=EVENTS_PATH,
+        method="GET",
+        summary="A run's events as server-sent events, from any number on, live to the last one.",
+        tag="runs",
+        answers={"200": content(None, is_streamed=True), "204": content(None)},
+        parameters=[
+            parameter("run", "path", "The run's id."),
+            parameter("after", "query", "The number of the last event that is known already.", kind="integer"),
+            parameter("Last-Event-ID", "header", "The same, as browsers send it; it wins."),
+        ],
+    ),
+]
+
+
+class RunQuery(BaseModel):
+    """Which runs to list. `session_id` is another name of `thread_id`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    agent: str | None = None
+    status: RunStatus | None = None
+    thread_id: str | None = None
+    session_id: str | None = None
+    group: str | None = None
+    user: str | None = None
+    tag: str | None = None
+    after: str | None = None
+    limit: Limit = 50
+
+
+@router.get("", **documented(Page[RunView]))
+async def list_runs(request: Request, where: Annotated[RunQuery, Query()]) -> Response:
+    """Runs, newest first."""
+    asked = where.model_dump(exclude={"session_id"})
+    asked["thread_id"] = where.thread_id or where.session_id
+    return Answer(await served(request).runs.find(RunFilter(**asked)))
+
+
+@router.get("/{run}", **documented(RunView))
+async def get_run(request: Request, run: str) -> Response:
+    """One run."""
+    return Answer(await served(request).runs.get(run))
+
+
+@router.get("/{run}/steps", **documented(Page[StepView]))
+async def list_steps(
+    request: Request, run: str, after: Annotated[int, Query(ge=0)] = 0, limit: Limit = 100
+) -> Response:
+    """The steps of a run in order."""
+    return Answer(await served(request).runs.steps(run, after=after, limit=limit))
+
+
+@router.get("/{run}/steps/{seq}", **documented(StepView))
+async def get_step(request: Request, run: str, seq: int) -> Response:
+    """One step; its number is that of the event that began it."""
+    return Answer(await served(request).runs.step(run, seq))
+
+
+@router.post("/{run}/cancel", **documented(RunView, body=CancelBody))
+async def cancel_run(request: Request, run: str) -> Response:
+    """Cancel a run. A run that is over stays as it is."""
+    body = await read_body(request.receive)
+    asked = decode(_cancel_body, body) if body.strip() else CancelBody()
+    return Answer(await served(request).runs.cancel(run, reason=asked.reason))
+
+
+@router.post("/{run}/resolve", **documented(RunView, body=Resolution))
+async def resolve_step(request: Request, run: str) -> Response:
+    """Say what became of a step whose outcome is unknown."""
+    return Answer(await served(request).runs.resolve(run, await body_of(request, _resolution)))
+
+
+@router.post("/{run}/resume", **documented(RunView))
+async def resume_run(request: Request, run: str) -> Response:
+    """Go on with a waiting run."""
+    return Answer(await served(request).runs.resume(run))

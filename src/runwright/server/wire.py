@@ -1,0 +1,150 @@
+"""The raw pieces fast endpoints are made of: read a body, decode it, answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, TypeVar, cast
+from urllib.parse import parse_qs
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from runwright.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from runwright.app import App
+
+Decoded = TypeVar("Decoded")
+Header = tuple[bytes, bytes]
+
+BODY_LIMIT = 20 * 1024 * 1024
+JSON_TYPE: Header = (b"content-type", b"application/json")
+
+_encoder = msgspec.json.Encoder()
+encode = _encoder.encode
+
+
+class ClientGone(Exception):
+    """The client closed the connection: there is nobody to answer."""
+
+
+async def read_body(receive: Receive, *, limit: int = BODY_LIMIT) -> bytes:
+    """The whole body of a request. Raises ClientGone, and HTTPException 413 above the limit."""
+    message = await receive()
+    parts: list[bytes] = []
+    size = 0
+    while message["type"] == "http.request":
+        part: bytes = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise HTTPException(413, f"The body is larger than {limit} bytes.", headers={"connection": "close"})
+        if not message.get("more_body", False):
+            return b"".join((*parts, part)) if parts else part
+        parts.append(part)
+        message = await receive()
+    raise ClientGone
+
+
+def decode(decoder: msgspec.json.Decoder[Decoded], body: bytes) -> Decoded:
+    """Read JSON. Raises InvalidRequest that points at what is wrong."""
+    try:
+        if not body.isascii():
+            body.decode()  # msgspec leaves text inside raw values unread
+        return decoder.decode(body)
+    except UnicodeDecodeError as error:
+        raise malformed(f"The body is not UTF-8: byte {error.start} is {body[error.start]:#04x}.") from error
+    except msgspec.ValidationError as error:
+        raise misfit(error) from error
+    except msgspec.DecodeError as error:
+        detail = str(error) if body.strip() else "The body is empty: send a JSON object."
+        raise malformed(detail) from error
+    except RecursionError as error:
+        raise malformed("The JSON is nested too deep.") from error
+
+
+def malformed(detail: str) -> InvalidRequest:
+    """The error of a body that is no JSON."""
+    return InvalidRequest("The body is not valid JSON.", problems=[("", detail)])
+
+
+def misfit(error: msgspec.ValidationError) -> InvalidRequest:
+    """The error of JSON that has another shape than asked for, with a JSON pointer (RFC 6901)."""
+    detail, _, place = str(error).partition(" - at `$")
+    pointer = _pointer(place.removesuffix("`"))
+    if "unknown field `" in detail or "missing required field `" in detail:
+        pointer += "/" + _escaped(detail.split("`")[1])
+    return InvalidRequest("The request is not valid.", problems=[(pointer, detail)])
+
+
+def _pointer(place: str) -> str:
+    """`.tags[1]` as `/tags/1`; values of a mapping have no name there, so the pointer ends at the mapping."""
+    known = place.partition("[...]")[0]
+    return "".join("/" + _escaped(part) for part in known.replace("[", ".").replace("]", "").split(".") if part)
+
+
+def _escaped(name: str) -> str:
+    return name.replace("~", "~0").replace("/", "~1")
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """The first header of that name."""
+    for key, value in scope["headers"]:
+        if key == name:
+            text: str = value.decode("latin-1")
+            return text
+    return None
+
+
+def query(scope: Scope, name: str) -> str | None:
+    """The last value of a query parameter."""
+    raw: bytes = scope["query_string"]
+    return parse_qs(raw.decode("latin-1")).get(name, [None])[-1] if raw else None
+
+
+async def send_json(send: Send, body: bytes, *, status: int = 200, headers: Iterable[Header] = ()) -> None:
+    """Answer with JSON text."""
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [JSON_TYPE, length, *headers]})
+    await send({"type": "http.response.body", "body": body})
+
+
+@asynccontextmanager
+async def watched(receive: Receive, on_gone: Callable[[], Awaitable[object]]) -> AsyncGenerator[None]:
+    """Call `on_gone` when the client closes the connection during the block."""
+
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            continue
+        await on_gone()
+
+    async with asyncio.TaskGroup() as group:
+        watcher = group.create_task(watch())
+        try:
+            yield
+        finally:
+            watcher.cancel()
+
+
+class Answer(Response):
+    """An answer whose content is a view, encoded by msgspec."""
+
+    media_type = "application/json"
+
+    def render(self, content: object) -> bytes:
+        """JSON text."""
+        return encode(content)
+
+
+async def body_of(request: Request, decoder: msgspec.json.Decoder[Decoded]) -> Decoded:
+    """The decoded body of a request on an ordinary endpoint."""
+    return decode(decoder, await read_body(request.receive))
+
+
+def served(request: Request) -> App:
+    """The open App behind the server."""
+    return cast("App", request.app.state.app)

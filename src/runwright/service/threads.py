@@ -1,0 +1,126 @@
+"""Threads: conversations that runs belong to."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from runwright.core.ids import new_id
+from runwright.core.ports import Clock, ThreadStore
+from runwright.core.thread import Thread
+from runwright.errors import Conflict, InvalidRequest, NotFound
+from runwright.journal.requests import history
+from runwright.service.runs import Runs
+from runwright.service.views import Page
+
+ID_LENGTH = 128
+
+
+class ThreadView(msgspec.Struct, frozen=True, kw_only=True):
+    """A thread as callers see it. `head` is its newest completed run."""
+
+    id: str
+    object: Literal["thread"] = "thread"
+    title: str
+    user: str | None
+    metadata: dict[str, str]
+    head: str | None
+    created_at: datetime
+
+
+class ThreadChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a caller says about a thread; what is left out stays as it is. `metadata` is replaced whole."""
+
+    title: str | None = None
+    metadata: dict[str, str] | None = None
+
+
+class NewThread(ThreadChange, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A thread to create; an id is made when none is given."""
+
+    id: str | None = None
+    user: str | None = None
+
+
+class Threads:
+    """What a caller can ask about threads."""
+
+    def __init__(self, store: ThreadStore, runs: Runs, clock: Clock) -> None:
+        self._store = store
+        self._runs = runs
+        self._clock = clock
+
+    async def create(self, asked: NewThread) -> ThreadView:
+        """Create a thread. Raises Conflict when the id is taken, and InvalidRequest."""
+        if asked.id is not None and not (0 < len(asked.id) <= ID_LENGTH and asked.id.isprintable()):
+            detail = f"1 to {ID_LENGTH} printable characters"
+            raise InvalidRequest("The id of the thread is not valid.", problems=[("/id", detail)])
+        if asked.id is not None and await asyncio.to_thread(self._store.get, asked.id) is not None:
+            raise Conflict(f"There is a thread {asked.id!r} already.")
+        thread = Thread(
+            id=asked.id or new_id("thr"),
+            created_at=self._clock.now(),
+            title=asked.title or "",
+            user=asked.user,
+            metadata=asked.metadata or {},
+        )
+        await asyncio.to_thread(self._store.put, thread)
+        return _view(thread)
+
+    async def get(self, thread_id: str) -> ThreadView:
+        """One thread. Raises NotFound."""
+        return _view(await self._thread(thread_id))
+
+    async def list(self, *, user: str | None = None, after: str | None = None, limit: int = 50) -> Page[ThreadView]:
+        """A page of threads, newest first."""
+        found = await asyncio.to_thread(self._store.find, user=user, after=after, limit=limit + 1)
+        shown = [_view(thread) for thread in found[:limit]]
+        has_more = len(found) > limit
+        return Page(data=shown, has_more=has_more, next=shown[-1].id if has_more else None)
+
+    async def patch(self, thread_id: str, change: ThreadChange) -> ThreadView:
+        """Change title or metadata. Raises NotFound."""
+        thread = await self._thread(thread_id)
+        if change.title is not None:
+            thread = replace(thread, title=change.title)
+        if change.metadata is not None:
+            thread = replace(thread, metadata=change.metadata)
+        await asyncio.to_thread(self._store.put, thread)
+        return _view(thread)
+
+    async def delete(self, thread_id: str) -> None:
+        """Remove a thread; its runs stay. Raises NotFound, and Conflict while a run of it is at work."""
+        await self._thread(thread_id)
+        active = await asyncio.to_thread(self._store.active_run, thread_id)
+        if active is not None:
+            raise Conflict(f"The thread {thread_id!r} is busy with {active}: cancel it first.")
+        await asyncio.to_thread(self._store.delete, thread_id)
+
+    async def messages(self, thread_id: str) -> Page[msgspec.Raw]:
+        """The conversation up to the newest completed run, in the OpenAI shape. Raises NotFound."""
+        thread = await self._thread(thread_id)
+        if thread.head is None:
+            return Page(data=[])
+        events = [event async for group in self._runs.events(thread.head) for event in group]
+        return Page(data=[msgspec.Raw(entry.raw) for entry in history(events)])
+
+    async def _thread(self, thread_id: str) -> Thread:
+        thread = await asyncio.to_thread(self._store.get, thread_id)
+        if thread is None:
+            raise NotFound(f"There is no thread {thread_id!r}.")
+        return thread
+
+
+def _view(thread: Thread) -> ThreadView:
+    return ThreadView(
+        id=thread.id,
+        title=thread.title,
+        user=thread.user,
+        metadata=thread.metadata,
+        head=thread.head,
+        created_at=thread.created_at,
+    )
