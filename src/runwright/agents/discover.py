@@ -176,18 +176,18 @@ class _Finds:
     def _add_agent(self, declared: Declared) -> None:
         other = self._agents.setdefault(declared.name, declared)
         if other is not declared:
-            raise _twice("agent", declared.name, declared.origin.at(), other.origin.at())
+            raise _twice(f"agent {declared.name!r}", declared.origin.at(), other.origin.at())
 
     def _add_template(self, place: str, template: type[Template]) -> None:
         other, found = self._templates.setdefault(template.name, (place, template))
         if found is not template:
-            raise _twice("template", template.name, place, other)
+            raise _twice(f"template {template.name!r}", place, other)
 
     def _add_tool(self, place: str, tool: Tool) -> None:
         name = tool_name(tool)
         other, found = self._tools.setdefault(name, (place, tool))
         if found is not tool:
-            raise _twice("tool", name, place, other)
+            raise _twice(f"tool {name!r}", place, other)
 
 
 class _Collector:
@@ -243,5 +243,5 @@ def _lifespan(value: object, place: str) -> Lifespan:
     return cast("Lifespan", value)  # what it returns shows when it is entered
 
 
-def _twice(kind: str, name: str, place: str, other: str) -> ConfigError:
-    return located([(place, f"there is another {kind} {name!r} in {other}: rename one of them")])
+def _twice(what: str, place: str, other: str) -> ConfigError:
+    return located([(place, f"there is another {what} in {other}: rename one of them")])

@@ -14,7 +14,7 @@ from runwright.agents.base import Declared, Origin, Template
 from runwright.agents.load import load_body
 from runwright.agents.registry import Entry, Registry
 from runwright.agents.schema import did_you_mean, write_definition
-from runwright.core.agent import BuiltAgent, Tool
+from runwright.core.agent import BuiltAgent, Definition, Tool
 from runwright.core.ports import AgentRecord, AgentStore, Clock
 from runwright.errors import ConfigError, Conflict, InvalidRequest, NotFound
 from runwright.service.views import AgentSchema, AgentView, Page, Problem, TemplateView, ToolView
@@ -36,20 +36,21 @@ class Agents:
 
         Gives (place, detail) pairs of stored definitions that can no longer be built; they stay stored.
         """
-        records = await asyncio.to_thread(self._stored)
+        records = await asyncio.to_thread(_every_version, self._store)
         problems: list[tuple[str, str]] = []
         own = {entry.agent.name: entry for entry in self._registry.all() if entry.agent.source != "api"}
         for record in records:
             if record.source != "api":
                 continue
             try:
-                self._take(record, own.get(record.name))
+                _refuse_hidden(own.get(record.name))
+                self._registry.put(_stored_as(record), is_current=record.is_active)
             except ConfigError as error:
                 problems.append((f"stored agent {record.name!r} {record.version}", error.message))
         known = {record.name: record for record in records if record.is_active}
-        changed = [self._record(entry.agent) for name, entry in own.items() if _is_news(entry.agent, known.get(name))]
-        for record in changed:
-            await asyncio.to_thread(self._store.put, record)
+        for name, entry in own.items():
+            if _is_news(entry.agent, known.get(name)):
+                await asyncio.to_thread(self._store.put, _record(entry.agent, self._clock.now()))
         return tuple(problems)
 
     async def list(self, *, after: str | None = None, limit: int = 50) -> Page[AgentView]:
@@ -139,59 +140,17 @@ class Agents:
         toolbox = self._registry.toolbox
         return Page(data=[_tool_view(toolbox[name]) for name in sorted(toolbox)])
 
-    def _stored(self) -> Sequence[AgentRecord]:
-        """Every version of every stored agent, oldest first, so that the active one is taken last."""
-        found: list[AgentRecord] = []
-        for active in self._store.all():
-            found += [record for record in reversed(self._store.versions(active.name)) if not record.is_active]
-            found.append(active)
-        return found
-
-    def _take(self, record: AgentRecord, hidden_by: Entry | None) -> None:
-        if hidden_by is not None:
-            raise ConfigError(f"is hidden by the one in {_where(hidden_by)}: rename one of them")
-        self._registry.put(_stored_as(record), is_current=record.is_active)
-
     async def _change(self, name: str, data: Mapping[str, object], *, is_versioned: bool) -> AgentView:
         async with self._changing:
-            current = self._own(name)
+            self._own(name)
             declared = load_body(data)
             if declared.name != name:
                 raise _invalid("/name", f"an agent keeps its name: {name!r}, not {declared.name!r}")
-            return await self._put(self._numbered(declared, current, is_versioned=is_versioned))
-
-    def _numbered(self, declared: Declared, current: Entry, *, is_versioned: bool) -> Declared:
-        """The definition under the version it gets; a version never changes what it means."""
-        definition = declared.definition
-        if not is_versioned:
-            definition = replace(definition, version=current.agent.version)
-            if definition != current.declared.definition:
-                definition = replace(definition, version=self._free_version(current.agent))
-            return replace(declared, definition=definition)
-        known = self._version(definition.name, definition.version)
-        if known is not None and known.declared.definition != definition:
-            raise Conflict(
-                f"Version {definition.version} of {definition.name!r} exists with other content: "
-                "raise the version, or leave it out."
-            )
-        return declared
-
-    def _free_version(self, agent: BuiltAgent) -> str:
-        major, minor, patch = agent.version.partition("-")[0].partition("+")[0].split(".")
-        number = int(patch) + 1
-        while self._version(agent.name, f"{major}.{minor}.{number}") is not None:
-            number += 1
-        return f"{major}.{minor}.{number}"
-
-    def _version(self, name: str, version: str) -> Entry | None:
-        try:
-            return self._registry.entry(name, version)
-        except NotFound:
-            return None
+            return await self._put(_numbered(self._registry, declared, is_versioned=is_versioned))
 
     async def _put(self, declared: Declared) -> AgentView:
         """Store a definition and then serve it, so that nothing is served that a restart would forget."""
-        record = self._record(self._check(declared))
+        record = _record(self._check(declared), self._clock.now())
         await asyncio.to_thread(self._store.put, record)
         self._registry.put(declared)
         return _view(self._registry.entry(declared.name), record.created_at)
@@ -208,15 +167,63 @@ class Agents:
             raise Conflict(f"Agent {name!r} is defined in {_where(entry)}: change it there.")
         return entry
 
-    def _record(self, agent: BuiltAgent) -> AgentRecord:
-        return AgentRecord(
-            name=agent.name,
-            version=agent.version,
-            definition=agent.definition,
-            fingerprint=agent.fingerprint,
-            source=agent.source,
-            created_at=self._clock.now(),
-        )
+
+def _every_version(store: AgentStore) -> Sequence[AgentRecord]:
+    """Every version of every stored agent, so that the active one of each is taken last."""
+    found: list[AgentRecord] = []
+    for active in store.all():
+        found += [record for record in store.versions(active.name) if not record.is_active]
+        found.append(active)
+    return found
+
+
+def _refuse_hidden(by: Entry | None) -> None:
+    if by is not None:
+        raise ConfigError(f"is hidden by the one in {_where(by)}: rename one of them")
+
+
+def _record(agent: BuiltAgent, now: datetime) -> AgentRecord:
+    return AgentRecord(
+        name=agent.name,
+        version=agent.version,
+        definition=agent.definition,
+        fingerprint=agent.fingerprint,
+        source=agent.source,
+        created_at=now,
+    )
+
+
+def _numbered(registry: Registry, declared: Declared, *, is_versioned: bool) -> Declared:
+    """The definition under the version it gets; a version never changes what it means."""
+    definition = declared.definition
+    if is_versioned:
+        known = _find(registry, definition.name, definition.version)
+        if known is not None and known.declared.definition != definition:
+            raise Conflict(
+                f"Version {definition.version} of {definition.name!r} exists with other content: "
+                "raise the version, or leave it out."
+            )
+        return declared
+    current = registry.entry(definition.name).declared.definition
+    definition = replace(definition, version=current.version)
+    if definition != current:
+        definition = replace(definition, version=_free_version(registry, current))
+    return replace(declared, definition=definition)
+
+
+def _free_version(registry: Registry, current: Definition) -> str:
+    major, minor, patch = current.version.partition("-")[0].partition("+")[0].split(".")
+    number = int(patch) + 1
+    while _find(registry, current.name, f"{major}.{minor}.{number}") is not None:
+        number += 1
+    return f"{major}.{minor}.{number}"
+
+
+def _find(registry: Registry, name: str, version: str) -> Entry | None:
+    try:
+        return registry.entry(name, version)
+    except NotFound:
+        return None
 
 
 def _is_news(agent: BuiltAgent, record: AgentRecord | None) -> bool:
