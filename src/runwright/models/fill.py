@@ -120,7 +120,7 @@ class Filler:
         elif examples:
             value = str(examples[0])
         else:
-            value = " ".join(self._text.split()) or "text"
+            value = _object_of(self._text) or " ".join(self._text.split()) or "text"
         value = value.ljust(int(schema.get("minLength", 0)), ".")
         return value[: int(schema.get("maxLength", 200))]
 
@@ -140,6 +140,12 @@ def names_in(text: str) -> list[str]:
     capitals = re.findall(r"\b[A-Z][\w'-]+(?: [A-Z][\w'-]+)*", inner)
     found = [first or second for first, second in quoted]
     return list(dict.fromkeys([*found, *codes, *(name for name in capitals if name not in codes)]))
+
+
+def _object_of(text: str) -> str:
+    """What a lower-case request is about: "the weather in paris?" is about "paris"."""
+    found = re.search(r"\b(?:about|at|for|from|in|of|on|to)\s+(?:the\s+)?([^\s,;?!]+(?: [^\s,;?!]+)?)[\s.?!]*$", text)
+    return found.group(1).rstrip(".") if found else ""
 
 
 def _kind(schema: Schema) -> str:

@@ -27,6 +27,7 @@ from runwright.models.wire_errors import (
     frame_error_class,
     provider_message,
     retry_after_s,
+    sentence,
 )
 from runwright.models.wire_read import Assembler, WireAnswer, read_answer, read_head
 
@@ -179,10 +180,9 @@ class OpenAIModel:
                 parts.id, parts.model = head.id or "", head.model or self.name
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise self._unreadable(error) from error
-        if answer.error is not None and bytes(answer.error) != b"null":
-            said = self.provider.clean(provider_message(bytes(answer.error)))
-            kind = frame_error_class(msgspec.json.decode(answer.error))
-            raise kind(f"{self.provider.name} failed while answering: {said}")
+        if answer.error is not None:
+            said = self.provider.clean(sentence(answer.error))
+            raise frame_error_class(answer.error)(f"{self.provider.name} failed while answering: {said}")
         return answer
 
     def _unreadable(self, error: Exception) -> MalformedResponse:

@@ -59,7 +59,7 @@ class ModelRegistry:
         self,
         providers: Mapping[str, ProviderSettings] | None = None,
         *,
-        weights_dir: Path | None = None,
+        weights: Path | None = None,
         default: str | None = None,
         threads: int | None = None,
         on_headers: OnHeaders | None = None,
@@ -67,7 +67,7 @@ class ModelRegistry:
         has_local_engine: Callable[[], bool] = has_engine,
     ) -> None:
         self._settings = dict(providers or {})
-        self._weights_dir = weights_dir
+        self._weights = weights
         self._named_default = default
         self._threads = threads
         self._on_headers = on_headers
@@ -217,8 +217,8 @@ class ModelRegistry:
             if problem:
                 kind = ConfigError if self._has_engine() else MissingExtra
                 raise kind(f"'local:{name}' cannot be used: {problem}")
-            assert self._weights_dir is not None  # a missing directory is a problem above
-            path = weights_path(name, self._weights_dir)
+            assert self._weights is not None  # a missing directory is a problem above
+            path = weights_path(name, self._weights)
         elif path.suffix != ".gguf":
             raise ConfigError(
                 f"there is no local model {name!r}; there are: {', '.join(WEIGHTS)}, or a path to a .gguf"
@@ -236,6 +236,6 @@ class ModelRegistry:
     def _local_problem(self, name: str) -> str:
         if not self._has_engine():
             return "the local engine is not installed: pip install 'runwright[local]'"
-        if self._weights_dir is None or not has_weights(name, self._weights_dir):
+        if self._weights is None or not has_weights(name, self._weights):
             return f"its weights are missing: runwright models pull {name}"
         return ""

@@ -40,6 +40,11 @@ def provider_message(body: bytes) -> str:
         data: object = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         data = body.decode("utf-8", "replace").strip()
+    return sentence(data)
+
+
+def sentence(data: object) -> str:
+    """The message inside a decoded error of any common shape."""
     return _sentence(data)[:LONGEST_MESSAGE]
 
 

@@ -88,7 +88,7 @@ class WireAnswer(msgspec.Struct, gc=False):
 
     choices: list[WireChoice] | None = None
     usage: WireUsage | None = None
-    error: msgspec.Raw | None = None
+    error: object = None
 
 
 class WireHead(msgspec.Struct, gc=False):
