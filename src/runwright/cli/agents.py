@@ -27,7 +27,7 @@ async def ls(*, call: Called) -> None:
     call.out.table(("agent", "version", "template", "where", "description"), rows)
 
 
-async def show(name: str, *, version: str | None = None, call: Called) -> None:
+async def show(name: str, /, *, version: str | None = None, call: Called) -> None:
     """Show the definition of an agent.
 
     Args:
@@ -48,7 +48,7 @@ async def show(name: str, *, version: str | None = None, call: Called) -> None:
         call.out.text(f"\ntool {tool.name} ({tool.effect}): {tool.description}")
 
 
-async def schema(name: str, *, version: str | None = None, call: Called) -> None:
+async def schema(name: str, /, *, version: str | None = None, call: Called) -> None:
     """Print the JSON Schemas of an agent's input and output.
 
     Args:
@@ -60,7 +60,7 @@ async def schema(name: str, *, version: str | None = None, call: Called) -> None
         call.out.json(await access.agents.schema(name, version))
 
 
-def check(path: Path | None = None, *, call: Called) -> None:
+def check(path: Path | None = None, /, *, call: Called) -> None:
     """Check the definitions and say what is wrong where. Nothing is stored.
 
     Args:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 
 import msgspec
@@ -14,10 +15,11 @@ from runwright.core.ids import new_id
 from runwright.core.run import RunRequest
 
 PROMPT = "> "
+BLOCK = 65536
 LEAVE = frozenset({"/exit", "/quit"})
 
 
-async def chat(name: str, *, thread: str | None = None, user: str | None = None, call: Called) -> None:
+async def chat(name: str, /, *, thread: str | None = None, user: str | None = None, call: Called) -> None:
     """Talk with an agent. Each line is a run on one thread; an empty line is left out, /exit or Ctrl-D ends it.
 
     Args:
@@ -28,8 +30,9 @@ async def chat(name: str, *, thread: str | None = None, user: str | None = None,
     """
     thread_id = thread or new_id("thr")
     call.out.note(f"thread {thread_id}; /exit or Ctrl-D ends the conversation")
+    lines = Lines(sys.stdin.fileno())
     async with call.open() as access:
-        while (line := await _line()) is not None:
+        while (line := await lines.next()) is not None:
             if line:
                 request = RunRequest(
                     agent=name, input=msgspec.json.encode(line), thread_id=thread_id, mode="stream", user=user
@@ -43,10 +46,36 @@ async def _turn(runs: RunAccess, request: RunRequest, call: Call) -> None:
         call.out.json(view)
 
 
-async def _line() -> str | None:
-    """The next line of the user's; None at the end."""
-    if sys.stdin.isatty():
-        print(PROMPT, end="", file=sys.stderr, flush=True)
-    line = await asyncio.to_thread(sys.stdin.readline)
-    text = line.strip()
-    return None if not line or text in LEAVE else text
+class Lines:
+    """The lines of a file descriptor, read on the event loop: a thread that waits for one would outlive Ctrl-C."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._buffer = b""
+        self._is_over = False
+
+    async def next(self) -> str | None:
+        """The next line without its end; None when there are no more, or the user wants to leave."""
+        if os.isatty(self._descriptor):
+            print(PROMPT, end="", file=sys.stderr, flush=True)
+        while b"\n" not in self._buffer and not self._is_over:
+            data = await self._read()
+            self._buffer += data
+            self._is_over = not data
+        raw, _, self._buffer = self._buffer.partition(b"\n")
+        text = raw.decode(errors="replace").strip()
+        return None if (not text and self._is_over and not self._buffer) or text in LEAVE else text
+
+    async def _read(self) -> bytes:
+        loop = asyncio.get_running_loop()
+        is_ready = asyncio.Event()
+        try:
+            loop.add_reader(self._descriptor, is_ready.set)
+        except (PermissionError, NotImplementedError):
+            # Files are always ready; Windows has no such readers.
+            return os.read(self._descriptor, BLOCK)
+        try:
+            await is_ready.wait()
+        finally:
+            loop.remove_reader(self._descriptor)
+        return os.read(self._descriptor, BLOCK)

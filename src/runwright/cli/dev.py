@@ -19,7 +19,7 @@ DEBOUNCE_MS = 100
 STEP_MS = 20
 
 
-def dev(path: Path | None = None, *, host: str | None = None, port: int | None = None, call: Called) -> None:
+def dev(path: Path | None = None, /, *, host: str | None = None, port: int | None = None, call: Called) -> None:
     """Serve the agents and take up changes of their files at once; a broken change leaves the last good version.
 
     Args:

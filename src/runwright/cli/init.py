@@ -55,7 +55,7 @@ FILES = {
 }
 
 
-def init(folder: Path = Path(), *, call: Called) -> None:
+def init(folder: Path = Path(), /, *, call: Called) -> None:
     """Write a small project to start from: two agents and a configuration file. Nothing is overwritten.
 
     Args:

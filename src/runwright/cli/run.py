@@ -21,13 +21,15 @@ from runwright.service.views import RunView
 async def run(
     name: str,
     input: str | None = None,
+    /,
     *,
     as_json: Flag = False,
     thread: str | None = None,
     version: str | None = None,
+    model: str | None = None,
     user: str | None = None,
     group: str | None = None,
-    tag: Annotated[tuple[str, ...], Parameter(consume_multiple=False, negative=())] = (),
+    tag: Annotated[tuple[str, ...], Parameter(consume_multiple=False, negative=(), show_default=False)] = (),
     call: Called,
 ) -> None:
     """Run an agent once and print its answer.
@@ -40,6 +42,7 @@ async def run(
         as_json: The input is JSON, not text.
         thread: The conversation the run belongs to.
         version: A version of the agent other than the current one.
+        model: A model other than the agent's own, as provider:name.
         user: Who the run is for.
         group: A label that ties runs together.
         tag: A tag; may be given more than once.
@@ -54,6 +57,7 @@ async def run(
         user=user,
         group=group,
         tags=tag,
+        config={} if model is None else {"model": model},
     )
     async with call.open() as access:
         view = await perform(access.runs, request, call)

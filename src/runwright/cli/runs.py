@@ -9,12 +9,14 @@ from runwright.cli.answer import summary, waits
 from runwright.cli.call import Called, Flag
 from runwright.cli.output import Output
 from runwright.core.event import DELTAS, NULL, Event, StepCompleted
+from runwright.core.message import AssistantMessage
 from runwright.core.ports import RunFilter
 from runwright.core.run import RunStatus
 from runwright.errors import InvalidRequest
 from runwright.service.views import Page, Resolution, RunView, StepView
 
 LINE = 160
+NULL_TEXT = b"null"
 
 
 async def ls(
@@ -56,7 +58,7 @@ async def ls(
         call.out.note(f"There are more: --after {page.next}")
 
 
-async def show(run: str, *, limit: int = 100, call: Called) -> None:
+async def show(run: str, /, *, limit: int = 100, call: Called) -> None:
     """Show a run with its steps and its output.
 
     Args:
@@ -73,7 +75,7 @@ async def show(run: str, *, limit: int = 100, call: Called) -> None:
         _show(call.out, view, steps)
 
 
-async def tail(run: str, *, after: int = 0, deltas: Flag = False, call: Called) -> None:
+async def tail(run: str, /, *, after: int = 0, deltas: Flag = False, call: Called) -> None:
     """Print the events of a run as they happen, from the first one, until the run is over.
 
     Args:
@@ -89,7 +91,7 @@ async def tail(run: str, *, after: int = 0, deltas: Flag = False, call: Called) 
                 _print_event(call.out, event)
 
 
-async def cancel(run: str, *, reason: str = "", call: Called) -> None:
+async def cancel(run: str, /, *, reason: str = "", call: Called) -> None:
     """Cancel a run. A run that is over stays as it is.
 
     Args:
@@ -103,6 +105,7 @@ async def cancel(run: str, *, reason: str = "", call: Called) -> None:
 
 async def resolve(
     run: str,
+    /,
     *,
     done: str | None = None,
     retry: Flag = False,
@@ -191,9 +194,25 @@ def _show(out: Output, view: RunView, steps: Page[StepView]) -> None:
 
 def _step(step: StepView) -> tuple[object, ...]:
     seconds = None if step.ended_at is None else f"{(step.ended_at - step.started_at).total_seconds():.2f}"
-    outcome = step.error.message if step.error is not None else bytes(step.result).decode()
+    outcome = step.error.message if step.error is not None else _outcome(step)
     name = f"{step.lane}/{step.name}" if step.lane else step.name
     return (step.seq, step.kind, name, step.status, step.attempt, seconds, _short(outcome, 60))
+
+
+class _Answered(msgspec.Struct):
+    """The result of a model step."""
+
+    message: AssistantMessage
+
+
+def _outcome(step: StepView) -> str:
+    """What a step gave: a model's text or the tools it calls, else JSON; nothing while it runs."""
+    raw = bytes(step.result)
+    if step.kind != "model" or raw == NULL_TEXT:
+        return "" if raw == NULL_TEXT else raw.decode()
+    message = msgspec.json.decode(raw, type=_Answered).message
+    calls = ", ".join(f"{call.name} {call.arguments}" for call in message.tool_calls)
+    return message.content or f"calls {calls}"
 
 
 def _print_event(out: Output, event: Event) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from runwright.watch.logs import Logs
 
 
-def serve(path: Path | None = None, *, host: str | None = None, port: int | None = None, call: Called) -> None:
+def serve(path: Path | None = None, /, *, host: str | None = None, port: int | None = None, call: Called) -> None:
     """Serve the agents over HTTP.
 
     Args:

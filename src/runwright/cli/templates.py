@@ -20,7 +20,7 @@ async def ls(*, call: Called) -> None:
     call.out.table(("template", "version", "description"), rows)
 
 
-async def show(name: str, *, call: Called) -> None:
+async def show(name: str, /, *, call: Called) -> None:
     """Show a template and its schema.
 
     Args:
