@@ -74,7 +74,7 @@ class LocalModel:
         parts = Assembler()
         if self._engine is None:
             await self.warm()
-        body = shim_body(request, is_tiny=self._check_tiny())
+        body = shim_body(request, is_tiny=bool(self._is_tiny))
         has_choice = is_choice(request)
         async for chunk in self._chunks(body):
             for event in parts.add(_read(chunk)):
@@ -90,12 +90,9 @@ class LocalModel:
     def _load(self) -> ChatEngine:
         if self._engine is None:
             self._engine = self._open(self.path)
+            if self._is_tiny is None:
+                self._is_tiny = self.path.stat().st_size < TINY_BYTES
         return self._engine
-
-    def _check_tiny(self) -> bool:
-        if self._is_tiny is None:
-            self._is_tiny = self.path.stat().st_size < TINY_BYTES
-        return self._is_tiny
 
     async def _chunks(self, body: dict[str, object]) -> AsyncGenerator[Chunk, None]:
         loop = asyncio.get_running_loop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -77,9 +78,14 @@ class ModelRegistry:
         self._models: dict[str, Model] = {}
         self._locals: dict[Path, LocalModel] = {}
         self._ollama: tuple[str, ...] | None = None
+        self._found: frozenset[str] | None = None
 
     async def discover(self) -> None:
-        """Ask a loopback Ollama for its models, once. Takes 0.3 s at the most and never fails."""
+        """Look for weights, and once ask a loopback Ollama for its models. Takes 0.3 s at the most, never fails.
+
+        Call it at start, so that later calls on the event loop need no look at the disk.
+        """
+        self._found = await asyncio.to_thread(self._look)
         if self._ollama is not None:
             return
         self._ollama = ()
@@ -223,19 +229,24 @@ class ModelRegistry:
             raise ConfigError(
                 f"there is no local model {name!r}; there are: {', '.join(WEIGHTS)}, or a path to a .gguf"
             )
-        elif not path.is_file():
-            raise ConfigError(f"there is no model file {str(path)!r}")
         elif not self._has_engine():
             raise MissingExtra("local models need an extra: pip install 'runwright[local]'")
-        path = path.resolve()
+        path = path.absolute()
         if path not in self._locals:
             is_tiny = WEIGHTS[name].is_tiny if name in WEIGHTS else None
             self._locals[path] = LocalModel(name, path, is_tiny=is_tiny, threads=self._threads)
         return self._locals[path]
 
+    def _look(self) -> frozenset[str]:
+        """The names of the weights that are there."""
+        directory = self._weights
+        return frozenset(name for name in WEIGHTS if directory is not None and has_weights(name, directory))
+
     def _local_problem(self, name: str) -> str:
         if not self._has_engine():
             return "the local engine is not installed: pip install 'runwright[local]'"
-        if self._weights is None or not has_weights(name, self._weights):
+        if self._found is None:
+            self._found = self._look()
+        if name not in self._found:
             return f"its weights are missing: runwright models pull {name}"
         return ""

@@ -1,7 +1,7 @@
 """A provider on loopback that answers as told."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -42,7 +42,7 @@ class FakeProvider:
     @asynccontextmanager
     async def model(
         self, spec: ProviderSpec = SPEC, *, on_headers: OnHeaders | None = None
-    ) -> AsyncIterator[OpenAIModel]:
+    ) -> AsyncGenerator[OpenAIModel, None]:
         """A model whose provider is this one."""
         provider = Provider(spec, ProviderSettings(base_url=self.url, api_key=KEY), on_headers=on_headers)
         try:
@@ -52,7 +52,7 @@ class FakeProvider:
 
 
 @asynccontextmanager
-async def fake_provider() -> AsyncIterator[FakeProvider]:
+async def fake_provider() -> AsyncGenerator[FakeProvider, None]:
     """A running provider."""
     fake = FakeProvider()
     app = web.Application()

@@ -100,10 +100,9 @@ async def test_tool_call_fragments_become_one_call(fake: FakeProvider) -> None:
 
 async def test_whole_answer(fake: FakeProvider) -> None:
     """A call that is not streamed gives one event, the answer."""
-    message = {"role": "assistant", "content": None, "tool_calls": [{"id": "call_a", "function": None}]}
-    message["tool_calls"] = [
-        {"id": "call_a", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Paris"}'}}
-    ]
+    function = {"name": "weather", "arguments": '{"city":"Paris"}'}
+    calls = [{"id": "call_a", "type": "function", "function": function}]
+    message = {"role": "assistant", "content": None, "tool_calls": calls}
     usage = {"prompt_tokens": 9, "completion_tokens": 3}
     fake.handler = json_answer({"id": "x", "choices": [{"message": message, "finish_reason": "stop"}], "usage": usage})
     async with fake.model() as model:
