@@ -88,8 +88,8 @@ def _text(path: Path, file: str) -> str:
 
 def _read(text: str, file: str) -> tuple[object, dict[str, int]]:
     """Plain data, and the line of each JSON pointer into it."""
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node: yaml.Node | None = loader.get_single_node()
         if node is None:
             raise located([(file, "the file is empty: write at least `name: ...`")])
@@ -103,8 +103,6 @@ def _read(text: str, file: str) -> tuple[object, dict[str, int]]:
         raise located([(file, f"this is no YAML: {str(error).splitlines()[0]}")]) from None
     except RecursionError:
         raise located([(file, "the file is nested too deeply")]) from None
-    finally:
-        loader.dispose()
 
 
 class _Reader:

@@ -49,7 +49,7 @@ class SchemaOutput:
         title = schema.get("title")
         self.spec = _spec(title if isinstance(title, str) else "output", schema)
         try:
-            self._validator = jsonschema_rs.validator_for(dict(schema))
+            self._validator = jsonschema_rs.validator_for(dict(schema), retriever=_refuse_reference)
         except ValueError as error:
             raise ConfigError(f"this is no JSON Schema: {str(error).splitlines()[0]}") from None
 
@@ -86,6 +86,11 @@ def unfenced(text: str) -> str:
         return bare
     block = _FENCED.search(bare)
     return block.group(1).strip() if block else bare
+
+
+def _refuse_reference(uri: str) -> object:
+    """Without this the library would read files and send requests for whoever may write a schema."""
+    raise ValueError(f"references lead inside the schema, not to {uri!r}")
 
 
 def _spec(name: str, schema: Mapping[str, object]) -> OutputSpec:

@@ -137,8 +137,11 @@ class Registry:
     def _configured(self, entry: Entry, config: Mapping[str, object]) -> BuiltAgent:
         definition = entry.declared.definition
         changed = msgspec.structs.replace(definition, config=definition.config | dict(config))
+        parts = entry.declared.parts
+        if "output" in config:
+            parts = msgspec.structs.replace(parts, output=None)
         try:
-            return self.check(msgspec.structs.replace(entry.declared, definition=changed))
+            return self.check(msgspec.structs.replace(entry.declared, definition=changed, parts=parts))
         except ConfigError as error:
             problems = tuple((_in_run(place), detail) for place, detail in error.problems)
             raise InvalidRequest(f"the config does not fit: {error.message}", problems=problems) from error

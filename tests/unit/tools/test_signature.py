@@ -1,7 +1,8 @@
 """What a function takes, as a schema and as a check."""
 
 import json as json_text
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Literal
 
 import pytest
 from hypothesis import given
@@ -32,11 +33,14 @@ def visit(
 
     Args:
         city: Where to go.
+        unit: Celsius or Fahrenheit.
+        place: A place in it.
         json: Words that stand back.
         surroundings: Not for the model.
     """
 
 
+MISSING = object()
 VISIT = Signature(visit, name="visit")
 
 
@@ -68,8 +72,12 @@ def test_schema() -> None:
         "additionalProperties": False,
         "properties": {
             "city": {"type": "string", "description": "Where to go."},
-            "unit": {"type": "string", "enum": ["c", "f"], "default": "c"},
-            "place": {"anyOf": [{"$ref": "#/$defs/Place"}, {"type": "null"}], "default": None},
+            "unit": {"type": "string", "enum": ["c", "f"], "default": "c", "description": "Celsius or Fahrenheit."},
+            "place": {
+                "anyOf": [{"$ref": "#/$defs/Place"}, {"type": "null"}],
+                "default": None,
+                "description": "A place in it.",
+            },
             "json": {"type": "integer", "minimum": 1, "default": 3, "description": "its own words"},
         },
         "required": ["city"],
@@ -159,7 +167,7 @@ def no_schema(city: Signature) -> None:
         (no_schema, "have no JSON Schema"),
     ],
 )
-def test_not_offered(function: Any, words: str) -> None:
+def test_not_offered(function: Callable[..., None], words: str) -> None:
     """A function that JSON arguments cannot reach is a configuration error that says what to change."""
     with pytest.raises(ConfigError, match=words):
         Signature(function, name="each")
@@ -168,8 +176,9 @@ def test_not_offered(function: Any, words: str) -> None:
 def test_unknown_hint() -> None:
     """A type hint that cannot be resolved is a configuration error."""
 
-    def lost(city: "Nowhere") -> None: ...  # noqa: F821 # pyright: ignore[reportUndefinedVariable] - on purpose
+    def lost(city: object) -> None: ...
 
+    lost.__annotations__["city"] = "Nowhere"
     with pytest.raises(ConfigError, match="name 'Nowhere' is not defined; import it at the top"):
         Signature(lost, name="lost")
 
@@ -177,7 +186,7 @@ def test_unknown_hint() -> None:
 def test_untyped() -> None:
     """A parameter without a type hint takes anything."""
 
-    def loose(value, other={"a": object()}): ...  # noqa: ANN001, ANN202, B006 # type: ignore[no-untyped-def] # pyright: ignore - on purpose
+    def loose(value, other=MISSING): ...  # noqa: ANN001, ANN202 - on purpose # pyright: ignore - on purpose
 
     signature = Signature(loose, name="loose")  # pyright: ignore[reportUnknownArgumentType] - on purpose
     assert signature.parameters["properties"] == {"value": {}, "other": {}}
