@@ -30,7 +30,12 @@ class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def error_info(error: RunwrightError, *, step: int | None = None) -> ErrorInfo:
     """The record of an error."""
-    return ErrorInfo(code=error.code, message=error.message, retryable=error.retryable, step=step)
+    return ErrorInfo(code=error.code, message=printable(error.message), retryable=error.retryable, step=step)
+
+
+def printable(text: str) -> str:
+    """The text without what is no Unicode (PEP 383 lets it into file names), so that it can be stored and sent."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -87,7 +87,12 @@ def project_step(step: Step | None, event: Event, data: StepEvent) -> Step:
 
 
 def account(run: Run, step: Step, data: StepCompleted | StepFailed) -> Run:
-    """The row of a run after a step ended: its usage and cost grow; a finished step ends a series of crashes."""
+    """The row of a run after a step ended: its usage and cost grow; a finished step ends a series of crashes.
+
+    A tool call of unknown outcome counts when its outcome is known.
+    """
+    if isinstance(data, StepFailed) and data.is_unknown:
+        return run
     usage = run.usage + (data.usage if step.kind == "model" else _TOOL_CALL if step.kind == "tool" else NO_USAGE)
     if isinstance(data, StepFailed):
         return replace(run, usage=usage)

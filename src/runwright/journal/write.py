@@ -13,7 +13,7 @@ from typing import cast
 import msgspec
 from msgspec.structs import replace
 
-from runwright.core.event import Data, Delta, Event, StepCompleted, StepFailed, StepStarted
+from runwright.core.event import Data, Delta, Event, StepCompleted, StepFailed, StepRestarted, StepStarted
 from runwright.core.ports import Batch, Blob, Clock, IdempotencyKey, Reader, RunRow, Stored, Writes
 from runwright.core.run import Run
 from runwright.core.step import Step
@@ -63,7 +63,8 @@ class Journal:
         self._writes = writes
         self._clock = clock
         self._readers = tuple(readers)
-        self._queue: SimpleQueue[_Entry | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[_Entry] | None] = SimpleQueue()
+        self._outbox: list[_Entry] = []
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._work, name="runwright-journal", daemon=True)
         self._bytes = 0
@@ -82,6 +83,7 @@ class Journal:
 
     async def stop(self) -> None:
         """Write what is waiting and stop the thread."""
+        self.flush()
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
 
@@ -116,10 +118,36 @@ class Journal:
         return self._clock.now()
 
     def put(self, entry: _Entry) -> None:
-        """Hand an entry to the writer thread."""
+        """Take an entry; it goes to the writer thread when somebody waits for it, or two turns of the loop later.
+
+        So what a run appends as it begins, or as it ends, is one commit, and a turn of many runs wakes the thread once.
+        """
         self._bytes += entry.size
         self.depth += 1
-        self._queue.put(entry)
+        if not self._outbox:
+            self._loop.call_soon(self._loop.call_soon, self.flush)
+        self._outbox.append(entry)
+
+    def merge(self, entry: _Entry) -> bool:
+        """Add an entry to the one before it, if that is of the same run and still here."""
+        last = self._outbox[-1] if self._outbox else None
+        if last is None or last.log is not entry.log or not last.events:
+            return False
+        last.run = RunRow(entry.run.run, last.run.is_new)
+        last.events += entry.events
+        last.steps += entry.steps
+        last.voided += entry.voided
+        last.consumed += entry.consumed
+        last.thread_head = entry.thread_head or last.thread_head
+        last.size += entry.size
+        self._bytes += entry.size
+        return True
+
+    def flush(self) -> None:
+        """Hand what was taken to the writer thread."""
+        if self._outbox:
+            self._queue.put(self._outbox)
+            self._outbox = []
 
     def later(self, delay_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
         """Call back on the loop after a delay."""
@@ -139,27 +167,35 @@ class Journal:
 
     def _next_group(self) -> tuple[list[_Entry], bool]:
         """Natural group commit: whatever is there, without lingering for more."""
-        entry = self._queue.get()
+        entries = self._queue.get()
         group: list[_Entry] = []
-        while entry is not None:
-            group.append(entry)
+        while entries is not None:
+            group.extend(entries)
             if len(group) >= GROUP_LIMIT:
                 return group, False
             try:
-                entry = self._queue.get_nowait()
+                entries = self._queue.get_nowait()
             except Empty:
                 return group, False
         return group, True
 
     def _commit(self, group: list[_Entry]) -> None:
-        live = [entry for entry in group if entry.log.lost is None]
+        live: list[_Entry] = []
+        batches: list[Batch] = []
+        for entry in group:
+            if entry.log.lost is None and (batch := _packed(entry)) is not None:
+                live.append(entry)
+                batches.append(batch)
         outcome: Sequence[Exception | None] = ()
         failure: StorageError | None = None
         try:
             if live:
-                outcome = self._writes.append([_batch(entry) for entry in live])
+                outcome = self._writes.append(batches)
         except StorageError as error:
             failure = error
+        # Whatever else a driver raises, the only thread that writes goes on.
+        except Exception as error:  # noqa: BLE001 - handed to everybody who waits
+            failure = StorageError(f"The store failed with {type(error).__name__}: {error}")
         for index, entry in enumerate(live):
             error = failure or outcome[index]
             if error is not None:
@@ -172,7 +208,15 @@ class Journal:
         for entry in entries:
             if entry.log.lost is None and entry.events:
                 for reader in self._readers:
-                    reader.record(entry.run.run, entry.events)
+                    self._tell_one(reader, entry)
+
+    def _tell_one(self, reader: Reader, entry: _Entry) -> None:
+        try:
+            reader.record(entry.run.run, entry.events)
+        # A reader may be a plugin: its fault must not end the only thread that writes.
+        except Exception as error:  # noqa: BLE001 - reported by the loop
+            told = {"message": f"{type(reader).__name__} failed to read events", "exception": error}
+            self._loop.call_soon_threadsafe(self._loop.call_exception_handler, told)
 
     def _settle(self, group: list[_Entry], failure: StorageError | None) -> None:
         if failure is not None:
@@ -209,7 +253,8 @@ class RunLog:
         self._line: deque[_Entry | Event] = deque()
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._deltas: dict[int, list[tuple[int, datetime, Delta]]] = {}
-        self._flushed: set[int] = set()
+        # The owner before may have flushed deltas of the steps that it left open.
+        self._flushed = {step.seq for step in steps if step.kind == "model"}
         self._timer: asyncio.TimerHandle | None = None
         self.run = run
         self.lost: Exception | None = None
@@ -219,9 +264,14 @@ class RunLog:
         """Steps that have not ended, in order."""
         return [step for step in self._steps.values() if step.status == "running"]
 
-    def step(self, seq: int) -> Step:
-        """A step that has not ended, or whose outcome is unknown. Raises KeyError."""
-        return self._steps[seq]
+    @property
+    def unknown_steps(self) -> Sequence[Step]:
+        """Steps whose outcome is not known, in order."""
+        return [step for step in self._steps.values() if step.status == "unknown"]
+
+    def is_open(self, seq: int) -> bool:
+        """Whether a step has not ended, or its outcome is unknown."""
+        return seq in self._steps
 
     def append(
         self,
@@ -243,25 +293,29 @@ class RunLog:
             self._apply(event, steps, voided)
         self._reserve()
         self.run = replace(self.run, last_seq=self._seq)
-        self._put(
-            _Entry(
-                log=self,
-                number=0,
-                run=RunRow(self.run, self._is_new),
-                events=tuple(events),
-                steps=tuple(steps.values()),
-                voided=tuple(voided),
-                consumed=consumed,
-                idempotency=idempotency,
-                thread_head=thread_head,
-                size=_size(events),
-            )
+        entry = _Entry(
+            log=self,
+            number=0,
+            run=RunRow(self.run, self._is_new),
+            events=tuple(events),
+            steps=tuple(steps.values()),
+            voided=tuple(voided),
+            consumed=consumed,
+            idempotency=idempotency,
+            thread_head=thread_head,
+            size=_size(events),
         )
+        # Deltas since the last entry stand between: they are shown before what is appended now.
+        is_next = bool(self._line) and isinstance(self._line[-1], _Entry)
+        if not (is_next and self._journal.merge(entry)):
+            self._put(entry)
         return tuple(events)
 
     def delta(self, data: Delta, step: int) -> None:
-        """Record and publish a delta of an open step."""
+        """Record and publish a delta of an open step; of a step that has ended it is dropped."""
         self._check()
+        if step not in self._steps:
+            return
         self._seq += 1
         event = Event(self.run.id, self._seq, self._journal.now(), data, step)
         if self._seq > self.run.seq_limit - SEQ_MARGIN:
@@ -284,6 +338,7 @@ class RunLog:
             raise self.lost
         if self._committed >= self._appended:
             return
+        self._journal.flush()
         waiter = self._journal.future()
         self._waiters.append((self._appended, waiter))
         await waiter
@@ -325,15 +380,18 @@ class RunLog:
             self._steps[step.seq] = steps[step.seq] = step
             if isinstance(data, (StepCompleted, StepFailed)):
                 self.run = account(self.run, step, data)
-                self._end(step, voided)
+                self._void(step, voided)
+                if step.status != "unknown":
+                    del self._steps[step.seq]
+            elif kind is StepRestarted:
+                self._void(step, voided)
 
-    def _end(self, step: Step, voided: list[tuple[str, int]]) -> None:
+    def _void(self, step: Step, voided: list[tuple[str, int]]) -> None:
+        """Deltas so far are superseded by the message, or void because the step ended badly or begins again."""
         self._deltas.pop(step.seq, None)
         if step.seq in self._flushed:
             self._flushed.discard(step.seq)
             voided.append((step.run_id, step.seq))
-        if step.status != "unknown":
-            del self._steps[step.seq]
 
     def _reserve(self) -> None:
         if self._seq > self.run.seq_limit - SEQ_MARGIN:
@@ -386,6 +444,15 @@ class RunLog:
         for _, waiter in waiters:
             if not waiter.done():
                 waiter.set_exception(error)
+
+
+def _packed(entry: _Entry) -> Batch | None:
+    """The rows of an entry; one that cannot be encoded ends its log and no other."""
+    try:
+        return _batch(entry)
+    except (TypeError, ValueError, OverflowError) as error:
+        entry.log.lost = StorageError(f"Events of {entry.run.run.id} cannot be written as JSON: {error}")
+        return None
 
 
 def _batch(entry: _Entry) -> Batch:
