@@ -67,7 +67,7 @@ class Settings(BaseSettings):
         protected_namespaces=(),
     )
 
-    data: Path = Field(default=Path(".runwright"), description="The data directory: database, lock and pid files.")
+    data: Path = Field(default=Path(".runwright"), description="The data directory: the database and its locks.")
     agents: Path | None = Field(
         default=None,
         description="A folder, file or module with agent definitions. The folder `agents` where there is one.",

@@ -51,7 +51,7 @@ class Call:
         """The settings, with the command's own flags by setting name (`__` for a dot). Raises ConfigError."""
         from runwright.settings import Settings
 
-        own = {name.replace("__", "."): value for name, value in flags.items()}
+        own = {name.replace("__", "."): value for name, value in flags.items() if value is not None}
         options = self.options
         given = {
             "data": options.data,

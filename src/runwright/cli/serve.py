@@ -61,10 +61,12 @@ def announcement(app: App, call: Call) -> Callable[[str], None]:
 
 def logs(settings: Settings) -> Logs:
     """The server's log as the settings have it."""
-    from runwright.settings import wants_color
+    from runwright.models import PROVIDERS
+    from runwright.settings import provider_settings, wants_color
     from runwright.watch.logs import Logs
 
     asked: LogSettings = settings.log
+    keys = provider_settings([spec.key_env for spec in PROVIDERS.values() if spec.key_env])
     is_json = asked.format == "json" or (asked.format == "auto" and not sys.stderr.isatty())
     return Logs(
         level=asked.level,
@@ -72,7 +74,7 @@ def logs(settings: Settings) -> Logs:
         is_colored=wants_color(sys.stderr),
         file=asked.file,
         keep_days=asked.keep_days,
-        secrets=settings.secret_values(),
+        secrets=settings.secret_values() | set(keys.values()),
     )
 
 

@@ -1,0 +1,153 @@
+"""Stand-ins for what commands talk to: a terminal, and the runs of a server."""
+
+import io
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from runwright.cli.access import Access, AgentAccess
+from runwright.cli.call import Call, Options
+from runwright.cli.output import Output
+from runwright.core.event import Data, Event
+from runwright.core.ports import RunFilter
+from runwright.core.run import Run, RunRequest
+from runwright.errors import NotFound
+from runwright.service.views import Page, Resolution, RunView, StepView, run_view
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Always."""
+        return True
+
+
+def a_run(run_id: str = "run_1", **fields: object) -> RunView:
+    """A run; `input` and `output` are JSON text."""
+    body = {name: fields.pop(name) for name in ("input", "output") if name in fields}
+    values = {"status": "completed", "created_at": NOW, "started_at": NOW, "ended_at": NOW} | fields
+    run = Run(id=run_id, agent="support", version="1.0.0", fingerprint="f", **values)  # pyright: ignore[reportArgumentType] - fields of a test's choice
+    return run_view(run, **body)  # pyright: ignore[reportArgumentType] - as above
+
+
+def told(*bodies: Data, run_id: str = "run_1") -> list[Event]:
+    """Events numbered from 1."""
+    return [Event(run_id, seq, NOW, data) for seq, data in enumerate(bodies, start=1)]
+
+
+class FakeHandle:
+    """A run that was just created."""
+
+    def __init__(self, runs: "FakeRuns", run_id: str) -> None:
+        self._runs = runs
+        self.run_id = run_id
+
+    async def wait(self) -> RunView:
+        """The run."""
+        return await self._runs.get(self.run_id)
+
+    def events(self, after: int = 0) -> AsyncIterator[Sequence[Event]]:
+        """Its events."""
+        return self._runs.events(self.run_id, after=after)
+
+
+class FakeRuns:
+    """Runs in memory; what was asked for stands in `created`, `cancelled`, `resolved` and `filters`."""
+
+    def __init__(self, *views: RunView, events: Sequence[Event] = (), steps: Sequence[StepView] = ()) -> None:
+        self._views = {view.id: view for view in views}
+        self._events = events
+        self._steps = steps
+        self.created: list[RunRequest] = []
+        self.cancelled: list[tuple[str, str]] = []
+        self.resolved: list[Resolution] = []
+        self.filters: list[RunFilter] = []
+
+    async def create(self, request: RunRequest) -> FakeHandle:
+        """The first run."""
+        self.created.append(request)
+        return FakeHandle(self, next(iter(self._views)))
+
+    async def get(self, run_id: str) -> RunView:
+        """One run."""
+        if run_id not in self._views:
+            raise NotFound(f"There is no run {run_id!r}.")
+        return self._views[run_id]
+
+    async def find(self, where: RunFilter) -> Page[RunView]:
+        """All runs, as a page that has one after it when it is full."""
+        self.filters.append(where)
+        shown = list(self._views.values())[: where.limit]
+        has_more = len(self._views) > where.limit
+        return Page(data=shown, has_more=has_more, next=shown[-1].id if has_more else None)
+
+    async def steps(self, run_id: str, *, after: int = 0, limit: int = 100) -> Page[StepView]:
+        """All steps."""
+        await self.get(run_id)
+        return Page(data=[step for step in self._steps if step.seq > after][:limit])
+
+    async def events(self, run_id: str, *, after: int = 0) -> AsyncGenerator[Sequence[Event]]:
+        """All events, each in a group of its own."""
+        await self.get(run_id)
+        for event in self._events:
+            if event.seq > after:
+                yield (event,)
+
+    async def cancel(self, run_id: str, *, reason: str = "") -> RunView:
+        """Note it."""
+        self.cancelled.append((run_id, reason))
+        return await self.get(run_id)
+
+    async def resolve(self, run_id: str, resolution: Resolution) -> RunView:
+        """Note it."""
+        self.resolved.append(resolution)
+        return await self.get(run_id)
+
+
+class FakeAccess:
+    """What commands reach."""
+
+    def __init__(self, runs: FakeRuns | None = None, agents: AgentAccess | None = None) -> None:
+        self.runs = runs or FakeRuns()
+        self._agents = agents
+
+    @property
+    def agents(self) -> AgentAccess:
+        """The agents of the test."""
+        assert self._agents is not None
+        return self._agents
+
+
+class FakeCall(Call):
+    """A call whose output is kept and whose access is the test's."""
+
+    def __init__(
+        self,
+        access: Access | None = None,
+        *,
+        options: Options | None = None,
+        is_json: bool = False,
+        is_tty: bool = False,
+    ) -> None:
+        self.stdout = Terminal() if is_tty else io.StringIO()
+        self.stderr = Terminal() if is_tty else io.StringIO()
+        super().__init__(options or Options(), Output(is_json=is_json, stdout=self.stdout, stderr=self.stderr))
+        self._access = access or FakeAccess()
+
+    @asynccontextmanager
+    async def open(self, *, has_agents: bool = True) -> AsyncGenerator[Access]:
+        """The test's access."""
+        yield self._access
+
+    @property
+    def printed(self) -> str:
+        """What stands on stdout."""
+        return self.stdout.getvalue()
+
+    @property
+    def noted(self) -> str:
+        """What stands on stderr."""
+        return self.stderr.getvalue()

@@ -1,0 +1,73 @@
+"""Exit codes."""
+
+import io
+from collections.abc import Sequence
+
+import pytest
+
+from runwright.cli.failures import Exit, exit_code, reported
+from runwright.cli.output import Output
+from runwright.errors import (
+    ConfigError,
+    InvalidRequest,
+    NotFound,
+    RunwrightError,
+    StorageReadOnly,
+    StorageVersion,
+    ToolFailed,
+    Unauthorized,
+    Unavailable,
+)
+
+CODES: Sequence[tuple[RunwrightError, int]] = [
+    (ToolFailed(), 1),
+    (NotFound(), 2),
+    (InvalidRequest(), 2),
+    (ConfigError(), 3),
+    (StorageVersion(), 3),
+    (StorageReadOnly(), 3),
+    (Unauthorized(), 3),
+    (Unavailable(), 4),
+]
+
+
+@pytest.mark.parametrize(("error", "code"), CODES, ids=lambda value: type(value).__name__)
+def test_each_kind_of_error_has_its_exit_code(error: RunwrightError, code: int) -> None:
+    """1 is a failure, 2 a wrong request, 3 a wrong setting or data directory, 4 an unreachable server."""
+    assert exit_code(error) == code
+
+
+def ended(error: BaseException, *, is_debug: bool = False) -> tuple[object, str]:
+    """Exit code and stderr of a command that raises."""
+    stderr = io.StringIO()
+    with pytest.raises(SystemExit) as caught, reported(Output(stderr=stderr), is_debug=is_debug):
+        raise error
+    return caught.value.code, stderr.getvalue()
+
+
+def test_an_error_of_ours_is_printed_without_a_traceback() -> None:
+    """People see the message and what to do."""
+    assert ended(ConfigError("Set the key.")) == (3, "error: Set the key.\n")
+
+
+def test_ctrl_c_is_130() -> None:
+    """An interrupted command ends with 130."""
+    assert ended(KeyboardInterrupt()) == (130, "interrupted\n")
+
+
+def test_a_command_that_has_said_everything_just_ends() -> None:
+    """Exit carries a code and prints nothing."""
+    assert ended(Exit(1)) == (1, "")
+
+
+def test_a_surprise_is_one_line_that_names_debug() -> None:
+    """An error that is not ours is one line; --debug raises it as it is."""
+    assert ended(ZeroDivisionError("no")) == (1, "error: ZeroDivisionError: no. --debug shows where.\n")
+    with pytest.raises(ZeroDivisionError), reported(Output(stderr=io.StringIO()), is_debug=True):
+        raise ZeroDivisionError
+
+
+def test_debug_shows_where_an_error_of_ours_was_raised(capsys: pytest.CaptureFixture[str]) -> None:
+    """With --debug the traceback precedes the message."""
+    assert ended(ConfigError("x"), is_debug=True)[0] == 3
+    assert "Traceback" in capsys.readouterr().err
