@@ -47,7 +47,7 @@ async def _turn(runs: RunAccess, request: RunRequest, call: Call) -> None:
 
 
 class Lines:
-    """The lines of a file descriptor, read on the event loop: a thread that waits for one would outlive Ctrl-C."""
+    """The lines of a file descriptor, awaited on the event loop: a thread that waits for one would outlive Ctrl-C."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -67,15 +67,19 @@ class Lines:
         return None if (not text and self._is_over and not self._buffer) or text in LEAVE else text
 
     async def _read(self) -> bytes:
+        await self._ready()
+        return await asyncio.to_thread(os.read, self._descriptor, BLOCK)
+
+    async def _ready(self) -> None:
+        """Wait until reading does not block."""
         loop = asyncio.get_running_loop()
         is_ready = asyncio.Event()
         try:
             loop.add_reader(self._descriptor, is_ready.set)
         except (PermissionError, NotImplementedError):
-            # Files are always ready; Windows has no such readers.
-            return os.read(self._descriptor, BLOCK)
+            # Files are always ready; on Windows the thread waits.
+            return
         try:
             await is_ready.wait()
         finally:
             loop.remove_reader(self._descriptor)
-        return os.read(self._descriptor, BLOCK)

@@ -9,6 +9,7 @@ from runwright.cli.access import Access, AgentAccess
 from runwright.cli.call import Call, Options
 from runwright.cli.output import Output
 from runwright.core.event import Data, Event
+from runwright.core.money import UNPRICED
 from runwright.core.ports import RunFilter
 from runwright.core.run import Run, RunRequest
 from runwright.errors import NotFound
@@ -28,7 +29,7 @@ class Terminal(io.StringIO):
 def a_run(run_id: str = "run_1", **fields: object) -> RunView:
     """A run; `input` and `output` are JSON text."""
     body = {name: fields.pop(name) for name in ("input", "output") if name in fields}
-    values = {"status": "completed", "created_at": NOW, "started_at": NOW, "ended_at": NOW} | fields
+    values = {"status": "completed", "created_at": NOW, "started_at": NOW, "ended_at": NOW, "cost": UNPRICED} | fields
     run = Run(id=run_id, agent="support", version="1.0.0", fingerprint="f", **values)  # pyright: ignore[reportArgumentType] - fields of a test's choice
     return run_view(run, **body)  # pyright: ignore[reportArgumentType] - as above
 

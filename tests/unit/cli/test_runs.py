@@ -1,0 +1,168 @@
+"""`runwright runs`: lists, details, events and decisions."""
+
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from runwright.cli.runs import cancel, ls, resolve, show, tail
+from runwright.core.event import MessageDelta, RunCompleted, RunStarted, StepStarted
+from runwright.core.run import ErrorInfo
+from runwright.core.step import StepKind
+from runwright.core.usage import NO_USAGE
+from runwright.errors import InvalidRequest, NotFound
+from runwright.service.views import StepView
+from tests.unit.cli.fakes import NOW, FakeAccess, FakeCall, FakeRuns, a_run, told
+
+
+def a_step(
+    seq: int, *, kind: StepKind = "tool", result: bytes = b'"sunny"', error: ErrorInfo | None = None
+) -> StepView:
+    """A step that ended after half a second."""
+    return StepView(
+        run_id="run_1",
+        seq=seq,
+        lane="",
+        kind=kind,
+        name="weather",
+        key="k",
+        nth=0,
+        effect="read",
+        status="completed" if error is None else "failed",
+        attempt=1,
+        result=msgspec.Raw(result),
+        error=error,
+        usage=NO_USAGE,
+        started_at=NOW,
+        ended_at=NOW + timedelta(seconds=0.5),
+    )
+
+
+async def test_a_list_is_a_table() -> None:
+    """Runs are listed with status and reason, and the next page is named on stderr."""
+    waiting = a_run("run_2", status="waiting", reason="unknown_effect", started_at=None, ended_at=None)
+    runs = FakeRuns(a_run("run_3"), waiting, a_run("run_1"))
+    call = FakeCall(FakeAccess(runs))
+    await ls(agent="support", status="completed", tag="t", limit=2, call=call)
+    lines = call.printed.splitlines()
+    assert lines[0].split("\t")[:3] == ["RUN", "AGENT", "STATUS"]
+    assert lines[1].split("\t") == ["run_3", "support", "completed", "2026-01-01 00:00:00", "0.00", "0", "unpriced"]
+    assert "waiting (unknown_effect)" in lines[2]
+    assert "--after run_2" in call.noted
+    assert (runs.filters[0].agent, runs.filters[0].status, runs.filters[0].tag) == ("support", "completed", "t")
+
+
+async def test_a_list_is_a_page_as_json() -> None:
+    """With --json the page is printed as the API gives it."""
+    call = FakeCall(FakeAccess(FakeRuns(a_run())), is_json=True)
+    await ls(call=call)
+    page = msgspec.json.decode(call.printed)
+    assert ([run["id"] for run in page["data"]], page["has_more"]) == (["run_1"], False)
+
+
+async def test_a_run_is_shown_with_steps_and_output() -> None:
+    """Facts, steps and output of a run are text; a model step shows what the model said or calls."""
+    said = b'{"message":{"role":"assistant","content":"Sunny."},"reasoning":null}'
+    wish = {"id": "c", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    calls = msgspec.json.encode({"message": {"role": "assistant", "tool_calls": [wish]}})
+    failed = a_step(3, error=ErrorInfo(code="tool_failed", message="no luck"))
+    steps = [a_step(1, kind="model", result=calls), a_step(2), failed, a_step(4, kind="model", result=said)]
+    call = FakeCall(FakeAccess(FakeRuns(a_run(input=b'"hi"', output=b'"Sunny."', user="ann"), steps=steps)))
+    await show("run_1", call=call)
+    for text in (
+        "agent: support 1.0.0",
+        "user: ann",
+        "input: hi",
+        "calls weather {}",
+        '"sunny"',
+        "no luck",
+        "\nSunny.\n",
+    ):
+        assert text in call.printed
+
+
+async def test_a_run_is_one_object_as_json() -> None:
+    """With --json the run has its steps inside."""
+    call = FakeCall(FakeAccess(FakeRuns(a_run(), steps=[a_step(1)])), is_json=True)
+    await show("run_1", call=call)
+    found = msgspec.json.decode(call.printed)
+    assert (found["id"], [step["seq"] for step in found["steps"]]) == ("run_1", [1])
+
+
+async def test_an_unknown_run_is_not_found() -> None:
+    """A run that is not there is an error that names it."""
+    with pytest.raises(NotFound, match="run_9"):
+        await show("run_9", call=FakeCall())
+
+
+EVENTS = told(
+    RunStarted(loop=1),
+    StepStarted(kind="tool", name="weather", key="k"),
+    MessageDelta(text="x"),
+    RunCompleted(output=msgspec.Raw(b'"done"')),
+)
+
+
+async def test_events_are_lines() -> None:
+    """Each event is a line with number and type; pieces of messages only on demand."""
+    call = FakeCall(FakeAccess(FakeRuns(a_run(), events=EVENTS)))
+    await tail("run_1", call=call)
+    assert [line.split()[2] for line in call.printed.splitlines()] == ["run.started", "step.started", "run.completed"]
+    call = FakeCall(FakeAccess(FakeRuns(a_run(), events=EVENTS)))
+    await tail("run_1", after=2, deltas=True, call=call)
+    assert [line.split()[2] for line in call.printed.splitlines()] == ["message.delta", "run.completed"]
+
+
+async def test_events_are_json_lines() -> None:
+    """With --json each line is one event."""
+    call = FakeCall(FakeAccess(FakeRuns(a_run(), events=EVENTS)), is_json=True)
+    await tail("run_1", call=call)
+    found = [msgspec.json.decode(line) for line in call.printed.splitlines()]
+    assert [(event["seq"], event["type"]) for event in found] == [
+        (1, "run.started"),
+        (2, "step.started"),
+        (4, "run.completed"),
+    ]
+    assert found[-1]["data"]["output"] == "done"
+
+
+async def test_cancelling_tells_why() -> None:
+    """The reason goes along, and the run as it is now is printed."""
+    runs = FakeRuns(a_run(status="cancelled"))
+    call = FakeCall(FakeAccess(runs))
+    await cancel("run_1", reason="enough", call=call)
+    assert runs.cancelled == [("run_1", "enough")]
+    assert "run_1 cancelled" in call.printed
+
+
+async def test_a_step_is_resolved_as_done() -> None:
+    """--done takes a JSON result; the resolution names who and which step."""
+    runs = FakeRuns(a_run(status="waiting", reason="unknown_effect"))
+    call = FakeCall(FakeAccess(runs))
+    await resolve("run_1", done='{"paid": true}', step=8, note="seen at the bank", call=call)
+    [asked] = runs.resolved
+    assert (asked.action, asked.step, bytes(asked.result)) == ("done", 8, b'{"paid": true}')
+    assert (asked.by, asked.note) == ("cli", "seen at the bank")
+    assert "goes on" in call.noted
+
+
+@pytest.mark.parametrize("action", ["retry", "fail"])
+async def test_a_step_is_retried_or_failed(action: str) -> None:
+    """--retry and --fail are the other two decisions."""
+    runs = FakeRuns(a_run())
+    await resolve("run_1", retry=action == "retry", fail=action == "fail", call=FakeCall(FakeAccess(runs)))
+    assert [asked.action for asked in runs.resolved] == [action]
+
+
+async def test_one_decision_is_needed() -> None:
+    """None, or more than one, is refused."""
+    with pytest.raises(InvalidRequest, match="Choose one"):
+        await resolve("run_1", call=FakeCall())
+    with pytest.raises(InvalidRequest, match="Choose one"):
+        await resolve("run_1", retry=True, fail=True, call=FakeCall())
+
+
+async def test_a_result_that_is_no_json_is_refused_with_the_right_form() -> None:
+    """Text without quotes is refused, and the message shows it with quotes."""
+    with pytest.raises(InvalidRequest, match="'\"paid\"'"):
+        await resolve("run_1", done="paid", call=FakeCall())
