@@ -227,7 +227,7 @@ def _declared(agent: Agent, origin: Origin) -> Declared:
 
 
 def _is_template(value: object) -> TypeGuard[type[Template]]:
-    return isinstance(value, type) and issubclass(value, Template) and "name" in vars(value)
+    return isinstance(value, type) and issubclass(value, Template) and bool(vars(value).get("name"))
 
 
 def _is_module_name(source: str) -> bool:

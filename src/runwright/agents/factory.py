@@ -8,7 +8,7 @@ import msgspec
 
 from runwright import plugins
 from runwright.agents.base import BuildContext, Declared, Template
-from runwright.agents.schema import config_error, did_you_mean, in_config, validate
+from runwright.agents.schema import config_error, did_you_mean, in_config, validate, write_definition
 from runwright.core.agent import BuiltAgent, CodeFlow, Definition, Flow, Tool
 from runwright.core.message import digest
 from runwright.errors import ConfigError
@@ -66,5 +66,5 @@ def _output_schema(flow: Flow) -> dict[str, object]:
 
 def _fingerprint(definition: Definition, template: type[Template], flow: Flow) -> str:
     tools = sorted((name, tool.fingerprint) for name, tool in flow.tools.items())
-    parts = (definition, template.version, tools)
+    parts = (write_definition(definition), template.version, tools)
     return digest(msgspec.json.encode(parts, order="sorted")).hex()

@@ -69,9 +69,9 @@ class _Face:
         hints = read_hints(function, name=name)
         self._input, self._context = _parameters(function, hints, name)
         hint = hints.get(self._input, object) if self._input else object
-        self._adapter: TypeAdapter[Any] | None = None if hint in (str, object, Any) else TypeAdapter(hint)
         self._is_text = hint is str
         self.input_schema = INPUT_SCHEMA if hint is str else schema_of(Any if hint is object else hint)
+        self._adapter: TypeAdapter[Any] | None = None if hint in (str, object, Any) else TypeAdapter(hint)
         self.output_schema = schema_of(hints.get("return", Any), mode="serialization")
 
     async def function(self, context: Context, value: object) -> object:

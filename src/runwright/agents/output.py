@@ -88,7 +88,7 @@ def unfenced(text: str) -> str:
     return block.group(1).strip() if block else bare
 
 
-def _refuse_reference(uri: str) -> object:
+def _refuse_reference(uri: str) -> str:
     """Without this the library would read files and send requests for whoever may write a schema."""
     raise ValueError(f"references lead inside the schema, not to {uri!r}")
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar, get_args
 
-import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from runwright.core.agent import Definition, Limits
@@ -131,8 +130,13 @@ def read_definition(data: object) -> Definition:
 def write_definition(definition: Definition) -> dict[str, object]:
     """A definition as plain data that `read_definition` reads."""
     config = definition.config
-    data: dict[str, object] = msgspec.to_builtins(definition)
-    data.pop("config", None)
+    data: dict[str, object] = {
+        "name": definition.name,
+        "template": definition.template,
+        "version": definition.version,
+        "description": definition.description,
+        "metadata": definition.metadata,
+    }
     data |= {each: config[each] for each in SHARED if each in config}
     if rest := {each: value for each, value in config.items() if each not in SHARED}:
         data["config"] = rest

@@ -57,17 +57,15 @@ class FunctionTool(Generic[P, R]):
     def __repr__(self) -> str:
         return f"<tool {self.name!r}, effect {self.effect}>"
 
-    @cached_property
+    @property
     def spec(self) -> ToolSpec:
         """What the model sees."""
-        signature = self._signature
-        return ToolSpec(name=self.name, description=signature.doc.summary, parameters=signature.parameters)
+        return self._spec
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """A hash of name, schema and effect."""
-        parts = (self.name, self.spec.parameters, self.effect)
-        return digest(msgspec.json.encode(parts, order="sorted")).hex()
+        return self._fingerprint
 
     def check(self, arguments: str) -> dict[str, object]:
         """Parse and validate JSON arguments. Raises InvalidRequest that says what would be right."""
@@ -93,6 +91,17 @@ class FunctionTool(Generic[P, R]):
             return encode(result)
         except TypeError as error:
             raise ToolFailed(f"the result of tool {self.name!r} is unusable: {error}") from error
+
+    # A cached property is no property to a type checker, so the protocol's own are plain ones.
+    @cached_property
+    def _spec(self) -> ToolSpec:
+        signature = self._signature
+        return ToolSpec(name=self.name, description=signature.doc.summary, parameters=signature.parameters)
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        parts = (self.name, self.spec.parameters, self.effect)
+        return digest(msgspec.json.encode(parts, order="sorted")).hex()
 
     @cached_property
     def _signature(self) -> Signature:

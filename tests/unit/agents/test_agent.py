@@ -106,7 +106,7 @@ def test_wrong(agent: Agent, place: str, words: str) -> None:
 def test_frozen() -> None:
     """An agent cannot be changed."""
     with pytest.raises(AttributeError):
-        Agent("a").name = "b"  # type: ignore[misc] # pyright: ignore[reportAttributeAccessIssue] - on purpose
+        Agent("a").name = "b"  # pyright: ignore[reportAttributeAccessIssue] - on purpose
 
 
 def test_light() -> None:

@@ -1,11 +1,10 @@
 """Checks of final answers."""
 
-from typing import Any
-
 import pytest
 from pydantic import BaseModel
 
 from runwright.agents.output import output_check, schema_of, unfenced
+from runwright.core.agent import OutputCheck
 from runwright.errors import ConfigError, OutputInvalid
 from runwright.tools.result import encode
 
@@ -31,7 +30,7 @@ CHECKS = [output_check(SCHEMA, Answer), output_check(SCHEMA)]
     ],
     ids=["bare", "fenced", "in words"],
 )
-def test_fits(check: Any, text: str) -> None:
+def test_fits(check: OutputCheck, text: str) -> None:
     """An answer that fits is given as compact JSON, whatever Markdown stands around it."""
     assert check.check(text) == b'{"city":"Bonn","degrees":3}'
 
@@ -46,7 +45,7 @@ def test_fits(check: Any, text: str) -> None:
         ("", "JSON"),
     ],
 )
-def test_does_not_fit(check: Any, text: str, words: str) -> None:
+def test_does_not_fit(check: OutputCheck, text: str, words: str) -> None:
     """An answer that does not fit says where, and what to do."""
     with pytest.raises(OutputInvalid, match=words) as caught:
         check.check(text)

@@ -1,0 +1,235 @@
+"""Agents that can be run, and how definitions become them."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import pytest
+from msgspec.structs import replace
+from pydantic import BaseModel
+
+from runwright import Agent, BuildContext, Limits, Loop, ModelSettings, Template, tool
+from runwright.agents.base import Declared, Origin
+from runwright.agents.discover import Discovery
+from runwright.agents.input import INPUT_SCHEMA, read_messages
+from runwright.agents.load import load_body
+from runwright.agents.registry import Registry
+from runwright.core.agent import Definition
+from runwright.core.step import Effect
+from runwright.errors import ConfigError, InvalidRequest, NotFound
+
+
+@tool(effect="read")
+async def weather(city: str) -> str:
+    """Say the weather."""
+    return city
+
+
+class Answer(BaseModel):
+    """An output."""
+
+    city: str
+
+
+class Polite(Template):
+    """Says please."""
+
+    name: ClassVar[str] = "polite"
+    version: ClassVar[str] = "2.1.0"
+
+    class Config(BaseModel):
+        """How polite."""
+
+        level: int = 1
+        mood: str = "good"
+
+    def build(self, config: Config, context: BuildContext) -> Loop:
+        """Fail in a bad mood."""
+        if config.mood == "bad":
+            raise RuntimeError("not today")
+        if config.mood == "odd":
+            raise ConfigError(problems=[("/mood", "odd moods are not served")])
+        return Loop(model=None, instructions=f"please x{config.level}", read_input=read_messages)
+
+
+def at(agent: Agent, file: str = "agents/a.py") -> Declared:
+    """An agent as if it stood in a file."""
+    return agent.declare(Origin(source="code", file=file, path="it"))
+
+
+def registry(*agents: Agent) -> Registry:
+    """A registry with agents, one template and one tool."""
+    made = Registry()
+    made.replace(discovery(*agents))
+    return made
+
+
+def discovery(*agents: Agent) -> Discovery:
+    """Agents, one template and one tool."""
+    return Discovery(agents=tuple(map(at, agents)), templates={"polite": Polite}, tools={"weather": weather})
+
+
+SUPPORT = Agent("support", model="demo", tools=[weather], output=Answer, settings={"seed": 1}, limits=Limits(steps=3))
+
+
+def test_conversation() -> None:
+    """A definition becomes a loop with tools as the wire has them, settings and limits as the core has them."""
+    agent = registry(SUPPORT).get("support")
+    assert isinstance(agent.flow, Loop)
+    assert (agent.flow.settings, agent.flow.limits) == (ModelSettings(seed=1), Limits(steps=3))
+    assert agent.flow.tools_raw.startswith(b'[{"type":"function","function":{"name":"weather","description":')
+    assert (agent.input_schema, agent.output_schema) == (INPUT_SCHEMA, Answer.model_json_schema())
+    assert (agent.name, agent.version, agent.source) == ("support", "1.0.0", "code")
+
+
+def test_no_tools() -> None:
+    """Without tools nothing about tools is sent, and the output is text."""
+    agent = registry(Agent("a")).get("a")
+    assert isinstance(agent.flow, Loop)
+    assert (agent.flow.tools_raw, agent.output_schema) == (b"", {"type": "string"})
+
+
+def test_template() -> None:
+    """A template of one's own gets its validated configuration."""
+    flow = registry(Agent("a", template="polite", config={"level": "3"})).get("a").flow
+    assert isinstance(flow, Loop)
+    assert flow.instructions == "please x3"
+
+
+@pytest.mark.parametrize(
+    ("agent", "problem"),
+    [
+        (Agent("a", template="polit"), "it.template: there is no template 'polit'; did you mean 'polite'?"),
+        (
+            Agent("a", template="polite", config={"level": "x"}),
+            "it.config.level: Input should be a valid integer, unable to parse string as an integer",
+        ),
+        (Agent("a", template="polite", config={"mood": "odd"}), "it.config.mood: odd moods are not served"),
+        (Agent("a", template="polite", config={"mood": "bad"}), "it: template 'polite': RuntimeError: not today"),
+        (
+            Agent("a", settings={"temprature": 0}),
+            "it.settings.temprature: there is no field 'temprature'; did you mean 'temperature'?",
+        ),
+        (Agent("a", tools=["wether"]), "it.tools[0]: there is no tool 'wether'; did you mean 'weather'?"),
+        (Agent("a", tools=[weather, f"{__name__}:weather"]), "it.tools[1]: the agent has a tool 'weather' already"),
+        (Agent("a", tools=["json:dumps"]), "it.tools[0]: 'json:dumps' is no tool"),
+        (Agent("a", tools=["json:nothing"]), "it.tools[0]: 'json' has no 'nothing'"),
+        (Agent("a", tools=["no_such:x"]), "it.tools[0]: no_such:x: ModuleNotFoundError"),
+        (Agent("a", tools=[":x"]), "it.tools[0]: a reference is written package.module:attribute"),
+        (Agent("a", output={"type": "objekt"}), "it.output: this is no JSON Schema"),
+    ],
+)  # fmt: skip
+def test_wrong(agent: Agent, problem: str) -> None:
+    """What is wrong is located, and the message says what would be right."""
+    with pytest.raises(ConfigError) as caught:
+        registry(agent)
+    assert caught.value.message.startswith(f"agents/a.py: {problem}")
+
+
+def test_every_problem() -> None:
+    """All problems are reported at once, and what was there before stays."""
+    made = registry(SUPPORT)
+    broken = replace(discovery(Agent("a", template="x"), Agent("b", tools=["x"])), problems=(("c.py:1", "no"),))
+    with pytest.raises(ConfigError) as caught:
+        made.replace(broken)
+    places = [place for place, _ in caught.value.problems]
+    assert places == ["c.py:1", "agents/a.py: it.template", "agents/a.py: it.tools[0]"]
+    assert [entry.agent.name for entry in made.all()] == ["support"]
+
+
+def test_replace() -> None:
+    """A reload swaps everything; who holds an agent keeps it, and agents made over the API stay."""
+    made = registry(SUPPORT)
+    held = made.get("support")
+    made.put(load_body(b'{"name": "api", "tools": ["weather"]}'))
+    assert made.replace(discovery(replace(SUPPORT, model="other"), Agent("b"))) == ()
+    assert [entry.agent.name for entry in made.all()] == ["api", "b", "support"]
+    assert isinstance(held.flow, Loop)
+    assert (held.flow.model, made.get("support").definition.config["model"]) == ("demo", "other")
+
+
+def test_replace_hides() -> None:
+    """An agent made over the API is hidden by one in a file, and told of when it no longer fits."""
+    made = registry()
+    made.put(load_body(b'{"name": "b"}'))
+    kept = made.put(load_body(b'{"name": "api", "tools": ["weather"]}'))
+    warnings = made.replace(replace(discovery(Agent("b", model="demo")), tools={}))
+    assert warnings == (
+        ("agent 'b'", "is hidden by the one in agents/a.py: it: rename one of them"),
+        ("agent 'api' 1.0.0", "/tools/0: there is no tool 'weather'"),
+    )
+    assert made.get("api") is kept
+    assert made.get("b").source == "code"
+
+
+def test_versions() -> None:
+    """Each version is kept; the one put last is the current one."""
+    made = registry()
+    for version in ("1.0.0", "1.1.0"):
+        made.put(load_body({"name": "a", "version": version}))
+    made.put(load_body({"name": "a", "version": "0.9.0"}), is_current=False)
+    assert [made.get("a").version, made.get("a", "1.0.0").version, made.get("a", "0.9.0").version] == [
+        *("1.1.0", "1.0.0", "0.9.0"),
+    ]
+    with pytest.raises(NotFound, match=r"no version '2.0.0'; known: 0.9.0, 1.0.0, 1.1.0"):
+        made.get("a", "2.0.0")
+    made.drop("a")
+    with pytest.raises(NotFound):
+        made.get("a", "1.0.0")
+
+
+def test_not_found() -> None:
+    """An unknown name is answered with the nearest known one."""
+    with pytest.raises(NotFound, match="there is no agent 'suport'; did you mean 'support'"):
+        registry(SUPPORT).get("suport")
+    with pytest.raises(NotFound, match=r"there is no agent 'x'$"):
+        Registry().get("x")
+
+
+def test_configured() -> None:
+    """One run can have another configuration; what does not fit is the caller's mistake, with a pointer."""
+    made = registry(SUPPORT)
+    flow = made.get("support", config={"settings": {"seed": 2}, "output": {"type": "object"}}).flow
+    assert isinstance(flow, Loop)
+    assert flow.output is not None
+    assert (flow.settings, flow.output.check("{}")) == (ModelSettings(seed=2), b"{}")
+    assert made.get("support").definition.config["settings"] == {"seed": 1}
+    with pytest.raises(InvalidRequest) as caught:
+        made.get("support", config={"settings": {"seed": "x"}})
+    assert [place for place, _ in caught.value.problems] == ["/config/settings/seed"]
+
+
+def test_api_tools() -> None:
+    """A definition over the API can name the tools of the toolbox and no others; nothing is imported for it."""
+    with pytest.raises(ConfigError, match="there is no tool 'os:system'"):
+        registry().check(load_body(b'{"name": "a", "tools": ["os:system"]}'))
+
+
+def test_fingerprint() -> None:
+    """The fingerprint changes with the definition, a tool's schema and the template's version, and nothing else."""
+
+    def same(city: str) -> str:
+        return city
+
+    def other(town: str) -> str:
+        return town
+
+    def of(function: Callable[..., str] = same, effect: Effect = "once", **options: Any) -> str:  # noqa: ANN401 - fields of Agent
+        look = tool(effect=effect, name="look")(function)
+        return registry(Agent("a", tools=[look], **options)).get("a").fingerprint
+
+    first = of()
+    assert first == of()
+    assert len({first, of(other), of(effect="read"), of(model="demo"), of(version="1.0.1")}) == 5
+
+
+def test_semver() -> None:
+    """A template whose version is none is a ValueError where it stands."""
+    with pytest.raises(ValueError, match="version of template Bad has three numbers"):
+        type("Bad", (Template,), {"name": "bad", "version": "1"})
+
+
+def test_unwritten() -> None:
+    """A template without `build` cannot be built."""
+    made = Registry([type("Empty", (Template,), {"name": "empty"})])
+    with pytest.raises(ConfigError, match="NotImplementedError"):
+        made.check(Declared(definition=Definition(name="a", template="empty"), origin=Origin(source="api")))
