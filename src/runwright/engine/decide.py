@@ -207,6 +207,8 @@ def _ask(state: Conversation, loop: Loop, model: str, is_streamed: bool) -> Mode
     nth = state.seen.get(first, 0)
     if again is not None:
         return ModelCall(request=request, match=again.match, base=None, fresh=(), again=again)
-    base = state.base
+    # After a change of code the whole request is recorded again: what was sent is what stands there.
+    is_same = state.system == tuple(entry.raw for entry in system) and state.tools == (loop.tools_raw or b"null")
+    base = state.base if is_same else None
     fresh = state.messages[state.base_count :] if base is not None else request.messages
     return ModelCall(request=request, match=StepKey("", "model", first.key, nth), base=base, fresh=fresh)

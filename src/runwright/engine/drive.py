@@ -11,11 +11,13 @@ import msgspec
 from runwright.core.event import Event, RunCancelled, RunStarted
 from runwright.core.message import Said
 from runwright.core.ports import RunStore, SignalStore, ThreadStore
+from runwright.core.run import Run
 from runwright.engine.executor import Executor
 from runwright.engine.fold import LOOP_VERSION
 from runwright.engine.gateway import World
 from runwright.engine.live import LiveRun
-from runwright.errors import StorageError
+from runwright.errors import RunwrightError, Unavailable
+from runwright.journal.project import CANCELLED
 from runwright.journal.read import JournalReader
 from runwright.journal.requests import history
 
@@ -59,13 +61,24 @@ class Driver:
         return await self._tasks.__aenter__()
 
     async def stop(self, *, drain_s: float) -> None:
-        """Let runs finish for so many seconds, then leave the rest as they are, for the next start."""
-        tasks = [live.task for live in self._live.values() if live.task is not None]
-        if tasks:
-            await asyncio.wait(tasks, timeout=drain_s)
-        for task in (*tasks, *self._late):
+        """Let runs finish for so many seconds, then leave the rest as they are, for the next start.
+
+        Runs that have not begun are left at once.
+        """
+        for live in self._live.values():
+            if live.task is not None and not live.has_slot:
+                live.task.cancel()
+        busy = [*self._work(), *self._late]
+        if busy:
+            await asyncio.wait(busy, timeout=drain_s)
+        for task in (*self._work(), *self._late):
             task.cancel()
         await self._tasks.__aexit__(None, None, None)
+        for live in list(self._live.values()):
+            self.let_go(live, _stopped())
+
+    def _work(self) -> list[asyncio.Task[None]]:
+        return [live.task for live in self._live.values() if live.task is not None]
 
     def hold(self, live: LiveRun) -> None:
         """Take a run into the hands of this process."""
@@ -74,21 +87,26 @@ class Driver:
     async def begin_now(self, live: LiveRun, events: Sequence[Event]) -> None:
         """Execute a run in a slot that is free: it was appended as started already."""
         await self._slots.acquire()
-        live.task = self._tasks.create_task(self._drive(live, events, (), has_slot=True))
+        live.has_slot = True
+        live.task = self._tasks.create_task(self._drive(live, events))
 
     def begin(self, live: LiveRun, events: Sequence[Event]) -> None:
         """Execute a run as soon as there is a slot, and in a thread as soon as it is its turn."""
-        live.task = self._tasks.create_task(self._drive(live, events, (), has_slot=False))
+        live.task = self._tasks.create_task(self._drive(live, events))
 
     def cancel(self, live: LiveRun, reason: str) -> None:
         """Cancel a live run; its task records it."""
-        if live.cancel_reason is None and live.task is not None and not live.run.is_over:
-            live.cancel_reason = reason
+        if live.cancel_reason is not None or live.run.is_over:
+            return
+        live.cancel_reason = reason
+        # A task that is cancelled before its first turn never runs, and its run would not be settled.
+        if live.task is not None and live.is_begun:
             live.task.cancel()
 
     def let_go(self, live: LiveRun, failure: Exception | None = None) -> None:
         """Settle a run that this process does not execute any more."""
-        self._live.pop(live.run.id, None)
+        if self._live.get(live.run.id) is live:
+            del self._live[live.run.id]
         live.log.close()
         if not live.settled.done():
             if failure is None:
@@ -99,13 +117,16 @@ class Driver:
                 live.settled.exception()
         live.release()
 
-    async def _drive(self, live: LiveRun, events: Sequence[Event], past: tuple[Said, ...], *, has_slot: bool) -> None:
+    async def _drive(self, live: LiveRun, events: Sequence[Event]) -> None:
         """One run in this process, from its slot to its end; whatever happens, it is settled and let go."""
         failure: Exception | None = None
+        past: tuple[Said, ...] = ()
+        live.is_begun = True
         try:
-            if not has_slot:
-                await self._take_slot()
-                has_slot = True
+            if live.cancel_reason is not None:
+                failure = await self._cancelled_early(live)
+                return
+            if not live.has_slot:
                 past, started = await self._started(live, events)
                 events = (*events, *started)
             await Executor(live, self._world, spawn=self._spawn, events=events, history=past).execute()
@@ -115,7 +136,7 @@ class Driver:
         except Exception as error:  # noqa: BLE001 - handed to whoever waits for the run
             failure = error
         finally:
-            if has_slot:
+            if live.has_slot:
                 self._slots.release()
             self.let_go(live, failure)
 
@@ -126,48 +147,56 @@ class Driver:
         task.add_done_callback(self._late.discard)
         return task
 
-    async def _take_slot(self) -> None:
+    async def _started(self, live: LiveRun, events: Sequence[Event]) -> tuple[tuple[Said, ...], Sequence[Event]]:
+        """The history of a run, and its start if it never began."""
+        starts = [event.data for event in events if isinstance(event.data, RunStarted)]
         self.queued += 1
         try:
+            # Without a slot, because the run before it in the thread may need one to come to its end.
+            head = starts[-1].thread_head if starts else await self._turn(live.run)
             await self._slots.acquire()
         finally:
             self.queued -= 1
+        live.has_slot = True
+        past = await self._history(head)
+        return past, () if starts else live.log.append((RunStarted(loop=LOOP_VERSION, thread_head=head), None))
 
-    async def _started(self, live: LiveRun, events: Sequence[Event]) -> tuple[tuple[Said, ...], Sequence[Event]]:
-        """The history of a run, and its start if it was queued: in a thread it waits for its turn first."""
-        if live.run.status != "queued":
-            heads = [event.data.thread_head for event in events if isinstance(event.data, RunStarted)]
-            return await self._history(heads[-1] if heads else None), ()
-        head = None
-        if live.run.thread_id is not None:
-            head = await self._turn(live.run.id, live.run.thread_id)
-        return await self._history(head), live.log.append((RunStarted(loop=LOOP_VERSION, thread_head=head), None))
-
-    async def _turn(self, run_id: str, thread_id: str) -> str | None:
+    async def _turn(self, run: Run) -> str | None:
         """Wait until a run is the oldest of its thread that is not over; the thread's head at that moment."""
+        thread_id = run.thread_id
+        if thread_id is None:
+            return None
         while True:
             active = await asyncio.to_thread(self._rows.threads.active_run, thread_id)
-            if active is None or active == run_id:
+            if active is None or active == run.id:
                 thread = await asyncio.to_thread(self._rows.threads.get, thread_id)
                 return None if thread is None else thread.head
             before = self._live.get(active)
             if before is not None:
                 await asyncio.wait([before.settled], timeout=TURN_POLL_S)
-            await asyncio.sleep(THREAD_POLL_S)
+            else:
+                await asyncio.sleep(THREAD_POLL_S)
 
     async def _history(self, head: str | None) -> tuple[Said, ...]:
         if head is None:
             return ()
         return history(await asyncio.to_thread(lambda: list(self._rows.reader.events(head))))
 
-    async def _cancelled_early(self, live: LiveRun) -> StorageError | None:
-        """A run that was cancelled before it had a slot; at shutdown it stays queued for the next start."""
+    async def _cancelled_early(self, live: LiveRun) -> RunwrightError | None:
+        """A run that was cancelled before it had a slot; at shutdown it stays as it is for the next start."""
         if live.cancel_reason is None:
-            return StorageError("The process stops; the run goes on at the next start.")
+            return _stopped()
         try:
             if not live.run.is_over:
-                live.log.append((RunCancelled(reason=live.cancel_reason), None))
+                live.log.close_steps(CANCELLED)
+                run = live.run
+                data = RunCancelled(reason=live.cancel_reason, usage=run.usage, cost=run.cost)
+                live.log.append((data, None))
             await live.log.durable()
-        except StorageError as error:
+        except RunwrightError as error:
             return error
         return None
+
+
+def _stopped() -> Unavailable:
+    return Unavailable("The process stops; the run goes on at the next start.")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import cast
 
 import msgspec
-from msgspec.structs import replace
 
 from runwright.core.agent import CodeFlow, Loop
 from runwright.core.context import Context
@@ -16,12 +16,12 @@ from runwright.core.event import (
     RunCancelled,
     RunCompleted,
     RunFailed,
+    RunResumed,
     RunWaiting,
-    StepFailed,
     ToolRejected,
 )
 from runwright.core.message import Said
-from runwright.core.run import ErrorInfo, WaitReason, error_info
+from runwright.core.run import ErrorInfo, WaitReason, error_info, printable
 from runwright.engine.decide import (
     Decision,
     Fail,
@@ -36,17 +36,10 @@ from runwright.engine.decide import (
 )
 from runwright.engine.flow import FlowGateway, Suspended, ToolGateway, run_flow, surroundings
 from runwright.engine.fold import fold, start
-from runwright.engine.gateway import Spawn, Steps, World
+from runwright.engine.gateway import Spawn, Steps, World, is_cancelled
 from runwright.engine.live import LiveRun
-from runwright.errors import (
-    ModelError,
-    OutcomeUnknown,
-    RunError,
-    RunwrightError,
-    StorageError,
-    ToolError,
-)
-from runwright.journal.project import cancelled_error
+from runwright.errors import DeadlineExceeded, ModelError, RunError, RunwrightError, ToolError
+from runwright.journal.project import CANCELLED
 from runwright.journal.tape import Tape, read_tape
 
 
@@ -70,21 +63,31 @@ class Executor:
         """Run until the run ends or waits, and record that. Raises StorageError when it cannot be recorded."""
         try:
             await self._perform()
-        except asyncio.CancelledError:
-            if self._live.cancel_reason is None:
-                # The process stops: the run goes on where it is at the next start.
-                raise
-            self._cancelled()
-        except Suspended as suspended:
-            self._wait(suspended.reason, suspended.detail)
-        except StorageError:
-            raise
-        except RunwrightError as error:
-            self._failed(error_info(error))
         # The run executor is one of the three places where anything may arrive: an agent is anybody's code.
-        except Exception as error:  # noqa: BLE001 - recorded as the run's error
-            self._failed(ErrorInfo(code="agent_error", message=f"{type(error).__name__}: {error}"))
+        except BaseException as error:  # noqa: BLE001 - recorded as the run's error
+            self._ended(_cause(error))
         await self._live.log.durable()
+
+    def _ended(self, error: BaseException) -> None:
+        """Record how a run ended that did not reach its end."""
+        if self._live.log.lost is not None:
+            raise self._live.log.lost
+        if self._live.cancel_reason is not None:
+            self._cancelled()
+            return
+        match error:
+            case Suspended():
+                self._wait(error.reason, error.detail)
+            case asyncio.CancelledError() if is_cancelled():
+                # The process stops: the run goes on where it is at the next start.
+                raise error
+            case KeyboardInterrupt():
+                raise error
+            case RunwrightError():
+                self._failed(error_info(error))
+            case _:
+                told = printable(f"{type(error).__name__}: {error}")
+                self._failed(ErrorInfo(code="agent_error", message=told))
 
     async def _perform(self) -> None:
         if isinstance(self._flow, CodeFlow):
@@ -107,12 +110,14 @@ class Executor:
             is_forced=self._live.is_forced,
         )
         context = Context(surroundings(self._steps, self._world, self._live.agent, gateway))
-        limit = flow.limits.time_s
+        scope = asyncio.timeout(flow.limits.time_s)
         try:
-            async with asyncio.timeout(limit):
+            async with scope:
                 output = await run_flow(flow, context, self._live.input)
         except TimeoutError as error:
-            raise RunError(f"The run took longer than {limit:g} s; raise limits.time_s.") from error
+            if not scope.expired():
+                raise
+            raise DeadlineExceeded(f"The run took longer than {flow.limits.time_s} s; raise limits.time_s.") from error
         self._completed(output)
 
     async def _act(self, decision: Decision) -> bool:
@@ -174,8 +179,7 @@ class Executor:
 
     def _lose(self, lost: Lost) -> None:
         for step in lost.steps:
-            error = OutcomeUnknown(f"The process died while {step.name!r} was in flight.")
-            self._steps.append((StepFailed(error=error_info(error, step=step.seq), is_unknown=True), step.seq))
+            self._steps.lose(step.seq, step.name)
 
     def _note(self, events: tuple[Event, ...]) -> None:
         if isinstance(self._flow, Loop):
@@ -189,22 +193,29 @@ class Executor:
         self._live.log.append((data, None), thread_head=head)
 
     def _failed(self, error: ErrorInfo) -> None:
-        self._close_steps(ErrorInfo(code="run_failed", message="The run failed while the step was open."))
+        self._live.log.close_steps(ErrorInfo(code="run_failed", message="The run failed while the step was open."))
         run = self._live.run
         self._live.log.append((RunFailed(error=error, usage=run.usage, cost=run.cost), None))
 
     def _cancelled(self) -> None:
         """First the open steps, then the run; what arrives later is dropped."""
-        self._close_steps(None)
+        self._live.log.close_steps(CANCELLED)
         run = self._live.run
         reason = self._live.cancel_reason or ""
         self._live.log.append((RunCancelled(reason=reason, usage=run.usage, cost=run.cost), None))
 
-    def _close_steps(self, error: ErrorInfo | None) -> None:
-        for step in self._live.log.open_steps:
-            told = replace(error, step=step.seq) if error is not None else cancelled_error(step.seq)
-            is_unknown = step.effect == "once"
-            self._live.log.append((StepFailed(error=told, is_unknown=is_unknown), step.seq))
-
     def _wait(self, reason: WaitReason, detail: str) -> None:
-        self._live.log.append((RunWaiting(reason=reason, detail=detail), None))
+        log = self._live.log
+        log.append((RunWaiting(reason=reason, detail=detail), None))
+        if reason == "unknown_effect" and not log.unknown_steps:
+            # The outcome came while the flow unwound.
+            log.append((RunResumed(cause="resolved", epoch=log.run.epoch), None))
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What ended the run, where tasks side by side ended in a group: a reason to wait before any error."""
+    if not isinstance(error, BaseExceptionGroup):
+        return error
+    group = cast("BaseExceptionGroup[BaseException]", error)  # isinstance cannot know what the group holds
+    causes = [_cause(each) for each in group.exceptions]
+    return next((each for each in causes if isinstance(each, Suspended)), causes[0])

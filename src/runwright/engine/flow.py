@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from runwright.core.agent import BuiltAgent, CodeFlow, Tool
 from runwright.core.context import Context, Surroundings
 from runwright.core.message import Message, SystemMessage, UserMessage, chain_digest, said
@@ -16,8 +18,11 @@ from runwright.core.step import StepKey, StepKind
 from runwright.engine.decide import model_key, tool_key
 from runwright.engine.fold import OpenStep
 from runwright.engine.gateway import Steps, World
-from runwright.errors import ConfigError, InvalidRequest, OutcomeUnknown, RunError, ToolFailed, revive
+from runwright.errors import InvalidRequest, LimitExceeded, OutcomeUnknown, RunError, ToolFailed, revive
 from runwright.journal.tape import Tape, Taped
+
+PATIENCE = 16
+"""Turns of the loop without progress after which a code flow is said to have diverged."""
 
 
 class Suspended(BaseException):
@@ -93,9 +98,10 @@ class FlowGateway(FromThread):
         entries = tuple(said(message) for message in (*system, *asked))
         request = ModelRequest(model=ref, messages=entries, is_streamed=self._steps.log.run.mode != "wait")
         match = self._issue(lane, "model", model_key(request, chain_digest(entries)))
-        taped = self._answer(match)
+        taped = await self._answer(match)
         if taped is not None and taped.response is not None:
             return taped.response
+        self._refuse_spending()
         return await self._steps.model(request, match=match, base=None, fresh=entries, again=_again(taped))
 
     async def tool(self, tool: str | Tool, arguments: str, *, lane: str) -> bytes:
@@ -103,7 +109,7 @@ class FlowGateway(FromThread):
         chosen = self._tool(tool)
         checked = chosen.check(arguments)
         match = self._issue(lane, "tool", tool_key(chosen.spec.name, arguments))
-        taped = self._answer(match)
+        taped = await self._answer(match)
         if taped is not None and taped.is_final:
             return taped.result
         try:
@@ -136,26 +142,44 @@ class FlowGateway(FromThread):
         self._count += 1
         limit = self._flow.limits.steps
         if self._count > limit:
-            raise ConfigError(f"The run would take more than {limit} steps; raise limits.steps.")
+            raise LimitExceeded(f"The run would take more than {limit} steps; raise limits.steps.")
         first = StepKey(lane, kind, key, 0)
         nth = self._issued.get(first, 0)
         self._issued[first] = nth + 1
         return StepKey(lane, kind, key, nth)
 
-    def _answer(self, match: StepKey) -> Taped | None:
+    def _refuse_spending(self) -> None:
+        limit = self._flow.limits.tokens
+        used = self._steps.log.run.usage.total_tokens
+        if limit is not None and used >= limit:
+            raise LimitExceeded(f"The run used {used} tokens of {limit}; raise limits.tokens.")
+
+    async def _answer(self, match: StepKey) -> Taped | None:
         taped = self._tape.take(match)
         if taped is None:
-            self._refuse_divergence(match)
+            await self._refuse_divergence(match)
             return None
         if taped.status == "failed" and taped.error is not None:
             raise revive(taped.error.code, taped.error.message)
-        is_lost = taped.status == "running" and taped.effect == "once" and not taped.is_granted
-        if taped.status == "unknown" or is_lost:
+        if taped.status == "running" and taped.effect == "once" and not taped.is_granted:
+            self._steps.lose(taped.seq, taped.name)
+            taped = replace(taped, status="unknown")
+        if taped.status == "unknown":
             raise Suspended("unknown_effect", f"It is not known whether {taped.name!r} (step {taped.seq}) took effect.")
         return taped
 
-    def _refuse_divergence(self, match: StepKey) -> None:
-        missed = None if self._is_forced else self._tape.next_unused(match.lane)
+    async def _refuse_divergence(self, match: StepKey) -> None:
+        """A step that is not on the tape is new only when the finished ones of its lane are used up.
+
+        Answers from the tape take no time, so branches side by side are first let come to their own steps.
+        """
+        if self._is_forced:
+            return
+        missed, turns = self._tape.next_unused(match.lane), 0
+        while missed is not None and turns < PATIENCE:
+            await asyncio.sleep(0)
+            before, missed = missed, self._tape.next_unused(match.lane)
+            turns = turns + 1 if missed is before else 0
         if missed is not None:
             raise Suspended(
                 "diverged",

@@ -56,7 +56,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     `head` is the rolling digest of `messages`. `calls` are the tool calls of the last assistant message until all of
     them are answered; `answers` maps call ids to result texts. `final` is the text of an answer without tool calls.
     `granted` are open steps that a person allowed to run again.
-    `base` and `base_count` say which model step was last and how many messages it was sent.
+    `base` and `base_count` say which model step was last and how many messages it was sent; `system` and `tools` are
+    what stood before and beside them, as recorded.
     """
 
     messages: tuple[Said, ...] = ()
@@ -75,6 +76,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage = NO_USAGE
     base: int | None = None
     base_count: int = 0
+    system: tuple[bytes, ...] = ()
+    tools: bytes = b""
 
 
 ReadInput = Callable[[bytes], tuple[Message, ...]]
@@ -140,6 +143,10 @@ def _begin(state: Conversation, seq: int, data: StepStarted) -> Conversation:
     )
     if data.kind != "model":
         return state
+    if data.base is None:
+        count = len(data.messages) - len(state.messages)
+        system = tuple(bytes(message) for message in data.messages[:count])
+        state = replace(state, system=system, tools=bytes(data.tools))
     return replace(state, base=seq, base_count=len(state.messages))
 
 

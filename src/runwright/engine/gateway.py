@@ -19,6 +19,7 @@ from runwright.core.event import (
     MessageDelta,
     ProgressReported,
     ReasoningDelta,
+    RunResumed,
     StepCompleted,
     StepFailed,
     StepRestarted,
@@ -39,7 +40,7 @@ from runwright.core.model import (
 )
 from runwright.core.money import Cost
 from runwright.core.ports import Model, Models, Secrets
-from runwright.core.run import error_info
+from runwright.core.run import error_info, printable
 from runwright.core.step import StepKey
 from runwright.core.usage import Usage
 from runwright.engine.fold import OpenStep
@@ -49,7 +50,8 @@ from runwright.errors import (
     ModelError,
     NotSent,
     OutcomeUnknown,
-    RunwrightError,
+    RunError,
+    ToolError,
     ToolFailed,
 )
 from runwright.guard.chain import Call, Guard
@@ -131,24 +133,19 @@ class Steps:
         try:
             response = await self._world.guard(call, lambda: self._consume(model, request, seq))
         except (ModelError, DeadlineExceeded) as error:
-            self.append((StepFailed(error=error_info(error, step=seq)), seq))
+            self._end(seq, StepFailed(error=error_info(error, step=seq)))
             raise
         response = replace(response, message=_distinct(response.message, seq))
-        self.append(
-            (
-                MessageCompleted(message=msgspec.Raw(said(response.message).raw), reasoning=response.reasoning),
-                seq,
-            ),
-            (
-                StepCompleted(
-                    model=response.model,
-                    provider=response.provider,
-                    finish_reason=response.finish_reason,
-                    response_id=response.response_id,
-                    usage=response.usage,
-                    cost=self._world.price(model.ref, response.usage),
-                ),
-                seq,
+        self._end(
+            seq,
+            MessageCompleted(message=msgspec.Raw(said(response.message).raw), reasoning=response.reasoning),
+            StepCompleted(
+                model=response.model,
+                provider=response.provider,
+                finish_reason=response.finish_reason,
+                response_id=response.response_id,
+                usage=response.usage,
+                cost=self._world.price(model.ref, response.usage),
             ),
         )
         return response
@@ -210,37 +207,60 @@ class Steps:
         work = self._unaborted(attempt, seq) if tool.effect == "once" else None
         try:
             result = await self._world.guard(call, work.run if work is not None else attempt)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
+            if not is_cancelled():
+                raise self._failed(tool, seq, error, is_entered=work is not None and work.is_entered) from error
             if work is not None and work.is_entered:
                 self._unknown(tool, seq, "it was cancelled")
             raise
         # A tool is anybody's code: whatever it raises ends its step, not the process.
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._failed(tool, seq, error, is_entered=work is not None and work.is_entered) from error
-        self.append((StepCompleted(result=msgspec.Raw(result)), seq))
+        self._end(seq, StepCompleted(result=msgspec.Raw(result)))
         return result
 
-    def _failed(self, tool: Tool, seq: int, error: Exception, *, is_entered: bool) -> RunwrightError:
-        if is_entered and not isinstance(error, NotSent):
-            return self._unknown(tool, seq, f"{type(error).__name__}: {error}")
-        told = error if isinstance(error, RunwrightError) else ToolFailed(f"{type(error).__name__}: {error}")
-        self.append((StepFailed(error=error_info(told, step=seq)), seq))
+    def _failed(self, tool: Tool, seq: int, error: BaseException, *, is_entered: bool) -> ToolError | RunError:
+        why = f"{type(error).__name__}: {error}"
+        if isinstance(error, OutcomeUnknown) or (is_entered and not isinstance(error, NotSent)):
+            return self._unknown(tool, seq, why)
+        # Other errors of ours would be taken for trouble of the run itself.
+        told = error if isinstance(error, (ToolError, DeadlineExceeded)) else ToolFailed(why)
+        self._end(seq, StepFailed(error=error_info(told, step=seq)))
         return told
 
     def _unknown(self, tool: Tool, seq: int, why: str) -> OutcomeUnknown:
         error = OutcomeUnknown(f"It is not known whether {tool.spec.name!r} took effect: {why}.")
-        self.append((StepFailed(error=error_info(error, step=seq), is_unknown=True), seq))
+        self._end(seq, StepFailed(error=error_info(error, step=seq), is_unknown=True))
         return error
+
+    def _end(self, seq: int, *data: MessageCompleted | StepCompleted | StepFailed) -> None:
+        """The end of a step; dropped when the run is over and has closed it."""
+        if self._log.is_open(seq):
+            self.append(*((each, seq) for each in data))
+
+    def lose(self, seq: int, name: str) -> None:
+        """Record that a `once` tool was in flight when the process died."""
+        error = OutcomeUnknown(f"The process died while {name!r} was in flight.")
+        self._end(seq, StepFailed(error=error_info(error, step=seq), is_unknown=True))
 
     def _unaborted(self, attempt: Callable[[], Awaitable[bytes]], seq: int) -> _Late:
         return _Late(attempt, spawn=self._spawn, on_late=lambda result: self._late(seq, result))
 
     def _late(self, seq: int, result: bytes) -> None:
-        """The outcome of a `once` tool that came after its step was given up resolves the step."""
-        if self._log.lost is None:
-            self.append((StepCompleted(result=msgspec.Raw(result)), seq))
+        """The outcome of a `once` tool that came after its step was given up resolves the step.
+
+        A run that waits for nothing else goes on: it has no owner, so it is taken up like an orphan.
+        """
+        log = self._log
+        if log.lost is not None or not log.is_open(seq):
+            return
+        self.append((StepCompleted(result=msgspec.Raw(result)), seq))
+        if log.run.reason == "unknown_effect" and not log.unknown_steps:
+            self.append((RunResumed(cause="resolved", epoch=log.run.epoch), None))
 
     def _begin(self, data: StepStarted, again: OpenStep | None) -> int:
+        if self._log.run.status != "running":
+            raise RunError(f"The run is {self._log.run.status}; a task that it left behind asked for {data.name!r}.")
         if again is None:
             return self.append((data, None))[0].seq
         self.append((StepRestarted(attempt=again.attempt + 1, cause="crash"), again.seq))
@@ -248,11 +268,18 @@ class Steps:
 
     def progress(self, message: str, *, fraction: float | None, step: int | None) -> None:
         """Record how far the work is. On the loop's thread."""
-        self.append((ProgressReported(message=message, fraction=fraction), step))
+        if self._is_told:
+            self.append((ProgressReported(message=printable(message), fraction=fraction), step))
 
     def emit(self, name: str, value: bytes, *, step: int | None) -> None:
         """Record a custom event. On the loop's thread."""
-        self.append((CustomEmitted(name=name, value=msgspec.Raw(value)), step))
+        if self._is_told:
+            self.append((CustomEmitted(name=printable(name), value=msgspec.Raw(value)), step))
+
+    @property
+    def _is_told(self) -> bool:
+        """What a tool says after its run has ended, or was lost, is dropped."""
+        return self._log.lost is None and not self._log.run.is_over
 
 
 class _Late:
@@ -268,7 +295,6 @@ class _Late:
         self.is_entered = False
 
     async def run(self) -> bytes:
-        self.is_entered = True
         outcome: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._spawn(self._finish(outcome))
         try:
@@ -278,10 +304,17 @@ class _Late:
             raise
 
     async def _finish(self, outcome: asyncio.Future[bytes]) -> None:
+        if self._is_given_up:
+            return
+        self.is_entered = True
         try:
             result = await self._attempt()
+        except asyncio.CancelledError:
+            if not outcome.done():
+                outcome.set_exception(ToolFailed("the call was cancelled from within"))
+            raise
         # A tool is anybody's code; its caller gets what it raised.
-        except Exception as error:  # noqa: BLE001 - handed to the caller, or too late to matter
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - handed to the caller, or too late to matter
             if not outcome.done():
                 outcome.set_exception(error)
             return
@@ -289,6 +322,12 @@ class _Late:
             self._on_late(result)
         elif not outcome.done():
             outcome.set_result(result)
+
+
+def is_cancelled() -> bool:
+    """Whether somebody cancelled this task; else a cancellation comes from the tool's own code."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def idempotency_key(run_id: str, match: StepKey) -> str:

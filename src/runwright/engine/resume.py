@@ -18,7 +18,6 @@ from runwright.core.event import (
     RunResumed,
     RunWaiting,
     StepCompleted,
-    StepFailed,
     StepResolved,
     StepStarted,
 )
@@ -28,7 +27,7 @@ from runwright.engine.drive import Driver, Rows
 from runwright.engine.live import LiveRun
 from runwright.engine.owner import Owner
 from runwright.errors import Conflict, CrashLoop, InvalidRequest, NotFound, OwnershipLost, RunwrightError
-from runwright.journal.project import cancelled_error
+from runwright.journal.project import CANCELLED
 from runwright.journal.write import Journal, Record
 
 ADOPTIONS = 3
@@ -72,9 +71,11 @@ class Resumer:
         """Take up every queued or running run whose owner is gone, or that this process let go for want of disk."""
         for run in await asyncio.to_thread(self._rows.runs.owned, ("queued", "running")):
             is_ours = run.owner == self._owner.boot and run.id not in self._driver.live
-            if is_ours or self._owner.is_gone(run.owner):
+            if is_ours or await asyncio.to_thread(self._owner.is_gone, run.owner):
+                # A run that had its answer goes on without an owner.
+                cause: Cause = "storage" if is_ours else "resolved" if run.owner is None else "crash"
                 try:
-                    await self._adopt(run, cause="storage" if is_ours else "crash")
+                    await self._adopt(run, cause=cause)
                 except RunwrightError:
                     # Counted as an adoption: after a few the run fails as a crash loop, and the others go on.
                     continue
@@ -86,6 +87,9 @@ class Resumer:
         if adopted.is_ephemeral:
             await self.end_cancelled(adopted, "its caller is gone and will send it again")
             return
+        if adopted.status == "queued":
+            # It never began, so it is not what ended those processes.
+            adopted = replace(adopted, adoptions=0)
         if adopted.adoptions > ADOPTIONS:
             error = CrashLoop(f"The run was taken up {ADOPTIONS} times without finishing a step.")
             await self._end(adopted, RunFailed(error=error_info(error), usage=adopted.usage, cost=adopted.cost))
@@ -113,9 +117,11 @@ class Resumer:
         changed, is_fit = _compare(live.agent, run, events)
         if not is_fit and not is_forced:
             detail = "The agent's tools changed since the run began; resume it with the current code, or cancel it."
-            live.log.append((RunWaiting(reason="diverged", detail=detail), None))
-            await live.log.durable()
-            self._driver.let_go(live)
+            live.log.append(*records, (RunWaiting(reason="diverged", detail=detail), None), consumed=consumed)
+            try:
+                await live.log.durable()
+            finally:
+                self._driver.let_go(live)
             return
         resumed = RunResumed(cause=cause, epoch=run.epoch, code_changed=changed)
         more = live.log.append((resumed, None), *records, consumed=consumed)
@@ -157,8 +163,7 @@ class Resumer:
         steps = _unfinished(await asyncio.to_thread(self._all_steps, run.id))
         log = self._journal.open(run, is_new=False, publish=lambda events: None, steps=steps)
         if not isinstance(data, RunWaiting):
-            for step in log.open_steps:
-                log.append((_closed(step), step.seq))
+            log.close_steps(CANCELLED if isinstance(data, RunCancelled) else data.error)
         log.append((data, None))
         try:
             await log.durable()
@@ -169,13 +174,20 @@ class Resumer:
         """The step that a resolution is about. Raises Conflict or InvalidRequest."""
         if run.status != "waiting" or run.reason != "unknown_effect":
             raise Conflict(f"{run.id} is {run.status}; only a run that waits for an unknown effect can be resolved.")
-        steps = await asyncio.to_thread(self._all_steps, run.id)
-        unknown = [step for step in steps if step.status == "unknown"]
+        unknown = await self._unknown(run)
         chosen = [step for step in unknown if seq is None or step.seq == seq]
         if len(chosen) != 1:
             names = ", ".join(f"{step.seq} ({step.name})" for step in unknown)
             raise InvalidRequest(f"Say which step is resolved; unknown are {names or 'none'}.")
         return chosen[0]
+
+    async def has_unknown(self, run: Run) -> bool:
+        """Whether a run has a step whose outcome is not known."""
+        return bool(await self._unknown(run))
+
+    async def _unknown(self, run: Run) -> Sequence[Step]:
+        steps = await asyncio.to_thread(self._all_steps, run.id)
+        return [step for step in steps if step.status == "unknown"]
 
     async def resolve(self, run: Run, outcome: Outcome, *, consumed: tuple[str, ...]) -> None:
         """Continue a waiting run with what somebody said about its unknown step."""
@@ -202,11 +214,6 @@ class Resumer:
 
 def _unfinished(steps: Sequence[Step]) -> Sequence[Step]:
     return [step for step in steps if step.status in {"running", "unknown"}]
-
-
-def _closed(step: Step) -> StepFailed:
-    is_unknown = step.effect == "once"
-    return StepFailed(error=cancelled_error(step.seq), is_unknown=is_unknown)
 
 
 def _compare(agent: BuiltAgent, run: Run, events: Sequence[Event]) -> tuple[tuple[str, ...], bool]:

@@ -31,10 +31,6 @@ from runwright.errors import (
 )
 from runwright.journal.write import Journal, Record
 
-SIGNAL_POLL_S = 0.25
-ORPHAN_POLL_S = 2.0
-
-
 SignalKind = Literal["cancel", "resolve", "resume"]
 
 
@@ -47,11 +43,13 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """`is_adopting` engines also take up runs of processes that are gone."""
+    """`is_adopting` engines also take up runs of processes that are gone, looking every `orphan_poll_s` seconds."""
 
     concurrency: int = 64
     queue_limit: int = 10_000
     is_adopting: bool = False
+    signal_poll_s: float = 0.25
+    orphan_poll_s: float = 2.0
 
 
 class Engine:
@@ -110,6 +108,10 @@ class Engine:
         self._refuse()
         agent = self._agents.get(request.agent, request.version, config=request.config)
         agent.flow.read_input(request.input)
+        if claim is not None:
+            held = await self._held(claim)
+            if held is not None:
+                return held, None
         if request.thread_id is not None:
             await self._prepare_thread(request)
         live = self._create(agent, request)
@@ -130,9 +132,17 @@ class Engine:
             events = live.log.append(queued, idempotency=idempotency)
             try:
                 await live.log.durable()
-            except Conflict:
-                self._driver.let_go(live)
-                return await self._repeated(claim), None
+            except RunwrightError as error:
+                self._driver.let_go(live, error)
+                # The same key, sent twice at once: the other one was first.
+                held = await self._held(claim) if claim is not None and isinstance(error, Conflict) else None
+                if held is None:
+                    raise
+                return held, None
+            except asyncio.CancelledError:
+                # Its caller is gone, but the run may stand in the store already.
+                self._driver.begin(live, events)
+                raise
             self._driver.begin(live, events)
         if request.mode == "background":
             await live.log.durable()
@@ -148,7 +158,7 @@ class Engine:
         run = await self._row(run_id)
         if run.is_over:
             return
-        if not self._owner.is_gone(run.owner):
+        if not await asyncio.to_thread(self._owner.is_gone, run.owner):
             await self._leave(run_id, "cancel", msgspec.json.encode({"reason": reason}))
             return
         adopted = await asyncio.to_thread(self._rows.runs.adopt, run_id, epoch=run.epoch, owner=self._owner.boot)
@@ -173,7 +183,7 @@ class Engine:
         run = await self._row(run_id)
         if run.status != "waiting":
             raise Conflict(f"{run_id} is {run.status}; only a waiting run can be resumed.")
-        if run.reason == "unknown_effect":
+        if run.reason == "unknown_effect" and await self._resumer.has_unknown(run):
             raise Conflict(f"{run_id} waits for a step of unknown outcome: resolve it instead.")
         if self._options.is_adopting:
             await self._resumer.force(run, consumed=())
@@ -219,10 +229,12 @@ class Engine:
             return None
         return IdempotencyKey(claim.scope, claim.key, claim.body_hash, run.id, run.created_at)
 
-    async def _repeated(self, claim: Claim | None) -> str:
-        assert claim is not None
+    async def _held(self, claim: Claim) -> str | None:
+        """The run that an idempotency key was used for."""
         held = await asyncio.to_thread(self._rows.runs.idempotent, claim.scope, claim.key)
-        if held is None or held.body_hash != claim.body_hash:
+        if held is None:
+            return None
+        if held.body_hash != claim.body_hash:
             raise IdempotencyMismatch(f"The Idempotency-Key {claim.key!r} was used with another body; send a new key.")
         return held.run_id
 
@@ -238,8 +250,11 @@ class Engine:
         active = await asyncio.to_thread(self._rows.threads.active_run, request.thread_id)
         if active is not None and request.multitask == "reject":
             raise Conflict(f"The thread {request.thread_id} is busy with {active}; wait, or use multitask 'enqueue'.")
-        if active is not None:
+        last = None
+        while active is not None and active != last:
             await self.cancel(active, "interrupted by a newer run of the thread")
+            # The same one again: its owner is another process, which has been told.
+            active, last = await asyncio.to_thread(self._rows.threads.active_run, request.thread_id), active
 
     async def _row(self, run_id: str) -> Run:
         run = await asyncio.to_thread(self._rows.runs.get, run_id)
@@ -260,15 +275,15 @@ class Engine:
     async def _tend(self) -> None:
         """Pass on signals, heal the journal, and take up orphans, for as long as the engine runs."""
         loop = asyncio.get_running_loop()
-        next_orphans = loop.time() + ORPHAN_POLL_S
+        next_orphans = loop.time() + self._options.orphan_poll_s
         while True:
-            await asyncio.sleep(SIGNAL_POLL_S)
+            await asyncio.sleep(self._options.signal_poll_s)
             try:
                 if self._journal.error is not None and not await self._journal.heal():
                     continue
                 await self._pass_signals()
                 if self._options.is_adopting and loop.time() >= next_orphans:
-                    next_orphans = loop.time() + ORPHAN_POLL_S
+                    next_orphans = loop.time() + self._options.orphan_poll_s
                     await self._resumer.adopt_orphans()
             except StorageError:
                 # The store has a bad moment; the next round tries again, and readiness tells.
@@ -280,8 +295,8 @@ class Engine:
                 await self._pass_signal(signal)
             except StorageError:
                 raise
-            except RunwrightError:
-                # The signal does not fit the run any more: somebody else was first.
+            except (RunwrightError, msgspec.MsgspecError):
+                # The signal does not fit the run any more, because somebody else was first, or cannot be read.
                 await asyncio.to_thread(self._rows.signals.drop, signal.id)
 
     async def _pass_signal(self, signal: Signal) -> None:
@@ -294,7 +309,7 @@ class Engine:
         run = await asyncio.to_thread(self._rows.runs.get, signal.run_id)
         if run is None or run.is_over:
             await asyncio.to_thread(self._rows.signals.drop, signal.id)
-        elif self._options.is_adopting and self._owner.is_gone(run.owner):
+        elif self._options.is_adopting and await asyncio.to_thread(self._owner.is_gone, run.owner):
             await self._act_on(run, signal)
 
     async def _act_on(self, run: Run, signal: Signal) -> None:

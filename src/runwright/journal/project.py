@@ -99,6 +99,5 @@ def account(run: Run, step: Step, data: StepCompleted | StepFailed) -> Run:
     return replace(run, usage=usage, cost=run.cost + data.cost, adoptions=0)
 
 
-def cancelled_error(step: int) -> ErrorInfo:
-    """The error of a step that was open when its run was cancelled."""
-    return ErrorInfo(code="cancelled", message="The run was cancelled.", step=step)
+CANCELLED = ErrorInfo(code="cancelled", message="The run was cancelled.")
+"""The error of steps that were open when their run was cancelled."""

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from runwright.core.event import Data, Delta, Event, StepCompleted, StepFailed, StepRestarted, StepStarted
 from runwright.core.ports import Batch, Blob, Clock, IdempotencyKey, Reader, RunRow, Stored, Writes
-from runwright.core.run import Run
+from runwright.core.run import ErrorInfo, Run
 from runwright.core.step import Step
 from runwright.errors import StorageError
 from runwright.journal.project import RUN_EVENTS, STEP_EVENTS, RunEvent, StepEvent, account, project_run, project_step
@@ -48,7 +48,7 @@ class _Entry(msgspec.Struct, gc=False):
     run: RunRow
     events: tuple[Event, ...] = ()
     steps: tuple[Step, ...] = ()
-    deltas: tuple[tuple[int, list[tuple[int, datetime, Delta]]], ...] = ()
+    deltas: tuple[list[Event], ...] = ()
     voided: tuple[tuple[str, int], ...] = ()
     consumed: tuple[str, ...] = ()
     idempotency: IdempotencyKey | None = None
@@ -252,7 +252,7 @@ class RunLog:
         self._committed = 0
         self._line: deque[_Entry | Event] = deque()
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
-        self._deltas: dict[int, list[tuple[int, datetime, Delta]]] = {}
+        self._deltas: dict[int, list[Event]] = {}
         # The owner before may have flushed deltas of the steps that it left open.
         self._flushed = {step.seq for step in steps if step.kind == "model"}
         self._timer: asyncio.TimerHandle | None = None
@@ -325,12 +325,20 @@ class RunLog:
             self._publish((event,))
         else:
             self._line.append(event)
-        kept = self._deltas.setdefault(step, [])
-        kept.append((event.seq, event.ts, data))
+        kept = self._deltas.get(step)
+        if kept is None:
+            kept = self._deltas[step] = []
+        kept.append(event)
         if len(kept) >= DELTA_FLUSH_COUNT:
             self._flush()
         elif self._timer is None:
             self._timer = self._journal.later(DELTA_FLUSH_S, self._flush)
+
+    def close_steps(self, error: ErrorInfo) -> None:
+        """End the open steps, because the run ends; it is not known whether `once` tools among them took effect."""
+        for step in self.open_steps:
+            told = replace(error, step=step.seq)
+            self.append((StepFailed(error=told, is_unknown=step.effect == "once"), step.seq))
 
     async def durable(self) -> None:
         """Wait until everything appended so far is committed. Raises StorageError, OwnershipLost or Conflict."""
@@ -427,13 +435,14 @@ class RunLog:
         self.close()
         if self.lost is not None or self._journal.is_crowded:
             return
-        pending = tuple((step, kept) for step, kept in self._deltas.items() if kept)
+        pending = tuple(kept for kept in self._deltas.values() if kept)
         if not pending:
             return
-        for step, _ in pending:
-            self._deltas[step] = []
-            self._flushed.add(step)
-        size = sum(len(kept) * 64 for _, kept in pending)
+        for step, kept in self._deltas.items():
+            if kept:
+                self._deltas[step] = []
+                self._flushed.add(step)
+        size = sum(len(kept) * 64 for kept in pending)
         self._put(
             _Entry(log=self, number=0, run=RunRow(self.run, self._is_new), deltas=pending, size=size), is_silent=True
         )
@@ -462,7 +471,7 @@ def _batch(entry: _Entry) -> Batch:
         row, found = pack(event)
         rows.append(row)
         blobs.extend(found)
-    rows.extend(pack_deltas(entry.log.run.id, step, kept) for step, kept in entry.deltas)
+    rows.extend(map(pack_deltas, entry.deltas))
     return Batch(
         run=entry.run,
         steps=entry.steps,

@@ -108,6 +108,8 @@ class Runs:
                 yield group
                 if group[-1].is_terminal:
                     return
+            if live is None and self._engine.live(run_id) is None:
+                return
 
     async def cancel(self, run_id: str, *, reason: str = "") -> RunView:
         """Cancel a run; one that is over stays as it is. Raises NotFound."""
@@ -172,7 +174,7 @@ class Runs:
         known = {event.seq: event for event in stored if event.seq <= border and not isinstance(event.data, DELTAS)}
         known.update({event.seq: event for event in deltas if after < event.seq <= border})
         events = [known[seq] for seq in sorted(known)]
-        return [events] if events else []
+        return [_until_terminal(events)] if events else []
 
     async def _poll(self, run_id: str, after: int) -> Events:
         """From the store, until the run is over or this process takes it up."""
