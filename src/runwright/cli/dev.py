@@ -43,6 +43,8 @@ async def _dev(settings: Settings, call: Call) -> None:
         async with App(settings, sources=sources, options=options) as app, asyncio.TaskGroup() as group:
             stop = asyncio.Event()
             group.create_task(_watch(app, watched(app, sources), call, stop))
+            # One turn of the loop: the watch begins before the server says that it listens.
+            await asyncio.sleep(0)
             try:
                 await serve(app, on_start=announcement(app, call))
             finally:

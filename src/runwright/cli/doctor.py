@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
@@ -48,7 +49,7 @@ async def doctor(*, call: Called) -> None:
     models = App(settings).models
     try:
         await models.discover()
-        checks = [*machine(settings), *model_checks(models)]
+        checks = await asyncio.to_thread(lambda: [*machine(settings), *model_checks(models)])
     finally:
         await models.close()
     if call.out.is_json:

@@ -18,7 +18,7 @@ async def ls(*, call: Called) -> None:
     models = App(call.settings()).models
     try:
         await models.discover()
-        default, entries = models.default_ref, models.catalog()
+        default, entries = await asyncio.to_thread(lambda: (models.default_ref, models.catalog()))
     finally:
         await models.close()
     if call.out.is_json:

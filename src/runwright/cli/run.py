@@ -20,7 +20,7 @@ from runwright.service.views import RunView
 
 async def run(
     name: str,
-    input: str | None = None,
+    input: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     /,
     *,
     as_json: Flag = False,

@@ -1,0 +1,288 @@
+"""The real command in processes: what people type, what they see, and how it ends."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+
+WAIT_S = 30.0
+
+TOOLS = '''
+import asyncio
+from runwright import Agent, tool
+
+
+@tool(effect="read")
+async def wait_long(city: str) -> str:
+    """Wait for long about the city."""
+    await asyncio.sleep(60)
+    return "done"
+
+
+@tool(effect="once")
+async def pay(city: str) -> str:
+    """Pay the city."""
+    raise RuntimeError("the bank hung up")
+
+
+slow = Agent("slow", model="demo", tools=[wait_long])
+payer = Agent("payer", model="demo", tools=[pay])
+'''
+
+
+# Whatever stands on this machine, the demo model answers.
+ENV = {**os.environ, "RUNWRIGHT_MODEL": "demo"}
+
+
+def command(*arguments: str) -> list[str]:
+    """The command line of this checkout's command."""
+    return [sys.executable, "-m", "runwright", *arguments]
+
+
+def runwright(folder: Path, *arguments: str, input: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end."""
+    return subprocess.run(
+        command(*arguments),
+        cwd=folder,
+        env=ENV,
+        input=input or "",
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        check=False,
+    )
+
+
+def answered(folder: Path, *arguments: str) -> Any:  # noqa: ANN401 - JSON as it comes
+    """The JSON a command prints; it must succeed."""
+    done = runwright(folder, *arguments, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@contextmanager
+def serving(folder: Path, verb: str = "serve", *arguments: str) -> Generator[str]:
+    """A server with its own port; gives its URL, and stops it at the end."""
+    line = command(verb, *arguments, "--port", "0", "--json")
+    with (
+        (folder / "server.log").open("w") as log,
+        subprocess.Popen(line, cwd=folder, env=ENV, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            said = process.stdout.readline()
+            assert said, (folder / "server.log").read_text()
+            yield json.loads(said)["url"]
+            process.terminate()
+            assert process.wait(WAIT_S) == 0
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """What `runwright init` writes."""
+    assert runwright(tmp_path, "init").returncode == 0
+    return tmp_path
+
+
+def test_a_new_project_runs_at_once(project: Path) -> None:
+    """What `init` writes answers on the demo model: the answer alone on stdout, the rest on stderr."""
+    done = runwright(project, "run", "helper", "What is the weather in Oslo?")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "It is 18 degrees and sunny in Oslo."
+    assert "-> weather" in done.stderr
+    assert "completed in" in done.stderr
+    assert "tokens" in done.stderr
+
+
+def test_options_of_all_stand_anywhere(project: Path) -> None:
+    """--json and --data work before and after the command, and data lands where it was asked for."""
+    before = runwright(project, "--json", "--data", "elsewhere", "run", "writer", "hi")
+    after = runwright(project, "run", "writer", "hi", "--data=elsewhere", "--json")
+    assert [json.loads(done.stdout)["status"] for done in (before, after)] == ["completed", "completed"]
+    assert len(answered(project, "runs", "ls", "--data", "elsewhere")["data"]) == 2
+    assert not (project / ".runwright").exists()
+
+
+def test_input_comes_from_stdin(project: Path) -> None:
+    """`-`, and no input at all, read stdin; nothing there is a mistake in usage."""
+    dash = runwright(project, "run", "writer", "-", input="from stdin\n")
+    none = runwright(project, "run", "writer", input="from stdin\n")
+    assert dash.stdout == none.stdout
+    assert "from stdin" in dash.stdout
+    assert runwright(project, "run", "writer").returncode == 2
+
+
+def test_runs_are_listed_and_shown(project: Path) -> None:
+    """A run is found again with its steps, its events and its output."""
+    done = answered(project, "run", "helper", "What is the weather in Oslo?")
+    shown = answered(project, "runs", "show", done["id"])
+    assert [step["kind"] for step in shown["steps"]] == ["model", "tool", "model"]
+    assert shown["output"] == done["output"]
+    tail = runwright(project, "runs", "tail", done["id"])
+    assert "run.completed" in tail.stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["nonsense"], 2, "nonsense"),
+        (["runs", "ls", "--limit", "many"], 2, "limit"),
+        (["run", "nobody", "hi"], 2, "nobody"),
+        (["runs", "show", "run_x"], 2, "run_x"),
+        (["agents", "ls", "--agents", "missing"], 3, "missing"),
+        (["config", "show", "--config", "missing.toml"], 3, "missing.toml"),
+        (["runs", "ls", "--server", "http://127.0.0.1:1"], 4, "runwright serve"),
+        (["run", "writer", "hi", "--data", "runwright.toml/x"], 3, "--data"),
+    ],
+)
+def test_mistakes_have_their_exit_codes(project: Path, arguments: list[str], code: int, said: str) -> None:
+    """Usage is 2, settings and places are 3, an unreachable server is 4; one message, no traceback."""
+    done = runwright(project, *arguments)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_cancels_the_run(project: Path) -> None:
+    """An interrupted `run` cancels its run, says so and ends with 130."""
+    (project / "agents" / "tools.py").write_text(TOOLS)
+    line = command("run", "slow", "wait long for the city of Oslo")
+    with subprocess.Popen(
+        line, cwd=project, env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert "-> wait_long" in process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(WAIT_S) == 130
+    [run] = answered(project, "runs", "ls")["data"]
+    assert run["status"] == "cancelled"
+
+
+def test_a_waiting_run_is_resolved_beside_the_server(project: Path) -> None:
+    """A `once` tool of unknown outcome lets the run wait (1); `resolve` lets the server go on with it."""
+    (project / "agents" / "tools.py").write_text(TOOLS)
+    done = runwright(project, "run", "payer", "pay the city of Oslo")
+    assert done.returncode == 1
+    assert "runwright runs resolve" in done.stderr
+    [run] = answered(project, "runs", "ls", "--status", "waiting")["data"]
+    answered(project, "runs", "resolve", run["id"], "--done", '"paid"')
+    with serving(project):
+        tail = runwright(project, "runs", "tail", run["id"], "--after", str(run["last_seq"]))
+    assert "run.completed" in tail.stdout
+
+
+def test_the_same_commands_over_http(project: Path) -> None:
+    """With --server, agents, templates and runs are those of the server."""
+    with serving(project) as url:
+        names = [agent["name"] for agent in answered(project, "agents", "ls", "--server", url)["data"]]
+        assert names == ["helper", "writer"]
+        assert answered(project, "agents", "schema", "helper", "--server", url)["agent"] == "helper"
+        assert answered(project, "templates", "ls", "--server", url)["data"]
+        done = runwright(project, "run", "helper", "What is the weather in Oslo?", "--server", url)
+        assert done.stdout.strip() == "It is 18 degrees and sunny in Oslo."
+        [run] = answered(project, "runs", "ls", "--server", url)["data"]
+        assert answered(project, "runs", "show", run["id"], "--server", url)["steps"]
+        assert answered(project, "runs", "cancel", run["id"], "--server", url)["status"] == "completed"
+        assert runwright(project, "run", "nobody", "hi", "--server", url).returncode == 2
+
+
+def test_a_second_server_is_refused(project: Path) -> None:
+    """A data directory has one server; the second one says what to do and ends with 3."""
+    with serving(project):
+        second = runwright(project, "serve", "--port", "0")
+    assert second.returncode == 3
+    assert "--data" in second.stderr
+
+
+def test_edits_are_live_within_a_second(project: Path) -> None:
+    """`dev` serves a new definition within a second; a broken one leaves the last good version and says why."""
+    file = project / "agents" / "third.yaml"
+    with serving(project, "dev") as url:
+        file.write_text("name: third\n")
+        began = time.monotonic()
+        while "third" not in models(url):
+            assert time.monotonic() - began < 1.0
+        file.write_text("name: third\nnonsense: 1\n")
+        log = project / "server.log"
+        until(lambda: "cannot be used" in log.read_text())
+        assert "third" in models(url)
+        assert "third.yaml:2" in log.read_text()
+        file.unlink()
+        until(lambda: "third" not in models(url))
+
+
+def models(url: str) -> list[str]:
+    """The agents of a server."""
+    with urlopen(f"{url}/v1/models", timeout=5) as answer:
+        return [model["id"] for model in json.load(answer)["data"]]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for something, but not for ever."""
+    end = time.monotonic() + WAIT_S
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_a_conversation(project: Path) -> None:
+    """`chat` answers line by line on one thread."""
+    done = runwright(project, "chat", "writer", input="one\n\ntwo\n/exit\nthree\n")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 2
+    runs = answered(project, "runs", "ls")["data"]
+    assert len(runs) == 2
+    assert len({run["thread_id"] for run in runs}) == 1
+
+
+def test_a_pipe_that_closes_is_no_error(project: Path) -> None:
+    """`runwright ... | head` ends quietly."""
+    answered(project, "run", "writer", "hi")
+    line = " ".join(command("runs", "ls")) + " | true"
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=project, capture_output=True, text=True, timeout=WAIT_S, check=False
+    )
+    assert done.stderr == ""
+
+
+def test_the_doctor_tells_all(project: Path) -> None:
+    """`doctor` names every check with its state, the default model and why among them."""
+    checks = {check["name"]: check for check in answered(project, "doctor")["data"]}
+    assert {"python", "sqlite", "data directory", "disk", "port", "default model"} <= set(checks)
+    assert checks["default model"]["detail"].startswith("demo: named in the settings")
+    assert "ok    python: " in runwright(project, "doctor").stdout
+
+
+def test_models_and_database(project: Path) -> None:
+    """`models ls` has the demo model and the default; `db migrate` makes a database and is content with it."""
+    found = answered(project, "models", "ls")
+    assert "demo" in [entry["ref"] for entry in found["data"]]
+    assert found["default"]["ref"] == "demo"
+    first, second = answered(project, "db", "migrate"), answered(project, "db", "migrate")
+    assert first == second
+    assert (project / first["database"]).is_file()
+
+
+def test_help_is_fast() -> None:
+    """`runwright --help` takes at most 250 ms of processor time, the best of five."""
+    took: list[float] = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(command("--help"), stdout=subprocess.DEVNULL, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        took.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(took) <= 0.25
