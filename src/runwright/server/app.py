@@ -119,7 +119,7 @@ async def serve(
     )
     listener = listen(host, app.settings.port if port is None else port)
     try:
-        await _Server(config, app, server.state.streams, on_start).serve(sockets=[listener])
+        await _Server(config, app, streams=server.state.streams, on_start=on_start).serve(sockets=[listener])
     finally:
         listener.close()
 
@@ -140,7 +140,7 @@ class _Server(uvicorn.Server):
     """uvicorn that drains the App before it closes connections, and leaves the end of the process to its caller."""
 
     def __init__(
-        self, config: uvicorn.Config, app: App, streams: Streams, on_start: Callable[[str], None] | None
+        self, config: uvicorn.Config, app: App, *, streams: Streams, on_start: Callable[[str], None] | None
     ) -> None:
         super().__init__(config)
         self._app = app

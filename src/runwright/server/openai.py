@@ -18,7 +18,7 @@ from runwright.core.run import RunRequest
 from runwright.errors import InvalidRequest
 from runwright.server.completion import ChunkFrames, Completion, completion, ending_of
 from runwright.server.problems import OpenAIErrorBody
-from runwright.server.reference import FastRoute, content, documented
+from runwright.server.reference import FastRoute, documented
 from runwright.server.runs import claim_of, run_headers
 from runwright.server.sse import Streams
 from runwright.server.wire import Answer, Header, decode, read_body, send_json, served, watched
@@ -254,7 +254,8 @@ FAST = [
         summary="A chat completion by the agent that the model names, streamed or whole.",
         tag="openai",
         body=ChatBody,
-        answers={"200": content(Completion, is_streamed=True)},
+        answers={"200": Completion},
+        is_streamed=True,
     )
 ]
 

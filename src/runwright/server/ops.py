@@ -88,7 +88,7 @@ async def metrics(request: Request) -> Response:
     counted = served(request).metrics
     if counted is None:
         raise NotFound("Metrics are off: set RUNWRIGHT_METRICS=true.")
-    body, media_type = counted.render()
+    body, media_type = await asyncio.to_thread(counted.render)
     return Response(body, media_type=media_type)
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Iterator
 from http import HTTPStatus
 
 import msgspec
-import structlog
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -19,20 +19,15 @@ from runwright.core.ids import new_id
 from runwright.core.run import ErrorInfo
 from runwright.errors import ConfigError, InvalidRequest, NotFound, RunwrightError
 from runwright.server.wire import ClientGone, Header, encode
+from runwright.service.views import Problem
 
-_log = structlog.get_logger("runwright.server")
+_log = logging.getLogger("runwright.server")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+OVERRIDES = "/config/settings"
 _HTTP_CODES = {405: "method_not_allowed", 413: "too_large"}
 
 
-class Place(msgspec.Struct, frozen=True):
-    """One thing that is wrong: a JSON pointer into the body or the name of a parameter, and what would be right."""
-
-    pointer: str
-    detail: str
-
-
-class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class ProblemBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """An error as native callers see it (RFC 9457). `type` is a page that explains the code."""
 
     type: str
@@ -42,7 +37,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: str
     retryable: bool
     request_id: str | None = None
-    errors: tuple[Place, ...] = ()
+    errors: tuple[Problem, ...] = ()
 
 
 class OpenAIError(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,9 +55,9 @@ class OpenAIErrorBody(msgspec.Struct, frozen=True):
     error: OpenAIError
 
 
-def problem(error: RunwrightError | HTTPException, *, request_id: str | None = None) -> Problem:
+def problem(error: RunwrightError | HTTPException, *, request_id: str | None = None) -> ProblemBody:
     """The native form of an error."""
-    return Problem(
+    return ProblemBody(
         type=f"/errors/{code_of(error)}",
         title=_title(error),
         status=status_of(error),
@@ -70,18 +65,19 @@ def problem(error: RunwrightError | HTTPException, *, request_id: str | None = N
         code=code_of(error),
         retryable=is_retryable(error),
         request_id=request_id,
-        errors=tuple(Place(pointer, detail) for pointer, detail in places_of(error)),
+        errors=tuple(Problem(pointer=pointer, detail=detail) for pointer, detail in places_of(error)),
     )
 
 
 def openai_error(error: RunwrightError | HTTPException) -> OpenAIErrorBody:
     """The OpenAI form of an error. The message holds every detail, for its clients show nothing else."""
-    places = places_of(error)
-    details = "".join(f" {pointer}: {detail}" if pointer else f" {detail}" for pointer, detail in places)
+    message = _detail(error)
+    places = [(pointer.removeprefix(OVERRIDES), detail) for pointer, detail in places_of(error)]
+    details = [f" {pointer}: {detail}".replace(" :", "") for pointer, detail in places if detail not in message]
     param = places[0][0].removeprefix("/").replace("/", ".") if places else ""
     return OpenAIErrorBody(
         OpenAIError(
-            message=_detail(error) + details,
+            message=message + "".join(details),
             type=_openai_type(status_of(error)),
             param=param or None,
             code=code_of(error),
@@ -153,7 +149,7 @@ async def shown(error: Exception, **context: str) -> RunwrightError | HTTPExcept
             return InvalidRequest("The request is not valid.", problems=[_fastapi_place(e) for e in error.errors()])
         case _:
             # A traceback is made from source files, which the event loop must not read.
-            await asyncio.to_thread(_log.error, "request.failed", exc_info=error, **context)
+            await asyncio.to_thread(_log.error, "request.failed", exc_info=error, extra=context)
             return RunwrightError("Something went wrong inside the server; its log has the details.")
 
 
@@ -216,7 +212,7 @@ class Problems:
             told = await shown(error, request_id=request_id.decode(), path=scope["path"])
             if has_begun:
                 raise
-            await _send_error(told, scope, answer, request_id.decode())
+            await _send_error(told, scope, answer, request_id=request_id.decode())
 
 
 def _request_id(scope: Scope) -> bytes:
@@ -227,7 +223,7 @@ def _request_id(scope: Scope) -> bytes:
     return new_id("req").encode()
 
 
-async def _send_error(error: RunwrightError | HTTPException, scope: Scope, send: Send, request_id: str) -> None:
+async def _send_error(error: RunwrightError | HTTPException, scope: Scope, send: Send, *, request_id: str) -> None:
     headers, body = error_answer(error, path=scope["path"], request_id=request_id)
     headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": status_of(error), "headers": headers})

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
-from typing import Any, TypeGuard
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, cast, get_args, get_origin
 
 import msgspec
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
-from runwright.server.problems import OpenAIErrorBody, Problem
+from runwright.server.problems import OpenAIErrorBody, ProblemBody
 
 Document = dict[str, Any]  # an OpenAPI document is JSON of any shape
 
 TEMPLATE = "#/components/schemas/{name}"
-MARK = "x-runwright-type"
+COMPONENTS = "x-components"
 STYLE = "body{font:15px system-ui;margin:2rem}td{padding:.2rem .8rem;vertical-align:top}"
 STREAM = "text/event-stream"
 
@@ -28,33 +29,90 @@ class FastRoute(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     summary: str
     tag: str
-    answers: Document
+    answers: Mapping[str, object]
+    is_streamed: bool = False
     body: object = None
     parameters: Sequence[Document] = ()
 
 
-def documented(answer: object, *, body: object = None, status: int = 200, problem: object = Problem) -> Document:
+def documented(answer: object, *, body: object = None, status: int = 200, problem: object = ProblemBody) -> Document:
     """Arguments of a FastAPI route whose body and answer are msgspec types."""
-    described: Document = {
+    extra: Document = {COMPONENTS: _components(answer, body, problem)}
+    if body is not None:
+        extra["requestBody"] = {"required": True, "content": content(body)["content"]}
+    return {
         "status_code": status,
         "response_class": Response,
         "responses": {status: content(answer), "4XX": content(problem), "5XX": content(problem)},
+        "openapi_extra": extra,
     }
-    if body is not None:
-        described["openapi_extra"] = {"requestBody": {"required": True, "content": content(body)["content"]}}
-    return described
 
 
 def content(kind: object, *, is_streamed: bool = False) -> Document:
-    """An answer of a msgspec type; the type itself is put in when the document is built."""
-    if kind is None and not is_streamed:
-        return {"description": "Nothing."}
-    media = "application/problem+json" if kind is Problem else "application/json"
-    shapes: Document = {} if kind is None else {media: {"schema": {MARK: kind}}}
+    """An answer of a msgspec type, which may also come as a stream; None is no type."""
+    shapes: Document = {}
+    if kind is not None:
+        media = "application/problem+json" if kind is ProblemBody else "application/json"
+        shapes[media] = {"schema": _reference(kind)}
     if is_streamed:
         shapes[STREAM] = {"schema": {"type": "string"}}
-    summary = (getattr(kind, "__doc__", None) or "The answer.").strip().partition("\n")[0]
-    return {"description": summary, "content": shapes}
+    summary = (getattr(kind, "__doc__", None) or "").strip().partition("\n")[0]
+    described: Document = {"description": "Nothing." if kind is None else summary}
+    return {**described, "content": shapes} if shapes else described
+
+
+def _reference(kind: object) -> Document:
+    (schema,), _ = msgspec.json.schema_components([_shown(kind)], schema_hook=_anything, ref_template=TEMPLATE)
+    return schema
+
+
+def _components(*kinds: object) -> Document:
+    """The schemas that types refer to."""
+    shown = [_shown(kind) for kind in kinds if kind is not None]
+    return msgspec.json.schema_components(shown, schema_hook=_anything, ref_template=TEMPLATE)[1]
+
+
+@cache
+def _shown(kind: Any) -> Any:  # noqa: ANN401 - a type, which msgspec takes as it is
+    """A type as msgspec can describe it: raw JSON as a default is no value it can show."""
+    inside = get_args(kind)
+    if inside:
+        page: Any = get_origin(kind)
+        return page[_shown(inside[0])]
+    is_struct = isinstance(kind, type) and issubclass(cast("type[object]", kind), msgspec.Struct)
+    return _shown_struct(kind) if is_struct else kind
+
+
+def _shown_struct(kind: type[msgspec.Struct]) -> type[object]:
+    fields = msgspec.structs.fields(kind)
+    if not any(isinstance(field.default, msgspec.Raw) for field in fields):
+        return kind if _is_described(kind) else dict
+    shown = [(field.name, field.type, _default(field)) for field in sorted(fields, key=lambda each: not each.required)]
+    return msgspec.defstruct(kind.__name__, shown, kw_only=True, namespace={"__doc__": kind.__doc__})
+
+
+def _is_described(kind: type[msgspec.Struct]) -> bool:
+    """A class with a field called `object` hides the type of that name from its own annotations."""
+    try:
+        msgspec.json.schema_components([kind], schema_hook=_anything)
+    except TypeError:
+        return False
+    return True
+
+
+def _anything(kind: type) -> Document:
+    """The schema of `object`."""
+    if kind is not object:
+        raise NotImplementedError
+    return {"description": "Any JSON value."}
+
+
+def _default(field: msgspec.structs.FieldInfo) -> object:
+    if isinstance(field.default, msgspec.Raw):
+        return msgspec.field(default_factory=lambda: None)
+    if field.default is msgspec.NODEFAULT and field.default_factory is not msgspec.NODEFAULT:
+        return msgspec.field(default_factory=field.default_factory)
+    return field.default
 
 
 def parameter(name: str, place: str, description: str, *, kind: str = "string") -> Document:
@@ -64,63 +122,31 @@ def parameter(name: str, place: str, description: str, *, kind: str = "string") 
 
 
 def document(server: FastAPI, fast: Sequence[FastRoute]) -> Document:
-    """The OpenAPI document of the server, built once."""
+    """The OpenAPI document of the server."""
     whole: Document = get_openapi(title=server.title, version=server.version, routes=server.routes)
     paths: Document = whole.setdefault("paths", {})
     for route in fast:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
-    schemas = _Schemas(paths)
-    schemas.fill(paths)
-    whole.setdefault("components", {}).setdefault("schemas", {}).update(schemas.components)
+    schemas: Document = whole.setdefault("components", {}).setdefault("schemas", {})
+    for item in paths.values():
+        for operation in item.values():
+            schemas.update(operation.pop(COMPONENTS, {}))
     return whole
 
 
 def _operation(route: FastRoute) -> Document:
-    problem = content(OpenAIErrorBody if route.path.startswith("/v1/") else Problem)
+    problem = OpenAIErrorBody if route.path.startswith("/v1/") else ProblemBody
+    answers = {status: content(kind, is_streamed=route.is_streamed) for status, kind in route.answers.items()}
     operation: Document = {
         "summary": route.summary,
         "tags": [route.tag],
         "parameters": list(route.parameters),
-        "responses": {**route.answers, "4XX": problem, "5XX": problem},
+        "responses": {**answers, "4XX": content(problem), "5XX": content(problem)},
+        COMPONENTS: _components(*route.answers.values(), route.body, problem),
     }
     if route.body is not None:
         operation["requestBody"] = {"required": True, "content": content(route.body)["content"]}
     return operation
-
-
-class _Schemas:
-    """The JSON Schemas of all msgspec types that a tree names."""
-
-    def __init__(self, tree: object) -> None:
-        kinds = list(dict.fromkeys(_marked(tree)))
-        found, self.components = msgspec.json.schema_components(kinds, ref_template=TEMPLATE)
-        self._schemas = dict(zip(kinds, found, strict=True))
-
-    def fill(self, tree: object) -> None:
-        """Put the schemas in place of the types."""
-        for child in _children(tree):
-            if _is_object(child) and MARK in child:
-                child.update(self._schemas[child.pop(MARK)])
-            self.fill(child)
-
-
-def _marked(tree: object) -> list[object]:
-    own = [tree[MARK]] if _is_object(tree) and MARK in tree else []
-    return own + [kind for child in _children(tree) for kind in _marked(child)]
-
-
-def _children(tree: object) -> list[object]:
-    if _is_object(tree):
-        return list(tree.values())
-    return tree if _is_list(tree) else []
-
-
-def _is_object(value: object) -> TypeGuard[dict[str, object]]:
-    return isinstance(value, dict)
-
-
-def _is_list(value: object) -> TypeGuard[list[object]]:
-    return isinstance(value, list)
 
 
 def page(document: Document) -> str:

@@ -16,7 +16,7 @@ from runwright.core.ports import RunFilter
 from runwright.core.run import TERMINAL, Multitask, RunMode, RunRequest, RunStatus
 from runwright.errors import InvalidRequest
 from runwright.server.auth import caller
-from runwright.server.reference import FastRoute, content, documented, parameter
+from runwright.server.reference import FastRoute, documented, parameter
 from runwright.server.sse import NativeFrames, Streams
 from runwright.server.wire import (
     Answer,
@@ -196,7 +196,8 @@ FAST = [
         summary="Start a run: wait for its end, stream its events, or leave it in the background.",
         tag="runs",
         body=RunBody,
-        answers={"200": content(RunView, is_streamed=True), "202": content(RunView)},
+        answers={"200": RunView, "202": RunView},
+        is_streamed=True,
         parameters=[
             parameter("agent", "path", "The agent's name."),
             parameter("Idempotency-Key", "header", "Repeats with this key and the same body attach to the same run."),
@@ -207,7 +208,8 @@ FAST = [
         method="GET",
         summary="A run's events as server-sent events, from any number on, live to the last one.",
         tag="runs",
-        answers={"200": content(None, is_streamed=True), "204": content(None)},
+        answers={"200": None},
+        is_streamed=True,
         parameters=[
             parameter("run", "path", "The run's id."),
             parameter("after", "query", "The number of the last event that is known already.", kind="integer"),
@@ -249,7 +251,7 @@ async def get_run(request: Request, run: str) -> Response:
 
 @router.get("/{run}/steps", **documented(Page[StepView]))
 async def list_steps(
-    request: Request, run: str, after: Annotated[int, Query(ge=0)] = 0, limit: Limit = 100
+    request: Request, run: str, *, after: Annotated[int, Query(ge=0)] = 0, limit: Limit = 100
 ) -> Response:
     """The steps of a run in order."""
     return Answer(await served(request).runs.steps(run, after=after, limit=limit))

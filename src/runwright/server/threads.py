@@ -9,28 +9,28 @@ from starlette.responses import Response
 from runwright.server.reference import documented
 from runwright.server.runs import Limit
 from runwright.server.wire import Answer, decode, read_body, served
-from runwright.service.threads import NewThread, ThreadChange, ThreadView
+from runwright.service.threads import ThreadBody, ThreadChange, ThreadView
 from runwright.service.views import Page
 
 router = APIRouter(prefix="/api/v1/threads", tags=["threads"])
 
-_new_thread = msgspec.json.Decoder(NewThread)
+_thread_body = msgspec.json.Decoder(ThreadBody)
 _thread_change = msgspec.json.Decoder(ThreadChange)
 
 
 @router.get("", **documented(Page[ThreadView]))
 async def list_threads(
-    request: Request, user: str | None = None, after: str | None = None, limit: Limit = 50
+    request: Request, *, user: str | None = None, after: str | None = None, limit: Limit = 50
 ) -> Response:
     """Threads, newest first."""
     return Answer(await served(request).threads.list(user=user, after=after, limit=limit))
 
 
-@router.post("", **documented(ThreadView, body=NewThread, status=201))
+@router.post("", **documented(ThreadView, body=ThreadBody, status=201))
 async def create_thread(request: Request) -> Response:
     """Create a thread. A run that names an unknown thread creates it too."""
     body = await read_body(request.receive)
-    asked = decode(_new_thread, body) if body.strip() else NewThread()
+    asked = decode(_thread_body, body) if body.strip() else ThreadBody()
     view = await served(request).threads.create(asked)
     return Answer(view, status_code=201, headers={"location": f"/api/v1/threads/{view.id}"})
 

@@ -39,7 +39,7 @@ class ThreadChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     metadata: dict[str, str] | None = None
 
 
-class NewThread(ThreadChange, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ThreadBody(ThreadChange, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A thread to create; an id is made when none is given."""
 
     id: str | None = None
@@ -54,7 +54,7 @@ class Threads:
         self._runs = runs
         self._clock = clock
 
-    async def create(self, asked: NewThread) -> ThreadView:
+    async def create(self, asked: ThreadBody) -> ThreadView:
         """Create a thread. Raises Conflict when the id is taken, and InvalidRequest."""
         if asked.id is not None and not (0 < len(asked.id) <= ID_LENGTH and asked.id.isprintable()):
             detail = f"1 to {ID_LENGTH} printable characters"

@@ -32,8 +32,8 @@ def frames_of(body: bytes) -> list[dict[str, object]]:
     """The fields of each frame, the data decoded. Every frame has its fields in one line each."""
     found: list[dict[str, object]] = []
     for frame in body.decode().split("\n\n")[:-1]:
-        fields: dict[str, object] = dict(line.split(": ", 1) for line in frame.split("\n"))
-        found.append(fields | {"data": msgspec.json.decode(str(fields["data"]))})
+        fields = dict(line.split(": ", 1) for line in frame.split("\n"))
+        found.append({**fields, "data": msgspec.json.decode(fields["data"])})
     return found
 
 

@@ -1,0 +1,126 @@
+"""What operators ask, and the OpenAPI document."""
+
+import httpx2
+import pytest
+from fastapi import FastAPI
+from inline_snapshot import snapshot
+
+from runwright import ConfigError
+from runwright.server.app import listen
+from runwright.server.problems import error_classes
+
+
+async def test_probes(client: httpx2.AsyncClient) -> None:
+    """A server that is up is alive and ready, and says what it checked when asked."""
+    assert (await client.get("/livez")).text == "ok\n"
+    assert (await client.get("/readyz")).text == "ready\n"
+    assert (await client.get("/readyz", params={"verbose": ""})).text == snapshot("""\
+ok store: takes rows
+ok engine: 0 runs
+ready
+""")
+
+
+async def test_health_says_which_model_answers(client: httpx2.AsyncClient) -> None:
+    """Version, checks, the default model and why, and what the process uses."""
+    health = (await client.get("/health")).json()
+    assert health["process"].pop("memory_bytes") > 0
+    assert health | {"process": sorted(health["process"])} == snapshot(
+        {
+            "status": "ok",
+            "version": "0.1.0",
+            "checks": [
+                {"name": "store", "ok": True, "detail": "takes rows"},
+                {"name": "engine", "ok": True, "detail": "0 runs"},
+            ],
+            "model": "demo",
+            "model_reason": "named in the settings",
+            "process": ["cpu_s", "open_files", "peak_memory_bytes", "pid", "uptime_s"],
+        }
+    )
+
+
+async def test_metrics(client: httpx2.AsyncClient) -> None:
+    """Runs are counted in Prometheus text."""
+    await client.post("/api/v1/agents/upper/runs", json={"input": "x"})
+    answer = await client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    assert 'runwright_runs_total{agent="upper",status="completed"} 1.0' in answer.text
+
+
+async def test_every_error_code_has_a_page(client: httpx2.AsyncClient) -> None:
+    """The `type` of a problem leads to what it means."""
+    problem = (await client.get("/api/v1/nothing")).json()
+    assert (await client.get(problem["type"])).json() == snapshot(
+        {"code": "not_found", "title": "There is no such thing.", "status": 404, "retryable": False}
+    )
+    for code in error_classes():
+        assert (await client.get(f"/errors/{code}")).status_code == 200
+    assert (await client.get("/errors/none")).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/api/v1/runs", "/v1/models"])
+async def test_a_wrong_method_is_an_error_of_its_face(client: httpx2.AsyncClient, path: str) -> None:
+    """405 comes in the shape of the face, with the methods that are allowed."""
+    answer = await client.delete(path)
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
+    body = answer.json()
+    assert body.get("code", body.get("error", {}).get("code")) == "method_not_allowed"
+
+
+async def test_the_document_has_every_endpoint(client: httpx2.AsyncClient, server: FastAPI) -> None:
+    """Fast routes and framework routes stand in one OpenAPI document, with the schemas of their bodies."""
+    document = (await client.get("/openapi.json")).json()
+    listed = sorted(f"{method.upper()} {path}" for path, item in document["paths"].items() for method in item)
+    assert listed == snapshot(
+        [
+            "DELETE /api/v1/agents/{agent}",
+            "DELETE /api/v1/threads/{thread}",
+            "GET /api/v1/agents",
+            "GET /api/v1/agents/{agent}",
+            "GET /api/v1/agents/{agent}/schema",
+            "GET /api/v1/agents/{agent}/versions",
+            "GET /api/v1/runs",
+            "GET /api/v1/runs/{run}",
+            "GET /api/v1/runs/{run}/events",
+            "GET /api/v1/runs/{run}/steps",
+            "GET /api/v1/runs/{run}/steps/{seq}",
+            "GET /api/v1/templates",
+            "GET /api/v1/templates/{template}",
+            "GET /api/v1/threads",
+            "GET /api/v1/threads/{thread}",
+            "GET /api/v1/threads/{thread}/messages",
+            "GET /api/v1/tools",
+            "GET /errors/{code}",
+            "GET /health",
+            "GET /livez",
+            "GET /metrics",
+            "GET /readyz",
+            "GET /v1/models",
+            "GET /v1/models/{model}",
+            "PATCH /api/v1/agents/{agent}",
+            "PATCH /api/v1/threads/{thread}",
+            "POST /api/v1/agents",
+            "POST /api/v1/agents/validate",
+            "POST /api/v1/agents/{agent}/runs",
+            "POST /api/v1/agents/{agent}/versions",
+            "POST /api/v1/runs/{run}/cancel",
+            "POST /api/v1/runs/{run}/resolve",
+            "POST /api/v1/runs/{run}/resume",
+            "POST /api/v1/threads",
+            "POST /v1/chat/completions",
+            "PUT /api/v1/agents/{agent}",
+        ]
+    )
+    body = document["paths"]["/api/v1/agents/{agent}/runs"]["post"]["requestBody"]["content"]["application/json"]
+    assert body["schema"] == {"$ref": "#/components/schemas/RunBody"}
+    assert "RunBody" in document["components"]["schemas"]
+    page = (await client.get("/docs")).text
+    assert "/api/v1/runs/{run}/events" in page
+    assert "//" not in page.replace("openapi.json", "")
+
+
+def test_an_address_in_use_is_said() -> None:
+    """A port that is taken is a configuration error that names it."""
+    with listen("127.0.0.1", 0) as taken, pytest.raises(ConfigError, match="Choose another address"):
+        listen("127.0.0.1", taken.getsockname()[1])
