@@ -9,7 +9,7 @@ from sqlalchemy import Column, Connection, MetaData, String, Table, insert, insp
 
 from runwright.errors import StorageVersion
 from runwright.store.database import Database
-from runwright.store.schema import metadata
+from runwright.store.schema import metadata, suit_postgres
 
 REVISIONS: Final = ("0001",)
 """All revisions, oldest first; a test holds this equal to the migrations folder."""
@@ -27,6 +27,8 @@ def upgrade(database: Database, progress: Callable[[str], None] | None = None) -
         if revision == HEAD:
             return
         if revision is None:
+            if connection.dialect.name == "postgresql":
+                suit_postgres()
             metadata.create_all(connection, checkfirst=False)
             _version.create(connection)
             connection.execute(insert(_version).values(version_num=HEAD))

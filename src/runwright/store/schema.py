@@ -6,6 +6,8 @@ A partial index is used only by a query that repeats or implies its condition.
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -19,7 +21,7 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.sql.elements import ColumnElement
+from sqlalchemy.sql.elements import ColumnElement, TextClause
 
 metadata = MetaData()
 
@@ -47,8 +49,22 @@ def _usage() -> tuple[Column[int], ...]:
     )
 
 
-def _partial(name: str, *columns: Column[str], where: ColumnElement[bool]) -> Index:
-    return Index(name, *columns, sqlite_where=where, postgresql_where=where)
+WHERE: Final = "where"
+
+
+def _partial(
+    name: str, *columns: ColumnElement[Any], where: ColumnElement[bool] | TextClause, is_unique: bool = False
+) -> Index:
+    """An index of the rows that fit a condition. `postgresql_where` would import that dialect at every start."""
+    return Index(name, *columns, unique=is_unique, sqlite_where=where, info={WHERE: where})
+
+
+def suit_postgres() -> None:
+    """Tell the partial indexes to the Postgres dialect, before the tables are made there."""
+    for table in metadata.tables.values():
+        for index in table.indexes:
+            if WHERE in index.info:
+                index.dialect_options["postgresql"]["where"] = index.info[WHERE]
 
 
 # The order of columns is the order of the tuples in rows.py: what is written once, then what changes.
@@ -89,13 +105,7 @@ _partial("runs_thread", runs.c.thread_id, runs.c.id, where=runs.c.thread_id.is_n
 _partial("runs_group", runs.c.group, runs.c.id, where=runs.c.group.is_not(None))
 _partial("runs_user", runs.c.user, runs.c.id, where=runs.c.user.is_not(None))
 # Most runs are completed, so a run that is written once, at its end, costs nothing here.
-Index(
-    "runs_status",
-    runs.c.status,
-    runs.c.id,
-    sqlite_where=NOT_COMPLETED,
-    postgresql_where=NOT_COMPLETED,
-)
+_partial("runs_status", runs.c.status, runs.c.id, where=NOT_COMPLETED)
 
 run_tags = Table(
     "run_tags",
@@ -171,7 +181,7 @@ signals = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("is_consumed", Boolean, nullable=False),
 )
-Index("signals_pending", signals.c.id, sqlite_where=NOT_CONSUMED, postgresql_where=NOT_CONSUMED)
+_partial("signals_pending", signals.c.id, where=NOT_CONSUMED)
 
 agents = Table(
     "agents",
@@ -184,7 +194,7 @@ agents = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("is_active", Boolean, nullable=False),
 )
-Index("agents_active", agents.c.name, unique=True, sqlite_where=ACTIVE, postgresql_where=ACTIVE)
+_partial("agents_active", agents.c.name, where=ACTIVE, is_unique=True)
 
 threads = Table(
     "threads",

@@ -19,8 +19,6 @@ from sqlalchemy import (
     true,
     update,
 )
-from sqlalchemy.dialects.postgresql import insert as postgres_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from runwright.store.rows import EVENT_COLUMNS, RUN_CHANGES, STEP_CHANGES, STEP_COLUMNS, names
@@ -61,23 +59,21 @@ def unindexed(column: Column[int]) -> ColumnElement[int]:
     return column + literal_column("0")
 
 
-def insert_absent(dialect: Dialect, table: Table) -> Insert:
-    """An insert that leaves a row alone whose primary key is taken."""
-    if dialect.name == "postgresql":
-        return postgres_insert(table).on_conflict_do_nothing()
-    return sqlite_insert(table).on_conflict_do_nothing()
+def insert_absent(dialect: Dialect, table: Table) -> str:
+    """An insert that leaves a row alone whose primary key is taken, in the driver's SQL.
+
+    SQLite took ON CONFLICT from Postgres, so the text is the same; SQLAlchemy's own constructs would import the
+    dialect of Postgres at every start, for 20 ms and 3 MB.
+    """
+    return compiled(dialect, insert(table), names(table)) + " ON CONFLICT DO NOTHING"
 
 
-def upsert(dialect: Dialect, table: Table, changes: Sequence[str]) -> Insert:
-    """An insert that changes these columns of a row whose primary key is taken."""
-    keys = list(table.primary_key.columns)
-    if dialect.name == "postgresql":
-        insert = postgres_insert(table)
-        values = {name: insert.excluded[name] for name in changes}
-        return insert.on_conflict_do_update(index_elements=keys, set_=values)
-    insert = sqlite_insert(table)
-    values = {name: insert.excluded[name] for name in changes}
-    return insert.on_conflict_do_update(index_elements=keys, set_=values)
+def upsert(dialect: Dialect, table: Table, columns: Sequence[str], changes: Sequence[str]) -> str:
+    """An insert of columns that changes some of them where the primary key is taken, in the driver's SQL."""
+    quote = dialect.identifier_preparer.quote
+    keys = ", ".join(quote(column.name) for column in table.primary_key.columns)
+    changed = ", ".join(f"{quote(name)} = excluded.{quote(name)}" for name in changes)
+    return compiled(dialect, insert(table), columns) + f" ON CONFLICT ({keys}) DO UPDATE SET {changed}"
 
 
 class AppendStatements:
@@ -91,10 +87,10 @@ class AppendStatements:
         order = [f"new_{name}" for name in RUN_CHANGES]
         self.update_run = compiled(dialect, update(runs).where(fence).values(changes), [*order, "run", "owned"])
         self.insert_tag = compiled(dialect, insert(run_tags), names(run_tags))
-        self.upsert_step = compiled(dialect, upsert(dialect, steps, STEP_CHANGES), STEP_COLUMNS)
+        self.upsert_step = upsert(dialect, steps, STEP_COLUMNS, STEP_CHANGES)
         self.insert_event = compiled(dialect, insert(events), EVENT_COLUMNS)
         self.insert_events = many_rows(self.insert_event, EVENTS_AT_ONCE)
-        self.insert_blob = compiled(dialect, insert_absent(dialect, blobs), names(blobs))
+        self.insert_blob = insert_absent(dialect, blobs)
         deltas = (
             (events.c.run_id == bindparam("run"))
             & (events.c.step == bindparam("of"))
@@ -106,4 +102,4 @@ class AppendStatements:
         self.consume = compiled(dialect, consumed.values(is_consumed=true()), ("signal",))
         head = update(threads).where(threads.c.id == bindparam("thread"))
         self.thread_head = compiled(dialect, head.values(head=bindparam("run")), ("run", "thread"))
-        self.claim = compiled(dialect, insert_absent(dialect, idempotency), names(idempotency))
+        self.claim = insert_absent(dialect, idempotency)

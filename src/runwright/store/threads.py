@@ -9,7 +9,7 @@ from sqlalchemy import delete, select
 from runwright.core.run import TERMINAL
 from runwright.core.thread import Thread
 from runwright.store.database import Database
-from runwright.store.rows import Row, labels, labels_bytes, micros, moment
+from runwright.store.rows import Row, labels, labels_bytes, micros, moment, names
 from runwright.store.schema import runs, threads
 from runwright.store.statements import upsert
 
@@ -19,20 +19,20 @@ class SqlThreadStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._upsert = upsert(database.dialect, threads, ("title", "metadata"))
+        self._upsert = upsert(database.dialect, threads, names(threads), ("title", "metadata"))
 
     def put(self, thread: Thread) -> None:
         """Create a thread, or change its title and metadata."""
-        values = {
-            "id": thread.id,
-            "created_at": micros(thread.created_at),
-            "title": thread.title,
-            "user": thread.user,
-            "metadata": labels_bytes(thread.metadata),
-            "head": thread.head,
-        }
+        values = (
+            thread.id,
+            micros(thread.created_at),
+            thread.title,
+            thread.user,
+            labels_bytes(thread.metadata),
+            thread.head,
+        )
         with self._database.write() as connection:
-            connection.execute(self._upsert, values)
+            connection.exec_driver_sql(self._upsert, values)
 
     def get(self, thread_id: str) -> Thread | None:
         """One thread."""
