@@ -1,11 +1,13 @@
 """Settings: where values come from, and what is refused."""
 
+import io
 from pathlib import Path
 
 import pytest
 
 from runwright.errors import ConfigError
-from runwright.settings import Settings, fields, provider_settings
+from runwright.settings import Settings, fields, provider_settings, wants_color
+from tests.unit.cli.fakes import Terminal
 
 
 def load(folder: Path, environ: dict[str, str] | None = None, **flags: object) -> Settings:
@@ -166,3 +168,25 @@ def test_every_setting_is_described() -> None:
     described = fields()
     assert [field.name for field in described if not field.description] == []
     assert len({field.variable for field in described}) == len(described)
+
+
+def test_weights_lie_in_the_cache_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a setting, local weights lie where XDG says; a setting wins."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert Settings().cache_dir == tmp_path / "runwright" / "models"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Settings().cache_dir == tmp_path / ".cache" / "runwright" / "models"
+    assert Settings(models_dir=tmp_path).cache_dir == tmp_path
+
+
+def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal gets colours unless NO_COLOR is set or it is dumb; a pipe never does."""
+    monkeypatch.setenv("TERM", "xterm")
+    assert wants_color(Terminal())
+    assert not wants_color(io.StringIO())
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not wants_color(Terminal())
+    monkeypatch.delenv("NO_COLOR")
+    monkeypatch.setenv("TERM", "dumb")
+    assert not wants_color(Terminal())
