@@ -5,11 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
+import msgspec
 from cyclopts import App
+from pydantic import BaseModel
 
+from runwright.agents.schema import DefinitionFields, LimitsFields, SettingsFields
 from runwright.cli.call import Options
 from runwright.cli.commands import NO_OPTIONS, build
+from runwright.core.event import DELTAS, TERMINAL_STATUS, Data, EventData
+from runwright.errors import RunwrightError
 from runwright.settings import fields
 from runwright.watch.metrics import described
 
@@ -88,8 +94,70 @@ def cli_page() -> str:
     )
 
 
+def events_page() -> str:
+    """Every event type with its fields."""
+    kinds: tuple[type[EventData], ...] = get_args(Data)
+    return page(
+        "Events",
+        "What happens in a run is an event. Every event has `type`, `seq` (its number within the run, rising, with "
+        "gaps), `run_id`, `step_id` (the number of the step it is about, or null) and `ts` (UTC); the fields below "
+        "stand beside them. A field that has its default value may be left out.",
+        "`GET /api/v1/runs/{run}/events` sends them as server-sent events whose `id` is `seq`; "
+        "`runwright runs tail RUN` prints them. A run ends with exactly one of "
+        + ", ".join(f"`{_tag(kind)}`" for kind in TERMINAL_STATUS)
+        + ". "
+        + ", ".join(f"`{_tag(kind)}`" for kind in DELTAS)
+        + " tell of an answer while it is being written and are not kept once it is complete.",
+        *(_event_section(kind) for kind in kinds),
+    )
+
+
+def errors_page() -> str:
+    """Every error code with its status."""
+    rows = [
+        (
+            f"`{kind.code}`",
+            str(kind.status),
+            "yes" if kind.retryable else "no",
+            f"`{kind.__name__}`",
+            _first_line(kind),
+        )
+        for kind in _errors(RunwrightError)
+    ]
+    return page(
+        "Errors",
+        "Every error has a stable `code`. Natively an error is answered as `application/problem+json` (RFC 9457) with "
+        "`type`, `title`, `status`, `detail`, `code`, `retryable`, `request_id`, and `errors` with JSON pointers where "
+        "a body is wrong; under `/v1` as the OpenAI error object with the same code. `GET /errors/{code}` says what a "
+        "code means. Retry says whether the same call can succeed later.",
+        "The code `agent_error` stands in a run whose own code raised something that is none of these. The classes are "
+        "in `runwright.errors`, and those that are caught most in `runwright` itself.",
+        table(("Code", "Status", "Retry", "Class", "Meaning"), rows),
+    )
+
+
+def definition_page() -> str:
+    """Every field of an agent's definition."""
+    return page(
+        "Definition of an agent",
+        "The same fields in `Agent(...)`, in a YAML file and in the body of `PUT /api/v1/agents/{agent}`. In Python, "
+        "`tools` may hold `@tool` functions, `output` may be a type, and `run` may be an async function that takes the "
+        "place of the loop. `runwright agents schema AGENT` prints the schemas of an agent's input and output.",
+        _fields_table(DefinitionFields),
+        "`model`, `instructions`, `tools`, `output`, `settings` and `limits` are part of the template's configuration; "
+        "they may stand under `config` too, but not in both places.",
+        "## settings",
+        _fields_table(SettingsFields),
+        "## limits",
+        _fields_table(LimitsFields),
+    )
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": cli_page,
+    "definition.md": definition_page,
+    "errors.md": errors_page,
+    "events.md": events_page,
     "metrics.md": metrics_page,
     "settings.md": settings_page,
 }
@@ -120,6 +188,86 @@ def main() -> int:
 
 def _is_fresh(path: Path, text: str) -> bool:
     return path.is_file() and path.read_text(encoding="utf-8") == text
+
+
+def _event_section(kind: type[EventData]) -> str:
+    rows = [
+        (f"`{field.encode_name}`", _type_words(hint), _default_words(field))
+        for field, hint in zip(msgspec.structs.fields(kind), _hints(kind), strict=True)
+    ]
+    text = " ".join((kind.__doc__ or "").split())
+    return "\n\n".join([f"## `{_tag(kind)}`", text, *([table(("Field", "Type", "Default"), rows)] if rows else [])])
+
+
+def _hints(kind: type[EventData]) -> Iterator[object]:
+    hints = get_type_hints(kind)
+    return (hints[field.name] for field in msgspec.structs.fields(kind))
+
+
+def _tag(kind: type[EventData]) -> str:
+    return str(kind.__struct_config__.tag)
+
+
+def _type_words(hint: Any) -> str:  # noqa: ANN401 - any type form
+    if hint is msgspec.Raw:
+        return "JSON"
+    if hint is type(None):
+        return "null"
+    if isinstance(hint, str):
+        return f'`"{hint}"`'
+    parts = [each for each in get_args(hint) if each is not ...]
+    if isinstance(hint, type) and not parts:
+        return {"str": "text", "int": "integer", "float": "number", "bool": "true or false"}.get(
+            hint.__name__, hint.__name__
+        )
+    words = " or ".join(dict.fromkeys(_type_words(each) for each in parts))
+    return f"list of {words}" if getattr(hint, "__origin__", None) is tuple else words
+
+
+def _default_words(field: msgspec.structs.FieldInfo) -> str:
+    if field.required:
+        return "required"
+    if field.default is msgspec.NODEFAULT or isinstance(field.default, msgspec.Struct):
+        return "zero"
+    if isinstance(field.default, msgspec.Raw):
+        return "`null`"
+    return f"`{msgspec.json.encode(field.default).decode()}`"
+
+
+def _errors(kind: type[RunwrightError]) -> Iterator[type[RunwrightError]]:
+    yield kind
+    for each in kind.__subclasses__():
+        yield from _errors(each)
+
+
+def _first_line(kind: type[RunwrightError]) -> str:
+    return (kind.__doc__ or "").strip().partition("\n")[0]
+
+
+def _fields_table(model: type[BaseModel]) -> str:
+    schema = model.model_json_schema()
+    required = schema.get("required", [])
+    rows = [
+        (
+            f"`{name}`",
+            _schema_words(field),
+            "required" if name in required else f"`{msgspec.json.encode(field.get('default')).decode()}`",
+            field.get("description", ""),
+        )
+        for name, field in schema["properties"].items()
+    ]
+    return table(("Field", "Type", "Default", "Meaning"), rows)
+
+
+def _schema_words(field: Mapping[str, Any]) -> str:
+    if options := field.get("anyOf"):
+        return " or ".join(_schema_words(each) for each in options)
+    kind = {"string": "text", "boolean": "true or false"}.get(field["type"], field["type"])
+    if "minimum" in field and "maximum" in field:
+        return f"{kind} from {field['minimum']} to {field['maximum']}"
+    if "minimum" in field:
+        return f"{kind}, at least {field['minimum']}"
+    return f"{kind} above {field['exclusiveMinimum']}" if "exclusiveMinimum" in field else kind
 
 
 def _options() -> Iterator[tuple[str, str]]:
