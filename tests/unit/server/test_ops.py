@@ -1,5 +1,8 @@
 """What operators ask, and the OpenAPI document."""
 
+import asyncio
+from pathlib import Path
+
 import httpx2
 import pytest
 from fastapi import FastAPI
@@ -7,7 +10,11 @@ from inline_snapshot import snapshot
 
 from runwright import ConfigError
 from runwright.server.app import listen
+from runwright.server.openai import ChatBody
 from runwright.server.problems import error_classes
+from runwright.server.runs import RunBody
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "http.md"
 
 
 async def test_probes(client: httpx2.AsyncClient) -> None:
@@ -124,3 +131,13 @@ def test_an_address_in_use_is_said() -> None:
     """A port that is taken is a configuration error that names it."""
     with listen("127.0.0.1", 0) as taken, pytest.raises(ConfigError, match="Choose another address"):
         listen("127.0.0.1", taken.getsockname()[1])
+
+
+async def test_the_reference_page_has_every_endpoint(server: FastAPI) -> None:
+    """No endpoint, body field or header stays undocumented."""
+    page = await asyncio.to_thread(PAGE.read_text, encoding="utf-8")
+    document = server.openapi()
+    listed = [f"`{method.upper()} {path}`" for path, item in document["paths"].items() for method in item]
+    assert [endpoint for endpoint in listed if endpoint not in page] == []
+    fields = [f"`{name}`" for kind in (RunBody, ChatBody) for name in kind.__struct_fields__]
+    assert [name for name in fields if name not in page and name != "`stream_options`"] == []
