@@ -1,0 +1,135 @@
+"""Two agents that buy and sell, whose tools tell a witness what they do, and whose process can die at will.
+
+`CRASH_WITNESS` names the witness's file. `CRASH_AT` says where this process kills itself: `entered TOOL` or
+`done TOOL`, inside a tool; `before TYPE N` or `after TYPE N`, around the commit that holds the Nth event of that type.
+"""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
+
+from runwright import Agent, Context, tool
+from runwright.core.ports import Batch
+from runwright.errors import RunwrightError
+from runwright.journal.write import Journal
+from runwright.store.append import SqlWrites
+
+WITNESS = os.environ["CRASH_WITNESS"]
+POINT = os.environ.get("CRASH_AT", "").split()
+MODEL = "openai:scripted"
+
+Outcomes = Sequence[RunwrightError | None]
+Append = Callable[[SqlWrites, Sequence[Batch]], Outcomes]
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _tell(name: str, moment: str, context: Context) -> None:
+    """Write a line that outlives this process, then die if this is the place."""
+    line = json.dumps({"tool": name, "moment": moment, "key": context.idempotency_key, "run": context.run_id})
+    file = os.open(WITNESS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.write(file, line.encode() + b"\n")
+    os.fsync(file)
+    os.close(file)
+    if POINT == [moment, name]:
+        _die()
+
+
+async def _act(name: str, context: Context, result: str) -> str:
+    _tell(name, "entered", context)
+    await asyncio.sleep(0.005)
+    _tell(name, "done", context)
+    return result
+
+
+@tool(effect="read")
+async def look(topic: str, context: Context) -> str:
+    """Look something up."""
+    return await _act("look", context, f"{topic} is green")
+
+
+@tool(effect="idempotent")
+async def reserve(item: str, context: Context) -> str:
+    """Reserve an item."""
+    return await _act("reserve", context, f"reserved {item}")
+
+
+@tool(effect="once")
+async def charge(amount: int, context: Context) -> str:
+    """Charge a card."""
+    return await _act("charge", context, f"charged {amount}")
+
+
+@tool(effect="once")
+async def notify(to: str, context: Context) -> str:
+    """Send a message."""
+    return await _act("notify", context, f"told {to}")
+
+
+@tool(effect="idempotent")
+async def stamp(text: str, context: Context) -> str:
+    """Stamp a paper."""
+    return await _act("stamp", context, f"stamped {text}")
+
+
+loop = Agent("loop", model=MODEL, instructions="Buy and sell.", tools=[look, reserve, charge, notify, stamp])
+
+
+async def trade(order: str, context: Context) -> str:
+    """The same as a code flow: one thing after the other, and the last two side by side."""
+    await context.model(f"plan {order}")
+    told = [
+        await context.tool("look", topic="tea"),
+        await context.tool("reserve", item="tea"),
+        await context.tool("charge", amount=7),
+    ]
+    async with asyncio.TaskGroup() as group:
+        notified = group.create_task(context.lane("notify").tool("notify", to="ann"))
+        stamped = group.create_task(context.lane("stamp").tool("stamp", text="sold"))
+    told += [notified.result(), stamped.result()]
+    answer = await context.model(f"say {'; '.join(told)}")
+    return answer.message.content or ""
+
+
+flow = Agent("flow", run=trade, model=MODEL, tools=[look, reserve, charge, notify, stamp])
+
+
+def _dying(append: Append) -> Append:
+    """Commit batch by batch, and die before or after the one that is meant."""
+    moment, kind, number = POINT
+    left = int(number)
+
+    def dying(writes: SqlWrites, batches: Sequence[Batch]) -> Outcomes:
+        nonlocal left
+        outcomes: list[RunwrightError | None] = []
+        for batch in batches:
+            found = sum(event.type == kind for event in batch.events)
+            is_here = 0 < left <= found
+            left -= found
+            if is_here and moment == "before":
+                _die()
+            outcomes.extend(append(writes, [batch]))
+            if is_here:
+                _die()
+        return outcomes
+
+    return dying
+
+
+def _never(_: Journal, entry: object) -> bool:
+    return False
+
+
+@asynccontextmanager
+async def lifespan() -> AsyncGenerator[None]:
+    """Runs in the server before its engine: the only place where a test reaches into that process."""
+    if len(POINT) == 3:
+        # What one turn of the loop appends may be one commit or several: here each append is one of its own.
+        setattr(Journal, "merge", _never)  # noqa: B010 - on purpose, and only here
+        setattr(SqlWrites, "append", _dying(SqlWrites.append))  # noqa: B010 - on purpose, and only here
+    yield
