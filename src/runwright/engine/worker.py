@@ -144,7 +144,8 @@ class Engine:
                 self._driver.begin(live, events)
                 raise
             self._driver.begin(live, events)
-        if request.mode == "background":
+        if request.mode != "wait":
+            # Its id goes out before its first event does.
             await live.log.durable()
         return live.run.id, live
 
