@@ -28,7 +28,11 @@ class JournalReader:
         events = [event for row in rows for event in unpack(row, blobs)]
         events.sort(key=lambda event: event.seq)
         # A row of deltas may reach past the rows behind it: what lies beyond the border comes with the next page.
-        return [event for event in events if event.seq > after and (border is None or event.seq < border)]
+        found = [event for event in events if event.seq > after and (border is None or event.seq < border)]
+        if border is not None and not found:
+            # Nothing but rows that began on the page before; an empty page would look like the end.
+            return self.page(run_id, after=after, limit=2 * limit)
+        return found
 
     def events(self, run_id: str, *, after: int = 0) -> Iterator[Event]:
         """All events with numbers above `after`, in order."""

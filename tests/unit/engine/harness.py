@@ -1,0 +1,317 @@
+"""An engine in few lines: scripted models and tools, a store that can be held, filled or lost."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from runwright.core.agent import BuiltAgent, CodeFlow, Definition, Limits, Loop, Tool
+from runwright.core.clock import SystemClock
+from runwright.core.context import Context
+from runwright.core.event import Event
+from runwright.core.message import Message, UserMessage
+from runwright.core.model import ModelEvent, ModelRequest, OutputSpec
+from runwright.core.money import FREE
+from runwright.core.ports import Batch, Clock, Model, Reader, Writes
+from runwright.core.run import RunRequest
+from runwright.core.step import Effect
+from runwright.engine.drive import Rows
+from runwright.engine.gateway import World
+from runwright.engine.owner import Owner
+from runwright.engine.worker import Claim, Engine, EngineOptions
+from runwright.errors import NotFound, OutputInvalid, StorageError
+from runwright.guard import compose, default_layers
+from runwright.journal.read import JournalReader
+from runwright.journal.write import Journal
+from runwright.service.runs import Handle, Runs
+from runwright.service.views import RunView, StepView
+from runwright.store import Stores, open_stores
+from runwright.testing import FixedModels, NoSecrets, ScriptedModel, ScriptedTool, tools_raw
+
+PATIENCE_S = 10.0
+QUICK = EngineOptions(is_adopting=True, signal_poll_s=0.01, orphan_poll_s=0.02)
+
+
+def read_text(raw: bytes) -> tuple[Message, ...]:
+    """The input of a loop: one text of the user."""
+    return (UserMessage(content=msgspec.json.decode(raw, type=str)),)
+
+
+def looping(*tools: ScriptedTool, name: str = "agent", fingerprint: str = "f1", **changes: Any) -> BuiltAgent:
+    """An agent that is a loop; `changes` are fields of its Loop."""
+    fields: dict[str, Any] = {
+        "model": None,
+        "tools": {tool.spec.name: tool for tool in tools},
+        "tools_raw": tools_raw(tools) if tools else b"",
+        "read_input": read_text,
+    }
+    return _built(name, fingerprint, Loop(**(fields | changes)))
+
+
+def flowing(
+    function: Callable[[Context, Any], Awaitable[object]],
+    *tools: Tool,
+    name: str = "agent",
+    fingerprint: str = "f1",
+    limits: Limits | None = None,
+) -> BuiltAgent:
+    """An agent that is a code flow."""
+    flow = CodeFlow(
+        function=function,
+        tools={tool.spec.name: tool for tool in tools},
+        limits=limits or Limits(),
+        read_input=msgspec.json.decode,
+        write_output=msgspec.json.encode,
+    )
+    return _built(name, fingerprint, flow)
+
+
+def _built(name: str, fingerprint: str, flow: Loop | CodeFlow) -> BuiltAgent:
+    return BuiltAgent(
+        definition=Definition(name=name), fingerprint=fingerprint, flow=flow, input_schema={}, output_schema={}
+    )
+
+
+class Directory:
+    """The engine's way to agents, over those given."""
+
+    def __init__(self, *agents: BuiltAgent) -> None:
+        self.agents = {agent.name: agent for agent in agents}
+
+    def get(
+        self, name: str, version: str | None = None, *, config: Mapping[str, object] | None = None
+    ) -> BuiltAgent:
+        """An agent by name."""
+        if name not in self.agents:
+            raise NotFound(f"There is no agent {name!r}.")
+        return self.agents[name]
+
+
+class HeldTool(ScriptedTool):
+    """A tool that says when it was entered and does nothing before it is released."""
+
+    def __init__(self, name: str, result: object = "done", *, effect: Effect = "read") -> None:
+        super().__init__(name, lambda arguments: result, effect=effect)
+        self.is_entered = asyncio.Event()
+        self.go = asyncio.Event()
+
+    async def call(self, arguments: Mapping[str, object], context: Context) -> bytes:
+        """Wait, then act."""
+        self.is_entered.set()
+        await self.go.wait()
+        return await super().call(arguments, context)
+
+
+class HeldModel(ScriptedModel):
+    """A scripted model that answers nothing before it is released."""
+
+    def __init__(self, *answers: Any, ref: str = "test:scripted") -> None:
+        super().__init__(*answers, ref=ref)
+        self.is_entered = asyncio.Event()
+        self.go = asyncio.Event()
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+        """Wait, then answer."""
+        self.is_entered.set()
+        await self.go.wait()
+        async for event in super().stream(request):
+            yield event
+
+
+class Number:
+    """An output check: the answer is a number."""
+
+    spec = OutputSpec(name="number", schema={"type": "integer"})
+
+    def check(self, text: str) -> bytes:
+        """The number."""
+        if not text.isdigit():
+            raise OutputInvalid(f"{text!r} is no number")
+        return text.encode()
+
+
+class Gate:
+    """The Writes port before another one: lets batches through, holds them, or fails."""
+
+    def __init__(self, writes: Writes) -> None:
+        self._writes = writes
+        self._is_open = threading.Event()
+        self._is_open.set()
+        self._failure: Exception | None = None
+        self._is_dead = False
+        self.commits: list[list[Batch]] = []
+
+    def append(self, batches: Sequence[Batch]) -> Sequence[Exception | None]:
+        """Write when that is allowed."""
+        assert self._is_open.wait(PATIENCE_S)
+        self._check()
+        outcome = self._writes.append(batches)
+        self.commits.append(list(batches))
+        return outcome
+
+    def probe(self) -> None:
+        """Try to write."""
+        self._check()
+        self._writes.probe()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nothing is committed inside."""
+        self._is_open.clear()
+        try:
+            yield
+        finally:
+            self._is_open.set()
+
+    def fail(self, error: Exception | None) -> None:
+        """Raise this from now on; None heals."""
+        self._failure = error
+
+    def die(self) -> None:
+        """Write nothing any more: the process is dead."""
+        self._is_dead = True
+        self._is_open.set()
+
+    def _check(self) -> None:
+        if self._is_dead:
+            raise StorageError("the process is dead")
+        if self._failure is not None:
+            raise self._failure
+
+
+class Process:
+    """One process: its journal, its engine, and the service over it."""
+
+    def __init__(self, stores: Stores, *, agents: Directory, owner: Owner, parts: Parts) -> None:
+        self.stores = stores
+        self.agents = agents
+        self.owner = owner
+        self.gate = Gate(stores.writes)
+        self.reader = JournalReader(stores.runs, stores.blobs)
+        self.journal = Journal(self.gate, clock=parts.clock, readers=parts.readers)
+        rows = Rows(runs=stores.runs, threads=stores.threads, signals=stores.signals, reader=self.reader)
+        world = World(
+            models=FixedModels(*parts.models),
+            secrets=NoSecrets(),
+            guard=compose(default_layers()),
+            price=lambda ref, usage: FREE,
+            state={"greeting": "hello"},
+            room=self.journal.room,
+        )
+        self.engine = Engine(
+            rows=rows,
+            journal=self.journal,
+            world=world,
+            agents=agents,
+            owner=owner,
+            clock=parts.clock,
+            options=parts.options,
+        )
+        self.runs = Runs(self.engine, stores.runs, self.reader)
+        self.is_dead = False
+
+    async def open(self) -> None:
+        """Start."""
+        self.owner.acquire()
+        self.journal.start()
+        await self.engine.start()
+
+    async def close(self, *, drain_s: float = 0.0) -> None:
+        """Stop in good order."""
+        if self.is_dead:
+            return
+        self.is_dead = True
+        await self.engine.stop(drain_s=drain_s)
+        await self.journal.stop()
+        self.owner.release()
+
+    async def crash(self) -> None:
+        """End without writing anything more, as a killed process does."""
+        self.gate.die()
+        await self.close()
+
+    async def create(self, input: object = "hi", *, agent: str = "agent", claim: Claim | None = None, **of: Any) -> Handle:
+        """A new run; `of` are fields of the request."""
+        request = RunRequest(agent=agent, input=msgspec.json.encode(input), **of)
+        return await self.runs.create(request, claim=claim)
+
+    async def run(self, input: object = "hi", **of: Any) -> RunView:
+        """A run that is over, or waits."""
+        return await (await self.create(input, **of)).wait()
+
+    async def settled(self, run_id: str, *statuses: str) -> RunView:
+        """The run when it has one of these statuses."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                view = await self.runs.get(run_id)
+                if view.status in statuses:
+                    return view
+                await asyncio.sleep(0.005)
+
+    async def story(self, run_id: str) -> list[Event]:
+        """The stored events of a run."""
+        return await asyncio.to_thread(lambda: list(self.reader.events(run_id)))
+
+    async def types(self, run_id: str) -> list[str]:
+        """The types of the stored events of a run."""
+        return [event.type for event in await self.story(run_id)]
+
+    async def steps(self, run_id: str) -> Sequence[StepView]:
+        """The steps of a run."""
+        return (await self.runs.steps(run_id)).data
+
+
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a process is made of."""
+
+    models: tuple[Model, ...]
+    options: EngineOptions
+    readers: tuple[Reader, ...] = ()
+    clock: Clock
+
+
+@asynccontextmanager
+async def started(
+    *agents: BuiltAgent,
+    model: Model | None = None,
+    stores: Stores | None = None,
+    boots: Path | None = None,
+    options: EngineOptions = QUICK,
+    readers: tuple[Reader, ...] = (),
+    clock: Clock | None = None,
+) -> AsyncIterator[Process]:
+    """A running process, by default over a store in memory of its own; `boots` is where owners keep their locks."""
+    own = None if stores is not None else await asyncio.to_thread(open_stores, ":memory:")
+    held = stores or own
+    assert held is not None
+    parts = Parts(
+        models=(model or ScriptedModel("done"),), options=options, readers=readers, clock=clock or SystemClock()
+    )
+    process = Process(held, agents=Directory(*agents), owner=Owner(boots), parts=parts)
+    await process.open()
+    try:
+        yield process
+    finally:
+        process.gate.fail(None)
+        await process.close()
+        if own is not None:
+            own.close()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Let others work until something holds."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not holds():
+            await asyncio.sleep(0.002)
+
+
+async def watched(process: Process, run_id: str, *, after: int = 0) -> list[Event]:
+    """All events that a watcher gets until the terminal one."""
+    async with asyncio.timeout(PATIENCE_S):
+        return [event async for group in process.runs.events(run_id, after=after) for event in group]

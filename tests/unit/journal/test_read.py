@@ -1,0 +1,98 @@
+"""Reading the story of a run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runwright.core.event import Event, MessageDelta, ProgressReported
+from runwright.core.ids import new_id
+from runwright.core.ports import Batch, RunRow
+from runwright.core.run import Run
+from runwright.journal.read import JournalReader
+from runwright.journal.shapes import pack, pack_deltas
+from runwright.store import Stores, open_stores
+from tests.unit.journal.scene import MODEL, QUEUED, STARTED, large, say, scene, seqs, types
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
+
+
+@pytest.mark.anyio
+async def test_a_page_ends_where_it_is_told() -> None:
+    """Pages hold so many events and go on after the last one."""
+    async with scene() as at:
+        log = at.new()
+        log.append(QUEUED, STARTED, *[(ProgressReported(message=str(number)), None) for number in range(5)])
+        await log.durable()
+        first = await asyncio.to_thread(at.reader.page, log.run.id, limit=3)
+        assert seqs(first) == [1, 2, 3]
+        rest = await asyncio.to_thread(at.reader.page, log.run.id, after=3, limit=10)
+        assert seqs(rest) == [4, 5, 6, 7]
+        assert await at.stored(log.run.id, after=7) == []
+
+
+@pytest.mark.anyio
+async def test_large_values_come_back_whole() -> None:
+    """What was set aside as a blob is in the event that is read."""
+    async with scene() as at:
+        log = at.new()
+        sent = log.append(QUEUED, (large(5000), None))[1]
+        await log.durable()
+        found = (await at.stored(log.run.id))[1]
+        assert found.data == sent.data
+
+
+@pytest.mark.anyio
+async def test_deltas_are_read_as_events() -> None:
+    """A late reader gets the deltas of an open step one by one, from any number on."""
+    async with scene() as at:
+        log = at.new()
+        step = log.append(QUEUED, STARTED, MODEL)[-1].seq
+        await log.durable()
+        say(log, step, *("x" * 256))
+        await log.durable()
+        found = await at.stored(log.run.id, after=100)
+        assert seqs(found) == list(range(101, 260))
+        assert set(types(found)) == {"message.delta"}
+
+
+@pytest.fixture(scope="module")
+def stores() -> Iterator[Stores]:
+    """A store for many stories, each under a run of its own."""
+    opened = open_stores(":memory:")
+    yield opened
+    opened.close()
+
+
+def _write(stores: Stores, layout: Sequence[int]) -> str:
+    """A story in which each number belongs to lane 0 (an event), or to the deltas of one of two open steps."""
+    run = Run(id=new_id("run"), agent="a", version="1", fingerprint="f", status="running", created_at=NOW, epoch=1)
+    rows = [pack(Event(run.id, seq, NOW, ProgressReported(), None))[0] for seq, lane in _of(layout) if lane == 0]
+    for lane in (1, 2):
+        deltas = [Event(run.id, seq, NOW, MessageDelta(text="x"), lane) for seq, each in _of(layout) if each == lane]
+        rows.extend(pack_deltas(deltas[start : start + 4]) for start in range(0, len(deltas), 4))
+    stores.writes.append([Batch(run=RunRow(run, True), events=tuple(rows))])
+    return run.id
+
+
+def _of(layout: Sequence[int]) -> list[tuple[int, int]]:
+    return [(index + 1, lane) for index, lane in enumerate(layout)]
+
+
+@given(st.lists(st.integers(0, 2), min_size=1, max_size=24), st.integers(1, 6), st.integers(0, 24))
+def test_pages_lose_and_repeat_nothing(stores: Stores, layout: list[int], limit: int, after: int) -> None:
+    """Whatever rows of deltas lie across the borders of pages, reading page by page gives every event once."""
+    run_id = _write(stores, layout)
+    reader = JournalReader(stores.runs, stores.blobs)
+    found: list[int] = []
+    last = after
+    while page := reader.page(run_id, after=last, limit=limit):
+        found.extend(event.seq for event in page)
+        last = found[-1]
+    assert found == list(range(after + 1, len(layout) + 1))
+    assert [event.seq for event in reader.events(run_id, after=after)] == found
