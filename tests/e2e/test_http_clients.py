@@ -64,7 +64,7 @@ def test_the_openai_client_asks(client: openai.OpenAI) -> None:
 def test_the_openai_client_streams(client: openai.OpenAI) -> None:
     """A stream comes in pieces that make up the answer, with usage in the last chunk."""
     stream = client.chat.completions.create(
-        model="support", messages=HELLO, stream=True, stream_options={"include_usage": True}
+        model="slow", messages=HELLO, stream=True, stream_options={"include_usage": True}
     )
     chunks = list(stream)
     pieces = [choice.delta.content or "" for chunk in chunks for choice in chunk.choices]
