@@ -18,7 +18,7 @@ from runwright.agents.agent import Agent
 from runwright.agents.discover import Discovery, discover
 from runwright.agents.registry import Registry
 from runwright.core.clock import SystemClock
-from runwright.core.ports import Reader
+from runwright.core.ports import Clock, Reader, Writes
 from runwright.core.run import RunRequest
 from runwright.engine.drive import Rows
 from runwright.engine.gateway import World
@@ -152,7 +152,7 @@ class App:
         for lifespan in discovery.lifespans:
             self._state |= dict(await stack.enter_async_context(lifespan()) or {})
         clock = SystemClock()
-        self._journal = Journal(self._stores.writes, clock=clock, readers=self._readers())
+        self._journal = self._write_through(self._stores.writes, clock)
         self._journal.start()
         stack.push_async_callback(self._journal.stop)
         rows = Rows(
@@ -229,8 +229,14 @@ class App:
             room=self._journal.room,
         )
 
-    def _readers(self) -> tuple[Reader, ...]:
-        return self.options.readers if self.metrics is None else (self.metrics, *self.options.readers)
+    def _write_through(self, writes: Writes, clock: Clock) -> Journal:
+        """The journal, and the metrics that read it."""
+        if self.metrics is None:
+            return Journal(writes, clock=clock, readers=self.options.readers)
+        readers = (self.metrics, *self.options.readers)
+        journal = Journal(writes, clock=clock, readers=readers, on_commit=self.metrics.committed)
+        self.metrics.watch_queue(lambda: journal.depth)
+        return journal
 
     def _count_agents(self) -> None:
         if self.metrics is not None:

@@ -38,7 +38,7 @@ def _script(page: Sequence[Block]) -> str:
             path = shlex.quote(block.file)
             lines += [f"mkdir -p $(dirname {path})", f"cat > {path} <<'END_OF_FILE'", block.text + "END_OF_FILE"]
         elif block.language == "sh":
-            lines += [block.text, f"echo '{END} {block.line}'"]
+            lines += [block.text, f"printf '\\n{END} {block.line}\\n'"]
     return "\n".join(lines) + "\n"
 
 

@@ -7,7 +7,7 @@ from tests.shape.source import Import, Module, functions, imported, modules
 
 # Each framework has a home: code elsewhere does not know that it exists.
 HOMES = {
-    "aiohttp": {"models", "tools"},
+    "aiohttp": {"cli", "models", "tools"},
     "alembic": {"store"},
     "fastapi": {"server", "studio"},
     "jinja2": {"studio"},

@@ -6,7 +6,7 @@ Each class is one event type; its docstring is its reference entry and its tag t
 from __future__ import annotations
 
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import msgspec
 
@@ -249,7 +249,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     @property
     def type(self) -> str:
         """The name of the event, for example `step.completed`."""
-        return event_type(self.data)
+        return TYPES[type(self.data)]
 
     @property
     def is_terminal(self) -> bool:
@@ -257,8 +257,16 @@ class Event(msgspec.Struct, frozen=True, gc=False):
         return type(self.data) in TERMINAL_STATUS
 
 
-def event_type(data: Data) -> str:
-    """The wire name of an event body."""
-    tag = type(data).__struct_config__.tag
+def _tag(kind: type[EventData]) -> str:
+    tag = kind.__struct_config__.tag
     assert isinstance(tag, str)
     return tag
+
+
+TYPES: dict[type[EventData], str] = {kind: _tag(kind) for kind in get_args(Data)}
+"""The wire name of every event class."""
+
+
+def event_type(data: Data) -> str:
+    """The wire name of an event body."""
+    return TYPES[type(data)]

@@ -9,7 +9,7 @@ from typing import Literal
 
 Prefix = Literal["run", "thr", "agt", "sig", "boot", "key", "req", "blb"]
 
-_RANDOM = random.Random()  # noqa: S311 - ids are no secrets
+_RANDOM = random.Random()
 """Of its own, so that an agent's `random.seed` does not touch it; seeded by the system. `os.urandom` would hand the
 interpreter to another thread at every id, which costs a busy server a tenth of its time."""
 

@@ -41,6 +41,7 @@ from runwright.engine.live import LiveRun
 from runwright.errors import DeadlineExceeded, ModelError, RunError, RunwrightError, ToolError
 from runwright.journal.project import CANCELLED
 from runwright.journal.tape import Tape, read_tape
+from runwright.watch import logs
 
 
 class Executor:
@@ -112,8 +113,9 @@ class Executor:
         context = Context(surroundings(self._steps, self._world, self._live.agent, gateway))
         scope = asyncio.timeout(flow.limits.time_s)
         try:
-            async with scope:
-                output = await run_flow(flow, context, self._live.input)
+            with logs.context(run=self._live.run.id):
+                async with scope:
+                    output = await run_flow(flow, context, self._live.input)
         except TimeoutError as error:
             if not scope.expired():
                 raise

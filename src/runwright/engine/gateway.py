@@ -56,6 +56,7 @@ from runwright.errors import (
 )
 from runwright.guard.chain import Call, Guard
 from runwright.journal.write import Record, RunLog
+from runwright.watch import logs
 
 Price = Callable[[str, Usage], Cost]
 Note = Callable[[tuple[Event, ...]], None]
@@ -206,7 +207,9 @@ class Steps:
     async def _settle(self, tool: Tool, call: Call, seq: int, attempt: Callable[[], Awaitable[bytes]]) -> bytes:
         work = self._unaborted(attempt, seq) if tool.effect == "once" else None
         try:
-            result = await self._world.guard(call, work.run if work is not None else attempt)
+            # Lines that the tool logs carry the run and the step.
+            with logs.context(run=self._log.run.id, step=seq):
+                result = await self._world.guard(call, work.run if work is not None else attempt)
         except asyncio.CancelledError as error:
             if not is_cancelled():
                 raise self._failed(tool, seq, error, is_entered=work is not None and work.is_entered) from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import cast
 
@@ -50,15 +50,18 @@ def pack(event: Event) -> tuple[Stored, tuple[Blob, ...]]:
     return Stored(event.run_id, event.seq, event.ts, event.type, event.step, body, SHAPE), tuple(blobs)
 
 
-def pack_deltas(run_id: str, step: int, deltas: list[tuple[int, datetime, Delta]]) -> Stored:
+def pack_deltas(deltas: Sequence[Event]) -> Stored:
     """One row for a batch of deltas of a step."""
-    first, ts, _ = deltas[0]
-    return Stored(run_id, first, ts, DELTAS, step, _encoder.encode(deltas), SHAPE, last_seq=deltas[-1][0])
+    first = deltas[0]
+    body = _encoder.encode([(event.seq, event.ts, event.data) for event in deltas])
+    return Stored(first.run_id, first.seq, first.ts, DELTAS, first.step, body, SHAPE, last_seq=deltas[-1].seq)
 
 
-def unpack(row: Stored, blobs: Mapping[str, bytes]) -> list[Event]:
+def unpack(
+    row: Stored, blobs: Mapping[str, bytes], *, converters: Mapping[int, Converter] = CONVERTERS
+) -> list[Event]:
     """The events of a row. Raises StorageError when a body cannot be read, StorageVersion when it is newer."""
-    body = _converted(row)
+    body = _converted(row, converters)
     try:
         if row.type == DELTAS:
             deltas = _delta_decoder.decode(body)
@@ -125,12 +128,12 @@ def _fetched(value: msgspec.Raw, blobs: Mapping[str, bytes]) -> msgspec.Raw:
     return msgspec.Raw(blobs[name])
 
 
-def _converted(row: Stored) -> bytes:
+def _converted(row: Stored, converters: Mapping[int, Converter]) -> bytes:
     if row.shape == SHAPE:
         return row.body
     if row.shape > SHAPE:
         raise StorageVersion(f"event {row.seq} of {row.run_id} has shape {row.shape}; this release reads up to {SHAPE}")
     body = cast("dict[str, object]", msgspec.json.decode(row.body))
     for number in range(row.shape, SHAPE):
-        body = CONVERTERS[number](body)
+        body = converters[number](body)
     return _encoder.encode(body)

@@ -59,10 +59,18 @@ class _Entry(msgspec.Struct, gc=False):
 class Journal:
     """Owns the writer thread. Created on the event loop that runs execute on; `start` before use, `stop` at the end."""
 
-    def __init__(self, writes: Writes, *, clock: Clock, readers: Sequence[Reader] = ()) -> None:
+    def __init__(
+        self,
+        writes: Writes,
+        *,
+        clock: Clock,
+        readers: Sequence[Reader] = (),
+        on_commit: Callable[[float], None] = lambda duration_s: None,
+    ) -> None:
         self._writes = writes
         self._clock = clock
         self._readers = tuple(readers)
+        self._on_commit = on_commit
         self._queue: SimpleQueue[list[_Entry] | None] = SimpleQueue()
         self._outbox: list[_Entry] = []
         self._loop = asyncio.get_running_loop()
@@ -188,6 +196,7 @@ class Journal:
                 batches.append(batch)
         outcome: Sequence[Exception | None] = ()
         failure: StorageError | None = None
+        begun = self._clock.monotonic()
         try:
             if live:
                 outcome = self._writes.append(batches)
@@ -202,6 +211,7 @@ class Journal:
                 entry.log.lost = error
         self._loop.call_soon_threadsafe(self._settle, group, failure)
         if failure is None:
+            self._on_commit(self._clock.monotonic() - begun)
             self._tell(live)
 
     def _tell(self, entries: list[_Entry]) -> None:

@@ -15,6 +15,9 @@ from runwright.core.usage import Usage
 
 Item = TypeVar("Item")
 
+# Classes here have a field called `object`, which hides the type of that name from their own annotations.
+JsonObject = dict[str, object]
+
 
 class Page(msgspec.Struct, Generic[Item], frozen=True, kw_only=True):
     """One page of a list: `next` is the value of `after` for the page that follows, None on the last page."""
@@ -98,7 +101,7 @@ class ToolView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     description: str
     effect: Effect
-    parameters: dict[str, object]
+    parameters: JsonObject
 
 
 class AgentView(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,7 +116,7 @@ class AgentView(msgspec.Struct, frozen=True, kw_only=True):
     place: str | None = None
     is_active: bool = True
     fingerprint: str
-    definition: dict[str, object]
+    definition: JsonObject
     tools: Sequence[ToolView] = ()
     created_at: datetime | None = None
 
@@ -123,8 +126,8 @@ class AgentSchema(msgspec.Struct, frozen=True, kw_only=True):
 
     agent: str
     version: str
-    input: dict[str, object]
-    output: dict[str, object]
+    input: JsonObject
+    output: JsonObject
 
 
 class TemplateView(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,7 +137,7 @@ class TemplateView(msgspec.Struct, frozen=True, kw_only=True):
     object: Literal["template"] = "template"
     version: str
     description: str
-    schema: dict[str, object]
+    schema: JsonObject
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
