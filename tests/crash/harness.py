@@ -22,7 +22,6 @@ import aiohttp
 from aiohttp import web
 
 AGENTS = Path(__file__).with_name("agents")
-COMMAND = str(Path(sys.executable).with_name("runwright"))
 WAIT_S = 20.0
 """How long anything may take before a test fails."""
 
@@ -79,7 +78,7 @@ class ScriptedProvider:
     """A model server on loopback, in this process. What it answers depends on the messages alone.
 
     `calls` counts requests by (words of the last user, how many answers were given since). `traps` are sprung once,
-    when a request is received or half of its answer is sent, and nothing more is answered then.
+    when a request is received or half of its answer is sent; nothing more is answered then, unless `is_patient`.
     """
 
     SCRIPT: Sequence[tuple[str, Sequence[tuple[str, Body]]]] = (
@@ -93,6 +92,7 @@ class ScriptedProvider:
         self.calls: Counter[tuple[str, int]] = Counter()
         self.traps: dict[tuple[int, str], Trap] = {}
         self.pause_s = 0.001
+        self.is_patient = False
         self.url = ""
 
     @classmethod
@@ -160,7 +160,7 @@ class ScriptedProvider:
         trap = self.traps.pop((place, moment), None)
         if trap is not None:
             await trap()
-            await asyncio.sleep(WAIT_S)
+            await asyncio.sleep(0 if self.is_patient else WAIT_S)
 
 
 def _chunk(body: Body) -> bytes:
@@ -182,12 +182,22 @@ def _whole(pieces: Sequence[Body]) -> Body:
     return {"id": "chat_1", "model": "scripted", "choices": [choice], "usage": usage}
 
 
+class Said(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
 class Ended(Exception):
     """The server's process ended before it was ready."""
 
 
 class Server:
     """`runwright serve`, as a process on a data directory. Times are of the wall clock."""
+
+    COMMAND = (str(Path(sys.executable).with_name("runwright")),)
 
     def __init__(self, data: Path, witness: Witness, provider: ScriptedProvider, *, log: Path) -> None:
         self._data = data
@@ -221,7 +231,7 @@ class Server:
         """Start the process and return at once."""
         self.started_at = time.time()
         self.url = ""
-        command = (COMMAND, "serve", str(AGENTS), "--data", str(self._data), "--port", "0", "--json")
+        command = (*self.COMMAND, "serve", str(AGENTS), "--data", str(self._data), "--port", "0", "--json")
         with self._log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *command,
@@ -252,6 +262,19 @@ class Server:
             if not self.is_running:
                 raise Ended("the server ended before it was ready") from error
             return False
+
+    async def command(self, *arguments: str) -> Said:
+        """Another command on the same data directory."""
+        process = await asyncio.create_subprocess_exec(
+            *(*self.COMMAND, *arguments, "--data", str(self._data)),
+            env=self.environment(),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(WAIT_S):
+            out, err = await process.communicate()
+        return Said(process.returncode or 0, out.decode(), err.decode())
 
     def log(self) -> str:
         """The end of what the server said on stderr."""
@@ -285,8 +308,8 @@ class Frame(NamedTuple):
         return datetime.fromisoformat(self.data["ts"]).timestamp()
 
 
-async def frames(answer: aiohttp.ClientResponse) -> AsyncGenerator[Frame]:
-    """The events of a stream until it ends or breaks."""
+async def frames(answer: aiohttp.ClientResponse, errors: list[str] | None = None) -> AsyncGenerator[Frame]:
+    """The events of a stream until it ends or breaks; `errors` gets the codes of frames that are no events."""
     try:
         while True:
             text = (await answer.content.readuntil(b"\n\n")).decode()
@@ -296,6 +319,8 @@ async def frames(answer: aiohttp.ClientResponse) -> AsyncGenerator[Frame]:
             fields = {name: value for name, _, value in parts}
             if "id" in fields:
                 yield Frame(int(fields["id"]), fields["event"], json.loads(fields["data"]))
+            elif "event" in fields and errors is not None:
+                errors.append(json.loads(fields["data"])["code"])
     except (aiohttp.ClientError, asyncio.IncompleteReadError, ConnectionError):
         return
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -27,6 +28,7 @@ from tests.crash.harness import (
     Record,
     ScriptedProvider,
     Server,
+    Trap,
     Witness,
     frames,
 )
@@ -78,6 +80,7 @@ class Stage:
     seen: list[Frame] = field(default_factory=list[Frame])
     granted: Counter[str] = field(default_factory=Counter[str])
     told: set[str] = field(default_factory=set[str])
+    errors: list[str] = field(default_factory=list[str])
     waited: int = 0
     run: str = ""
     agent: str = "loop"
@@ -121,24 +124,27 @@ class Stage:
         moment, _, place = point.partition(" ")
         if moment not in {"received", "half"}:
             return point
-
-        async def trap() -> None:
-            self.server.kill()
-
-        self.provider.traps[int(place), moment] = trap
+        self.provider.traps[int(place), moment] = self.sends(signal.SIGKILL)
         return ""
 
-    async def begin(self, **fields: object) -> None:
+    def sends(self, number: signal.Signals) -> Trap:
+        """A trap that sends the server a signal."""
+
+        async def trap() -> None:
+            self.server.kill(number)
+
+        return trap
+
+    async def begin(self, headers: Mapping[str, str] | None = None, **fields: object) -> None:
         """Start the run and watch it until it ends or the connection breaks."""
+        url = f"{self.server.url}/api/v1/agents/{self.agent}/runs"
         body = {"input": WORDS, "mode": "stream", **fields}
-        try:
-            async with self.client.post(f"{self.server.url}/api/v1/agents/{self.agent}/runs", json=body) as answer:
+        with suppress(aiohttp.ClientConnectionError, aiohttp.ClientPayloadError):
+            async with self.client.post(url, json=body, headers=headers) as answer:
                 answer.raise_for_status()
                 self.run = answer.headers["x-run-id"]
-                async for frame in frames(answer):
+                async for frame in frames(answer, self.errors):
                     self.seen.append(frame)
-        except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError):
-            return
 
     async def died(self, point: str) -> None:
         """Wait for the death of the server, and note what it left behind."""
@@ -219,6 +225,10 @@ class Stage:
         if not self.run:
             return
         await self.watch(resolve)
+        self.resumed(before)
+
+    def resumed(self, before: int) -> None:
+        """Note how long the run stood still; so many events were seen before."""
         fresh = [frame.at for frame in self.seen[before:] if frame.at >= self.server.started_at]
         if fresh:
             self.resume_s.append((fresh[0] - self.server.started_at, max(0.0, fresh[0] - self.server.ready_at)))
@@ -228,6 +238,34 @@ class Stage:
         async with self.client.get(f"{self.server.url}/api/v1/{path}") as answer:
             assert answer.status == 200, f"{path}: {answer.status} {await answer.text()}"
             return await answer.json()
+
+    async def post(self, path: str, body: Body) -> Body:
+        """The answer to a request that starts something."""
+        async with self.client.post(f"{self.server.url}/api/v1/{path}", json=body) as answer:
+            assert answer.status in {200, 202}, f"{path}: {answer.status} {await answer.text()}"
+            return await answer.json()
+
+    async def refused(self, path: str, body: Body) -> tuple[int, Body]:
+        """Status and problem of a request that is refused."""
+        async with self.client.post(f"{self.server.url}/api/v1/{path}", json=body) as answer:
+            return answer.status, await answer.json(content_type=None)
+
+    async def settled(self, run: str) -> Body:
+        """A run when it is over."""
+        async with (
+            asyncio.timeout(WAIT_S),
+            self.client.get(f"{self.server.url}/api/v1/runs/{run}/events") as answer,
+        ):
+            async for _ in frames(answer):
+                continue
+        return await self.get(f"runs/{run}")
+
+    @staticmethod
+    async def until(holds: Callable[[], bool]) -> None:
+        """Wait until something holds."""
+        async with asyncio.timeout(WAIT_S):
+            while not holds():  # noqa: ASYNC110 - many streams have no event in common
+                await asyncio.sleep(0.02)
 
     async def story(self) -> list[Frame]:
         """The events of the run from the first on, as a late reader gets them."""

@@ -65,7 +65,7 @@ def runwright(folder: Path, *arguments: str, input: str | None = None) -> subpro
     )
 
 
-def answered(folder: Path, *arguments: str) -> Any:  # noqa: ANN401 - JSON as it comes
+def answered(folder: Path, *arguments: str) -> Any:
     """The JSON a command prints; it must succeed."""
     done = runwright(folder, *arguments, "--json")
     assert done.returncode == 0, done.stderr

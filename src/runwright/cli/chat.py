@@ -11,7 +11,7 @@ import msgspec
 from runwright.cli.access import RunAccess
 from runwright.cli.call import Call, Called
 from runwright.cli.run import perform
-from runwright.core.ids import new_id
+from runwright.core.ids import make_id
 from runwright.core.run import RunRequest
 
 PROMPT = "> "
@@ -28,7 +28,7 @@ async def chat(name: str, /, *, thread: str | None = None, user: str | None = No
         user: Who is talking.
         call: What every command is handed.
     """
-    thread_id = thread or new_id("thr")
+    thread_id = thread or make_id("thr")
     call.out.note(f"thread {thread_id}; /exit or Ctrl-D ends the conversation")
     lines = Lines(sys.stdin.fileno())
     async with call.open() as access:

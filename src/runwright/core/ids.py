@@ -16,7 +16,7 @@ interpreter to another thread at every id, which costs a busy server a tenth of 
 _ID = re.compile(r"^[a-z]{2,4}_[0-9a-f]{32}$")
 
 
-def new_id(prefix: Prefix) -> str:
+def make_id(prefix: Prefix) -> str:
     """A new identifier: the prefix and a UUID of version 7 in hex (RFC 9562), so that ids sort by time."""
     stamp = time.time_ns() // 1_000_000
     value = (stamp << 80) | _RANDOM.getrandbits(80)

@@ -121,7 +121,7 @@ class RunRow(msgspec.Struct, frozen=True, gc=False):
     """
 
     run: Run
-    is_new: bool
+    is_first: bool
 
 
 class Reader(Protocol):

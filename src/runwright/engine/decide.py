@@ -92,7 +92,7 @@ def decide(state: Conversation, loop: Loop, *, model: str, is_streamed: bool = F
         return _tools(state, loop)
     if state.final is not None:
         return _finish(state, loop, state.final)
-    return _limit(state, loop) or _ask(state, loop, model, is_streamed)
+    return _limit(state, loop) or _ask(state, loop, model=model, is_streamed=is_streamed)
 
 
 def model_key(request: ModelRequest, head: bytes) -> str:
@@ -128,7 +128,7 @@ def _tools(state: Conversation, loop: Loop) -> Decision:
     for call in state.calls:
         if call.id in state.answers:
             continue
-        outcome = _plan(state, loop, call, opened.get(call.id), counts)
+        outcome = _plan(state, loop, call, again=opened.get(call.id), counts=counts)
         if isinstance(outcome, str):
             rejected.append((call, outcome))
         else:
@@ -140,7 +140,7 @@ def _tools(state: Conversation, loop: Loop) -> Decision:
 
 
 def _plan(
-    state: Conversation, loop: Loop, call: ToolCall, again: OpenStep | None, counts: dict[StepKey, int]
+    state: Conversation, loop: Loop, call: ToolCall, *, again: OpenStep | None, counts: dict[StepKey, int]
 ) -> PlannedTool | str:
     tool = loop.tools.get(call.name)
     if tool is None:
@@ -190,7 +190,7 @@ def _exceeded(message: str) -> Fail:
     return Fail(error=ErrorInfo(code="limit_exceeded", message=message))
 
 
-def _ask(state: Conversation, loop: Loop, model: str, is_streamed: bool) -> ModelCall:
+def _ask(state: Conversation, loop: Loop, *, model: str, is_streamed: bool) -> ModelCall:
     again = next((step for step in state.open_steps.values() if step.kind == "model"), None)
     system = (said(SystemMessage(content=loop.instructions)),) if loop.instructions else ()
     request = ModelRequest(

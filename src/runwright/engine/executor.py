@@ -110,7 +110,7 @@ class Executor:
             tape=Tape(read_tape(self._events)),
             is_forced=self._live.is_forced,
         )
-        context = Context(surroundings(self._steps, self._world, self._live.agent, gateway))
+        context = Context(surroundings(self._steps, self._world, self._live.agent, gateway=gateway))
         scope = asyncio.timeout(flow.limits.time_s)
         try:
             with logs.context(run=self._live.run.id):
@@ -176,7 +176,7 @@ class Executor:
             return
 
     def _context(self, step: int, idempotency_key: str) -> Context:
-        around = surroundings(self._steps, self._world, self._live.agent, ToolGateway(self._steps))
+        around = surroundings(self._steps, self._world, self._live.agent, gateway=ToolGateway(self._steps))
         return Context(around, step=step, idempotency_key=idempotency_key)
 
     def _lose(self, lost: Lost) -> None:

@@ -134,7 +134,7 @@ class FlowGateway(FromThread):
         return known[tool]
 
     def _context(self, step: int, idempotency_key: str) -> Context:
-        around = surroundings(self._steps, self._world, self._agent, ToolGateway(self._steps))
+        around = surroundings(self._steps, self._world, self._agent, gateway=ToolGateway(self._steps))
         return Context(around, step=step, idempotency_key=idempotency_key)
 
     def _issue(self, lane: str, kind: StepKind, key: str) -> StepKey:
@@ -188,7 +188,7 @@ class FlowGateway(FromThread):
             )
 
 
-def surroundings(steps: Steps, world: World, agent: BuiltAgent, gateway: Gateway) -> Surroundings:
+def surroundings(steps: Steps, world: World, agent: BuiltAgent, *, gateway: Gateway) -> Surroundings:
     """What tools and flows of a run are handed."""
     run = steps.log.run
     return Surroundings(

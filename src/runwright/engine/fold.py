@@ -102,21 +102,27 @@ def apply(state: Conversation, event: Event, read_input: ReadInput) -> Conversat
             return _say(state, *(said(message) for message in read_input(bytes(data.input))))
         case StepStarted() as data:
             return _begin(state, event.seq, data)
-        case StepRestarted() as data:
-            return _restart(state, _number(event), data.attempt)
         case MessageCompleted() as data:
             return _answered_by_model(state, bytes(data.message))
+        case ToolRejected() as data:
+            return _answer(state, data.call_id, f"Error: {data.reason}")
+        case OutputRejected() as data:
+            told = said(UserMessage(content=f"That answer does not fit: {data.reason}\nAnswer again, and only so."))
+            return replace(_say(state, told), rejections=state.rejections + 1, final=None)
+        case _:
+            return _apply_to_step(state, event)
+
+
+def _apply_to_step(state: Conversation, event: Event) -> Conversation:
+    match event.data:
+        case StepRestarted() as data:
+            return _restart(state, _number(event), data.attempt)
         case StepCompleted() as data:
             return _complete(state, _number(event), data)
         case StepFailed() as data:
             return _fail(state, _number(event), data)
         case StepResolved() as data:
             return _resolve(state, _number(event), data)
-        case ToolRejected() as data:
-            return _answer(state, data.call_id, f"Error: {data.reason}")
-        case OutputRejected() as data:
-            told = said(UserMessage(content=f"That answer does not fit: {data.reason}\nAnswer again, and only so."))
-            return replace(_say(state, told), rejections=state.rejections + 1, final=None)
         case _:
             return state
 

@@ -140,16 +140,19 @@ class Steps:
         self._end(
             seq,
             MessageCompleted(message=msgspec.Raw(said(response.message).raw), reasoning=response.reasoning),
-            StepCompleted(
-                model=response.model,
-                provider=response.provider,
-                finish_reason=response.finish_reason,
-                response_id=response.response_id,
-                usage=response.usage,
-                cost=self._world.price(model.ref, response.usage),
-            ),
+            self._completed(response, model.ref),
         )
         return response
+
+    def _completed(self, response: ModelResponse, ref: str) -> StepCompleted:
+        return StepCompleted(
+            model=response.model,
+            provider=response.provider,
+            finish_reason=response.finish_reason,
+            response_id=response.response_id,
+            usage=response.usage,
+            cost=self._world.price(ref, response.usage),
+        )
 
     async def _consume(self, model: Model, request: ModelRequest, seq: int) -> ModelResponse:
         stream = model.stream(request)
@@ -202,9 +205,9 @@ class Steps:
             timeout_s=tool.timeout_s or self._limits.tool_timeout_s,
         )
         surroundings = context(seq, idempotency_key(self._log.run.id, match))
-        return await self._settle(tool, call, seq, lambda: tool.call(arguments, surroundings))
+        return await self._settle(tool, call, seq, attempt=lambda: tool.call(arguments, surroundings))
 
-    async def _settle(self, tool: Tool, call: Call, seq: int, attempt: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def _settle(self, tool: Tool, call: Call, seq: int, *, attempt: Callable[[], Awaitable[bytes]]) -> bytes:
         work = self._unaborted(attempt, seq) if tool.effect == "once" else None
         try:
             # Lines that the tool logs carry the run and the step.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from runwright.core.ids import new_id
+from runwright.core.ids import make_id
 from runwright.errors import StorageReadOnly
 
 
@@ -14,7 +14,7 @@ class Owner:
     """This process as an owner of runs. Without a directory (a store in memory) it is the only one there is."""
 
     def __init__(self, directory: Path | None) -> None:
-        self.boot = new_id("boot")
+        self.boot = make_id("boot")
         self._directory = directory
         self._lock: FileLock | None = None
 

@@ -141,7 +141,7 @@ class Resumer:
             return None
         steps = await asyncio.to_thread(self._all_steps, run.id)
         live = LiveRun(agent, input=input)
-        live.log = self._journal.open(run, is_new=False, publish=live.publish, steps=_unfinished(steps))
+        live.log = self._journal.open(run, is_first=False, publish=live.publish, steps=_unfinished(steps))
         live.published = events[-1].seq if events else 0
         self._driver.hold(live)
         return live
@@ -161,7 +161,7 @@ class Resumer:
     async def _end(self, run: Run, data: RunCancelled | RunFailed | RunWaiting) -> None:
         """Record what becomes of an adopted run that is not executed."""
         steps = _unfinished(await asyncio.to_thread(self._all_steps, run.id))
-        log = self._journal.open(run, is_new=False, publish=lambda events: None, steps=steps)
+        log = self._journal.open(run, is_first=False, publish=lambda events: None, steps=steps)
         if not isinstance(data, RunWaiting):
             log.close_steps(CANCELLED if isinstance(data, RunCancelled) else data.error)
         log.append((data, None))

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from runwright.core.agent import BuiltAgent
 from runwright.core.event import NULL, RunQueued, RunStarted
-from runwright.core.ids import new_id
+from runwright.core.ids import make_id
 from runwright.core.ports import Clock, IdempotencyKey, Signal
 from runwright.core.run import Run, RunRequest
 from runwright.core.thread import Thread
@@ -200,7 +200,7 @@ class Engine:
             raise Overloaded(f"{self._driver.queued} runs are queued already; try again later.", retry_after_s=1.0)
 
     def _create(self, agent: BuiltAgent, request: RunRequest) -> LiveRun:
-        run_id = new_id("run")
+        run_id = make_id("run")
         run = Run(
             id=run_id,
             agent=agent.name,
@@ -221,7 +221,7 @@ class Engine:
             is_ephemeral=request.is_ephemeral,
         )
         live = LiveRun(agent, input=request.input)
-        live.log = self._journal.open(run, is_new=True, publish=live.publish)
+        live.log = self._journal.open(run, is_first=True, publish=live.publish)
         self._driver.hold(live)
         return live
 
@@ -265,7 +265,7 @@ class Engine:
 
     async def _leave(self, run_id: str, kind: SignalKind, body: bytes) -> None:
         signal = Signal(
-            id=new_id("sig"),
+            id=make_id("sig"),
             run_id=run_id,
             kind=kind,
             body=body,

@@ -57,9 +57,7 @@ def pack_deltas(deltas: Sequence[Event]) -> Stored:
     return Stored(first.run_id, first.seq, first.ts, DELTAS, first.step, body, SHAPE, last_seq=deltas[-1].seq)
 
 
-def unpack(
-    row: Stored, blobs: Mapping[str, bytes], *, converters: Mapping[int, Converter] = CONVERTERS
-) -> list[Event]:
+def unpack(row: Stored, blobs: Mapping[str, bytes], *, converters: Mapping[int, Converter] = CONVERTERS) -> list[Event]:
     """The events of a row. Raises StorageError when a body cannot be read, StorageVersion when it is newer."""
     body = _converted(row, converters)
     try:
@@ -83,6 +81,20 @@ def references(rows: Iterable[Stored]) -> set[str]:
             found.add(row.body[start + len(_REF_START) : start + len(_REF_START) + 32].decode("ascii", "replace"))
             start = row.body.find(_REF_START, start + 1)
     return found
+
+
+def size_of(events: Sequence[Event]) -> int:
+    """About how many bytes these events hold, for back-pressure."""
+    total = 64 * len(events)
+    for event in events:
+        data = event.data
+        for field in data.bulky:
+            value: msgspec.Raw | tuple[msgspec.Raw, ...] = getattr(data, field)
+            if type(value) is tuple:
+                total += sum(len(memoryview(part)) for part in value)
+            else:
+                total += len(memoryview(cast("msgspec.Raw", value)))
+    return total
 
 
 def _is_bulky(value: msgspec.Raw) -> bool:

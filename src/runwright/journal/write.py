@@ -19,7 +19,7 @@ from runwright.core.run import ErrorInfo, Run
 from runwright.core.step import Step
 from runwright.errors import StorageError
 from runwright.journal.project import RUN_EVENTS, STEP_EVENTS, RunEvent, StepEvent, account, project_run, project_step
-from runwright.journal.shapes import pack, pack_deltas
+from runwright.journal.shapes import pack, pack_deltas, size_of
 
 SEQ_BLOCK = 4096
 """How many event numbers a run reserves durably at a time."""
@@ -105,9 +105,9 @@ class Journal:
         self._error = None
         return True
 
-    def open(self, run: Run, *, is_new: bool, publish: Publish, steps: Sequence[Step] = ()) -> RunLog:
+    def open(self, run: Run, *, is_first: bool, publish: Publish, steps: Sequence[Step] = ()) -> RunLog:
         """The log of a run: a new one, or one taken over with its unfinished `steps`."""
-        return RunLog(self, run, is_new=is_new, publish=publish, steps=steps)
+        return RunLog(self, run, is_first=is_first, publish=publish, steps=steps)
 
     async def room(self) -> None:
         """Wait while too much is waiting for the disk."""
@@ -141,7 +141,7 @@ class Journal:
         last = self._outbox[-1] if self._outbox else None
         if last is None or last.log is not entry.log or not last.events:
             return False
-        last.run = RunRow(entry.run.run, last.run.is_new)
+        last.run = RunRow(entry.run.run, last.run.is_first)
         last.events += entry.events
         last.steps += entry.steps
         last.voided += entry.voided
@@ -250,11 +250,11 @@ class RunLog:
     """
 
     def __init__(
-        self, journal: Journal, run: Run, *, is_new: bool, publish: Publish, steps: Sequence[Step] = ()
+        self, journal: Journal, run: Run, *, is_first: bool, publish: Publish, steps: Sequence[Step] = ()
     ) -> None:
         self._journal = journal
         self._publish = publish
-        self._is_new = is_new
+        self._is_new = is_first
         self._steps: dict[int, Step] = {step.seq: step for step in steps}
         self._seq = run.seq_limit
         self._shown = run.seq_limit
@@ -313,7 +313,7 @@ class RunLog:
             consumed=consumed,
             idempotency=idempotency,
             thread_head=thread_head,
-            size=_size(events),
+            size=size_of(events),
         )
         # Deltas since the last entry stand between: they are shown before what is appended now.
         is_next = bool(self._line) and isinstance(self._line[-1], _Entry)
@@ -492,17 +492,3 @@ def _batch(entry: _Entry) -> Batch:
         idempotency=entry.idempotency,
         thread_head=entry.thread_head,
     )
-
-
-def _size(events: Sequence[Event]) -> int:
-    """About how many bytes these events hold, for back-pressure."""
-    total = 64 * len(events)
-    for event in events:
-        data = event.data
-        for field in data.bulky:
-            value: msgspec.Raw | tuple[msgspec.Raw, ...] = getattr(data, field)
-            if type(value) is tuple:
-                total += sum(len(memoryview(part)) for part in value)
-            else:
-                total += len(memoryview(cast("msgspec.Raw", value)))
-    return total

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from runwright.core.ids import new_id
+from runwright.core.ids import make_id
 from runwright.core.run import ErrorInfo
 from runwright.errors import ConfigError, InvalidRequest, NotFound, RunwrightError
 from runwright.server.wire import ClientGone, Header, encode
@@ -220,7 +220,7 @@ def _request_id(scope: Scope) -> bytes:
         if name == b"x-request-id" and _SANE_ID.fullmatch(value):
             given: bytes = value
             return given
-    return new_id("req").encode()
+    return make_id("req").encode()
 
 
 async def _send_error(error: RunwrightError | HTTPException, scope: Scope, send: Send, *, request_id: str) -> None:

@@ -160,7 +160,7 @@ class Runs:
             border = live.published
             deltas = live.open_deltas()
             if after < border:
-                for group in await self._caught_up(run_id, after, border, deltas):
+                for group in await self._caught_up(run_id, deltas, after=after, border=border):
                     yield group
             async for group in _from(watcher, max(after, border)):
                 yield group
@@ -168,7 +168,7 @@ class Runs:
             live.unwatch(watcher)
 
     async def _caught_up(
-        self, run_id: str, after: int, border: int, deltas: Sequence[Event]
+        self, run_id: str, deltas: Sequence[Event], *, after: int, border: int
     ) -> Sequence[Sequence[Event]]:
         stored = await asyncio.to_thread(lambda: list(self._reader.events(run_id, after=after)))
         known = {event.seq: event for event in stored if event.seq <= border and not isinstance(event.data, DELTAS)}

@@ -9,7 +9,7 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
-from runwright.core.ids import new_id
+from runwright.core.ids import make_id
 from runwright.core.ports import Clock, ThreadStore
 from runwright.core.thread import Thread
 from runwright.errors import Conflict, InvalidRequest, NotFound
@@ -62,7 +62,7 @@ class Threads:
         if asked.id is not None and await asyncio.to_thread(self._store.get, asked.id) is not None:
             raise Conflict(f"There is a thread {asked.id!r} already.")
         thread = Thread(
-            id=asked.id or new_id("thr"),
+            id=asked.id or make_id("thr"),
             created_at=self._clock.now(),
             title=asked.title or "",
             user=asked.user,

@@ -240,7 +240,7 @@ class _Plan:
 
     def _add_run(self, batch: Batch) -> None:
         run = batch.run.run
-        if batch.run.is_new:
+        if batch.run.is_first:
             self.tags.extend((tag, run.id) for tag in dict.fromkeys(run.tags))
             self.new[run.id] = run
         elif run.id in self.new:

@@ -68,7 +68,7 @@ def insert_absent(dialect: Dialect, table: Table) -> str:
     return compiled(dialect, insert(table), names(table)) + " ON CONFLICT DO NOTHING"
 
 
-def upsert(dialect: Dialect, table: Table, columns: Sequence[str], changes: Sequence[str]) -> str:
+def upsert(dialect: Dialect, table: Table, *, columns: Sequence[str], changes: Sequence[str]) -> str:
     """An insert of columns that changes some of them where the primary key is taken, in the driver's SQL."""
     quote = dialect.identifier_preparer.quote
     keys = ", ".join(quote(column.name) for column in table.primary_key.columns)
@@ -87,7 +87,7 @@ class AppendStatements:
         order = [f"new_{name}" for name in RUN_CHANGES]
         self.update_run = compiled(dialect, update(runs).where(fence).values(changes), [*order, "run", "owned"])
         self.insert_tag = compiled(dialect, insert(run_tags), names(run_tags))
-        self.upsert_step = upsert(dialect, steps, STEP_COLUMNS, STEP_CHANGES)
+        self.upsert_step = upsert(dialect, steps, columns=STEP_COLUMNS, changes=STEP_CHANGES)
         self.insert_event = compiled(dialect, insert(events), EVENT_COLUMNS)
         self.insert_events = many_rows(self.insert_event, EVENTS_AT_ONCE)
         self.insert_blob = insert_absent(dialect, blobs)

@@ -19,7 +19,7 @@ class SqlThreadStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._upsert = upsert(database.dialect, threads, names(threads), ("title", "metadata"))
+        self._upsert = upsert(database.dialect, threads, columns=names(threads), changes=("title", "metadata"))
 
     def put(self, thread: Thread) -> None:
         """Create a thread, or change its title and metadata."""

@@ -35,7 +35,7 @@ def search(query: str) -> str:
     return query
 
 
-def built(function: Callable[..., Awaitable[object]], **options: Any) -> tuple[BuiltAgent, CodeFlow]:  # noqa: ANN401 - fields of Agent
+def built(function: Callable[..., Awaitable[object]], **options: Any) -> tuple[BuiltAgent, CodeFlow]:
     """An agent of a function."""
     agent = build(Agent("triage", run=function, **options).declare(), templates=Registry().templates, toolbox={})
     assert isinstance(agent.flow, CodeFlow)

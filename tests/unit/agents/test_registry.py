@@ -213,7 +213,7 @@ def test_fingerprint() -> None:
     def other(town: str) -> str:
         return town
 
-    def of(function: Callable[..., str] = same, effect: Effect = "once", **options: Any) -> str:  # noqa: ANN401 - fields of Agent
+    def of(function: Callable[..., str] = same, effect: Effect = "once", **options: Any) -> str:
         look = tool(effect=effect, name="look")(function)
         return registry(Agent("a", tools=[look], **options)).get("a").fingerprint
 

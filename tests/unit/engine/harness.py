@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -84,9 +84,7 @@ class Directory:
     def __init__(self, *agents: BuiltAgent) -> None:
         self.agents = {agent.name: agent for agent in agents}
 
-    def get(
-        self, name: str, version: str | None = None, *, config: Mapping[str, object] | None = None
-    ) -> BuiltAgent:
+    def get(self, name: str, version: str | None = None, *, config: Mapping[str, object] | None = None) -> BuiltAgent:
         """An agent by name."""
         if name not in self.agents:
             raise NotFound(f"There is no agent {name!r}.")
@@ -116,7 +114,7 @@ class HeldModel(ScriptedModel):
         self.is_entered = asyncio.Event()
         self.go = asyncio.Event()
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent]:
         """Wait, then answer."""
         self.is_entered.set()
         await self.go.wait()
@@ -161,7 +159,7 @@ class Gate:
         self._writes.probe()
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self) -> Generator[None]:
         """Nothing is committed inside."""
         self._is_open.clear()
         try:
@@ -236,7 +234,9 @@ class Process:
         self.gate.die()
         await self.close()
 
-    async def create(self, input: object = "hi", *, agent: str = "agent", claim: Claim | None = None, **of: Any) -> Handle:
+    async def create(
+        self, input: object = "hi", *, agent: str = "agent", claim: Claim | None = None, **of: Any
+    ) -> Handle:
         """A new run; `of` are fields of the request."""
         request = RunRequest(agent=agent, input=msgspec.json.encode(input), **of)
         return await self.runs.create(request, claim=claim)
@@ -285,7 +285,7 @@ async def started(
     options: EngineOptions = QUICK,
     readers: tuple[Reader, ...] = (),
     clock: Clock | None = None,
-) -> AsyncIterator[Process]:
+) -> AsyncGenerator[Process]:
     """A running process, by default over a store in memory of its own; `boots` is where owners keep their locks."""
     own = None if stores is not None else await asyncio.to_thread(open_stores, ":memory:")
     held = stores or own
@@ -307,7 +307,7 @@ async def started(
 async def until(holds: Callable[[], bool]) -> None:
     """Let others work until something holds."""
     async with asyncio.timeout(PATIENCE_S):
-        while not holds():
+        while not holds():  # noqa: ASYNC110 - what is waited for happens on other threads and in the store too
             await asyncio.sleep(0.002)
 
 

@@ -17,7 +17,7 @@ from runwright.core.event import (
     StepRestarted,
     StepStarted,
 )
-from runwright.core.message import AssistantMessage, Message, ToolCall, FunctionCall, said, text_of
+from runwright.core.message import AssistantMessage, FunctionCall, Message, ToolCall, said, text_of
 from runwright.core.run import ErrorInfo
 from runwright.core.step import Effect
 from runwright.core.usage import Usage

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
 
 from runwright.core.event import CustomEmitted, Event, MessageDelta, RunQueued, RunStarted, StepStarted
-from runwright.core.ids import new_id
+from runwright.core.ids import make_id
 from runwright.core.ports import Reader
 from runwright.core.run import Run
 from runwright.core.step import Step
@@ -37,7 +37,7 @@ class Scene:
     def new(self, run_id: str = "") -> RunLog:
         """The log of a new run."""
         run = Run(
-            id=run_id or new_id("run"),
+            id=run_id or make_id("run"),
             agent="a",
             version="1",
             fingerprint="f",
@@ -46,7 +46,7 @@ class Scene:
             owner="boot_1",
             epoch=1,
         )
-        return self.journal.open(run, is_new=True, publish=self.shown.extend)
+        return self.journal.open(run, is_first=True, publish=self.shown.extend)
 
     async def taken(self, run_id: str) -> RunLog:
         """The log of a run that another owner takes over."""
@@ -56,7 +56,7 @@ class Scene:
         assert adopted is not None
         steps: Sequence[Step] = await asyncio.to_thread(self.stores.runs.steps, run_id)
         opened = [step for step in steps if step.status in {"running", "unknown"}]
-        return self.journal.open(adopted, is_new=False, publish=self.shown.extend, steps=opened)
+        return self.journal.open(adopted, is_first=False, publish=self.shown.extend, steps=opened)
 
     async def stored(self, run_id: str, *, after: int = 0) -> list[Event]:
         """The events in the store."""
@@ -74,7 +74,7 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(*readers: Reader, stores: Stores | None = None) -> AsyncIterator[Scene]:
+async def scene(*readers: Reader, stores: Stores | None = None) -> AsyncGenerator[Scene]:
     """A journal that is stopped at the end."""
     held = stores or await asyncio.to_thread(open_stores, ":memory:")
     made = Scene(held, readers)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runwright.core.event import Event, MessageDelta, ProgressReported
-from runwright.core.ids import new_id
+from runwright.core.ids import make_id
 from runwright.core.ports import Batch, RunRow
 from runwright.core.run import Run
 from runwright.journal.read import JournalReader
@@ -71,7 +71,7 @@ def stores() -> Iterator[Stores]:
 
 def _write(stores: Stores, layout: Sequence[int]) -> str:
     """A story in which each number belongs to lane 0 (an event), or to the deltas of one of two open steps."""
-    run = Run(id=new_id("run"), agent="a", version="1", fingerprint="f", status="running", created_at=NOW, epoch=1)
+    run = Run(id=make_id("run"), agent="a", version="1", fingerprint="f", status="running", created_at=NOW, epoch=1)
     rows = [pack(Event(run.id, seq, NOW, ProgressReported(), None))[0] for seq, lane in _of(layout) if lane == 0]
     for lane in (1, 2):
         deltas = [Event(run.id, seq, NOW, MessageDelta(text="x"), lane) for seq, each in _of(layout) if each == lane]

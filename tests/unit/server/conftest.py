@@ -93,11 +93,11 @@ async def client(server: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
         yield client
 
 
-def plain(body: Any, *, also: tuple[str, ...] = ()) -> Any:  # noqa: ANN401 - JSON of any shape
+def plain(body: Any, *, also: tuple[str, ...] = ()) -> Any:
     """A JSON body whose ids, times and other changing values are replaced by their names."""
     changing = {"id", "run_id", "root_run_id", "request_id", "key", "fingerprint", "ts", "created", *also}
 
-    def shown(name: str, value: Any) -> Any:  # noqa: ANN401 - JSON of any shape
+    def shown(name: str, value: Any) -> Any:
         is_changing = value is not None and (name in changing or name.endswith("_at"))
         return f"<{name}>" if is_changing else plain(value, also=also)
 

@@ -371,7 +371,7 @@ class Leaver:
         await self.left.wait()
         return {"type": "http.disconnect"}
 
-    async def _send(self, message: Any) -> None:  # noqa: ANN401 - any ASGI message
+    async def _send(self, message: Any) -> None:
         for name, value in message.get("headers", ()):
             if name == b"x-run-id" and not self.run_id.done():
                 self.run_id.set_result(value.decode())
