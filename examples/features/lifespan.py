@@ -3,7 +3,7 @@
 runwright run counter "Count once" --agents examples/features
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from itertools import count as counting
 
@@ -11,7 +11,7 @@ from runwright import Agent, Context, tool
 
 
 @asynccontextmanager
-async def lifespan() -> AsyncIterator[dict[str, object]]:
+async def lifespan() -> AsyncGenerator[dict[str, object]]:
     """Open what tools need, give it, and close it at the end."""
     yield {"numbers": counting(1)}
 

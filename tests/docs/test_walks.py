@@ -19,7 +19,7 @@ from tests.docs.pages import Block, blocks, pages_with
 
 PORT = "8321"
 END = "@@ end of block"
-WITHIN_S = 55
+WITHIN_S = 150
 
 VARYING = (
     (re.compile(r"\b(run|thr|chatcmpl)[_-][0-9a-f]{32}"), r"\1_ID"),
@@ -87,6 +87,7 @@ def _plain(text: str) -> str:
 
 
 @pytest.mark.e2e
+@pytest.mark.timeout(WITHIN_S + 10)
 @pytest.mark.slow
 @pytest.mark.parametrize("page", pages_with("sh"))
 def test_following_a_page_shows_what_it_says(page: str, tmp_path: Path) -> None:
