@@ -301,7 +301,7 @@ async def started(
         process.gate.fail(None)
         await process.close()
         if own is not None:
-            own.close()
+            await asyncio.to_thread(own.close)
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -311,7 +311,12 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.002)
 
 
-async def watched(process: Process, run_id: str, *, after: int = 0) -> list[Event]:
-    """All events that a watcher gets until the terminal one."""
+async def watched(process: Process, run_id: str, *, after: int = 0, go: asyncio.Event | None = None) -> list[Event]:
+    """All events that a watcher gets until the terminal one; `go` is set once it watches."""
+    found: list[Event] = []
     async with asyncio.timeout(PATIENCE_S):
-        return [event async for group in process.runs.events(run_id, after=after) for event in group]
+        async for group in process.runs.events(run_id, after=after):
+            found.extend(group)
+            if go is not None:
+                go.set()
+    return found

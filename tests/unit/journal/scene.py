@@ -85,7 +85,7 @@ async def scene(*readers: Reader, stores: Stores | None = None) -> AsyncGenerato
         made.gate.fail(None)
         await made.journal.stop()
         if stores is None:
-            held.close()
+            await asyncio.to_thread(held.close)
 
 
 def say(log: RunLog, step: int, *texts: str) -> None:
