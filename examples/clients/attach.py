@@ -6,7 +6,7 @@ Needs nothing but Python and a server: runwright serve examples/features
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -40,12 +40,16 @@ def attach(run: str, *, after: int) -> Iterator[dict[str, Any]]:
     request = Request(f"{SERVER}/api/v1/runs/{run}/events", headers={**HEADERS, "Last-Event-ID": str(after)})
     try:
         with urlopen(request) as response:
-            for line in response:
-                # A frame without an id, such as the server's goodbye, is no event of the run.
-                if line.startswith(b"data:") and "seq" in (event := json.loads(line[5:])):
-                    yield event
+            yield from read(response)
     except OSError:
         print("(the server is away)")
+
+
+def read(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """The events of a stream. A frame without a number, such as the server's goodbye, is no event of the run."""
+    for line in lines:
+        if line.startswith(b"data:") and "seq" in (event := json.loads(line[5:])):
+            yield event
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 
@@ -155,7 +155,7 @@ class Stage:
             self.run = record.runs[0]["id"]
         self.kills.append(Kill(point, record, self.witness.entered(), self.asked(), Counter(self.granted)))
 
-    async def killed_at(self, point: str, **fields: object) -> None:
+    async def killed_at(self, point: str, **fields: Any) -> None:
         """Start a server and a run in it, and see it die at a point."""
         await self.start(point)
         await self.begin(**fields)
