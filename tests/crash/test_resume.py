@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from tests.crash.harness import RESULTS, WAIT_S, Body, Ended
+from tests.crash.harness import RESULTS, Body
 from tests.crash.stage import Stage
 
 pytestmark = pytest.mark.crash
@@ -116,17 +116,15 @@ async def test_idempotency_key(stage: Stage, point: str) -> None:
 
 async def test_queued_behind_another(stage: Stage) -> None:
     """A run that waits for its turn in a thread is killed with the run before it; both go on, in their order."""
-    point = "received 2"
+    point = "received 3"
+    stage.provider.pause_s = 0.02
     await stage.start(point)
-    asking = asyncio.ensure_future(stage.begin(thread_id="talk"))
-    try:
-        async with asyncio.timeout(WAIT_S):
-            second = await stage.post("agents/loop/runs", {"input": "again", "mode": "background", "thread_id": "talk"})
-    except (OSError, Ended):
-        second = None
-    await asking
+    async with asyncio.TaskGroup() as group:
+        group.create_task(stage.begin(thread_id="talk"))
+        await stage.until(lambda: bool(stage.seen))
+        second = await stage.post("agents/loop/runs", {"input": "again", "mode": "background", "thread_id": "talk"})
     await stage.died(point)
-    assert second is not None and second["status"] == "queued", f"killed {point}: {second}"
+    assert second["status"] == "queued", f"killed {point}: {second}"
     await stage.goes_on()
     later = await stage.settled(second["id"])
     first = await stage.get(f"runs/{stage.run}")

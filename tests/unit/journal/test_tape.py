@@ -66,7 +66,6 @@ def test_a_begun_step_has_its_key() -> None:
         ((StepFailed(error=ERROR, is_unknown=True), StepResolved(action="done")), "unknown", False, False),
     ],
     ids=list("abcdefgh"),
-    ids=str,
 )
 def test_a_step_is_what_its_events_say(story: tuple[Data, ...], status: str, is_final: bool, is_granted: bool) -> None:
     """Each end of a step, and each word about it, changes what the tape answers."""
