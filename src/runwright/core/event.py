@@ -63,10 +63,14 @@ class RunWaiting(EventData, frozen=True, kw_only=True, tag="run.waiting"):
 
 
 class RunCompleted(EventData, frozen=True, kw_only=True, tag="run.completed"):
-    """A run ended with an output: JSON text or a JSON value."""
+    """A run ended with an output: JSON text or a JSON value.
+
+    `finish_reason` is that of the model answer which is the output; a code flow's output is its own.
+    """
 
     bulky: ClassVar[tuple[str, ...]] = ("output",)
     output: msgspec.Raw
+    finish_reason: str = ""
     usage: Usage = NO_USAGE
     cost: Cost = NO_COST
 

@@ -61,9 +61,10 @@ class RejectOutput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finish(msgspec.Struct, frozen=True, kw_only=True):
-    """The run is complete; `output` is JSON text."""
+    """The run is complete; `output` is JSON text, `finish_reason` that of the answer it was."""
 
     output: bytes
+    finish_reason: str = ""
 
 
 class Fail(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,9 +161,9 @@ def _plan(
 
 def _finish(state: Conversation, loop: Loop, text: str) -> Decision:
     if loop.output is None:
-        return Finish(output=_plain.encode(text))
+        return Finish(output=_plain.encode(text), finish_reason=state.finish_reason)
     try:
-        return Finish(output=loop.output.check(text))
+        return Finish(output=loop.output.check(text), finish_reason=state.finish_reason)
     except OutputInvalid as error:
         if state.rejections >= loop.limits.output_retries:
             return Fail(error=ErrorInfo(code=error.code, message=error.message))

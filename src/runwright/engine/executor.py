@@ -120,7 +120,7 @@ class Executor:
             if not scope.expired():
                 raise
             raise DeadlineExceeded(f"The run took longer than {flow.limits.time_s} s; raise limits.time_s.") from error
-        self._completed(output)
+        self._completed(Finish(output=output))
 
     async def _act(self, decision: Decision) -> bool:
         """Perform a decision; True when the run ended or waits."""
@@ -134,7 +134,7 @@ class Executor:
             case RejectOutput():
                 self._steps.append((OutputRejected(reason=decision.reason), None))
             case Finish():
-                self._completed(decision.output)
+                self._completed(decision)
                 return True
             case Fail():
                 self._failed(decision.error)
@@ -187,11 +187,13 @@ class Executor:
         if isinstance(self._flow, Loop):
             self._conversation = fold(self._conversation, events, self._flow.read_input)
 
-    def _completed(self, output: bytes) -> None:
+    def _completed(self, finish: Finish) -> None:
         run = self._live.run
-        self._live.output = output
         head = (run.thread_id, run.id) if run.thread_id is not None else None
-        data = RunCompleted(output=msgspec.Raw(output), usage=run.usage, cost=run.cost)
+        data = RunCompleted(
+            output=msgspec.Raw(finish.output), finish_reason=finish.finish_reason, usage=run.usage, cost=run.cost
+        )
+        self._live.end = data
         self._live.log.append((data, None), thread_head=head)
 
     def _failed(self, error: ErrorInfo) -> None:

@@ -6,7 +6,15 @@ import asyncio
 from collections.abc import Sequence
 
 from runwright.core.agent import BuiltAgent
-from runwright.core.event import DELTAS, TERMINAL_STATUS, Event, StepCompleted, StepFailed, StepRestarted
+from runwright.core.event import (
+    DELTAS,
+    TERMINAL_STATUS,
+    Event,
+    RunCompleted,
+    StepCompleted,
+    StepFailed,
+    StepRestarted,
+)
 from runwright.core.run import Run
 from runwright.journal.write import RunLog
 
@@ -61,7 +69,7 @@ class LiveRun:
     def __init__(self, agent: BuiltAgent, *, input: bytes) -> None:
         self.agent = agent
         self.input = input
-        self.output = b"null"
+        self.end: RunCompleted | None = None
         self.log: RunLog
         self.task: asyncio.Task[None] | None = None
         self.is_begun = False

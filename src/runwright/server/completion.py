@@ -126,28 +126,18 @@ class Reader:
 
     def __init__(self, run_id: str) -> None:
         self._run_id = run_id
-        self._finish_reason: FinishReason = "stop"
         self._usage = NO_USAGE
         self.ending: Ending | None = None
 
     def read(self, event: Event) -> None:
         """Take in one event. Raises the error of a run that failed or was cancelled."""
         match event.data:
-            case StepCompleted(finish_reason=reason, usage=usage):
-                self._usage += usage
-                if reason:
-                    self._finish_reason = _FINISH_REASONS.get(reason, "stop")
-            case StepFailed(usage=usage):
+            case StepCompleted(usage=usage) | StepFailed(usage=usage):
                 self._usage += usage
             case RunWaiting(reason=reason, detail=detail):
                 self.ending = _waiting(self._run_id, self._usage, reason=reason, detail=detail)
-            case RunCompleted(output=output, usage=usage):
-                self.ending = Ending(
-                    content=_text(bytes(output)),
-                    finish_reason=self._finish_reason,
-                    usage=usage,
-                    metadata={"run_id": self._run_id, "status": "completed"},
-                )
+            case RunCompleted(output=output, finish_reason=reason, usage=usage):
+                self.ending = _completed(self._run_id, output, usage, finish_reason=reason)
             case RunFailed(error=error):
                 raise recorded(error)
             case RunCancelled(reason=reason):
@@ -162,14 +152,22 @@ def ending_of(run: RunView) -> Ending:
         raise recorded(run.error)
     match run.status:
         case "completed":
-            metadata = {"run_id": run.id, "status": "completed"}
-            return Ending(content=_text(bytes(run.output)), finish_reason="stop", usage=run.usage, metadata=metadata)
+            return _completed(run.id, run.output, run.usage, finish_reason=run.finish_reason or "")
         case "waiting":
             return _waiting(run.id, run.usage, reason=run.reason or "paused")
         case "cancelled":
             raise _cancelled()
         case _:
             raise Unavailable("The server stopped before the run was over; send the request again.")
+
+
+def _completed(run_id: str, output: msgspec.Raw, usage: Usage, *, finish_reason: str) -> Ending:
+    return Ending(
+        content=_text(bytes(output)),
+        finish_reason=_FINISH_REASONS.get(finish_reason, "stop"),
+        usage=usage,
+        metadata={"run_id": run_id, "status": "completed"},
+    )
 
 
 def _waiting(run_id: str, usage: Usage, *, reason: str, detail: str = "") -> Ending:

@@ -43,7 +43,7 @@ class Handle:
             return await self._runs.wait(self.run_id)
         live = self._live
         run = await asyncio.shield(live.settled)
-        return run_view(run, input=live.input, output=live.output)
+        return run_view(run, input=live.input, end=live.end)
 
     def events(self, after: int = 0) -> Events:
         """Groups of events in order, live, until the terminal one."""
@@ -136,8 +136,12 @@ class Runs:
         return await self.get(run_id)
 
     async def _row(self, run_id: str) -> Run:
+        """The run as it stands on disk: what is not yet committed is told to nobody."""
+        run = await asyncio.to_thread(self._store.get, run_id)
         live = self._engine.live(run_id)
-        run = live.run if live is not None else await asyncio.to_thread(self._store.get, run_id)
+        if run is None and live is not None:
+            await live.log.durable()
+            run = await asyncio.to_thread(self._store.get, run_id)
         if run is None:
             raise NotFound(f"There is no run {run_id!r}.")
         return run
@@ -199,11 +203,11 @@ class Runs:
         """A run with its input, which stands in its first event, and its output, which stands in its last."""
         first = self._reader.page(run.id, limit=1)
         input = first[0].data.input if first and isinstance(first[0].data, RunQueued) else b"null"
-        output: bytes | msgspec.Raw = b"null"
+        end = None
         if run.status == "completed":
             last = self._reader.page(run.id, after=run.last_seq - 1, limit=1)
-            output = next((event.data.output for event in last if isinstance(event.data, RunCompleted)), b"null")
-        return run_view(run, input=bytes(input), output=bytes(output))
+            end = next((event.data for event in last if isinstance(event.data, RunCompleted)), None)
+        return run_view(run, input=bytes(input), end=end)
 
     def _steps(self, run_id: str, after: int, limit: int) -> Page[StepView]:
         rows = self._store.steps(run_id, after=after, limit=limit + 1)

@@ -8,7 +8,7 @@ from typing import Generic, Literal, TypeVar
 
 import msgspec
 
-from runwright.core.event import NULL
+from runwright.core.event import NULL, RunCompleted
 from runwright.core.run import ErrorInfo, Run, RunMode, RunStatus, WaitReason
 from runwright.core.step import Effect, Step, StepKind, StepStatus
 from runwright.core.usage import Usage
@@ -35,7 +35,10 @@ class CostView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as callers see it. `input` and `output` are JSON; `last_seq` is the number of the newest stored event."""
+    """A run as callers see it. `input` and `output` are JSON; `last_seq` is the number of the newest stored event.
+
+    `finish_reason` says how the model ended the answer that is the output, for example `length` when it was cut.
+    """
 
     id: str
     object: Literal["run"] = "run"
@@ -54,6 +57,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     input: msgspec.Raw = NULL
     output: msgspec.Raw = NULL
+    finish_reason: str | None = None
     error: ErrorInfo | None = None
     usage: Usage
     cost: CostView
@@ -147,8 +151,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
-def run_view(run: Run, *, input: bytes = b"null", output: bytes = b"null") -> RunView:
-    """The view of a run with its input and output as JSON text."""
+def run_view(run: Run, *, input: bytes = b"null", end: RunCompleted | None = None) -> RunView:
+    """The view of a run with its input as JSON text, and with its output when it is complete."""
     return RunView(
         id=run.id,
         agent=run.agent,
@@ -165,7 +169,8 @@ def run_view(run: Run, *, input: bytes = b"null", output: bytes = b"null") -> Ru
         tags=run.tags,
         metadata=run.metadata,
         input=msgspec.Raw(input),
-        output=msgspec.Raw(output),
+        output=NULL if end is None else end.output,
+        finish_reason=None if end is None else end.finish_reason or None,
         error=run.error,
         usage=run.usage,
         cost=CostView(usd=run.cost.usd, source=run.cost.source),

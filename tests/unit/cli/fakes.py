@@ -5,10 +5,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
+import msgspec
+
 from runwright.cli.access import Access, AgentAccess
 from runwright.cli.call import Call, Options
 from runwright.cli.output import Output
-from runwright.core.event import Data, Event
+from runwright.core.event import Data, Event, RunCompleted
 from runwright.core.money import UNPRICED
 from runwright.core.ports import RunFilter
 from runwright.core.run import Run, RunRequest
@@ -28,10 +30,12 @@ class Terminal(io.StringIO):
 
 def a_run(run_id: str = "run_1", **fields: object) -> RunView:
     """A run; `input` and `output` are JSON text."""
-    body = {name: fields.pop(name) for name in ("input", "output") if name in fields}
+    input, output = fields.pop("input", b"null"), fields.pop("output", None)
     values = {"status": "completed", "created_at": NOW, "started_at": NOW, "ended_at": NOW, "cost": UNPRICED} | fields
     run = Run(id=run_id, agent="support", version="1.0.0", fingerprint="f", **values)  # pyright: ignore[reportArgumentType] - fields of a test's choice
-    return run_view(run, **body)  # pyright: ignore[reportArgumentType] - as above
+    assert isinstance(input, bytes)
+    end = RunCompleted(output=msgspec.Raw(output)) if isinstance(output, bytes) else None
+    return run_view(run, input=input, end=end)
 
 
 def told(*bodies: Data, run_id: str = "run_1") -> list[Event]:

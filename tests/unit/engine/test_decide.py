@@ -262,7 +262,7 @@ def test_a_final_text_is_the_output() -> None:
     """Without an output schema the text is the output, as JSON."""
     tale = Tale().asked()
     tale.model('say "hi"')
-    assert _next(tale) == Finish(output=b'"say \\"hi\\""')
+    assert _next(tale) == Finish(output=b'"say \\"hi\\""', finish_reason="stop")
 
 
 def test_an_output_that_fits_is_the_output() -> None:
@@ -272,7 +272,7 @@ def test_an_output_that_fits_is_the_output() -> None:
     assert isinstance(call, ModelCall)
     assert call.request.output == Number.spec
     tale.model("42")
-    assert _next(tale, output=Number()) == Finish(output=b"42")
+    assert _next(tale, output=Number()) == Finish(output=b"42", finish_reason="stop")
 
 
 @pytest.mark.parametrize("retries", [0, 1, 2])

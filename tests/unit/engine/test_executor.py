@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from runwright.core.agent import Limits
 from runwright.core.context import Context
 from runwright.core.message import AssistantMessage, ToolMessage
-from runwright.core.model import ModelEvent, ModelRequest
+from runwright.core.model import ModelEvent, ModelRequest, ResponseCompleted
 from runwright.errors import ConfigError, ProviderUnavailable
 from runwright.testing import ScriptedModel, ScriptedTool, Silence, calls
 from tests.unit.engine.harness import HeldModel, HeldTool, Number, flowing, looping, started, until, watched
@@ -55,6 +56,30 @@ async def test_tools_side_by_side_answer_in_the_order_of_the_calls() -> None:
         await handle.wait()
     told = [entry.message for entry in model.requests[1].messages[-2:]]
     assert [message.content for message in told if isinstance(message, ToolMessage)] == ["slow result", "quick result"]
+
+
+class CutModel(ScriptedModel):
+    """A model whose answer is cut at a limit."""
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+        """Answer, and say that it was cut."""
+        async for event in super().stream(request):
+            is_last = isinstance(event, ResponseCompleted)
+            yield ResponseCompleted(replace(event.response, finish_reason="length")) if is_last else event
+
+
+async def test_a_run_says_why_its_answer_ended() -> None:
+    """The reason of the model answer that is the output stands in the run, live and stored; a flow's has none."""
+
+    async def asks(context: Context, text: object) -> str:
+        return (await context.model(str(text))).message.content or ""
+
+    agents = looping(), flowing(asks, name="flow")
+    async with started(*agents, model=CutModel("one two", "one two")) as process:
+        view = await process.run()
+        stored = await process.runs.get(view.id)
+        assert (view.finish_reason, stored.finish_reason) == ("length", "length")
+        assert (await process.run(agent="flow")).finish_reason is None
 
 
 async def test_deltas_come_only_when_a_stream_is_asked_for() -> None:

@@ -24,7 +24,8 @@ from runwright.core.event import (
 from runwright.core.run import ErrorInfo
 from runwright.core.usage import Usage
 from runwright.errors import Conflict, MalformedResponse, OutputInvalid, ProviderTimeout
-from runwright.server.completion import ChunkFrames
+from runwright.server.completion import ChunkFrames, completion, ending_of
+from runwright.service.views import CostView, RunView
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 USAGE = Usage(input_tokens=7, output_tokens=2, cached_input_tokens=3, requests=1)
@@ -47,7 +48,7 @@ def message(text: str | None) -> MessageCompleted:
 
 def completed(text: str) -> RunCompleted:
     """The end of a run that says this."""
-    return RunCompleted(output=msgspec.Raw(msgspec.json.encode(text)), usage=USAGE)
+    return RunCompleted(output=msgspec.Raw(msgspec.json.encode(text)), finish_reason="length", usage=USAGE)
 
 
 def chunks(body: bytes) -> list[Any]:
@@ -213,3 +214,22 @@ def test_failures_are_raised_as_what_they_were() -> None:
     assert chunks(frames().failure(ProviderTimeout("too slow"))) == snapshot(
         [{"error": {"message": "too slow", "type": "server_error", "param": None, "code": "provider_timeout"}}]
     )
+
+
+@pytest.mark.parametrize(("reason", "told"), [("length", "length"), ("stop", "stop"), (None, "stop"), ("odd", "stop")])
+def test_a_whole_completion_says_why_it_ended(reason: str | None, told: str) -> None:
+    """The finish reason of a whole completion is that of the run, under the names that OpenAI knows."""
+    run = RunView(
+        id="run_1",
+        agent="support",
+        version="1.0.0",
+        status="completed",
+        mode="wait",
+        output=msgspec.Raw(b'"Hello"'),
+        finish_reason=reason,
+        usage=USAGE,
+        cost=CostView(usd=None, source="unpriced"),
+        created_at=NOW,
+    )
+    body = msgspec.json.decode(completion(ending_of(run), run_id=run.id, model="support", created=1))
+    assert body["choices"][0]["finish_reason"] == told

@@ -55,6 +55,7 @@ async def test_a_run_is_answered_when_it_is_over(client: httpx2.AsyncClient) -> 
             "metadata": {"k": "v"},
             "input": "hello",
             "output": "This is the demo model, not an LLM. You said: hello",
+            "finish_reason": "stop",
             "error": None,
             "usage": {
                 "input_tokens": 18,
@@ -157,6 +158,7 @@ async def test_a_stream_tells_the_whole_story(client: httpx2.AsyncClient) -> Non
                 "step_id": None,
                 "ts": "<ts>",
                 "output": "This is the demo model, not an LLM. You said: hello",
+                "finish_reason": "stop",
                 "usage": {
                     "input_tokens": 18,
                     "output_tokens": 13,
