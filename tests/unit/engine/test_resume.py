@@ -20,6 +20,7 @@ from runwright.service.views import Resolution
 from runwright.store import Stores
 from runwright.testing import ScriptedModel, ScriptedTool, Silence, calls
 from tests.unit.engine.harness import (
+    PATIENCE_S,
     QUICK,
     HeldModel,
     HeldTool,
@@ -50,6 +51,12 @@ async def _crashed(stores: Stores, tool: HeldTool, agent: BuiltAgent, *answers: 
         await process.crash()
     tool.go.set()
     return handle.run_id
+
+
+async def _until_resumed(process: Process, run_id: str, times: int) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while len(await _resumed(process, run_id)) < times:  # noqa: ASYNC110 - the writer's thread commits it
+            await asyncio.sleep(0.002)
 
 
 async def _resumed(process: Process, run_id: str) -> list[RunResumed]:
@@ -140,8 +147,9 @@ async def test_a_queued_run_begins_in_the_next_process(stores: Stores) -> None:
         first = await process.create(mode="background")
         second = await process.create(mode="background")
         await process.crash()
-    for _ in range(4):
+    for restart in (1, 2, 3):
         async with started(looping(), model=HeldModel(), stores=stores, options=options) as process:
+            await _until_resumed(process, first.run_id, restart)
             await process.crash()
     async with started(looping(), model=ScriptedModel(by=lambda request: "done"), stores=stores) as process:
         assert (await process.settled(first.run_id, "failed")).status == "failed"
