@@ -130,8 +130,7 @@ def errors_page() -> str:
         "`type`, `title`, `status`, `detail`, `code`, `retryable`, `request_id`, and `errors` with JSON pointers where "
         "a body is wrong; under `/v1` as the OpenAI error object with the same code. `GET /errors/{code}` says what a "
         "code means. Retry says whether the same call can succeed later.",
-        "The code `agent_error` stands in a run whose own code raised something that is none of these. The classes are "
-        "in `runwright.errors`, and those that are caught most in `runwright` itself.",
+        "The classes are in `runwright.errors`, and those that are caught most in `runwright` itself.",
         table(("Code", "Status", "Retry", "Class", "Meaning"), rows),
     )
 

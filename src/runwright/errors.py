@@ -2,10 +2,12 @@
 
 RunwrightError
 ├── InvalidRequest            422  a caller's input is wrong
-│   └── IdempotencyMismatch   422  the key was used with another body
+│   ├── IdempotencyMismatch   422  the key was used with another body
+│   └── TooLarge              413  the body is larger than is read
 ├── Unauthorized              401
 ├── Forbidden                 403
 ├── NotFound                  404
+├── MethodNotAllowed          405  the path takes other methods
 ├── Conflict                  409  the thing is not in a state that allows this
 ├── Overloaded                429  a queue is full
 ├── Unavailable               503  draining, or not ready yet
@@ -29,6 +31,7 @@ RunwrightError
 │   ├── NotSent               raised by a tool: nothing left the process
 │   └── OutcomeUnknown        a `once` tool may or may not have acted
 └── RunError                  a run cannot go on
+    ├── AgentError            the agent's own code raised
     ├── DeadlineExceeded      504
     ├── LimitExceeded         steps, tokens or time
     ├── OutputInvalid         the answer does not fit the output schema
@@ -41,7 +44,7 @@ same call can succeed later. Server, CLI and guard read these; no other table ex
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 
@@ -78,6 +81,13 @@ class IdempotencyMismatch(InvalidRequest):
     code = "idempotency_mismatch"
 
 
+class TooLarge(InvalidRequest):
+    """The body of the request is larger than the server reads."""
+
+    code = "too_large"
+    status = 413
+
+
 class Unauthorized(RunwrightError):
     """An API key is needed: send it as `Authorization: Bearer KEY`."""
 
@@ -97,6 +107,20 @@ class NotFound(RunwrightError):
 
     code = "not_found"
     status = 404
+
+
+class MethodNotAllowed(RunwrightError):
+    """This path takes other methods.
+
+    `allowed` names them.
+    """
+
+    code = "method_not_allowed"
+    status = 405
+
+    def __init__(self, message: str | None = None, *, allowed: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.allowed = tuple(allowed)
 
 
 class Conflict(RunwrightError):
@@ -268,6 +292,12 @@ class RunError(RunwrightError):
     code = "run_error"
 
 
+class AgentError(RunError):
+    """The agent's own code raised an exception."""
+
+    code = "agent_error"
+
+
 class DeadlineExceeded(RunError):
     """The time of this run or step is over."""
 
@@ -300,12 +330,17 @@ class CrashLoop(RunError):
     code = "crash_loop"
 
 
+def error_classes() -> dict[str, type[RunwrightError]]:
+    """Every class of the tree by its code; a class without a code of its own goes by its parent."""
+    return {cls.code: cls for cls in reversed(list(_tree(RunwrightError)))}
+
+
 def revive(code: str, message: str) -> RunwrightError:
     """The error that was recorded with this code; RunwrightError itself for a code that no class has."""
-    pending: list[type[RunwrightError]] = [RunwrightError]
-    while pending:
-        found = pending.pop()
-        if found.code == code:
-            return found(message)
-        pending.extend(found.__subclasses__())
-    return RunwrightError(message)
+    return error_classes().get(code, RunwrightError)(message)
+
+
+def _tree(cls: type[RunwrightError]) -> Iterator[type[RunwrightError]]:
+    yield cls
+    for child in cls.__subclasses__():
+        yield from _tree(child)

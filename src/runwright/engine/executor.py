@@ -21,7 +21,7 @@ from runwright.core.event import (
     ToolRejected,
 )
 from runwright.core.message import Said
-from runwright.core.run import ErrorInfo, WaitReason, error_info, printable
+from runwright.core.run import ErrorInfo, WaitReason, error_info
 from runwright.engine.decide import (
     Decision,
     Fail,
@@ -38,7 +38,7 @@ from runwright.engine.flow import FlowGateway, Suspended, ToolGateway, run_flow,
 from runwright.engine.fold import fold, start
 from runwright.engine.gateway import Spawn, Steps, World, is_cancelled
 from runwright.engine.live import LiveRun
-from runwright.errors import DeadlineExceeded, ModelError, RunError, RunwrightError, ToolError
+from runwright.errors import AgentError, DeadlineExceeded, ModelError, RunError, RunwrightError, ToolError
 from runwright.journal.project import CANCELLED
 from runwright.journal.tape import Tape, read_tape
 from runwright.watch import logs
@@ -87,8 +87,8 @@ class Executor:
             case RunwrightError():
                 self._failed(error_info(error))
             case _:
-                told = printable(f"{type(error).__name__}: {error}")
-                self._failed(ErrorInfo(code="agent_error", message=told))
+                told = f"{type(error).__name__}: {error}"
+                self._failed(error_info(AgentError(told)))
 
     async def _perform(self) -> None:
         if isinstance(self._flow, CodeFlow):

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
-from starlette.exceptions import HTTPException
 
 from runwright.core.event import (
     Event,
@@ -22,8 +21,8 @@ from runwright.core.event import (
     StepRestarted,
 )
 from runwright.core.usage import NO_USAGE, Usage
-from runwright.errors import Conflict, MalformedResponse, OutputInvalid, RunwrightError, Unavailable
-from runwright.server.problems import openai_error, recorded
+from runwright.errors import Conflict, MalformedResponse, OutputInvalid, RunwrightError, Unavailable, revive
+from runwright.server.problems import openai_error
 from runwright.server.wire import encode
 from runwright.service.views import RunView
 
@@ -139,7 +138,7 @@ class Reader:
             case RunCompleted(output=output, finish_reason=reason, usage=usage):
                 self.ending = _completed(self._run_id, output, usage, finish_reason=reason)
             case RunFailed(error=error):
-                raise recorded(error)
+                raise revive(error.code, error.message)
             case RunCancelled(reason=reason):
                 raise _cancelled(reason)
             case _:
@@ -149,7 +148,7 @@ class Reader:
 def ending_of(run: RunView) -> Ending:
     """How a run ended, from the run itself. Raises the error of a run that failed or was cancelled."""
     if run.error is not None:
-        raise recorded(run.error)
+        raise revive(run.error.code, run.error.message)
     match run.status:
         case "completed":
             return _completed(run.id, run.output, run.usage, finish_reason=run.finish_reason or "")
@@ -295,7 +294,7 @@ class ChunkFrames:
                 break
         return b"".join(frames)
 
-    def failure(self, error: RunwrightError | HTTPException) -> bytes:
+    def failure(self, error: RunwrightError) -> bytes:
         """An error chunk: OpenAI clients raise it, where a stream that merely ends passes for a whole answer."""
         if isinstance(error, Unavailable):
             error = Unavailable("The stream ended before the answer was complete; send the request again.")

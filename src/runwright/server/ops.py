@@ -10,8 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import PlainTextResponse, Response
 
 from runwright import __version__
-from runwright.errors import NotFound
-from runwright.server.problems import error_classes
+from runwright.errors import NotFound, error_classes
 from runwright.server.reference import documented
 from runwright.server.wire import Answer, served
 from runwright.watch.health import ProcessHealth

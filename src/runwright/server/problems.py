@@ -6,7 +6,6 @@ import asyncio
 import logging
 import re
 from collections.abc import Iterator
-from http import HTTPStatus
 
 import msgspec
 from fastapi.exceptions import RequestValidationError
@@ -16,15 +15,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runwright.core.ids import make_id
-from runwright.core.run import ErrorInfo
-from runwright.errors import ConfigError, InvalidRequest, NotFound, RunwrightError
+from runwright.errors import ConfigError, InvalidRequest, MethodNotAllowed, NotFound, RunwrightError, TooLarge
 from runwright.server.wire import ClientGone, Header, encode
 from runwright.service.views import Problem
 
 _log = logging.getLogger("runwright.server")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 OVERRIDES = "/config/settings"
-_HTTP_CODES = {405: "method_not_allowed", 413: "too_large"}
 
 
 class ProblemBody(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -55,67 +52,34 @@ class OpenAIErrorBody(msgspec.Struct, frozen=True):
     error: OpenAIError
 
 
-def problem(error: RunwrightError | HTTPException, *, request_id: str | None = None) -> ProblemBody:
+def problem(error: RunwrightError, *, request_id: str | None = None) -> ProblemBody:
     """The native form of an error."""
     return ProblemBody(
-        type=f"/errors/{code_of(error)}",
+        type=f"/errors/{error.code}",
         title=_title(error),
-        status=status_of(error),
-        detail=_detail(error),
-        code=code_of(error),
-        retryable=is_retryable(error),
+        status=error.status,
+        detail=error.message,
+        code=error.code,
+        retryable=error.retryable,
         request_id=request_id,
         errors=tuple(Problem(pointer=pointer, detail=detail) for pointer, detail in places_of(error)),
     )
 
 
-def openai_error(error: RunwrightError | HTTPException) -> OpenAIErrorBody:
+def openai_error(error: RunwrightError) -> OpenAIErrorBody:
     """The OpenAI form of an error. The message holds every detail, for its clients show nothing else."""
-    message = _detail(error)
+    message = error.message
     places = [(pointer.removeprefix(OVERRIDES), detail) for pointer, detail in places_of(error)]
     details = [f" {pointer}: {detail}".replace(" :", "") for pointer, detail in places if detail not in message]
     param = places[0][0].removeprefix("/").replace("/", ".") if places else ""
     return OpenAIErrorBody(
         OpenAIError(
             message=message + "".join(details),
-            type=_openai_type(status_of(error)),
+            type=_openai_type(error.status),
             param=param or None,
-            code=code_of(error),
+            code=error.code,
         )
     )
-
-
-def error_classes() -> dict[str, type[RunwrightError]]:
-    """Every class of the error tree by its code."""
-    return {cls.code: cls for cls in reversed(list(_tree(RunwrightError)))}
-
-
-def recorded(info: ErrorInfo) -> RunwrightError:
-    """The error of a run as it was recorded."""
-    return error_classes().get(info.code, RunwrightError)(info.message)
-
-
-def _tree(cls: type[RunwrightError]) -> Iterator[type[RunwrightError]]:
-    yield cls
-    for child in cls.__subclasses__():
-        yield from _tree(child)
-
-
-def code_of(error: RunwrightError | HTTPException) -> str:
-    """The stable code of an error."""
-    if isinstance(error, HTTPException):
-        return _HTTP_CODES.get(error.status_code, f"http_{error.status_code}")
-    return error.code
-
-
-def status_of(error: RunwrightError | HTTPException) -> int:
-    """The HTTP status of an error."""
-    return error.status_code if isinstance(error, HTTPException) else error.status
-
-
-def is_retryable(error: RunwrightError | HTTPException) -> bool:
-    """Whether the same request can succeed later."""
-    return isinstance(error, RunwrightError) and error.retryable
 
 
 def places_of(error: Exception) -> tuple[tuple[str, str], ...]:
@@ -123,14 +87,8 @@ def places_of(error: Exception) -> tuple[tuple[str, str], ...]:
     return error.problems if isinstance(error, InvalidRequest | ConfigError) else ()
 
 
-def _title(error: RunwrightError | HTTPException) -> str:
-    if isinstance(error, HTTPException):
-        return HTTPStatus(error.status_code).phrase
+def _title(error: RunwrightError) -> str:
     return (type(error).__doc__ or error.code).strip().partition("\n")[0].rstrip(".")
-
-
-def _detail(error: RunwrightError | HTTPException) -> str:
-    return str(error.detail) if isinstance(error, HTTPException) else error.message
 
 
 def _openai_type(status: int) -> str:
@@ -138,13 +96,16 @@ def _openai_type(status: int) -> str:
     return names.get(status, "server_error" if status >= 500 else "invalid_request_error")
 
 
-async def shown(error: Exception, **context: str) -> RunwrightError | HTTPException:
+async def shown(error: Exception, **context: str) -> RunwrightError:
     """The error as one that can be shown: what is not ours is logged and hidden."""
     match error:
+        case RunwrightError():
+            return error
         case HTTPException(status_code=404):
             return NotFound("There is nothing at this path; /openapi.json lists what there is.")
-        case RunwrightError() | HTTPException():
-            return error
+        case HTTPException(status_code=405):
+            allowed = (error.headers or {}).get("Allow", "")
+            return MethodNotAllowed(f"This path takes {allowed} alone.", allowed=allowed.split(", "))
         case RequestValidationError():
             return InvalidRequest("The request is not valid.", problems=[_fastapi_place(e) for e in error.errors()])
         case _:
@@ -159,18 +120,27 @@ def _fastapi_place(error: dict[str, object]) -> tuple[str, str]:
     return "/".join(str(part) for part in path), str(error["msg"])  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - names and numbers
 
 
-def error_answer(error: RunwrightError | HTTPException, *, path: str, request_id: str) -> tuple[list[Header], bytes]:
+def error_answer(error: RunwrightError, *, path: str, request_id: str) -> tuple[list[Header], bytes]:
     """Headers and body of an error for the face the path belongs to."""
-    headers: list[Header] = []
-    if isinstance(error, HTTPException):
-        headers += [(name.lower().encode(), value.encode()) for name, value in (error.headers or {}).items()]
-    elif error.retry_after_s is not None:
-        headers.append((b"retry-after", str(max(1, round(error.retry_after_s))).encode()))
+    headers = list(_headers(error))
     if not is_openai(path):
         return [(b"content-type", b"application/problem+json"), *headers], encode(problem(error, request_id=request_id))
     # OpenAI clients send a 409 or 5xx again unless they are told not to.
-    headers.append((b"x-should-retry", b"true" if is_retryable(error) else b"false"))
+    headers.append((b"x-should-retry", b"true" if error.retryable else b"false"))
     return [(b"content-type", b"application/json"), *headers], encode(openai_error(error))
+
+
+def _headers(error: RunwrightError) -> Iterator[Header]:
+    if error.retry_after_s is not None:
+        yield b"retry-after", str(max(1, round(error.retry_after_s))).encode()
+    match error:
+        case MethodNotAllowed():
+            yield b"allow", ", ".join(error.allowed).encode()
+        case TooLarge():
+            # What is left of the body stays unread.
+            yield b"connection", b"close"
+        case _:
+            pass
 
 
 async def reraise(_: Request, error: Exception) -> Response:
@@ -223,8 +193,8 @@ def _request_id(scope: Scope) -> bytes:
     return make_id("req").encode()
 
 
-async def _send_error(error: RunwrightError | HTTPException, scope: Scope, send: Send, *, request_id: str) -> None:
+async def _send_error(error: RunwrightError, scope: Scope, send: Send, *, request_id: str) -> None:
     headers, body = error_answer(error, path=scope["path"], request_id=request_id)
     headers.append((b"content-length", str(len(body)).encode()))
-    await send({"type": "http.response.start", "status": status_of(error), "headers": headers})
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})

@@ -7,12 +7,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from typing import Protocol
 
 import msgspec
-from starlette.exceptions import HTTPException
 from starlette.types import Receive, Send
 
 from runwright.core.event import Event
 from runwright.errors import RunwrightError, Unavailable
-from runwright.server.problems import code_of, is_retryable, problem, shown
+from runwright.server.problems import shown
 from runwright.server.wire import ClientGone, Header, encode
 
 HEARTBEAT = b":\n\n"
@@ -35,7 +34,7 @@ class Frames(Protocol):
         """The frames of a group of events. Raises RunwrightError when the stream cannot go on."""
         ...
 
-    def failure(self, error: RunwrightError | HTTPException) -> bytes:
+    def failure(self, error: RunwrightError) -> bytes:
         """The last frame of a stream that fails."""
         ...
 
@@ -81,9 +80,9 @@ class NativeFrames:
         )
         return frame
 
-    def failure(self, error: RunwrightError | HTTPException) -> bytes:
+    def failure(self, error: RunwrightError) -> bytes:
         """An `error` event without an id, so that a client attaches again after the last event it has."""
-        shown = StreamError(code=code_of(error), detail=problem(error).detail, retryable=is_retryable(error))
+        shown = StreamError(code=error.code, detail=error.message, retryable=error.retryable)
         return b"event: error\ndata: %b\n\n" % encode(shown)
 
 

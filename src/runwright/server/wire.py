@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import parse_qs
 
 import msgspec
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from runwright.errors import InvalidRequest
+from runwright.errors import InvalidRequest, TooLarge
 
 if TYPE_CHECKING:
     from runwright.app import App
@@ -34,7 +33,7 @@ class ClientGone(Exception):
 
 
 async def read_body(receive: Receive, *, limit: int = BODY_LIMIT) -> bytes:
-    """The whole body of a request. Raises ClientGone, and HTTPException 413 above the limit."""
+    """The whole body of a request. Raises ClientGone, and TooLarge above the limit."""
     message = await receive()
     parts: list[bytes] = []
     size = 0
@@ -42,7 +41,7 @@ async def read_body(receive: Receive, *, limit: int = BODY_LIMIT) -> bytes:
         part: bytes = message.get("body", b"")
         size += len(part)
         if size > limit:
-            raise HTTPException(413, f"The body is larger than {limit} bytes.", headers={"connection": "close"})
+            raise TooLarge(f"The body is larger than {limit} bytes.")
         if not message.get("more_body", False):
             return b"".join((*parts, part)) if parts else part
         parts.append(part)

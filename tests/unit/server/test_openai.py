@@ -164,7 +164,7 @@ async def test_a_failed_run_is_an_error(client: httpx2.AsyncClient) -> None:
                     "message": "KeyError: 'hello'",
                     "type": "server_error",
                     "param": None,
-                    "code": "internal_error",
+                    "code": "agent_error",
                 }
             },
             "false",
@@ -183,7 +183,7 @@ async def test_a_failed_run_is_an_error(client: httpx2.AsyncClient) -> None:
                     "message": "KeyError: 'hello'",
                     "type": "server_error",
                     "param": None,
-                    "code": "internal_error",
+                    "code": "agent_error",
                 }
             },
         )

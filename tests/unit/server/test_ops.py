@@ -8,10 +8,9 @@ import pytest
 from fastapi import FastAPI
 from inline_snapshot import snapshot
 
-from runwright import ConfigError
+from runwright.errors import ConfigError, MethodNotAllowed, error_classes
 from runwright.server.app import listen
 from runwright.server.openai import ChatBody
-from runwright.server.problems import error_classes
 from runwright.server.runs import RunBody
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "http.md"
@@ -72,7 +71,10 @@ async def test_a_wrong_method_is_an_error_of_its_face(client: httpx2.AsyncClient
     answer = await client.delete(path)
     assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
     body = answer.json()
-    assert body.get("code", body.get("error", {}).get("code")) == "method_not_allowed"
+    told = body.get("error", body)
+    assert error_classes()[told["code"]] is MethodNotAllowed
+    is_native = answer.headers["content-type"] == "application/problem+json"
+    assert is_native is path.startswith("/api")
 
 
 async def test_the_document_has_every_endpoint(client: httpx2.AsyncClient, server: FastAPI) -> None:

@@ -3,20 +3,20 @@
 import httpx2
 import pytest
 from inline_snapshot import snapshot
-from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from runwright.core.run import ErrorInfo
 from runwright.errors import (
+    AgentError,
     InvalidRequest,
     NotFound,
     Overloaded,
     ProviderTimeout,
     RunwrightError,
     StorageFull,
+    TooLarge,
     Unauthorized,
 )
-from runwright.server.problems import Problems, error_classes, recorded
+from runwright.server.problems import Problems
 
 
 async def answer_to(error: Exception, path: str = "/api/v1/x", **headers: str) -> httpx2.Response:
@@ -73,13 +73,13 @@ async def test_an_openai_error_has_its_shape() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [NotFound("x"), Unauthorized(), StorageFull(), ProviderTimeout(), HTTPException(413, "big")]
+    "error", [NotFound("x"), Unauthorized(), StorageFull(), ProviderTimeout(), TooLarge(), AgentError("x")]
 )
-async def test_the_status_is_that_of_the_error(error: RunwrightError | HTTPException) -> None:
+async def test_the_status_is_that_of_the_error(error: RunwrightError) -> None:
     """The error tree says the status, on both faces."""
-    status = error.status_code if isinstance(error, HTTPException) else error.status
-    assert (await answer_to(error)).status_code == status
-    assert (await answer_to(error, "/v1/models")).status_code == status
+    native, openai = await answer_to(error), await answer_to(error, "/v1/models")
+    assert (native.status_code, native.json()["code"]) == (error.status, error.code)
+    assert (openai.status_code, openai.json()["error"]["code"]) == (error.status, error.code)
 
 
 async def test_retry_after_is_sent() -> None:
@@ -111,11 +111,3 @@ async def test_a_request_id_that_is_not_sane_is_replaced() -> None:
     assert (await answer_to(NotFound())).headers["x-request-id"] == "req-1"
     fresh = (await answer_to(NotFound(), **{"x-request-id": "a" * 200})).headers["x-request-id"]
     assert fresh.startswith("req_")
-
-
-def test_every_class_has_a_code_of_its_own() -> None:
-    """A recorded code leads back to its class."""
-    for code, cls in error_classes().items():
-        error = recorded(ErrorInfo(code=code, message="m"))
-        assert (type(error), error.message) == (cls, "m")
-    assert type(recorded(ErrorInfo(code="never_heard", message="m"))) is RunwrightError
