@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from types import MappingProxyType
 
 import msgspec
@@ -20,8 +21,12 @@ from runwright.errors import ConfigError, InvalidRequest, NotFound
 BUILT_IN: tuple[type[Template], ...] = (Conversation, FunctionTemplate)
 
 
-class Entry(msgspec.Struct, frozen=True):
-    """An agent, and what it was built from."""
+VARIANTS = 128
+"""Agents with another configuration that are kept for the next run that asks for the same one."""
+
+
+class Entry(msgspec.Struct, frozen=True, eq=False):
+    """An agent, and what it was built from. Building again makes another entry, equal to none before."""
 
     agent: BuiltAgent
     declared: Declared
@@ -45,6 +50,7 @@ class Registry:
     def __init__(self, templates: Sequence[type[Template]] = BUILT_IN) -> None:
         self._built_in = {each.name: each for each in templates}
         self._state = _State(templates=self._built_in)
+        self._variant = lru_cache(VARIANTS)(self._configured)
 
     @property
     def templates(self) -> Templates:
@@ -62,7 +68,8 @@ class Registry:
         Raises NotFound, and InvalidRequest for a `config` that does not fit.
         """
         entry = self.entry(name, version)
-        return self._configured(entry, config) if config else entry.agent
+        # Fields stay in the caller's order: that of a schema is the order in which a model fills it.
+        return self._variant(entry, msgspec.json.encode(config)) if config else entry.agent
 
     def entry(self, name: str, version: str | None = None) -> Entry:
         """An agent and what it was built from. Raises NotFound."""
@@ -134,9 +141,10 @@ class Registry:
             versions={key: entry for key, entry in state.versions.items() if key[0] != name},
         )
 
-    def _configured(self, entry: Entry, config: Mapping[str, object]) -> BuiltAgent:
+    def _configured(self, entry: Entry, overrides: bytes) -> BuiltAgent:
+        config = msgspec.json.decode(overrides, type=dict[str, object])
         definition = entry.declared.definition
-        changed = msgspec.structs.replace(definition, config=definition.config | dict(config))
+        changed = msgspec.structs.replace(definition, config=definition.config | config)
         parts = entry.declared.parts
         if "output" in config:
             parts = msgspec.structs.replace(parts, output=None)
@@ -162,7 +170,7 @@ class Registry:
                 agent = build(entry.declared, templates=state.templates, toolbox=state.toolbox)
                 versions[key] = Entry(agent, entry.declared)
             except ConfigError as error:
-                versions[key] = entry
+                versions[key] = Entry(entry.agent, entry.declared)
                 problems.append((f"agent {key[0]!r} {key[1]}", error.message))
             if self._state.current.get(key[0]) is entry:
                 current[key[0]] = versions[key]

@@ -12,7 +12,7 @@ from runwright.agents.base import Declared, Origin
 from runwright.agents.discover import Discovery
 from runwright.agents.input import INPUT_SCHEMA, read_messages
 from runwright.agents.load import load_body
-from runwright.agents.registry import Registry
+from runwright.agents.registry import VARIANTS, Registry
 from runwright.core.agent import Definition
 from runwright.core.step import Effect
 from runwright.errors import ConfigError, InvalidRequest, NotFound
@@ -196,6 +196,47 @@ def test_configured() -> None:
     with pytest.raises(InvalidRequest) as caught:
         made.get("support", config={"settings": {"seed": "x"}})
     assert [place for place, _ in caught.value.problems] == ["/config/settings/seed"]
+
+
+def test_configured_is_built_once() -> None:
+    """The same configuration gives the same agent again, in a number that is bounded; a mistake is told each time."""
+    made = registry(SUPPORT, Agent("other"))
+    first = made.get("support", config={"settings": {"seed": 2}})
+    assert made.get("support", config={"settings": {"seed": 2}}) is first
+    assert made.get("other", config={"settings": {"seed": 2}}) is not first
+    for seed in range(3, 3 + VARIANTS):
+        assert made.get("support", config={"settings": {"seed": seed}}) is not first
+    assert made.get("support", config={"settings": {"seed": 2}}) is not first
+    for _ in range(2):
+        with pytest.raises(InvalidRequest):
+            made.get("support", config={"settings": {"seed": "x"}})
+
+
+def test_configured_keeps_the_order_of_a_schema() -> None:
+    """A model fills a schema in its order, so two orders are two configurations."""
+    made = registry(SUPPORT)
+    for names in (["b", "a"], ["a", "b"]):
+        output = {"type": "object", "properties": {name: {"type": "string"} for name in names}}
+        assert list(made.get("support", config={"output": output}).output_schema["properties"]) == names  # pyright: ignore[reportArgumentType] - JSON
+
+
+def test_configured_follows_a_reload() -> None:
+    """After a reload, or another definition over the API, what was built from the old one is not used any more."""
+    made = registry(Agent("a", model="one"))
+    made.put(load_body({"name": "api", "model": "one", "tools": ["weather"]}))
+    config = {"settings": {"seed": 2}}
+
+    def models() -> list[str | None]:
+        flows = [made.get(name, config=config).flow for name in ("a", "api")]
+        return [flow.model for flow in flows]
+
+    assert models() == ["one", "one"]
+    made.replace(discovery(Agent("a", model="two")))
+    made.put(load_body({"name": "api", "model": "two", "tools": ["weather"]}))
+    assert models() == ["two", "two"]
+    made.replace(replace(discovery(Agent("a")), tools={}))
+    with pytest.raises(InvalidRequest, match="no tool 'weather'"):
+        made.get("api", config=config)
 
 
 def test_api_tools() -> None:
