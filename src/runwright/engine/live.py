@@ -66,7 +66,8 @@ class Watcher:
 class LiveRun:
     """A run in the hands of this process, from submission until it ends or waits."""
 
-    def __init__(self, agent: BuiltAgent, *, input: bytes) -> None:
+    def __init__(self, agent: BuiltAgent, *, input: bytes, is_awaited: bool = False) -> None:
+        """`is_awaited` says that somebody is about to watch it: events from the first on are kept for them."""
         self.agent = agent
         self.input = input
         self.end: RunCompleted | None = None
@@ -78,7 +79,8 @@ class LiveRun:
         self.cancel_reason: str | None = None
         self.settled: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
         self.published = 0
-        self._watchers: set[Watcher] = set()
+        self._opening = Watcher() if is_awaited else None
+        self._watchers: set[Watcher] = {self._opening} if self._opening is not None else set()
         self._deltas: dict[int, list[Event]] = {}
 
     @property
@@ -102,11 +104,14 @@ class LiveRun:
         if type(events[-1].data) in TERMINAL_STATUS:
             self.release()
 
-    def watch(self) -> Watcher:
-        """A watcher that gets what is published from now on."""
+    def watch(self) -> tuple[Watcher, int]:
+        """A watcher, and the number of the event after which it gets all that is published."""
+        if self._opening is not None:
+            watcher, self._opening = self._opening, None
+            return watcher, 0
         watcher = Watcher()
         self._watchers.add(watcher)
-        return watcher
+        return watcher, self.published
 
     def unwatch(self, watcher: Watcher) -> None:
         """Forget a watcher."""

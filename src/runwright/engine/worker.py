@@ -220,7 +220,7 @@ class Engine:
             metadata=request.metadata,
             is_ephemeral=request.is_ephemeral,
         )
-        live = LiveRun(agent, input=request.input)
+        live = LiveRun(agent, input=request.input, is_awaited=request.mode == "stream")
         live.log = self._journal.open(run, is_first=True, publish=live.publish)
         self._driver.hold(live)
         return live

@@ -47,7 +47,7 @@ class Handle:
 
     def events(self, after: int = 0) -> Events:
         """Groups of events in order, live, until the terminal one."""
-        return self._runs.events(self.run_id, after=after)
+        return self._runs.events(self.run_id, after=after, live=self._live)
 
 
 class Runs:
@@ -95,13 +95,13 @@ class Runs:
             raise NotFound(f"{run_id} has no step {seq}.")
         return page.data[0]
 
-    async def events(self, run_id: str, *, after: int = 0) -> Events:
+    async def events(self, run_id: str, *, after: int = 0, live: LiveRun | None = None) -> Events:
         """Groups of events with numbers above `after`, in order and each once, live, until the terminal one.
 
         Works for runs of this process, of others, and of the past. Raises NotFound.
         """
         while True:
-            live = self._engine.live(run_id)
+            live = live or self._engine.live(run_id)
             source = self._watch(live, run_id, after) if live is not None else self._poll(run_id, after)
             async for group in source:
                 after = group[-1].seq
@@ -110,6 +110,7 @@ class Runs:
                     return
             if live is None and self._engine.live(run_id) is None:
                 return
+            live = None
 
     async def cancel(self, run_id: str, *, reason: str = "") -> RunView:
         """Cancel a run; one that is over stays as it is. Raises NotFound."""
@@ -159,9 +160,8 @@ class Runs:
 
     async def _watch(self, live: LiveRun, run_id: str, after: int) -> Events:
         """First what is stored, then the deltas that are only in memory, then what comes."""
-        watcher = live.watch()
+        watcher, border = live.watch()
         try:
-            border = live.published
             deltas = live.open_deltas()
             if after < border:
                 for group in await self._caught_up(run_id, deltas, after=after, border=border):

@@ -335,3 +335,15 @@ async def test_an_answer_beside_calls_is_kept() -> None:
     async with started(looping(act), model=model) as process:
         await process.run()
     assert model.requests[1].messages[1].message == first
+
+
+async def test_who_starts_a_stream_gets_every_piece_however_quick_the_model() -> None:
+    """A run that is over before its caller looks still gives the caller its deltas; others get the message."""
+    async with started(looping(), model=ScriptedModel("one two three")) as process:
+        handle = await process.create(mode="stream")
+        await process.settled(handle.run_id, "completed")
+        own = [event.type async for group in handle.events() for event in group]
+        late = [event.type for event in await watched(process, handle.run_id)]
+        assert own.count("message.delta") > 1
+        assert late.count("message.delta") == 0
+        assert [type for type in own if type != "message.delta"] == late
