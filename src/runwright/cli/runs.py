@@ -181,7 +181,10 @@ def _show(out: Output, view: RunView, steps: Page[StepView]) -> None:
             out.text(f"{name}: {fact}")
     if steps.data:
         out.text("")
-        out.table(("step", "kind", "name", "status", "attempt", "seconds", "result"), [_step(s) for s in steps.data])
+        out.table(
+            ("step", "kind", "name", "status", "attempt", "seconds", "tokens", "usd", "result"),
+            [_step(s) for s in steps.data],
+        )
     if steps.has_more:
         out.note("There are more steps: --limit shows them.")
     if view.status == "completed":
@@ -196,7 +199,8 @@ def _step(step: StepView) -> tuple[object, ...]:
     seconds = None if step.ended_at is None else f"{(step.ended_at - step.started_at).total_seconds():.2f}"
     outcome = step.error.message if step.error is not None else _outcome(step)
     name = f"{step.lane}/{step.name}" if step.lane else step.name
-    return (step.seq, step.kind, name, step.status, step.attempt, seconds, _short(outcome, 60))
+    tokens, usd = (step.usage.total_tokens, step.cost.usd or "unpriced") if step.kind == "model" else (None, None)
+    return (step.seq, step.kind, name, step.status, step.attempt, seconds, tokens, usd, _short(outcome, 60))
 
 
 class _Answered(msgspec.Struct):

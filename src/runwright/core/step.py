@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from runwright.core.money import NO_COST, Cost
 from runwright.core.run import ErrorInfo
 from runwright.core.usage import NO_USAGE, Usage
 
@@ -45,6 +46,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None = None
     error: ErrorInfo | None = None
     usage: Usage = NO_USAGE
+    cost: Cost = NO_COST
 
     @property
     def match(self) -> StepKey:

@@ -76,7 +76,8 @@ def project_step(step: Step | None, event: Event, data: StepEvent) -> Step:
         case StepRestarted():
             return replace(step, status="running", attempt=data.attempt, end_seq=None, ended_at=None, error=None)
         case StepCompleted():
-            return replace(step, status="completed", end_seq=event.seq, ended_at=event.ts, usage=data.usage, error=None)
+            ended = replace(step, status="completed", end_seq=event.seq, ended_at=event.ts, error=None)
+            return replace(ended, usage=data.usage, cost=data.cost)
         case StepFailed():
             status = "unknown" if data.is_unknown else "failed"
             return replace(step, status=status, end_seq=event.seq, ended_at=event.ts, error=data.error)

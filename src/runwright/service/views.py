@@ -9,6 +9,7 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 
 from runwright.core.event import NULL, RunCompleted
+from runwright.core.money import Cost
 from runwright.core.run import ErrorInfo, Run, RunMode, RunStatus, WaitReason
 from runwright.core.step import Effect, Step, StepKind, StepStatus
 from runwright.core.usage import Usage
@@ -85,6 +86,7 @@ class StepView(msgspec.Struct, frozen=True, kw_only=True):
     result: msgspec.Raw = NULL
     error: ErrorInfo | None = None
     usage: Usage
+    cost: CostView
     started_at: datetime
     ended_at: datetime | None = None
 
@@ -151,6 +153,11 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
+def cost_view(cost: Cost) -> CostView:
+    """The view of a cost."""
+    return CostView(usd=cost.usd, source=cost.source)
+
+
 def run_view(run: Run, *, input: bytes = b"null", end: RunCompleted | None = None) -> RunView:
     """The view of a run with its input as JSON text, and with its output when it is complete."""
     return RunView(
@@ -173,7 +180,7 @@ def run_view(run: Run, *, input: bytes = b"null", end: RunCompleted | None = Non
         finish_reason=None if end is None else end.finish_reason or None,
         error=run.error,
         usage=run.usage,
-        cost=CostView(usd=run.cost.usd, source=run.cost.source),
+        cost=cost_view(run.cost),
         created_at=run.created_at,
         started_at=run.started_at,
         ended_at=run.ended_at,
@@ -198,6 +205,7 @@ def step_view(step: Step, *, request: bytes = b"null", result: bytes = b"null") 
         result=msgspec.Raw(result),
         error=step.error,
         usage=step.usage,
+        cost=cost_view(step.cost),
         started_at=step.started_at,
         ended_at=step.ended_at,
     )

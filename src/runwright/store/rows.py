@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from sqlalchemy import Table
 
-from runwright.core.money import Cost
+from runwright.core.money import UNPRICED, Cost
 from runwright.core.ports import Stored
 from runwright.core.run import ErrorInfo, Run
 from runwright.core.step import Step
@@ -45,9 +45,8 @@ def names(table: Table) -> tuple[str, ...]:
 _RUN = names(schema.runs)
 _CHANGES_FROM = _RUN.index("version")
 RUN_CHANGES = _RUN[_CHANGES_FROM:]
-_STEP = tuple(name for name in names(schema.steps) if not name.startswith("cost_"))
-STEP_COLUMNS = _STEP
-STEP_CHANGES = _STEP[_STEP.index("status") :]
+STEP_COLUMNS = names(schema.steps)
+STEP_CHANGES = STEP_COLUMNS[STEP_COLUMNS.index("status") :]
 EVENT_COLUMNS = names(schema.events)[1:]
 
 
@@ -176,7 +175,7 @@ def run_of(row: Row) -> Run:
 
 
 def step_values(step: Step) -> Values:
-    """The written columns of a step."""
+    """All columns of a step."""
     ended = step.ended_at
     return (
         step.run_id,
@@ -194,11 +193,13 @@ def step_values(step: Step) -> Values:
         None if ended is None else micros(ended),
         None if step.error is None else _encode(step.error),
         *_usage_values(step.usage),
+        step.cost.nano_usd,
+        step.cost.source,
     )
 
 
 def step_of(row: Row) -> Step:
-    """A step from its columns."""
+    """A step from all its columns."""
     return Step(
         run_id=row[0],
         seq=row[1],
@@ -215,6 +216,7 @@ def step_of(row: Row) -> Step:
         ended_at=None if row[12] is None else moment(row[12]),
         error=_error(row[13]) if row[13] else None,
         usage=_usage(row[14:22]),
+        cost=UNPRICED if row[23] is None else Cost(nano_usd=row[22], source=row[23]),
     )
 
 

@@ -7,16 +7,22 @@ import pytest
 
 from runwright.cli.runs import cancel, ls, resolve, show, tail
 from runwright.core.event import MessageDelta, RunCompleted, RunStarted, StepStarted
+from runwright.core.money import NO_COST, UNPRICED, Cost
 from runwright.core.run import ErrorInfo
 from runwright.core.step import StepKind
 from runwright.core.usage import NO_USAGE
 from runwright.errors import InvalidRequest, NotFound
-from runwright.service.views import StepView
+from runwright.service.views import StepView, cost_view
 from tests.unit.cli.fakes import NOW, FakeAccess, FakeCall, FakeRuns, a_run, told
 
 
 def a_step(
-    seq: int, *, kind: StepKind = "tool", result: bytes = b'"sunny"', error: ErrorInfo | None = None
+    seq: int,
+    *,
+    kind: StepKind = "tool",
+    result: bytes = b'"sunny"',
+    error: ErrorInfo | None = None,
+    cost: Cost = NO_COST,
 ) -> StepView:
     """A step that ended after half a second."""
     return StepView(
@@ -33,6 +39,7 @@ def a_step(
         result=msgspec.Raw(result),
         error=error,
         usage=NO_USAGE,
+        cost=cost_view(cost),
         started_at=NOW,
         ended_at=NOW + timedelta(seconds=0.5),
     )
@@ -66,7 +73,8 @@ async def test_a_run_is_shown_with_steps_and_output() -> None:
     wish = {"id": "c", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
     calls = msgspec.json.encode({"message": {"role": "assistant", "tool_calls": [wish]}})
     failed = a_step(3, error=ErrorInfo(code="tool_failed", message="no luck"))
-    steps = [a_step(1, kind="model", result=calls), a_step(2), failed, a_step(4, kind="model", result=said)]
+    priced = a_step(1, kind="model", result=calls, cost=Cost(nano_usd=12_500, source="list"))
+    steps = [priced, a_step(2), failed, a_step(4, kind="model", result=said, cost=UNPRICED)]
     call = FakeCall(FakeAccess(FakeRuns(a_run(input=b'"hi"', output=b'"Sunny."', user="ann"), steps=steps)))
     await show("run_1", call=call)
     for text in (
@@ -79,6 +87,8 @@ async def test_a_run_is_shown_with_steps_and_output() -> None:
         "\nSunny.\n",
     ):
         assert text in call.printed
+    rows = [line.split("\t") for line in call.printed.splitlines() if "\t" in line]
+    assert [row[6:8] for row in rows] == [["TOKENS", "USD"], ["0", "0.0000125"], ["", ""], ["", ""], ["0", "unpriced"]]
 
 
 async def test_a_run_is_one_object_as_json() -> None:

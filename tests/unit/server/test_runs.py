@@ -223,6 +223,7 @@ async def test_steps_show_requests_and_results(client: httpx2.AsyncClient) -> No
                     },
                     "error": None,
                     "usage": "<usage>",
+                    "cost": {"usd": "0", "source": "demo"},
                     "started_at": "<started_at>",
                     "ended_at": "<ended_at>",
                 }

@@ -34,6 +34,7 @@ USAGE = st.builds(
     tool_calls=COUNT,
     is_estimated=st.booleans(),
 )
+COST = st.builds(Cost, nano_usd=st.none() | LONG, source=TEXT)
 ERROR = st.builds(ErrorInfo, code=TEXT, message=TEXT, retryable=st.booleans(), step=st.none() | COUNT)
 OPTIONAL = st.none() | TEXT
 RUN = st.builds(
@@ -62,7 +63,7 @@ RUN = st.builds(
     adoptions=COUNT,
     error=st.none() | ERROR,
     usage=USAGE,
-    cost=st.builds(Cost, nano_usd=st.none() | LONG, source=TEXT),
+    cost=COST,
     started_at=st.none() | TIME,
     ended_at=st.none() | TIME,
 )
@@ -83,6 +84,7 @@ STEP = st.builds(
     ended_at=st.none() | TIME,
     error=st.none() | ERROR,
     usage=USAGE,
+    cost=COST,
 )
 
 
