@@ -26,8 +26,9 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from runwright.errors import ConfigError
+from runwright.errors import ConfigError, InvalidRequest
 
+FLAG = "flag"
 PREFIX = "RUNWRIGHT_"
 CONFIG_FILE = "runwright.toml"
 SECRET_PREFIX = "RUNWRIGHT_SECRET_"
@@ -82,6 +83,7 @@ class Settings(BaseSettings):
     )
     server: str | None = Field(
         default=None,
+        pattern="^https?://",
         description="The URL of a running server that commands talk to instead of opening the data directory.",
     )
     model: str | None = Field(
@@ -130,12 +132,13 @@ class Settings(BaseSettings):
     ) -> Settings:
         """Read all sources. `flags` are values by dotted name, where None means not given.
 
-        `.env` and `runwright.toml` are looked for in `folder`, by default the current one. Raises ConfigError.
+        `.env` and `runwright.toml` are looked for in `folder`, by default the current one. Raises ConfigError, and
+        InvalidRequest for a flag whose value is wrong.
         """
         folder = folder or Path()
         dotenv = _dotenv(folder)
         layers = [
-            Layer("flag", _nested(flags)),
+            Layer(FLAG, _nested(flags)),
             _variables("environment", os.environ if environ is None else environ),
             _variables(".env", dotenv),
             _toml(config, folder),
@@ -314,7 +317,10 @@ def _validated(values: Tree, origins: dict[str, str]) -> Settings:
     try:
         settings = Settings(**values)
     except ValidationError as error:
-        raise ConfigError("The settings are not valid.", problems=list(_problems(error, values, origins))) from None
+        problems = list(_problems(error, values, origins))
+        # What stands in the command line is the caller's mistake, not one of the configuration.
+        kind = InvalidRequest if any(place.startswith(f"{FLAG}: ") for place, _ in problems) else ConfigError
+        raise kind("The settings are not valid.", problems=problems) from None
     settings._origins.update(origins)  # pyright: ignore[reportPrivateUsage] - filled by the one reader
     return settings
 

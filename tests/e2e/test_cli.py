@@ -72,6 +72,38 @@ def answered(folder: Path, *arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "serve --port 99999",
+        "serve --port -1",
+        "serve --port many",
+        "dev --port 99999",
+        "runs ls --limit 0",
+        "runs ls --limit -3",
+        "runs ls --status odd",
+        "runs ls --server localhost:1",
+        "runs show run_1 --limit 0",
+        "runs tail run_1 --after -1",
+        "runs resolve run_1 --retry --step -1",
+        "runs nothing",
+    ],
+)
+def test_a_mistake_in_the_command_line_is_2(tmp_path: Path, line: str) -> None:
+    """A value that no option takes ends with 2, and the message shows it."""
+    done = runwright(tmp_path, *line.split())
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert line.rsplit(maxsplit=1)[-1] in done.stderr
+    assert not (tmp_path / ".runwright").exists()
+
+
+@pytest.mark.parametrize("line", ["serve nowhere", "serve --agents no/where.py", "agents check nowhere"])
+def test_definitions_that_are_not_there_are_3(tmp_path: Path, line: str) -> None:
+    """A path that leads nowhere is named with what could stand there."""
+    done = runwright(tmp_path, *line.split())
+    assert (done.returncode, "there is no such folder, file or module" in done.stderr) == (3, True), done.stderr
+
+
 @contextmanager
 def serving(folder: Path, verb: str = "serve", *arguments: str) -> Generator[str]:
     """A server with its own port; gives its URL, and stops it at the end."""

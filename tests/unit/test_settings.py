@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from runwright.errors import ConfigError
+from runwright.errors import ConfigError, InvalidRequest
 from runwright.settings import Settings, fields, provider_settings, wants_color
 from tests.unit.cli.fakes import Terminal
 
@@ -80,6 +80,17 @@ def test_a_wrong_value_is_shown_with_its_origin(tmp_path: Path) -> None:
     assert place == "environment: RUNWRIGHT_PORT"
     assert "valid integer" in detail
     assert "'many'" in detail
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"), [("port", 99999), ("port", -1), ("server", "localhost:1"), ("log.level", "loud")]
+)
+def test_a_wrong_flag_is_the_callers_mistake(tmp_path: Path, flag: str, value: object) -> None:
+    """A value in the command line that does not fit is no error of the configuration, which may have others."""
+    with pytest.raises(InvalidRequest) as caught:
+        Settings.load({flag: value}, environ={"RUNWRIGHT_PORT": "many"}, folder=tmp_path)
+    assert [place for place, _ in caught.value.problems if place.startswith("flag")] == [f"flag: {flag}"]
+    assert any(repr(value) in detail for _, detail in caught.value.problems)
 
 
 def test_broken_toml_is_a_config_error(tmp_path: Path) -> None:

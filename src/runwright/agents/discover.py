@@ -6,6 +6,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -231,7 +232,9 @@ def _is_template(value: object) -> TypeGuard[type[Template]]:
 
 
 def _is_module_name(source: str) -> bool:
-    return all(part.isidentifier() for part in source.split("."))
+    """Whether the text is the name of a module of a package, or file, that Python can find."""
+    parts = source.split(".")
+    return all(part.isidentifier() for part in parts) and find_spec(parts[0]) is not None
 
 
 def _lifespan(value: object, place: str) -> Lifespan:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +48,10 @@ class Call:
         self.out = out
 
     def settings(self, **flags: object) -> Settings:
-        """The settings, with the command's own flags by setting name (`__` for a dot). Raises ConfigError."""
+        """The settings, with the command's own flags by setting name (`__` for a dot).
+
+        Raises ConfigError or InvalidRequest.
+        """
         from runwright.settings import Settings
 
         own = {name.replace("__", "."): value for name, value in flags.items() if value is not None}
@@ -78,6 +81,22 @@ class Call:
 
 Called = Annotated[Call, Parameter(parse=False)]
 """The type of a command's argument that gets its call."""
+
+
+def _at_least(least: int) -> Callable[[object, int | None], None]:
+    # cyclopts has such a check, but importing it takes 4 ms of every command.
+    def check(_: object, value: int | None) -> None:
+        if value is not None and value < least:
+            raise ValueError(f"It is at least {least}.")
+
+    return check
+
+
+Limit = Annotated[int, Parameter(validator=_at_least(1))]
+"""The type of an option that says how many there are on a page."""
+
+Seq = Annotated[int, Parameter(validator=_at_least(0))]
+"""The type of an option that is the number of an event or a step."""
 
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 """The type of an option without a value."""

@@ -6,7 +6,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from runwright.cli.answer import summary, waits
-from runwright.cli.call import Called, Flag
+from runwright.cli.call import Called, Flag, Limit, Seq
 from runwright.cli.output import Output
 from runwright.core.event import DELTAS, NULL, Event, StepCompleted
 from runwright.core.message import AssistantMessage
@@ -28,7 +28,7 @@ async def ls(
     user: str | None = None,
     tag: str | None = None,
     after: str | None = None,
-    limit: int = 20,
+    limit: Limit = 20,
     call: Called,
 ) -> None:
     """List runs, newest first.
@@ -58,7 +58,7 @@ async def ls(
         call.out.note(f"There are more: --after {page.next}")
 
 
-async def show(run: str, /, *, limit: int = 100, call: Called) -> None:
+async def show(run: str, /, *, limit: Limit = 100, call: Called) -> None:
     """Show a run with its steps and its output.
 
     Args:
@@ -75,7 +75,7 @@ async def show(run: str, /, *, limit: int = 100, call: Called) -> None:
         _show(call.out, view, steps)
 
 
-async def tail(run: str, /, *, after: int = 0, deltas: Flag = False, call: Called) -> None:
+async def tail(run: str, /, *, after: Seq = 0, deltas: Flag = False, call: Called) -> None:
     """Print the events of a run as they happen, from the first one, until the run is over.
 
     Args:
@@ -110,7 +110,7 @@ async def resolve(
     done: str | None = None,
     retry: Flag = False,
     fail: Flag = False,
-    step: int | None = None,
+    step: Seq | None = None,
     note: str = "",
     call: Called,
 ) -> None:

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 from runwright.cli.remote import Remote, connect
 from runwright.core.ports import RunFilter
 from runwright.core.run import RunRequest
-from runwright.errors import ConfigError, InvalidRequest, NotFound, Unavailable
+from runwright.errors import InvalidRequest, NotFound, Unavailable
 from runwright.service.views import Resolution
 from tests.unit.cli.fakes import a_run
 
@@ -155,10 +155,3 @@ async def test_somebody_else_answers() -> None:
         async with served("GET", "/api/v1/runs/x", handler) as remote:
             with pytest.raises(Unavailable, match="not a Runwright server"):
                 await remote.runs.get("x")
-
-
-async def test_a_url_is_needed() -> None:
-    """A --server that is no URL is refused before anything is sent."""
-    with pytest.raises(ConfigError, match="'localhost:1'"):
-        async with connect("localhost:1", key=None):
-            pass
