@@ -1,9 +1,13 @@
 """Who may import what, where a layer order cannot say it. The layers stand in `pyproject.toml`."""
 
 import ast
+import re
+import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 
-from tests.shape.source import Import, Module, functions, imported, modules
+from tests.shape.source import ROOT, Import, Module, functions, imported, modules
 
 # Each framework has a home: code elsewhere does not know that it exists.
 HOMES = {
@@ -22,6 +26,8 @@ HOMES = {
     "runwright.backends": {"app"},
     "runwright.settings": {"app", "cli"},
 }
+# Starlette is FastAPI's own base, and FastAPI says which one fits.
+BROUGHT = {"starlette"}
 # Frameworks that one file of each home knows.
 ONE_FILE = {"langgraph", "pydantic_ai", "xllamacpp"}
 
@@ -73,6 +79,21 @@ def test_functions_import_nothing_of_our_own() -> None:
         if _is_within(name, "runwright")
     ]
     assert late == []
+
+
+def test_what_is_imported_is_declared() -> None:
+    """A package that the code imports is a dependency of its own, not one that another one happens to bring."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [each for extra in project["optional-dependencies"].values() for each in extra]
+    declared = {_normal(re.split(r"[^\w.-]", each)[0]) for each in (*project["dependencies"], *extras)}
+    distributions = packages_distributions()
+    names = {name.partition(".")[0] for _, name in _all_imports()} - sys.stdlib_module_names - {"runwright"} - BROUGHT
+    strangers = {name for name in names if not declared & set(map(_normal, distributions.get(name, [name])))}
+    assert strangers == set()
+
+
+def _normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
 
 
 def _all_imports() -> Iterator[tuple[Module, str]]:
