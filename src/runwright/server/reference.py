@@ -86,18 +86,9 @@ def _shown(kind: Any) -> Any:  # noqa: ANN401 - a type, which msgspec takes as i
 def _shown_struct(kind: type[msgspec.Struct]) -> type[object]:
     fields = msgspec.structs.fields(kind)
     if not any(isinstance(field.default, msgspec.Raw) for field in fields):
-        return kind if _is_described(kind) else dict
+        return kind
     shown = [(field.name, field.type, _default(field)) for field in sorted(fields, key=lambda each: not each.required)]
     return msgspec.defstruct(kind.__name__, shown, kw_only=True, namespace={"__doc__": kind.__doc__})
-
-
-def _is_described(kind: type[msgspec.Struct]) -> bool:
-    """A class with a field called `object` hides the type of that name from its own annotations."""
-    try:
-        msgspec.json.schema_components([kind], schema_hook=_anything)
-    except TypeError:
-        return False
-    return True
 
 
 def _anything(kind: type) -> Document:

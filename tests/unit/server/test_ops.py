@@ -135,6 +135,12 @@ def test_an_address_in_use_is_said() -> None:
         listen("127.0.0.1", taken.getsockname()[1])
 
 
+async def test_every_body_is_described_by_its_fields(server: FastAPI) -> None:
+    """No body is a bare object in the document."""
+    schemas = server.openapi()["components"]["schemas"]
+    assert [name for name, schema in schemas.items() if not schema.get("properties")] == []
+
+
 async def test_the_reference_page_has_every_endpoint(server: FastAPI) -> None:
     """No endpoint, body field or header stays undocumented."""
     page = await asyncio.to_thread(PAGE.read_text, encoding="utf-8")
