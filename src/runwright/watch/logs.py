@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from functools import lru_cache
 from logging.handlers import TimedRotatingFileHandler
 from pathlib import Path
 from types import TracebackType
@@ -63,6 +64,7 @@ class Logs(AbstractContextManager["Logs"]):
         self._file = file
         self._keep_days = keep_days
         self._handlers: list[logging.Handler] = []
+        self._record = logging.makeLogRecord({})
         self._before = logging.WARNING
 
     def __enter__(self) -> Self:
@@ -112,7 +114,9 @@ class Logs(AbstractContextManager["Logs"]):
         if level < self._level:
             return
         head = {"timestamp": _moment(time.time()), "event": event, "level": logging.getLevelName(level).lower()}
-        record = logging.makeLogRecord({FIELDS: {**head, "logger": RUNS, **fields}})
+        # Built anew, a record costs 5 us; only the journal's thread comes here.
+        record = self._record
+        record.__dict__[FIELDS] = {**head, "logger": RUNS, **fields}
         for handler in self._handlers:
             handler.handle(record)
 
@@ -150,7 +154,7 @@ class Redaction:
         return {key: self._clean(key, value) for key, value in fields.items()}
 
     def _clean(self, key: str, value: object) -> object:
-        if value is not None and key and SECRET_NAME.search(key):
+        if value is not None and key and _is_secret(key):
             return REDACTED
         if isinstance(value, str):
             return self._known.sub(REDACTED, value) if self._known else value
@@ -161,6 +165,11 @@ class Redaction:
         if isinstance(value, int | float | bool) or value is None:
             return value
         return self._clean("", str(value))
+
+
+@lru_cache(1024)
+def _is_secret(name: str) -> bool:
+    return SECRET_NAME.search(name) is not None
 
 
 def _shared() -> list[Processor]:
