@@ -100,7 +100,10 @@ async def cancel(run: str, /, *, reason: str = "", call: Called) -> None:
         call: What every command is handed.
     """
     async with call.open(has_agents=False) as access:
-        _print_run(call.out, await access.runs.cancel(run, reason=reason))
+        view = await access.runs.cancel(run, reason=reason)
+    _print_run(call.out, view)
+    if view.status in {"queued", "running"}:
+        call.out.note("Noted. The process that executes the run cancels it in a moment.")
 
 
 async def resolve(

@@ -20,6 +20,9 @@ SHAPE = 1
 
 NULL = msgspec.Raw(b"null")
 
+RestartCause = Literal["crash", "retry", "resolved", "storage"]
+"""Why a step begins again."""
+
 
 class EventData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
     """The body of an event. `bulky` names fields whose large values are stored once, as blobs."""
@@ -116,7 +119,7 @@ class StepRestarted(EventData, frozen=True, kw_only=True, tag="step.restarted"):
     """A step begins again as a new attempt; deltas before it are void."""
 
     attempt: int
-    cause: Literal["crash", "retry", "resolved", "storage"] = "crash"
+    cause: RestartCause = "crash"
 
 
 class StepCompleted(EventData, frozen=True, kw_only=True, tag="step.completed"):

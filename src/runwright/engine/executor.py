@@ -13,6 +13,7 @@ from runwright.core.context import Context
 from runwright.core.event import (
     Event,
     OutputRejected,
+    RestartCause,
     RunCancelled,
     RunCompleted,
     RunFailed,
@@ -58,7 +59,15 @@ class Executor:
         limit = flow.limits.time_s
         deadline = None if limit is None else asyncio.get_running_loop().time() + limit
         self._flow = flow
-        self._steps = Steps(live.log, world, limits=flow.limits, deadline=deadline, note=self._note, spawn=spawn)
+        self._steps = Steps(
+            live.log,
+            world,
+            limits=flow.limits,
+            deadline=deadline,
+            note=self._note,
+            spawn=spawn,
+            cause=_restart_cause(events),
+        )
 
     async def execute(self) -> None:
         """Run until the run ends or waits, and record that. Raises StorageError when it cannot be recorded."""
@@ -189,7 +198,8 @@ class Executor:
 
     def _completed(self, finish: Finish) -> None:
         run = self._live.run
-        head = (run.thread_id, run.id) if run.thread_id is not None else None
+        # A code flow has no conversation to leave to the next run of its thread.
+        head = (run.thread_id, run.id) if run.thread_id is not None and isinstance(self._flow, Loop) else None
         data = RunCompleted(
             output=msgspec.Raw(finish.output), finish_reason=finish.finish_reason, usage=run.usage, cost=run.cost
         )
@@ -223,3 +233,10 @@ def _cause(error: BaseException) -> BaseException:
     group = cast("BaseExceptionGroup[BaseException]", error)  # isinstance cannot know what the group holds
     causes = [_cause(each) for each in group.exceptions]
     return next((each for each in causes if isinstance(each, Suspended)), causes[0])
+
+
+def _restart_cause(events: Sequence[Event]) -> RestartCause:
+    resumed = next((event.data for event in reversed(events) if isinstance(event.data, RunResumed)), None)
+    if resumed is None or resumed.cause == "crash":
+        return "crash"
+    return "storage" if resumed.cause == "storage" else "resolved"

@@ -19,6 +19,7 @@ from runwright.core.event import (
     MessageDelta,
     ProgressReported,
     ReasoningDelta,
+    RestartCause,
     RunResumed,
     StepCompleted,
     StepFailed,
@@ -75,10 +76,18 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Steps:
-    """Performs the steps of one run. `note` is told of every event that is appended."""
+    """Performs the steps of one run. `note` is told of every event that is appended; `cause` is why the run goes on."""
 
     def __init__(
-        self, log: RunLog, world: World, *, limits: Limits, deadline: float | None, note: Note, spawn: Spawn
+        self,
+        log: RunLog,
+        world: World,
+        *,
+        limits: Limits,
+        deadline: float | None,
+        note: Note,
+        spawn: Spawn,
+        cause: RestartCause,
     ) -> None:
         self._log = log
         self._world = world
@@ -86,6 +95,7 @@ class Steps:
         self._deadline = deadline
         self._note = note
         self._spawn = spawn
+        self._cause: RestartCause = cause
 
     @property
     def log(self) -> RunLog:
@@ -269,7 +279,7 @@ class Steps:
             raise RunError(f"The run is {self._log.run.status}; a task that it left behind asked for {data.name!r}.")
         if again is None:
             return self.append((data, None))[0].seq
-        self.append((StepRestarted(attempt=again.attempt + 1, cause="crash"), again.seq))
+        self.append((StepRestarted(attempt=again.attempt + 1, cause=self._cause), again.seq))
         return again.seq
 
     def progress(self, message: str, *, fraction: float | None, step: int | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -35,6 +36,8 @@ ROOM = 64 * 1024 * 1024
 
 DELTA_FLUSH_S = 0.25
 DELTA_FLUSH_COUNT = 256
+
+_logger = logging.getLogger("runwright.journal")
 
 Publish = Callable[[Sequence[Event]], None]
 Record = tuple[Data, int | None]
@@ -102,6 +105,8 @@ class Journal:
         except StorageError as error:
             self._error = error
             return False
+        if self._error is not None:
+            _logger.warning("the store takes rows again")
         self._error = None
         return True
 
@@ -230,6 +235,8 @@ class Journal:
 
     def _settle(self, group: list[_Entry], failure: StorageError | None) -> None:
         if failure is not None:
+            if self._error is None:
+                _logger.error("the store takes no rows: %s", failure.message)
             self._error = failure
         for entry in group:
             self._bytes -= entry.size

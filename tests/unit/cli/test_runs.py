@@ -145,6 +145,13 @@ async def test_cancelling_tells_why() -> None:
     assert "run_1 cancelled" in call.printed
 
 
+async def test_a_cancellation_that_another_process_carries_out_is_noted() -> None:
+    """A run that a server executes is still running when the command ends, which says what comes."""
+    call = FakeCall(FakeAccess(FakeRuns(a_run(status="running"))))
+    await cancel("run_1", call=call)
+    assert "cancels it in a moment" in call.noted
+
+
 async def test_a_step_is_resolved_as_done() -> None:
     """--done takes a JSON result; the resolution names who and which step."""
     runs = FakeRuns(a_run(status="waiting", reason="unknown_effect"))

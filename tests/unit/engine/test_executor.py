@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from runwright.core.agent import Limits
 from runwright.core.context import Context
-from runwright.core.message import AssistantMessage, ToolMessage
+from runwright.core.message import AssistantMessage, ToolMessage, text_of
 from runwright.core.model import ModelEvent, ModelRequest, ResponseCompleted
 from runwright.errors import ConfigError, ProviderUnavailable
 from runwright.testing import ScriptedModel, ScriptedTool, Silence, calls
@@ -347,3 +347,17 @@ async def test_who_starts_a_stream_gets_every_piece_however_quick_the_model() ->
         assert own.count("message.delta") > 1
         assert late.count("message.delta") == 0
         assert [type for type in own if type != "message.delta"] == late
+
+
+async def test_a_code_flow_leaves_the_conversation_of_its_thread() -> None:
+    """What a flow does in a thread is not its conversation: the next loop sees what the loop before it left."""
+    model = ScriptedModel("Hello Ada.", "You are Ada.")
+
+    async def work(context: Context, given: object) -> str:
+        return "done"
+
+    async with started(looping(name="chat"), flowing(work, name="flow"), model=model) as process:
+        await process.run("I am Ada.", agent="chat", thread_id="talk")
+        await process.run("x", agent="flow", thread_id="talk")
+        await process.run("Who am I?", agent="chat", thread_id="talk")
+    assert [text_of(entry.message) for entry in model.requests[1].messages] == ["I am Ada.", "Hello Ada.", "Who am I?"]

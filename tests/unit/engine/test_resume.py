@@ -10,7 +10,7 @@ import pytest
 
 from runwright.core.agent import BuiltAgent
 from runwright.core.context import Context
-from runwright.core.event import RunResumed, RunStarted
+from runwright.core.event import RunResumed, RunStarted, StepRestarted
 from runwright.core.message import SystemMessage
 from runwright.core.ports import Batch, RunRow, Stored
 from runwright.core.run import Run
@@ -415,8 +415,8 @@ async def test_draining_does_not_begin_what_is_queued(stores: Stores) -> None:
         await process.settled(second.run_id, "completed")
 
 
-async def test_a_run_survives_a_full_disk(stores: Stores) -> None:
-    """When the disk is full a run is let go; when there is room again it goes on, and nothing runs twice."""
+async def test_a_run_survives_a_full_disk(stores: Stores, caplog: pytest.LogCaptureFixture) -> None:
+    """When the disk is full a run is let go and the log says so once; when there is room it goes on, nothing twice."""
     once, held = ScriptedTool("once", lambda given: 1, effect="once"), HeldTool("held")
     model = ScriptedModel(calls(("once", {})), calls(("held", {})), "lost", "done")
     async with started(looping(once, held), model=model, stores=stores) as process:
@@ -434,7 +434,11 @@ async def test_a_run_survives_a_full_disk(stores: Stores) -> None:
         view = await process.settled(handle.run_id, "completed")
         assert view.usage.tool_calls == 2
         assert len(once.entered) == 1
-        assert "storage" in [data.cause for data in await _resumed(process, handle.run_id)]
+        story = [event.data for event in await process.story(handle.run_id)]
+        assert "storage" in [data.cause for data in story if isinstance(data, RunResumed)]
+        assert {data.cause for data in story if isinstance(data, StepRestarted)} == {"storage"}
+    said = [record.getMessage() for record in caplog.records if record.name == "runwright.journal"]
+    assert [text.partition(":")[0] for text in said] == ["the store takes no rows", "the store takes rows again"]
 
 
 async def test_an_owner_that_lost_its_run_stops(stores: Stores) -> None:
