@@ -33,6 +33,7 @@ async def sleeps(text: str) -> str:
 
 support = Agent("support", model="demo", instructions="Be brief.", tools=[weather])
 slow = Agent("slow", model="demo:slow")
+talker = Agent("talker", instructions="You are a friendly helper.")
 busy = Agent("busy", model="demo:fail-500")
 broken = Agent("fails", model="demo", run=fails)
 sleepy = Agent("sleepy", run=sleeps)

@@ -51,7 +51,7 @@ def native(server: Server) -> Iterator[httpx2.Client]:
 
 def test_the_openai_client_asks(client: openai.OpenAI) -> None:
     """Models are listed and a completion is answered, with the run behind it."""
-    assert {model.id for model in client.models.list()} == {"support", "slow", "busy", "fails", "sleepy"}
+    assert {model.id for model in client.models.list()} == {"support", "slow", "busy", "fails", "sleepy", "talker"}
     assert client.models.retrieve("support").owned_by == "runwright"
     answer = client.chat.completions.create(model="support", messages=HELLO, temperature=0, user="u1")
     assert (answer.choices[0].message.content, answer.choices[0].finish_reason) == (SAID, "stop")

@@ -1,0 +1,66 @@
+"""The OpenAI client against the real command with a real language model on this machine."""
+
+from collections.abc import Iterator
+
+import openai
+import pytest
+from openai.types.chat import ChatCompletionMessageParam
+
+from runwright.models import has_weights
+from runwright.models.local_engine import has_engine
+from runwright.settings import Settings
+from tests.e2e.serving import Server, serving
+
+NAME = "smollm2-135m"
+CACHE = Settings().cache_dir
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.local_model,
+    pytest.mark.timeout(120),
+    pytest.mark.skipif(
+        not (has_engine() and has_weights(NAME, CACHE)),
+        reason="needs the extra `local` and `runwright models pull smollm2-135m`, which `make test` does",
+    ),
+]
+
+LIMIT = 16
+HELLO: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Say hello and tell me how you are."}]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server with the local model as the default of every agent that names none."""
+    with serving(tmp_path_factory.mktemp("server"), model=f"local:{NAME}", models_dir=str(CACHE)) as server:
+        yield server
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[openai.OpenAI]:
+    """The plain OpenAI client."""
+    with openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0, timeout=60) as client:
+        yield client
+
+
+def test_real_tokens_are_answered_and_streamed(client: openai.OpenAI) -> None:
+    """The model's own words come whole and in pieces, the same ones at temperature 0, counted and cut at the limit."""
+    whole = client.chat.completions.create(model="talker", messages=HELLO, temperature=0, max_tokens=LIMIT)
+    text = whole.choices[0].message.content or ""
+    assert whole.usage is not None
+    assert (whole.choices[0].finish_reason, whole.usage.completion_tokens) == ("length", LIMIT)
+    assert ("demo model" in text, len(text.split()) > 1) == (False, True)
+    chunks = list(
+        client.chat.completions.create(
+            model="talker",
+            messages=HELLO,
+            temperature=0,
+            max_tokens=LIMIT,
+            stream=True,
+            stream_options={"include_usage": True},
+        )
+    )
+    choices = [choice for chunk in chunks for choice in chunk.choices]
+    pieces = [choice.delta.content for choice in choices if choice.delta.content]
+    assert (len(pieces) > 1, "".join(pieces)) == (True, text)
+    assert chunks[-1].usage is not None
+    assert (choices[-1].finish_reason, chunks[-1].usage.completion_tokens) == ("length", LIMIT)
