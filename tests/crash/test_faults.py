@@ -66,11 +66,10 @@ async def test_full_disk(stage: Stage, small_disk: Path, place: int) -> None:
 
     async def fill() -> None:
         stage.provider.is_patient = True
-        with ballast.open("wb") as file:
+        with ballast.open("wb", buffering=0) as file:
             try:
                 while True:
                     file.write(bytes(1024))
-                    file.flush()
             except OSError:
                 return
 

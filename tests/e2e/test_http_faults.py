@@ -2,8 +2,13 @@
 
 import asyncio
 import json
+import os
+import resource
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +23,7 @@ pytestmark = pytest.mark.e2e
 RUNS = 50
 STREAMS = 500
 LONG = "word " * 60
+MODES = ("wait", "stream", "background")
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +154,63 @@ def test_a_killed_server_tells_the_whole_story_after_its_restart(tmp_path: Path)
     said = "".join(event["text"] for event in rest[restarted:] if event["type"] == "message.delta")
     completed = next(event for event in whole if event["type"] == "message.completed")
     assert said == completed["message"]["content"]
+
+
+def refusals(url: str) -> list[tuple[int, str]]:
+    """Status and code of what begins a run, natively and as a chat completion, streamed and not."""
+    chat = {"model": "support", "messages": [{"role": "user", "content": "hello"}]}
+    answers = [
+        *(httpx2.post(f"{url}/api/v1/agents/support/runs", json={"input": LONG, "mode": mode}) for mode in MODES),
+        *(httpx2.post(f"{url}/v1/chat/completions", json={**chat, "stream": stream}) for stream in (False, True)),
+    ]
+    bodies = [answer.json() for answer in answers]
+    return [(answer.status_code, body.get("error", body)["code"]) for answer, body in zip(answers, bodies, strict=True)]
+
+
+def heals(url: str) -> None:
+    """The server becomes ready by itself and takes runs again."""
+    while httpx2.get(f"{url}/readyz").status_code != 200:
+        continue
+    assert httpx2.post(f"{url}/api/v1/agents/support/runs", json={"input": "hello"}).json()["status"] == "completed"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MiB under the data directory."""
+    data = tmp_path / "data"
+    data.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(data)]
+    if os.getuid() != 0 or subprocess.run(mount, check=False).returncode != 0:
+        pytest.skip("only root can mount a small file system, and not everywhere")
+    yield data
+    subprocess.run(["umount", "--lazy", data], check=True)
+
+
+def test_a_full_disk_is_told_and_heals(tmp_path: Path, small_disk: Path) -> None:
+    """Nothing is accepted that cannot be kept: 507 on every face, not ready, and with room again all is well."""
+    with serving(tmp_path) as server:
+        ballast = small_disk / "ballast"
+        with suppress(OSError), ballast.open("wb", buffering=0) as file:
+            while file.write(bytes(1024)):
+                continue
+        assert refusals(server.url) == [(507, "storage_full")] * 5
+        assert httpx2.get(f"{server.url}/readyz").status_code == 503
+        assert httpx2.get(f"{server.url}/livez").status_code == 200
+        ballast.unlink()
+        heals(server.url)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux changes the limits of another process")
+def test_a_file_that_cannot_grow_is_told_and_heals(tmp_path: Path) -> None:
+    """A quota that is used up is a 503 that may be tried again, and nothing is lost when it is raised."""
+    with serving(tmp_path) as server:
+        before = httpx2.post(f"{server.url}/api/v1/agents/support/runs", json={"input": "hello"}).json()
+        limit = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (1024, limit[1]))
+        assert refusals(server.url) == [(503, "storage_error")] * 5
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, limit)
+        heals(server.url)
+        assert get(server.url, before["id"]) == before
 
 
 async def attached(session: aiohttp.ClientSession, url: str) -> AsyncIterator[tuple[int, str]]:
