@@ -94,7 +94,7 @@ def _serve(stage: Stage, *, user: int | None = None) -> subprocess.CompletedProc
     )
 
 
-def test_read_only_directory(stage: Stage, tmp_path: Path) -> None:
+async def test_read_only_directory(stage: Stage, tmp_path: Path) -> None:
     """A server on a data directory that it cannot write says so, and what to do."""
     stage.data.mkdir(mode=0o555)
     user = NOBODY if os.getuid() == 0 else None

@@ -23,6 +23,7 @@ pytestmark = pytest.mark.e2e
 RUNS = 50
 STREAMS = 500
 LONG = "word " * 60
+HELLO = [{"role": "user", "content": LONG}]
 MODES = ("wait", "stream", "background")
 
 
@@ -158,7 +159,7 @@ def test_a_killed_server_tells_the_whole_story_after_its_restart(tmp_path: Path)
 
 def refusals(url: str) -> list[tuple[int, str]]:
     """Status and code of what begins a run, natively and as a chat completion, streamed and not."""
-    chat = {"model": "support", "messages": [{"role": "user", "content": "hello"}]}
+    chat = {"model": "support", "messages": HELLO}
     answers = [
         *(httpx2.post(f"{url}/api/v1/agents/support/runs", json={"input": LONG, "mode": mode}) for mode in MODES),
         *(httpx2.post(f"{url}/v1/chat/completions", json={**chat, "stream": stream}) for stream in (False, True)),
@@ -175,15 +176,22 @@ def heals(url: str) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MiB under the data directory."""
+def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A file system of 4 MiB under the data directory; a parameter has other options of the mount."""
     data = tmp_path / "data"
     data.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(data)]
+    mount = ["mount", "-t", "tmpfs", "-o", getattr(request, "param", "size=4m"), "tmpfs", str(data)]
     if os.getuid() != 0 or subprocess.run(mount, check=False).returncode != 0:
         pytest.skip("only root can mount a small file system, and not everywhere")
     yield data
     subprocess.run(["umount", "--lazy", data], check=True)
+
+
+@pytest.mark.parametrize("small_disk", ["size=4m,ro"], indirect=True)
+def test_a_data_directory_that_cannot_be_written(tmp_path: Path, small_disk: Path) -> None:
+    """A server on a read-only file system does not start, and says what to do."""
+    status, output = refused(tmp_path)
+    assert (status, str(small_disk) in output, "--data" in output) == (3, True, True), output
 
 
 def test_a_full_disk_is_told_and_heals(tmp_path: Path, small_disk: Path) -> None:
@@ -198,6 +206,28 @@ def test_a_full_disk_is_told_and_heals(tmp_path: Path, small_disk: Path) -> None
         assert httpx2.get(f"{server.url}/livez").status_code == 200
         ballast.unlink()
         heals(server.url)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux changes the limits of another process")
+@pytest.mark.parametrize("face", ["native", "openai"])
+def test_a_stream_whose_run_cannot_be_kept_says_so(tmp_path: Path, face: str) -> None:
+    """When the store takes no more rows in mid-run, a stream ends with the error, and the run goes on afterwards."""
+    path, body = {
+        "native": ("/api/v1/agents/slow/runs", {"input": LONG, "mode": "stream"}),
+        "openai": ("/v1/chat/completions", {"model": "slow", "messages": HELLO, "stream": True}),
+    }[face]
+    with serving(tmp_path) as server:
+        limit = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
+        with httpx2.stream("POST", server.url + path, json=body, timeout=30) as answer:
+            run_id = answer.headers["x-run-id"]
+            lines = (line for line in answer.iter_lines() if line.startswith("data: "))
+            next(lines)
+            resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, (1024, limit[1]))
+            last = json.loads(list(lines)[-1][6:])
+        assert last.get("error", last)["code"] == "storage_error"
+        resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE, limit)
+        heals(server.url)
+        assert wait(server.url, run_id)["status"] in {"completed", "cancelled"}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux changes the limits of another process")

@@ -13,7 +13,7 @@ from runwright.core.run import Run, RunRequest
 from runwright.core.step import Step
 from runwright.engine.live import LiveRun, Watcher
 from runwright.engine.worker import Claim, Engine, Outcome
-from runwright.errors import Conflict, NotFound
+from runwright.errors import Conflict, NotFound, OwnershipLost, StorageError
 from runwright.journal.read import JournalReader
 from runwright.journal.requests import sent_messages
 from runwright.service.views import Page, Resolution, RunView, StepView, run_view, step_view
@@ -98,7 +98,8 @@ class Runs:
     async def events(self, run_id: str, *, after: int = 0, live: LiveRun | None = None) -> Events:
         """Groups of events with numbers above `after`, in order and each once, live, until the terminal one.
 
-        Works for runs of this process, of others, and of the past. Raises NotFound.
+        Works for runs of this process, of others, and of the past. Raises NotFound, and StorageError when a run that
+        is watched can no longer be recorded.
         """
         while True:
             live = live or self._engine.live(run_id)
@@ -170,6 +171,7 @@ class Runs:
                 yield group
         finally:
             live.unwatch(watcher)
+        _refuse_lost(live)
 
     async def _caught_up(
         self, run_id: str, deltas: Sequence[Event], *, after: int, border: int
@@ -256,6 +258,13 @@ class _Bodies:
         while data.base is not None and data.base in self._started:
             data = self._started[data.base]
         return data.tools
+
+
+def _refuse_lost(live: LiveRun) -> None:
+    """Raise what kept a run from being recorded; a run that another process took goes on there."""
+    failure = live.settled.exception() if live.settled.done() else None
+    if isinstance(failure, StorageError) and not isinstance(failure, OwnershipLost):
+        raise failure
 
 
 async def _from(watcher: Watcher, after: int) -> Events:
