@@ -66,6 +66,7 @@ async def test_full_disk(stage: Stage, small_disk: Path, place: int) -> None:
 
     async def fill() -> None:
         stage.provider.is_patient = True
+        stage.unstored += 1
         with ballast.open("wb", buffering=0) as file:
             try:
                 while True:
