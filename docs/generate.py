@@ -16,7 +16,7 @@ from runwright.cli.call import Options
 from runwright.cli.commands import NO_OPTIONS, build
 from runwright.core.event import DELTAS, TERMINAL_STATUS, Data, EventData
 from runwright.errors import RunwrightError
-from runwright.settings import fields
+from runwright.settings import fields, provider_fields
 from runwright.watch.metrics import described
 
 REFERENCE = Path(__file__).parent / "reference"
@@ -55,10 +55,19 @@ def settings_page() -> str:
         "## Secrets for tools",
         '`RUNWRIGHT_SECRET_<NAME>`, `RUNWRIGHT_SECRET_<NAME>_FILE`, or `name = "..."` under `[secrets]`. A tool reads '
         'one with `context.secret("name")`. Their values are blacked out in the log.',
+        "## Providers of one's own",
+        "A model is named `provider:model`. Any server that speaks the OpenAI wire can be a provider under a name of "
+        "one's own, in lower case; a known provider gets another address in the same way.",
+        table(("Setting", "Variable", "Type", "Meaning"), _rows_of_provider()),
+        '```toml\n[providers.acme]\nbase_url = "https://models.acme.example/v1"\nkey_env = "ACME_KEY"\n```',
         "## Keys of providers",
         "Keys and base URLs of model providers are read from the variables their own clients use, such as "
         "`OPENAI_API_KEY` and `OPENAI_BASE_URL`, from the environment or `.env`. `runwright models ls` names them.",
     )
+
+
+def _rows_of_provider() -> list[tuple[str, ...]]:
+    return [(f"`{field.name}`", f"`{field.variable}`", field.type, field.description) for field in provider_fields()]
 
 
 def metrics_page() -> str:

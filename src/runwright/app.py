@@ -28,7 +28,7 @@ from runwright.errors import ConfigError, StorageReadOnly
 from runwright.guard import compose, default_layers
 from runwright.journal.read import JournalReader
 from runwright.journal.write import Journal
-from runwright.models import PROVIDERS, ModelRegistry, ProviderSettings, price
+from runwright.models import PROVIDERS, ModelRegistry, ProviderSettings, price, provider_spec
 from runwright.service.agents import Agents
 from runwright.service.runs import Runs
 from runwright.service.threads import Threads
@@ -245,10 +245,17 @@ class App:
 
 def _models(settings: Settings) -> ModelRegistry:
     variables = [name for spec in PROVIDERS.values() for name in (spec.key_env, spec.base_url_env) if name]
+    variables += [entry.key_env for entry in settings.providers.values() if entry.key_env]
     values = provider_settings(variables)
     given: Mapping[str, ProviderSettings] = {
         spec.name: ProviderSettings(base_url=values.get(spec.base_url_env, ""), api_key=values.get(spec.key_env, ""))
         for spec in PROVIDERS.values()
         if spec.base_url_env in values or spec.key_env in values
     }
-    return ModelRegistry(given, default=settings.model, weights=settings.cache_dir)
+    named = {
+        name: ProviderSettings(
+            base_url=entry.base_url, api_key=values.get(entry.key_env or provider_spec(name).key_env, "")
+        )
+        for name, entry in settings.providers.items()
+    }
+    return ModelRegistry({**given, **named}, default=settings.model, weights=settings.cache_dir)

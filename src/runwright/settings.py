@@ -11,13 +11,14 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType, NoneType
-from typing import Any, Literal, TextIO, get_args, get_origin
+from typing import Annotated, Any, Literal, TextIO, get_args, get_origin
 
 import msgspec
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -32,6 +33,11 @@ FLAG = "flag"
 PREFIX = "RUNWRIGHT_"
 CONFIG_FILE = "runwright.toml"
 SECRET_PREFIX = "RUNWRIGHT_SECRET_"
+PROVIDERS = "providers"
+BUILT_IN = ("demo", "local")
+NAMED = ("secrets.", f"{PROVIDERS}.")
+"""Settings whose parts have names of the user's own."""
+
 FILE_SUFFIX = "_FILE"
 SERVICE_LINK = re.compile(r"SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_\d+_(TCP|UDP|SCTP)(_.*)?")
 
@@ -53,6 +59,24 @@ class LogSettings(BaseModel):
         default=None, description="A file that gets every line as JSON, besides stderr. Rotated daily."
     )
     keep_days: int = Field(default=14, ge=1, description="Days that rotated log files are kept.")
+
+
+def _provider_name(name: str) -> str:
+    if not re.fullmatch("[a-z][a-z0-9_-]*", name) or name in BUILT_IN:
+        raise ValueError("a provider's name is lower case, as in `name:model`, and not demo or local")
+    return name
+
+
+class ProviderEntry(BaseModel):
+    """A model provider of one's own, or another address of a known one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base_url: str = Field(pattern="^https?://", description="Where its API begins; `/chat/completions` is added.")
+    key_env: str | None = Field(
+        default=None,
+        description="The variable that holds its key, in the environment or `.env`. None is sent if unset.",
+    )
 
 
 class Settings(BaseSettings):
@@ -108,6 +132,9 @@ class Settings(BaseSettings):
     )
     metrics: bool = Field(default=True, description="Whether `/metrics` is counted and served.")
     log: LogSettings = LogSettings()
+    providers: dict[Annotated[str, AfterValidator(_provider_name)], ProviderEntry] = Field(
+        default={}, description="Model providers that speak the OpenAI wire, by the name before the colon of a model."
+    )
     secrets: dict[str, SecretStr] = Field(
         default={}, description="Secrets for tools by name; as variables `RUNWRIGHT_SECRET_<NAME>`."
     )
@@ -152,7 +179,7 @@ class Settings(BaseSettings):
 
     def origins(self) -> dict[str, str]:
         """Where each value comes from: flag, environment, .env, the name of the TOML file, or default."""
-        names = [field.name for field in fields()] + [f"secrets.{name}" for name in self.secrets]
+        names = [field.name for field in fields(self)] + [f"secrets.{name}" for name in self.secrets]
         return {name: self._origins.get(name, "default") for name in names}
 
     @cached_property
@@ -189,9 +216,18 @@ class SettingField(msgspec.Struct, frozen=True, kw_only=True):
     is_path: bool = False
 
 
-def fields() -> list[SettingField]:
-    """Every setting in order, nested ones by dotted name; secrets for tools have names of their own."""
-    return list(_describe(Settings, ()))
+def fields(settings: Settings | None = None) -> list[SettingField]:
+    """Every setting in order, nested ones by dotted name, also those of the providers that are set.
+
+    Secrets for tools have names of their own.
+    """
+    own = [_describe(ProviderEntry, (PROVIDERS, name)) for name in (settings.providers if settings else ())]
+    return [*_describe(Settings, ()), *chain.from_iterable(own)]
+
+
+def provider_fields() -> list[SettingField]:
+    """What can be said about a provider, named `NAME`."""
+    return list(_describe(ProviderEntry, (PROVIDERS, "NAME")))
 
 
 def wants_color(stream: TextIO) -> bool:
@@ -240,7 +276,7 @@ def _variables(origin: str, variables: Mapping[str, str]) -> Layer:
     ours = _with_files(ours, secret, prefix=SECRET_PREFIX)
     tools = {name: value for name, value in ours.items() if name.startswith(SECRET_PREFIX)}
     plain = {name: value for name, value in ours.items() if name not in tools}
-    _refuse_unknown(origin, plain, known)
+    _refuse_unknown(origin, [name for name in plain if not name.startswith(f"{PREFIX}PROVIDERS__")], known)
     values: Tree = _VariableSource(plain)()
     if tools:
         values["secrets"] = {_secret_name(name.removeprefix(SECRET_PREFIX)): value for name, value in tools.items()}
@@ -287,7 +323,7 @@ def _toml(config: Path | None, folder: Path) -> Layer:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML.", problems=[(str(path), str(error))]) from error
     known = {field.name: field for field in fields()}
-    leaves = {name: name for name in _leaves(values) if not name.startswith("secrets.")}
+    leaves = {name: name for name in _leaves(values) if not name.startswith(NAMED)}
     _refuse_unknown(path.name, leaves, known)
     _anchor(values, known, path.parent)
     if isinstance(secrets := values.get("secrets"), dict):

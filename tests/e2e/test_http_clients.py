@@ -177,3 +177,16 @@ def test_a_bind_beyond_loopback_without_a_key_is_refused(tmp_path: Path) -> None
     status, output = refused(tmp_path, host="0.0.0.0")
     assert status == 3
     assert "RUNWRIGHT_API_KEY" in output
+
+
+def test_a_provider_of_ones_own(server: Server, tmp_path: Path) -> None:
+    """A server of the OpenAI wire, such as another Runwright, is a provider by a name and a key of one's own."""
+    (tmp_path / "runwright.toml").write_text(
+        f'[providers.upstream]\nbase_url = "{server.url}/v1"\nkey_env = "UPSTREAM_KEY"\n'
+    )
+    (tmp_path / ".env").write_text(f"UPSTREAM_KEY={KEY}\n")
+    (tmp_path / "agents").mkdir()
+    (tmp_path / "agents" / "desk.yaml").write_text("name: desk\nmodel: upstream:slow\n")
+    with serving(tmp_path) as own:
+        run = httpx2.post(f"{own.url}/api/v1/agents/desk/runs", json={"input": "hello there"}).json()
+    assert (run["status"], run["output"], run["cost"]["source"]) == ("completed", SAID, "unpriced")

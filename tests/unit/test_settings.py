@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from runwright.cli.config import shown
 from runwright.errors import ConfigError, InvalidRequest
-from runwright.settings import Settings, fields, provider_settings, wants_color
+from runwright.settings import ProviderEntry, Settings, fields, provider_settings, wants_color
 from tests.unit.cli.fakes import Terminal
 
 
@@ -201,3 +202,30 @@ def test_colour_is_for_terminals_that_want_it(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("NO_COLOR")
     monkeypatch.setenv("TERM", "dumb")
     assert not wants_color(Terminal())
+
+
+def test_providers_have_names_of_ones_own(tmp_path: Path) -> None:
+    """A provider is said in the file or in variables, one over the other, and shown with its origin."""
+    (tmp_path / "runwright.toml").write_text('[providers.acme]\nbase_url = "http://file/v1"\nkey_env = "ACME_KEY"\n')
+    settings = load(tmp_path, {"RUNWRIGHT_PROVIDERS__ACME__BASE_URL": "http://variable/v1"})
+    assert settings.providers["acme"] == ProviderEntry(base_url="http://variable/v1", key_env="ACME_KEY")
+    origins = settings.origins()
+    assert (origins["providers.acme.base_url"], origins["providers.acme.key_env"]) == ("environment", "runwright.toml")
+    shown_values = {value.name: value.value for value in shown(settings)}
+    assert shown_values["providers.acme.key_env"] == "ACME_KEY"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[providers.acme]\nkey_env = "K"\n',
+        '[providers.acme]\nbase_url = "models.acme.example"\n',
+        '[providers.acme]\nbase_url = "http://x/v1"\nkey = "k"\n',
+        '[providers.local]\nbase_url = "http://x/v1"\n',
+        '[providers."a b"]\nbase_url = "http://x/v1"\n',
+    ],
+)
+def test_a_wrong_provider_is_refused(tmp_path: Path, text: str) -> None:
+    """A provider needs a URL and a name that a model can be written with, and knows no other fields."""
+    (tmp_path / "runwright.toml").write_text(text)
+    assert "providers." in refused(tmp_path).problems[0][0]

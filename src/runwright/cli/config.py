@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
+from typing import cast
 
 import msgspec
 
@@ -61,7 +61,7 @@ def shown(settings: Settings) -> list[Value]:
     origins = settings.origins()
     values = [
         Value(name=field.name, value=_text(settings, field), origin=origins[field.name], variable=field.variable)
-        for field in fields()
+        for field in fields(settings)
     ]
     tools = [
         Value(
@@ -76,7 +76,9 @@ def shown(settings: Settings) -> list[Value]:
 
 
 def _text(settings: Settings, field: SettingField) -> str | None:
-    value: object = attrgetter(field.name)(settings)
+    value: object = settings
+    for part in field.name.split("."):
+        value = cast("dict[str, object]", value)[part] if isinstance(value, dict) else getattr(value, part)
     if value is None:
         return None
     if field.is_secret:

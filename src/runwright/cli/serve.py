@@ -66,7 +66,8 @@ def logs(settings: Settings) -> Logs:
     from runwright.watch.logs import Logs
 
     asked: LogSettings = settings.log
-    keys = provider_settings([spec.key_env for spec in PROVIDERS.values() if spec.key_env])
+    specs = (*PROVIDERS.values(), *settings.providers.values())
+    keys = provider_settings([spec.key_env for spec in specs if spec.key_env])
     is_json = asked.format == "json" or (asked.format == "auto" and not sys.stderr.isatty())
     return Logs(
         level=asked.level,
