@@ -372,7 +372,8 @@ class Stage:
                 yield "the run did not go on"
             elif self.resume_s[-1][1] > RESUME_S:
                 yield f"the run went on {self.resume_s[-1][1]:.2f} s after the server was ready"
-        lost = [step["name"] for step in record.steps_of(self.run, "running", "unknown") if step["effect"] == "once"]
+        left = (step for kill in self.kills for step in kill.record.steps_of(self.run, "running", "unknown"))
+        lost = [step["name"] for step in left if step["effect"] == "once"]
         if bool(lost) != bool(self.waited):
             yield f"the outcome of {lost or 'nothing'} was unknown, and the run waited {self.waited} times"
 

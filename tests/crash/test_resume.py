@@ -22,7 +22,7 @@ AGAIN = [
     (HALF, "after step.restarted 1"),
     (HALF, "half 2"),
     (HALF, "before message.completed 1"),
-    (HALF, "done reserve"),
+    ("half 1", "done reserve"),
     (HALF, "entered charge"),
     (HALF, "after step.completed 2"),
     ("entered reserve", "done reserve"),

@@ -52,3 +52,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     def match(self) -> StepKey:
         """The key for matching against a tape."""
         return StepKey(self.lane, self.kind, self.key, self.nth)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the step ended and its outcome is known."""
+        return self.status in {"completed", "failed"}

@@ -213,7 +213,7 @@ class Resumer:
 
 
 def _unfinished(steps: Sequence[Step]) -> Sequence[Step]:
-    return [step for step in steps if step.status in {"running", "unknown"}]
+    return [step for step in steps if not step.is_over]
 
 
 def _compare(agent: BuiltAgent, run: Run, events: Sequence[Event]) -> tuple[tuple[str, ...], bool]:

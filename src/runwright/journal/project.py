@@ -80,24 +80,22 @@ def project_step(step: Step | None, event: Event, data: StepEvent) -> Step:
             return replace(ended, usage=data.usage, cost=data.cost)
         case StepFailed():
             status = "unknown" if data.is_unknown else "failed"
-            return replace(step, status=status, end_seq=event.seq, ended_at=event.ts, error=data.error)
+            ended = replace(step, status=status, end_seq=event.seq, ended_at=event.ts, error=data.error)
+            return replace(ended, usage=data.usage)
+        case StepResolved(action="fail"):
+            return replace(step, status="failed", end_seq=event.seq, ended_at=event.ts)
         case StepResolved():
             return step
         case _:
             assert_never(data)
 
 
-def account(run: Run, step: Step, data: StepCompleted | StepFailed) -> Run:
-    """The row of a run after a step ended: its usage and cost grow; a finished step ends a series of crashes.
-
-    A tool call of unknown outcome counts when its outcome is known.
-    """
-    if isinstance(data, StepFailed) and data.is_unknown:
-        return run
-    usage = run.usage + (data.usage if step.kind == "model" else _TOOL_CALL if step.kind == "tool" else NO_USAGE)
-    if isinstance(data, StepFailed):
+def account(run: Run, step: Step) -> Run:
+    """The row of a run after a step ended: its usage and cost grow; a finished step ends a series of crashes."""
+    usage = run.usage + (step.usage if step.kind == "model" else _TOOL_CALL if step.kind == "tool" else NO_USAGE)
+    if step.status == "failed":
         return replace(run, usage=usage)
-    return replace(run, usage=usage, cost=run.cost + data.cost, adoptions=0)
+    return replace(run, usage=usage, cost=run.cost + step.cost, adoptions=0)
 
 
 CANCELLED = ErrorInfo(code="cancelled", message="The run was cancelled.")

@@ -14,7 +14,7 @@ from typing import cast
 import msgspec
 from msgspec.structs import replace
 
-from runwright.core.event import Data, Delta, Event, StepCompleted, StepFailed, StepRestarted, StepStarted
+from runwright.core.event import Data, Delta, Event, StepFailed, StepStarted
 from runwright.core.ports import Batch, Blob, Clock, IdempotencyKey, Reader, RunRow, Stored, Writes
 from runwright.core.run import ErrorInfo, Run
 from runwright.core.step import Step
@@ -403,13 +403,11 @@ class RunLog:
             data = cast("StepEvent", data)
             step = project_step(self._steps.get(event.step), event, data)
             self._steps[step.seq] = steps[step.seq] = step
-            if isinstance(data, (StepCompleted, StepFailed)):
-                self.run = account(self.run, step, data)
+            if kind is not StepStarted:
                 self._void(step, voided)
-                if step.status != "unknown":
-                    del self._steps[step.seq]
-            elif kind is StepRestarted:
-                self._void(step, voided)
+            if step.is_over:
+                del self._steps[step.seq]
+                self.run = account(self.run, step)
 
     def _void(self, step: Step, voided: list[tuple[str, int]]) -> None:
         """Deltas so far are superseded by the message, or void because the step ended badly or begins again."""
