@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 COVERAGE := $(BIN)/coverage
 export COVERAGE_FILE := $(CURDIR)/.venv/coverage/data
 
-.PHONY: help run test check lint format types layers size bench clean
+.PHONY: help run test crash check lint format types layers size bench clean
 
 help: ## show this list
 	@echo "usage: make TARGET [PYTHON=python3.12]"
@@ -24,6 +24,9 @@ run: $(STAMP)-run ## serve the example agents and send a first prompt; ONCE=1 st
 test: $(STAMP)-test ## run every test; ARGS="-k name" runs some
 	@rm -rf .venv/coverage && mkdir -p .venv/coverage
 	@$(COVERAGE) run -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+crash: $(STAMP)-test ## kill a real server everywhere and look at what is left; CRASH=all kills it twice, everywhere
+	@$(BIN)/python -m pytest -m crash -n $(JOBS) --dist worksteal $(ARGS)
 
 check: lint types layers size test ## run every gate and every test: what CI runs
 	@$(COVERAGE) combine --quiet

@@ -187,15 +187,18 @@ class Stage:
                 await self._follow(answer, resolve or self.by_witness)
 
     async def _follow(self, answer: aiohttp.ClientResponse, resolve: Resolve) -> None:
+        if self.seen and self.seen[-1].type == "run.waiting":
+            # What was said about it before the kill may be lost.
+            await self._waits(self.seen[-1], resolve)
         async for frame in frames(answer):
             self.seen.append(frame)
             if frame.type == "run.waiting":
+                self.waited += 1
                 await self._waits(frame, resolve)
 
     async def _waits(self, frame: Frame, resolve: Resolve) -> None:
         """Resolve what the run waits for, unless this event tells of its past."""
         view = await self.get(f"runs/{self.run}")
-        self.waited += 1
         if view["status"] == "waiting" and view["last_seq"] == frame.seq:
             for step in await self.unknown():
                 await resolve(step)
