@@ -21,14 +21,14 @@ help: ## show this list
 run: $(STAMP)-run ## serve the example agents and send a first prompt; ONCE=1 stops after it
 	@$(BIN)/python examples/quickstart.py $(if $(filter-out 0,$(ONCE)),--once)
 
-test: $(STAMP)-test ## run every test; ARGS="-k name" runs some
+test: $(STAMP)-test ## run the tests (the crash matrix apart); ARGS="-k name" runs some
 	@rm -rf .venv/coverage && mkdir -p .venv/coverage
 	@$(COVERAGE) run -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 crash: $(STAMP)-test ## kill a real server everywhere and look at what is left; CRASH=all kills it twice, everywhere
 	@$(BIN)/python -m pytest -m crash -n $(JOBS) --dist worksteal $(ARGS)
 
-check: lint types layers size test ## run every gate and every test: what CI runs
+check: lint types layers size test ## run every gate and the tests; CI runs this, `run` and `crash`
 	@$(COVERAGE) combine --quiet
 	@$(COVERAGE) report
 
