@@ -1,9 +1,10 @@
-"""Who may ask: the API key, and the Host header where only this machine is meant."""
+"""Who may ask: the API key, the Host header where only this machine is meant, and no web page of another site."""
 
 from __future__ import annotations
 
 import hmac
 import ipaddress
+from collections.abc import Mapping
 
 from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -13,11 +14,17 @@ from runwright.errors import ConfigError, Forbidden, Unauthorized
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
 CALLER = "runwright.caller"
 
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+OWN_SITES = frozenset({b"same-origin", b"none"})
+
 _LOCAL_HOSTS = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
 
 
 class Auth:
-    """Middleware that lets nobody in without the key, and no web page in through a name it rebound to loopback."""
+    """Middleware that lets nobody in without the key, and no web page of another site change anything.
+
+    A page may have rebound its own name to loopback, or may send what browsers send without asking (a plain POST).
+    """
 
     def __init__(self, app: ASGIApp, *, key: SecretStr | None, host: str) -> None:
         self._app = app
@@ -31,17 +38,13 @@ class Auth:
         await self._app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
-        host = b""
-        given = b""
-        for name, value in scope["headers"]:
-            if name == b"host":
-                host = value
-            elif name == b"authorization" and value[:7].lower() == b"bearer ":
-                given = value[7:].strip()
-            elif name == b"x-api-key":
-                given = value
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        host = headers.get(b"host", b"")
         if self._hosts is not None and _without_port(host) not in self._hosts:
             raise Forbidden(f"This server answers to localhost only, not to the host {host.decode('latin-1')!r}.")
+        if scope["method"] not in SAFE_METHODS:
+            _refuse_other_sites(headers)
+        given = _given_key(headers)
         if self._key is None:
             scope[CALLER] = "anonymous"
         elif hmac.compare_digest(given, self._key):
@@ -50,6 +53,30 @@ class Auth:
             raise Unauthorized("This API key is not known.")
         else:
             raise Unauthorized
+
+
+def _refuse_other_sites(headers: Mapping[bytes, bytes]) -> None:
+    """Browsers say where a request comes from, and pages cannot change it; other clients send neither header.
+
+    Where there is Sec-Fetch-Site it decides: a proxy in front may have changed the host that Origin is compared with.
+    """
+    site = headers.get(b"sec-fetch-site")
+    origin = headers.get(b"origin")
+    if site is not None:
+        is_own = site in OWN_SITES
+    else:
+        is_own = origin is None or origin.lower().partition(b"://")[2] == headers.get(b"host", b"").lower()
+    if not is_own:
+        raise Forbidden(
+            f"A web page of another site ({(origin or site or b'').decode('latin-1')!r}) may not change anything here."
+        )
+
+
+def _given_key(headers: Mapping[bytes, bytes]) -> bytes:
+    bearer = headers.get(b"authorization", b"")
+    if bearer[:7].lower() == b"bearer ":
+        return bearer[7:].strip()
+    return headers.get(b"x-api-key", b"")
 
 
 def caller(scope: Scope) -> str:

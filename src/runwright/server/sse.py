@@ -118,14 +118,16 @@ class Streams:
         send = connection[1]
         await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, *headers]})
         last = b""
+        is_gone = False
         try:
             async with asyncio.TaskGroup() as group:
                 last = await self._told(group, _pump(events, frames, send), _attend(connection, self._heartbeat_s))
         except* ClientGone:
-            if on_gone is not None:
-                await on_gone()
+            is_gone = True
         except* Unavailable as stopped:
             last = frames.failure(await shown(stopped.exceptions[0]))
+        if is_gone and on_gone is not None:
+            await on_gone()
         await send({"type": "http.response.body", "body": last})
 
     async def _told(

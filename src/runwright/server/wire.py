@@ -114,19 +114,21 @@ async def send_json(send: Send, body: bytes, *, status: int = 200, headers: Iter
 
 @asynccontextmanager
 async def watched(receive: Receive, on_gone: Callable[[], Awaitable[object]]) -> AsyncGenerator[None]:
-    """Call `on_gone` when the client closes the connection during the block."""
+    """Call `on_gone` when the client closes the connection in the block, whose errors come out as they are."""
 
     async def watch() -> None:
         while (await receive())["type"] != "http.disconnect":
             continue
         await on_gone()
 
-    async with asyncio.TaskGroup() as group:
-        watcher = group.create_task(watch())
-        try:
-            yield
-        finally:
-            watcher.cancel()
+    watcher = asyncio.create_task(watch())  # noqa: TID251 - a group would wrap the error of the block; it ends here
+    try:
+        yield
+    finally:
+        watcher.cancel()
+        await asyncio.wait([watcher])
+    if not watcher.cancelled():
+        watcher.result()
 
 
 class Answer(Response):

@@ -10,7 +10,13 @@ from runwright.server.auth import Auth, caller, check_bind, is_loopback
 KEY = SecretStr("secret-key")
 
 
-async def ask(auth: SecretStr | None, *headers: tuple[bytes, bytes], host: str = "127.0.0.1", path: str = "/x") -> str:
+async def ask(
+    auth: SecretStr | None,
+    *headers: tuple[bytes, bytes],
+    host: str = "127.0.0.1",
+    path: str = "/x",
+    method: str = "POST",
+) -> str:
     """Send a request through the middleware and give the caller it was let in as."""
     seen: list[str] = []
 
@@ -23,7 +29,7 @@ async def ask(auth: SecretStr | None, *headers: tuple[bytes, bytes], host: str =
     async def send(_: Message) -> None:
         return
 
-    scope: Scope = {"type": "http", "path": path, "headers": list(headers)}
+    scope: Scope = {"type": "http", "method": method, "path": path, "headers": list(headers)}
     await Auth(inner, key=auth, host=host)(scope, receive, send)
     return seen[0]
 
@@ -71,6 +77,44 @@ async def test_rebound_names_are_refused_on_loopback(name: bytes) -> None:
 async def test_any_name_passes_beyond_loopback() -> None:
     """A server for others is reached by whatever name they gave it."""
     assert await ask(KEY, (b"host", b"agents.example"), (b"x-api-key", b"secret-key"), host="0.0.0.0") == "key"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {b"sec-fetch-site": b"cross-site"},
+        {b"sec-fetch-site": b"same-site", b"origin": b"http://localhost:3000"},
+        {b"sec-fetch-site": b"cross-site", b"origin": b"http://localhost:8321"},
+        {b"origin": b"https://evil.example"},
+        {b"origin": b"http://localhost:3000"},
+        {b"origin": b"null"},
+        {b"origin": b""},
+    ],
+)
+@pytest.mark.parametrize("key", [None, KEY])
+async def test_a_page_of_another_site_changes_nothing(headers: dict[bytes, bytes], key: SecretStr | None) -> None:
+    """A browser's request for another site is refused unless it only reads, also from another port of this machine."""
+    given = [LOCAL, (b"x-api-key", b"secret-key"), *headers.items()]
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        with pytest.raises(Forbidden, match="another site"):
+            await ask(key, *given, method=method)
+    for method in ("GET", "HEAD", "OPTIONS"):
+        await ask(key, *given, method=method)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {b"sec-fetch-site": b"same-origin", b"origin": b"http://localhost:8321"},
+        {b"sec-fetch-site": b"same-origin", b"origin": b"https://agents.example"},
+        {b"sec-fetch-site": b"none"},
+        {b"origin": b"http://LOCALHOST:8321"},
+        {},
+    ],
+)
+async def test_our_own_pages_and_other_clients_pass(headers: dict[bytes, bytes]) -> None:
+    """Pages of the server itself, also behind a proxy that changes the host, and clients that are no browsers."""
+    assert await ask(None, LOCAL, *headers.items()) == "anonymous"
 
 
 def test_a_bind_beyond_loopback_needs_a_key() -> None:

@@ -8,6 +8,7 @@ import pytest
 from fastapi import FastAPI
 from inline_snapshot import snapshot
 
+from runwright import App
 from runwright.errors import ConfigError, MethodNotAllowed, error_classes
 from runwright.server.app import listen
 from runwright.server.openai import ChatBody
@@ -17,14 +18,23 @@ PAGE = Path(__file__).parents[3] / "docs" / "reference" / "http.md"
 
 
 async def test_probes(client: httpx2.AsyncClient) -> None:
-    """A server that is up is alive and ready, and says what it checked when asked."""
+    """A server that is up is alive and ready, and names what it checked when asked."""
     assert (await client.get("/livez")).text == "ok\n"
     assert (await client.get("/readyz")).text == "ready\n"
     assert (await client.get("/readyz", params={"verbose": ""})).text == snapshot("""\
-ok store: takes rows
-ok engine: 0 runs
+ok store
+ok engine
 ready
 """)
+
+
+async def test_readiness_tells_strangers_no_more_than_names(client: httpx2.AsyncClient, app: App) -> None:
+    """What fails stands in /readyz by name alone, for it needs no key; the reason stands in /health."""
+    await app.drain()
+    told = await client.get("/readyz")
+    assert (told.status_code, told.text) == (503, "failing engine\nnot ready\n")
+    checks = (await client.get("/health")).json()["checks"]
+    assert [check["detail"] for check in checks if not check["ok"]] == ["refuses new runs, the process is about to stop"]
 
 
 async def test_health_says_which_model_answers(client: httpx2.AsyncClient) -> None:

@@ -352,6 +352,30 @@ async def test_a_drained_server_refuses_runs(client: httpx2.AsyncClient, app: Ap
     assert (await client.get(f"/api/v1/runs/{run['id']}")).status_code == 200
 
 
+async def test_a_page_of_another_site_starts_nothing(client: httpx2.AsyncClient) -> None:
+    """A POST that browsers send for any page without asking, as text, is refused on both faces before it is read."""
+    headers = {"content-type": "text/plain", "origin": "https://evil.example", "sec-fetch-site": "cross-site"}
+    native = await client.post(RUNS, content=b'{"input": "hi"}', headers=headers)
+    assert (native.status_code, native.json()["code"]) == (403, "forbidden")
+    chat = await client.post("/v1/chat/completions", content=b'{"model": "upper", "messages": []}', headers=headers)
+    assert (chat.status_code, chat.json()["error"]["code"]) == (403, "forbidden")
+    assert (await client.get("/api/v1/runs")).json()["data"] == []
+
+
+async def test_a_stop_during_a_wait_is_said_on_both_faces(client: httpx2.AsyncClient, app: App) -> None:
+    """A client that waits while the server stops gets 503 where its run is left, not 500."""
+    native = asyncio.create_task(client.post("/api/v1/agents/waits/runs", json={"input": "x"} | CANCEL))
+    body = {"model": "waits", "messages": [{"role": "user", "content": "x"}]}
+    chat = asyncio.create_task(client.post("/v1/chat/completions", json=body))
+    while len((await client.get("/api/v1/runs", params={"status": "running"})).json()["data"]) < 2:
+        continue
+    await app.drain()
+    assert [(await native).status_code, (await chat).status_code] == [503, 503]
+
+
+CANCEL = {"on_disconnect": "cancel"}
+
+
 class Leaver:
     """A client that sends a body and leaves when told."""
 

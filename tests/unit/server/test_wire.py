@@ -8,7 +8,7 @@ import pytest
 from inline_snapshot import snapshot
 from starlette.types import Message, Receive
 
-from runwright.errors import InvalidRequest, TooLarge
+from runwright.errors import InvalidRequest, StorageFull, TooLarge
 from runwright.server.runs import RunBody
 from runwright.server.wire import ClientGone, decode, header, query, read_body, watched
 
@@ -102,3 +102,34 @@ async def test_a_client_that_leaves_is_told_once_and_the_block_goes_on() -> None
     async with watched(receiver(part(b""), {"type": "http.disconnect"}), gone):
         await left.wait()
     assert left.is_set()
+
+
+async def test_errors_of_a_watched_block_come_out_as_they_are() -> None:
+    """What the block raises is not wrapped in a group, or every error of a run would be answered with 500."""
+    waiting = asyncio.Event()
+
+    async def receive() -> Message:
+        await waiting.wait()
+        return {"type": "http.disconnect"}
+
+    async def gone() -> None:
+        return
+
+    with pytest.raises(StorageFull):
+        async with watched(receive, gone):
+            raise StorageFull
+
+
+async def test_what_fails_when_a_client_leaves_comes_out() -> None:
+    """An error of the callback is raised after the block, not lost."""
+
+    async def gone() -> None:
+        raise StorageFull
+
+    async def block() -> None:
+        async with watched(receiver({"type": "http.disconnect"}), gone):
+            for _ in range(3):
+                await asyncio.sleep(0)
+
+    with pytest.raises(StorageFull):
+        await block()
