@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from runwright.core.ids import make_id
 from runwright.errors import StorageReadOnly
@@ -24,7 +25,7 @@ class Owner:
             return
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            self._lock = FileLock(self._path(self.boot))
+            self._lock = FileLock(self._path(self.boot), thread_local=False)
             self._lock.acquire(blocking=False)
         except OSError as error:
             raise StorageReadOnly(f"{self._directory} cannot be written ({error.strerror}); see --data.") from error
@@ -43,18 +44,26 @@ class Owner:
             return False
         if self._directory is None:
             return True
-        path = self._path(boot)
-        if not path.exists():
-            return True
-        lock = FileLock(path)
         try:
-            lock.acquire(blocking=False)
-        except Timeout:
+            return _is_free(self._path(boot))
+        except OSError:
+            # The lock is held, or this process has no descriptor left to look: nobody is declared dead unseen.
             return False
-        lock.release()
-        path.unlink(missing_ok=True)
-        return True
 
     def _path(self, boot: str) -> Path:
         assert self._directory is not None
         return self._directory / f"{boot}.lock"
+
+
+def _is_free(path: Path) -> bool:
+    """Whether a lock can be taken; its file is removed then. Raises OSError, of which Timeout is one."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return True
+    lock = FileLock(path)
+    lock.acquire(blocking=False)
+    lock.release()
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
@@ -32,6 +33,8 @@ from runwright.journal.write import Journal, Record
 
 ADOPTIONS = 3
 """Times a run is taken up without a newly finished step before it fails."""
+
+_logger = logging.getLogger("runwright.engine")
 
 Cause = Literal["crash", "resolved", "input", "storage"]
 
@@ -69,16 +72,38 @@ class Resumer:
 
     async def adopt_orphans(self) -> None:
         """Take up every queued or running run whose owner is gone, or that this process let go for want of disk."""
-        for run in await asyncio.to_thread(self._rows.runs.owned, ("queued", "running")):
-            is_ours = run.owner == self._owner.boot and run.id not in self._driver.live
-            if is_ours or await asyncio.to_thread(self._owner.is_gone, run.owner):
-                # A run that had its answer goes on without an owner.
-                cause: Cause = "storage" if is_ours else "resolved" if run.owner is None else "crash"
-                try:
-                    await self._adopt(run, cause=cause)
-                except RunwrightError:
-                    # Counted as an adoption: after a few the run fails as a crash loop, and the others go on.
-                    continue
+        # A run that was live before the store was read may have come to wait since: its row is old.
+        busy = set(self._driver.live)
+        runs = await asyncio.to_thread(self._rows.runs.owned, ("queued", "running"))
+        left = [run for run in runs if run.id not in busy and run.id not in self._driver.live]
+        gone = await self._gone({run.owner for run in left})
+        for run in left:
+            if run.owner in gone and run.id not in self._driver.live:
+                await self._adopt_one(run)
+
+    async def _gone(self, owners: set[str | None]) -> set[str | None]:
+        """Those of the owners that execute nothing any more; this process is one for what it does not hold."""
+        boot = self._owner.boot
+        others = owners - {boot}
+        if not others:
+            return {boot}
+        return {boot} | await asyncio.to_thread(lambda: {each for each in others if self._owner.is_gone(each)})
+
+    async def is_free(self, run: Run) -> bool:
+        """Whether nobody executes a run that is not live here."""
+        return run.owner in await self._gone({run.owner})
+
+    async def _adopt_one(self, run: Run) -> None:
+        # A run that had its answer goes on without an owner.
+        cause: Cause = "storage" if run.owner == self._owner.boot else "resolved" if run.owner is None else "crash"
+        try:
+            await self._adopt(run, cause=cause)
+        except RunwrightError:
+            # Counted as an adoption: after a few the run fails as a crash loop, and the others go on.
+            return
+        # The same for what no code of ours should raise: a damaged run must not hold up all others.
+        except Exception:
+            _logger.exception("run %s could not be taken up", run.id)
 
     async def _adopt(self, run: Run, *, cause: Cause) -> None:
         adopted = await asyncio.to_thread(self._rows.runs.adopt, run.id, epoch=run.epoch, owner=self._owner.boot)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Literal
 
 import msgspec
@@ -30,6 +31,8 @@ from runwright.errors import (
     Unavailable,
 )
 from runwright.journal.write import Journal, Record
+
+_logger = logging.getLogger("runwright.engine")
 
 SignalKind = Literal["cancel", "resolve", "resume"]
 
@@ -75,6 +78,7 @@ class Engine:
         self._driver = Driver(rows=rows, world=world, concurrency=options.concurrency)
         self._resumer = Resumer(rows=rows, journal=journal, driver=self._driver, agents=agents, owner=owner)
         self._tending: asyncio.Task[None] | None = None
+        self._troubles = _Troubles()
         self.is_draining = False
 
     @property
@@ -283,19 +287,23 @@ class Engine:
                 if self._journal.error is not None and not await self._journal.heal():
                     continue
                 await self._pass_signals()
-                if self._options.is_adopting and loop.time() >= next_orphans:
-                    next_orphans = loop.time() + self._options.orphan_poll_s
+                if loop.time() < next_orphans:
+                    continue
+                next_orphans = loop.time() + self._options.orphan_poll_s
+                self._troubles.turn()
+                if self._options.is_adopting:
                     await self._resumer.adopt_orphans()
-            except StorageError:
-                # The store has a bad moment; the next round tries again, and readiness tells.
-                continue
+            # Whatever it is, it must not end the task group that all runs live in; the next round tries again.
+            except Exception as error:  # noqa: BLE001 - logged
+                self._troubles.tell(error)
 
     async def _pass_signals(self) -> None:
         for signal in await asyncio.to_thread(self._rows.signals.pending):
             try:
                 await self._pass_signal(signal)
-            except StorageError:
-                raise
+            except StorageError as error:
+                # It waits for a better moment; those after it may have theirs.
+                self._troubles.tell(error)
             except (RunwrightError, msgspec.MsgspecError):
                 # The signal does not fit the run any more, because somebody else was first, or cannot be read.
                 await asyncio.to_thread(self._rows.signals.drop, signal.id)
@@ -330,3 +338,22 @@ class Engine:
 
 def _reason(signal: Signal) -> str:
     return msgspec.json.decode(signal.body, type=dict[str, str]).get("reason", "")
+
+
+class _Troubles:
+    """What goes wrong while the engine tends, logged once for as long as it comes back in each turn."""
+
+    def __init__(self) -> None:
+        self._before: set[str] = set()
+        self._now: set[str] = set()
+
+    def tell(self, error: Exception) -> None:
+        """Log what is new."""
+        text = f"{type(error).__name__}: {error}"
+        if text not in self._before | self._now:
+            _logger.error("signals and orphans could not be tended: %s", text, exc_info=error)
+        self._now.add(text)
+
+    def turn(self) -> None:
+        """Forget what did not come back."""
+        self._before, self._now = self._now, set()

@@ -79,16 +79,19 @@ def _built(name: str, fingerprint: str, flow: Loop | CodeFlow) -> BuiltAgent:
 
 
 class Directory:
-    """The engine's way to agents, over those given."""
+    """The engine's way to agents, over those given: as in files, only the current version of each is there."""
 
     def __init__(self, *agents: BuiltAgent) -> None:
         self.agents = {agent.name: agent for agent in agents}
 
     def get(self, name: str, version: str | None = None, *, config: Mapping[str, object] | None = None) -> BuiltAgent:
         """An agent by name."""
-        if name not in self.agents:
+        agent = self.agents.get(name)
+        if agent is None:
             raise NotFound(f"There is no agent {name!r}.")
-        return self.agents[name]
+        if version not in {None, agent.version}:
+            raise NotFound(f"agent {name!r} has no version {version!r}")
+        return agent
 
 
 class HeldTool(ScriptedTool):
@@ -216,7 +219,7 @@ class Process:
 
     async def open(self) -> None:
         """Start."""
-        self.owner.acquire()
+        await asyncio.to_thread(self.owner.acquire)
         self.journal.start()
         await self.engine.start()
 
@@ -227,7 +230,7 @@ class Process:
         self.is_dead = True
         await self.engine.stop(drain_s=drain_s)
         await self.journal.stop()
-        self.owner.release()
+        await asyncio.to_thread(self.owner.release)
 
     async def crash(self) -> None:
         """End without writing anything more, as a killed process does."""
@@ -282,6 +285,7 @@ async def started(
     model: Model | None = None,
     stores: Stores | None = None,
     boots: Path | None = None,
+    owner: Owner | None = None,
     options: EngineOptions = QUICK,
     readers: tuple[Reader, ...] = (),
     clock: Clock | None = None,
@@ -293,7 +297,7 @@ async def started(
     parts = Parts(
         models=(model or ScriptedModel("done"),), options=options, readers=readers, clock=clock or SystemClock()
     )
-    process = Process(held, agents=Directory(*agents), owner=Owner(boots), parts=parts)
+    process = Process(held, agents=Directory(*agents), owner=owner or Owner(boots), parts=parts)
     await process.open()
     try:
         yield process
