@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import msgspec
 
@@ -12,6 +13,7 @@ from runwright.agents.schema import config_error, did_you_mean, in_config, valid
 from runwright.core.agent import BuiltAgent, CodeFlow, Definition, Flow, Tool
 from runwright.core.message import digest
 from runwright.errors import ConfigError
+from runwright.models import WEIGHTS, names_file
 
 Templates = Mapping[str, type[Template]]
 
@@ -29,6 +31,8 @@ def build(declared: Declared, *, templates: Templates, toolbox: Mapping[str, Too
         parts=declared.parts,
         source=declared.origin.source,
     )
+    if context.source == "api" and (named := named_files(definition.config)):
+        raise config_error((in_config(place), detail) for place, detail in named)
     flow = _flow(template, definition, context)
     return BuiltAgent(
         definition=definition,
@@ -38,6 +42,22 @@ def build(declared: Declared, *, templates: Templates, toolbox: Mapping[str, Too
         output_schema=_output_schema(flow),
         source=declared.origin.source,
     )
+
+
+def named_files(config: Mapping[str, object]) -> list[tuple[str, str]]:
+    """Where a configuration that comes from a caller names a file as a model, as (pointer, detail) pairs."""
+    found: list[tuple[str, str]] = []
+    left: list[tuple[str, object]] = [("", config)]
+    while left:
+        place, value = left.pop()
+        if isinstance(value, Mapping):
+            left += [(f"{place}/{key}", inner) for key, inner in cast("Mapping[str, object]", value).items()]
+        elif isinstance(value, list | tuple):
+            left += [(f"{place}/{index}", inner) for index, inner in enumerate(cast("Sequence[object]", value))]
+        elif isinstance(value, str) and place.endswith("/model") and names_file(value):
+            detail = f"there is no local model {value!r}; there are: {', '.join(WEIGHTS)}. A file is named in code"
+            found.append((place, f"{detail}, in a definition file or in the settings"))
+    return found
 
 
 def _flow(template: type[Template], definition: Definition, context: BuildContext) -> Flow:

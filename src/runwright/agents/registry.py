@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
+from typing import cast
 
 import msgspec
 
@@ -15,7 +16,7 @@ from runwright.agents.factory import Templates, build
 from runwright.agents.function import FunctionTemplate
 from runwright.agents.load import located
 from runwright.agents.schema import did_you_mean
-from runwright.core.agent import BuiltAgent, Tool
+from runwright.core.agent import BuiltAgent, Definition, Tool
 from runwright.errors import ConfigError, InvalidRequest, NotFound
 
 BUILT_IN: tuple[type[Template], ...] = (Conversation, FunctionTemplate)
@@ -23,6 +24,9 @@ BUILT_IN: tuple[type[Template], ...] = (Conversation, FunctionTemplate)
 
 VARIANTS = 128
 """Agents with another configuration that are kept for the next run that asks for the same one."""
+
+VARIANT_BYTES = 64 * 1024
+"""A larger configuration is built anew for each run, so that what is kept has a bound."""
 
 
 class Entry(msgspec.Struct, frozen=True, eq=False):
@@ -69,7 +73,10 @@ class Registry:
         """
         entry = self.entry(name, version)
         # Fields stay in the caller's order: that of a schema is the order in which a model fills it.
-        return self._variant(entry, msgspec.json.encode(config)) if config else entry.agent
+        if not config:
+            return entry.agent
+        overrides = msgspec.json.encode(config)
+        return (self._variant if len(overrides) <= VARIANT_BYTES else self._configured)(entry, overrides)
 
     def entry(self, name: str, version: str | None = None) -> Entry:
         """An agent and what it was built from. Raises NotFound."""
@@ -144,6 +151,7 @@ class Registry:
     def _configured(self, entry: Entry, overrides: bytes) -> BuiltAgent:
         config = msgspec.json.decode(overrides, type=dict[str, object])
         definition = entry.declared.definition
+        _refuse_code(config, definition)
         changed = msgspec.structs.replace(definition, config=definition.config | config)
         parts = entry.declared.parts
         if "output" in config:
@@ -179,6 +187,20 @@ class Registry:
 
 def _by_version(entries: Iterable[Entry]) -> dict[tuple[str, str], Entry]:
     return {(each.agent.name, each.agent.version): each for each in entries}
+
+
+def _refuse_code(config: Mapping[str, object], definition: Definition) -> None:
+    """A run may name the tools of its agent and of the server; only a definition has more of them imported."""
+    known = _names(definition.config.get("tools"))
+    for index, name in enumerate(_names(config.get("tools"))):
+        if ":" in name and name not in known:
+            detail = f"there is no tool {name!r}"
+            problem = (f"/config/tools/{index}", detail)
+            raise InvalidRequest(f"the config does not fit: {detail}", problems=[problem])
+
+
+def _names(value: object) -> list[str]:
+    return [str(each) for each in cast("Sequence[object]", value)] if isinstance(value, list | tuple) else []
 
 
 def _in_run(place: str) -> str:

@@ -5,7 +5,7 @@ from runwright.models.local import LocalModel
 from runwright.models.openai_wire import OnHeaders, OpenAIModel, Provider
 from runwright.models.prices import price
 from runwright.models.providers import PROVIDERS, ProviderSettings, ProviderSpec, provider_spec
-from runwright.models.resolve import DefaultModel, ModelEntry, ModelRegistry
+from runwright.models.resolve import DefaultModel, ModelEntry, ModelRegistry, names_file
 from runwright.models.weights import WEIGHTS, Weights, has_weights, pull, weights_path
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "ProviderSpec",
     "Weights",
     "has_weights",
+    "names_file",
     "price",
     "provider_spec",
     "pull",

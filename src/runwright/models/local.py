@@ -21,7 +21,7 @@ from runwright.core.model import (
     TextDelta,
     ToolCallDelta,
 )
-from runwright.errors import MalformedResponse, ModelError, ProviderRejected, ProviderUnavailable
+from runwright.errors import ConfigError, MalformedResponse, ModelError, ProviderRejected, ProviderUnavailable
 from runwright.models.local_engine import ChatEngine, Chunk, LlamaEngine
 from runwright.models.toolshim import is_choice, read_choice, shim_body
 from runwright.models.wire_read import Assembler, WireAnswer
@@ -51,16 +51,26 @@ class LocalModel:
         self._open: OpenEngine = open_engine or partial(LlamaEngine, threads=threads)
         self._engine: ChatEngine | None = None
         self._stops: set[Event] = set()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="runwright-local")
+        self._thread = _own_thread()
 
     @property
     def ref(self) -> str:
         """The reference, for example `local:smollm2-135m`."""
         return f"local:{self.name}"
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the file is in memory."""
+        return self._engine is not None
+
     async def warm(self) -> None:
-        """Load the file now. Raises MissingExtra or ConfigError."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
+        """Load the file now. Raises MissingExtra or ConfigError, and keeps no thread then."""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._load)
+        except ConfigError:
+            failed, self._thread = self._thread, _own_thread()
+            failed.shutdown(wait=False)
+            raise
 
     async def close(self) -> None:
         """Stop what is running and free the memory."""
@@ -126,6 +136,11 @@ class LocalModel:
             stop.set()
             self._stops.discard(stop)
             done.cancel()
+
+
+def _own_thread() -> ThreadPoolExecutor:
+    """A model answers in one thread, which starts with the first call."""
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="runwright-local")
 
 
 _STREAM = {"stream": True, "stream_options": {"include_usage": True}, "return_progress": True}

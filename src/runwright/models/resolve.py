@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 
 import aiohttp
@@ -22,6 +23,11 @@ from runwright.models.weights import WEIGHTS, has_weights, weights_path
 
 LOCAL_DEFAULT = "smollm2-135m"
 OLLAMA_TIMEOUT_S = 0.3
+KNOWN_REFS = 256
+"""References that are kept with their models: a caller may invent any number of names of one provider."""
+
+KNOWN_FILES = 16
+"""Above this number, files that were named and not loaded are forgotten."""
 
 
 class DefaultModel(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +44,12 @@ class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
     provider: str
     is_available: bool
     why_not: str = ""
+
+
+def names_file(ref: str | None) -> bool:
+    """Whether a reference names a file on this machine, which only code, definition files and settings may do."""
+    provider, _, name = (ref or "").partition(":")
+    return provider == "local" and name not in WEIGHTS
 
 
 class _OllamaModel(msgspec.Struct):
@@ -75,7 +87,7 @@ class ModelRegistry:
         self._clock = clock or SystemClock()
         self._has_engine = has_local_engine
         self._providers: dict[str, Provider] = {}
-        self._models: dict[str, Model] = {}
+        self._named = lru_cache(KNOWN_REFS)(self._make)
         self._locals: dict[Path, LocalModel] = {}
         self._ollama: tuple[str, ...] | None = None
         self._found: frozenset[str] | None = None
@@ -119,11 +131,7 @@ class ModelRegistry:
 
     def resolve(self, ref: str | None) -> Model:
         """The model of a reference, or the default one for None. Raises ConfigError that says what to do."""
-        ref = self.default_ref.ref if ref is None else ref
-        found = self._models.get(ref)
-        if found is None:
-            found = self._models[ref] = self._make(ref)
-        return found
+        return self._named(self.default_ref.ref if ref is None else ref)
 
     def catalog(self) -> Sequence[ModelEntry]:
         """What can be called: one line per provider, each known weights file and each model of an Ollama."""
@@ -142,7 +150,7 @@ class ModelRegistry:
         """Close all connections and free local models."""
         providers, self._providers = self._providers, {}
         engines, self._locals = self._locals, {}
-        self._models.clear()
+        self._named.cache_clear()
         for provider in providers.values():
             await provider.close()
         for engine in engines.values():
@@ -233,6 +241,8 @@ class ModelRegistry:
             raise MissingExtra("local models need an extra: pip install 'runwright[local]'")
         path = path.absolute()
         if path not in self._locals:
+            if len(self._locals) >= KNOWN_FILES:
+                self._locals = {known: model for known, model in self._locals.items() if model.is_loaded}
             is_tiny = WEIGHTS[name].is_tiny if name in WEIGHTS else None
             self._locals[path] = LocalModel(name, path, is_tiny=is_tiny, threads=self._threads)
         return self._locals[path]

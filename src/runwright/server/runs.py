@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from runwright.agents.factory import named_files
 from runwright.core.event import NULL
 from runwright.core.ports import RunFilter
 from runwright.core.run import TERMINAL, Multitask, RunMode, RunRequest, RunStatus
@@ -143,6 +144,9 @@ def _request(agent: str, asked: RunBody) -> RunRequest:
     if asked.session_id not in {None, thread_id}:
         problem = ("/session_id", "another name of thread_id: send one of them")
         raise InvalidRequest("The request is not valid.", problems=[problem])
+    if named := named_files(asked.config):
+        problems = [(f"/config{place}", detail) for place, detail in named]
+        raise InvalidRequest("The request is not valid.", problems=problems)
     return RunRequest(
         agent=agent,
         input=bytes(asked.input),

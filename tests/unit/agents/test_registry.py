@@ -10,9 +10,10 @@ from pydantic import BaseModel
 from runwright import Agent, BuildContext, Limits, Loop, ModelSettings, Template, tool
 from runwright.agents.base import Declared, Origin
 from runwright.agents.discover import Discovery
+from runwright.agents.factory import named_files
 from runwright.agents.input import INPUT_SCHEMA, read_messages
 from runwright.agents.load import load_body
-from runwright.agents.registry import VARIANTS, Registry
+from runwright.agents.registry import VARIANT_BYTES, VARIANTS, Registry
 from runwright.core.agent import Definition
 from runwright.core.step import Effect
 from runwright.errors import ConfigError, InvalidRequest, NotFound
@@ -210,6 +211,40 @@ def test_configured_is_built_once() -> None:
     for _ in range(2):
         with pytest.raises(InvalidRequest):
             made.get("support", config={"settings": {"seed": "x"}})
+
+
+def test_configured_keeps_no_large_configuration() -> None:
+    """What is kept of callers has a bound in bytes too."""
+    made = registry(SUPPORT)
+    config = {"instructions": "y" * VARIANT_BYTES}
+    assert made.get("support", config=config) is not made.get("support", config=config)
+
+
+def test_a_caller_names_no_file_as_a_model() -> None:
+    """A model is a file of this machine where code says so; in a definition that comes over the API it is not."""
+    path = "local:/etc/x.gguf"
+    with pytest.raises(ConfigError, match="no local model") as caught:
+        registry().check(load_body({"name": "api", "model": path}))
+    assert caught.value.problems[0][0] == "/model"
+    assert registry().check(load_body({"name": "api", "model": "local:smollm2-135m"}))
+    assert registry(Agent("own", model=path)).get("own", config={"instructions": "x"}).flow.model == path
+
+
+def test_files_are_found_wherever_a_model_is_named() -> None:
+    """A template may have fields of its own, at any depth; text that only looks like a file passes."""
+    config = {"workers": [{"model": "local:x.gguf"}, {"model": "demo"}], "instructions": "local:x.gguf", "model": None}
+    assert [place for place, _ in named_files(config)] == ["/workers/0/model"]
+
+
+def test_a_caller_has_no_tool_imported() -> None:
+    """A run may name the tools that its agent and the server know; importing more is for definitions."""
+    own = f"{__name__}:weather"
+    made = registry(Agent("a", tools=[own]), SUPPORT)
+    assert list(made.get("a", config={"tools": [own]}).flow.tools) == ["weather"]
+    assert list(made.get("a", config={"instructions": "x"}).flow.tools) == ["weather"]
+    with pytest.raises(InvalidRequest, match="there is no tool 'antigravity:fly'") as caught:
+        made.get("support", config={"tools": ["weather", "antigravity:fly"]})
+    assert caught.value.problems[0][0] == "/config/tools/1"
 
 
 def test_configured_keeps_the_order_of_a_schema() -> None:

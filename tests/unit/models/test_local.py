@@ -15,7 +15,7 @@ from runwright.core.model import ModelRequest, OutputSpec, ResponseCompleted, Te
 from runwright.core.usage import Usage
 from runwright.errors import ConfigError, MalformedResponse, MissingExtra, ProviderRejected, ProviderUnavailable
 from runwright.models import LocalModel, has_weights, weights_path
-from runwright.models.local_engine import Chunk, LlamaEngine, default_threads, has_engine
+from runwright.models.local_engine import ChatEngine, Chunk, LlamaEngine, default_threads, has_engine
 from runwright.settings import Settings
 from tests.unit.models.calls import ADD, CONVERT, ORDER, WEATHER, answer_of, ask, events_of
 
@@ -150,6 +150,24 @@ async def test_size_decides_what_is_tiny(tmp_path: Path) -> None:
 def test_threads_leave_room() -> None:
     """By default half the cores are used, and at least one."""
     assert default_threads() >= 1
+
+
+async def test_a_file_that_cannot_be_loaded_keeps_no_thread() -> None:
+    """Each call of a model that is not there says so, and leaves no thread behind."""
+
+    threads: list[threading.Thread] = []
+
+    def missing(path: Path) -> ChatEngine:
+        threads.append(threading.current_thread())
+        raise ConfigError(f"there is no model file {str(path)!r}")
+
+    model = LocalModel("x", Path("x.gguf"), open_engine=missing)
+    for _ in range(3):
+        with pytest.raises(ConfigError, match="no model file"):
+            await answer_of(model, ask("Hello?"))
+    for thread in threads:
+        await asyncio.to_thread(thread.join)
+    assert len(threads) == 3
 
 
 @pytest.mark.skipif(not has_engine(), reason="needs the extra `local`")

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from runwright.errors import ConfigError, MissingExtra
 from runwright.models import WEIGHTS, DefaultModel, ModelRegistry, ProviderSettings, has_weights
+from runwright.models.resolve import KNOWN_REFS
 from tests.unit.models.calls import answer_of, ask
 from tests.unit.models.server import FakeProvider, fake_provider, json_answer
 
@@ -150,6 +151,17 @@ async def test_one_engine_per_file(weights: Path) -> None:
     path = weights / WEIGHTS["smollm2-135m"].filename
     assert models.resolve("smollm2-135m") is models.resolve(f"local:{path}")
     await models.close()
+
+
+def test_invented_names_are_not_kept_for_ever(weights: Path) -> None:
+    """What is kept of names that callers invent, and of files that code names and nobody loads, has a bound."""
+    models = ModelRegistry(KEYED, weights=weights, has_local_engine=present)
+    for template in ("mistral:invented-{}", "local:/no/such/{}.gguf"):
+        first = models.resolve(template.format(0))
+        assert models.resolve(template.format(0)) is first
+        for number in range(KNOWN_REFS):
+            models.resolve(template.format(number + 1))
+        assert models.resolve(template.format(0)) is not first
 
 
 async def test_provider_of_one_s_own(fake: FakeProvider) -> None:

@@ -117,3 +117,12 @@ async def test_schemas_and_templates(client: httpx2.AsyncClient) -> None:
     assert "instructions" in one["schema"]["properties"]
     assert (await client.get("/api/v1/templates/nothing")).status_code == 404
     assert (await client.get("/api/v1/tools")).json()["data"] == []
+
+
+async def test_a_caller_names_no_file_as_a_model(client: httpx2.AsyncClient) -> None:
+    """Over the API a model is a known one: a path would load any file, and tell which files there are."""
+    path = "local:/etc/x.gguf"
+    made = await client.post("/api/v1/agents", json={"name": "evil", "model": path})
+    assert (made.status_code, made.json()["errors"][0]["pointer"]) == (422, "/model")
+    run = await client.post("/api/v1/agents/support/runs", json={"input": "x", "config": {"model": path}})
+    assert (run.status_code, run.json()["errors"][0]["pointer"]) == (422, "/config/model")
