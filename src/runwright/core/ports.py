@@ -177,8 +177,9 @@ class Writes(Protocol):
     def append(self, batches: Sequence[Batch]) -> Sequence[Exception | None]:
         """Write all batches in one transaction; what is committed survives the death of the process.
 
-        A batch whose run has another epoch in the store, or whose idempotency key is taken, is left out whole and
-        its place holds OwnershipLost or Conflict. Raises StorageError when nothing was written.
+        A batch whose run has another epoch in the store, whose idempotency key is taken, or which rejects a busy
+        thread, is left out whole and its place holds OwnershipLost or Conflict. The thread of a new run is made
+        where it is missing. Raises StorageError when nothing was written.
         """
         ...
 
@@ -305,9 +306,16 @@ class ThreadStore(Protocol):
         ...
 
     def delete(self, thread_id: str) -> bool:
-        """Remove a thread; its runs stay. False when there was none."""
+        """Remove a thread whose runs are over; they stay. False when nothing was removed."""
         ...
 
-    def active_run(self, thread_id: str) -> str | None:
-        """The id of the oldest run of the thread that is not over."""
+    def active_runs(self, thread_id: str) -> Sequence[str]:
+        """The ids of the runs of the thread that are not over, oldest first."""
+        ...
+
+    def take(self, thread_id: str, run_id: str) -> Thread | None:
+        """Give the run its turn: if it is the oldest one not over and no other has the turn. None if it must wait.
+
+        A run keeps its turn until it is over.
+        """
         ...

@@ -87,6 +87,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str] = {}
     replay_of: str | None = None
     is_ephemeral: bool = False
+    multitask: Multitask = "enqueue"
     adoptions: int = 0
     error: ErrorInfo | None = None
     usage: Usage = NO_USAGE

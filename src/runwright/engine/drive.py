@@ -11,18 +11,15 @@ import msgspec
 from runwright.core.event import Event, RunCancelled, RunStarted
 from runwright.core.message import Said
 from runwright.core.ports import RunStore, SignalStore, ThreadStore
-from runwright.core.run import Run
 from runwright.engine.executor import Executor
 from runwright.engine.fold import LOOP_VERSION
 from runwright.engine.gateway import World
 from runwright.engine.live import LiveRun
+from runwright.engine.turns import Turns
 from runwright.errors import RunwrightError, Unavailable
 from runwright.journal.project import CANCELLED
 from runwright.journal.read import JournalReader
 from runwright.journal.requests import history
-
-THREAD_POLL_S = 0.1
-TURN_POLL_S = 2.0
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,6 +41,7 @@ class Driver:
         self._tasks = asyncio.TaskGroup()
         self._live: dict[str, LiveRun] = {}
         self._late: set[asyncio.Task[None]] = set()
+        self.turns = Turns(rows.threads)
         self.queued = 0
 
     @property
@@ -116,6 +114,7 @@ class Driver:
                 # Read once, because nobody may be waiting for it.
                 live.settled.exception()
         live.release()
+        self.turns.wake(live.run.thread_id)
 
     async def _drive(self, live: LiveRun, events: Sequence[Event]) -> None:
         """One run in this process, from its slot to its end; whatever happens, it is settled and let go."""
@@ -153,29 +152,13 @@ class Driver:
         self.queued += 1
         try:
             # Without a slot, because the run before it in the thread may need one to come to its end.
-            head = starts[-1].thread_head if starts else await self._turn(live.run)
+            head = starts[-1].thread_head if starts else await self.turns.take(live.run)
             await self._slots.acquire()
         finally:
             self.queued -= 1
         live.has_slot = True
         past = await self._history(head)
         return past, () if starts else live.log.append((RunStarted(loop=LOOP_VERSION, thread_head=head), None))
-
-    async def _turn(self, run: Run) -> str | None:
-        """Wait until a run is the oldest of its thread that is not over; the thread's head at that moment."""
-        thread_id = run.thread_id
-        if thread_id is None:
-            return None
-        while True:
-            active = await asyncio.to_thread(self._rows.threads.active_run, thread_id)
-            if active is None or active == run.id:
-                thread = await asyncio.to_thread(self._rows.threads.get, thread_id)
-                return None if thread is None else thread.head
-            before = self._live.get(active)
-            if before is not None:
-                await asyncio.wait([before.settled], timeout=TURN_POLL_S)
-            else:
-                await asyncio.sleep(THREAD_POLL_S)
 
     async def _history(self, head: str | None) -> tuple[Said, ...]:
         if head is None:

@@ -14,7 +14,6 @@ from runwright.core.event import NULL, RunQueued, RunStarted
 from runwright.core.ids import make_id
 from runwright.core.ports import Clock, IdempotencyKey, Signal
 from runwright.core.run import Run, RunRequest
-from runwright.core.thread import Thread
 from runwright.engine.drive import Driver, Rows
 from runwright.engine.fold import LOOP_VERSION
 from runwright.engine.gateway import World
@@ -116,8 +115,6 @@ class Engine:
             held = await self._held(claim)
             if held is not None:
                 return held, None
-        if request.thread_id is not None:
-            await self._prepare_thread(request)
         live = self._create(agent, request)
         idempotency = self._claimed(live.run, claim)
         queued: Record = (
@@ -148,6 +145,8 @@ class Engine:
                 self._driver.begin(live, events)
                 raise
             self._driver.begin(live, events)
+            if request.thread_id is not None and request.multitask == "interrupt":
+                await self._interrupt_older(live.run)
         if request.mode != "wait":
             # Its id goes out before its first event does.
             await live.log.durable()
@@ -169,6 +168,7 @@ class Engine:
         adopted = await asyncio.to_thread(self._rows.runs.adopt, run_id, epoch=run.epoch, owner=self._owner.boot)
         if adopted is not None:
             await self._resumer.end_cancelled(adopted, reason)
+            self._driver.turns.wake(run.thread_id)
 
     async def resolve(self, run_id: str, outcome: Outcome) -> None:
         """Say what became of a step of unknown outcome; the run goes on here, or where runs are taken up.
@@ -223,6 +223,7 @@ class Engine:
             tags=request.tags,
             metadata=request.metadata,
             is_ephemeral=request.is_ephemeral,
+            multitask=request.multitask,
         )
         live = LiveRun(agent, input=request.input, is_awaited=request.mode == "stream")
         live.log = self._journal.open(run, is_first=True, publish=live.publish)
@@ -243,23 +244,12 @@ class Engine:
             raise IdempotencyMismatch(f"The Idempotency-Key {claim.key!r} was used with another body; send a new key.")
         return held.run_id
 
-    async def _prepare_thread(self, request: RunRequest) -> None:
-        assert request.thread_id is not None
-        thread = await asyncio.to_thread(self._rows.threads.get, request.thread_id)
-        if thread is None:
-            fresh = Thread(id=request.thread_id, created_at=self._clock.now(), user=request.user)
-            await asyncio.to_thread(self._rows.threads.put, fresh)
-            return
-        if request.multitask == "enqueue":
-            return
-        active = await asyncio.to_thread(self._rows.threads.active_run, request.thread_id)
-        if active is not None and request.multitask == "reject":
-            raise Conflict(f"The thread {request.thread_id} is busy with {active}; wait, or use multitask 'enqueue'.")
-        last = None
-        while active is not None and active != last:
-            await self.cancel(active, "interrupted by a newer run of the thread")
-            # The same one again: its owner is another process, which has been told.
-            active, last = await asyncio.to_thread(self._rows.threads.active_run, request.thread_id), active
+    async def _interrupt_older(self, run: Run) -> None:
+        """Cancel the runs before this one in its thread, the newest first, so that none of them begins meanwhile."""
+        assert run.thread_id is not None
+        for other in reversed(await asyncio.to_thread(self._rows.threads.active_runs, run.thread_id)):
+            if other < run.id:
+                await self.cancel(other, "interrupted by a newer run of the thread")
 
     async def _row(self, run_id: str) -> Run:
         run = await asyncio.to_thread(self._rows.runs.get, run_id)

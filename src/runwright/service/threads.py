@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -12,12 +12,14 @@ from msgspec.structs import replace
 from runwright.core.ids import make_id
 from runwright.core.ports import Clock, ThreadStore
 from runwright.core.thread import Thread
-from runwright.errors import Conflict, InvalidRequest, NotFound
+from runwright.errors import Conflict, NotFound
 from runwright.journal.requests import history
+from runwright.service.labels import Label, ThreadId, check_metadata
 from runwright.service.runs import Runs
 from runwright.service.views import Page
 
-ID_LENGTH = 128
+
+Title = Annotated[str, msgspec.Meta(max_length=1000)]
 
 
 class ThreadView(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,15 +37,18 @@ class ThreadView(msgspec.Struct, frozen=True, kw_only=True):
 class ThreadChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a caller says about a thread; what is left out stays as it is. `metadata` is replaced whole."""
 
-    title: str | None = None
+    title: Title | None = None
     metadata: dict[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        check_metadata(self.metadata)
 
 
 class ThreadBody(ThreadChange, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A thread to create; an id is made when none is given."""
 
-    id: str | None = None
-    user: str | None = None
+    id: ThreadId | None = None
+    user: Label | None = None
 
 
 class Threads:
@@ -55,10 +60,7 @@ class Threads:
         self._clock = clock
 
     async def create(self, asked: ThreadBody) -> ThreadView:
-        """Create a thread. Raises Conflict when the id is taken, and InvalidRequest."""
-        if asked.id is not None and not (0 < len(asked.id) <= ID_LENGTH and asked.id.isprintable()):
-            detail = f"1 to {ID_LENGTH} printable characters"
-            raise InvalidRequest("The id of the thread is not valid.", problems=[("/id", detail)])
+        """Create a thread. Raises Conflict when the id is taken."""
         if asked.id is not None and await asyncio.to_thread(self._store.get, asked.id) is not None:
             raise Conflict(f"There is a thread {asked.id!r} already.")
         thread = Thread(
@@ -94,11 +96,9 @@ class Threads:
 
     async def delete(self, thread_id: str) -> None:
         """Remove a thread; its runs stay. Raises NotFound, and Conflict while a run of it is at work."""
-        await self._thread(thread_id)
-        active = await asyncio.to_thread(self._store.active_run, thread_id)
-        if active is not None:
-            raise Conflict(f"The thread {thread_id!r} is busy with {active}: cancel it first.")
-        await asyncio.to_thread(self._store.delete, thread_id)
+        if not await asyncio.to_thread(self._store.delete, thread_id):
+            await self._thread(thread_id)
+            raise Conflict(f"A run of the thread {thread_id!r} is not over: cancel it first.")
 
     async def messages(self, thread_id: str) -> Page[msgspec.Raw]:
         """The conversation up to the newest completed run, in the OpenAI shape. Raises NotFound."""

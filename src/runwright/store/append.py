@@ -15,6 +15,7 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 from runwright.core.ports import Batch, IdempotencyKey
 from runwright.core.run import Run
 from runwright.core.step import Step
+from runwright.core.thread import Thread
 from runwright.errors import Conflict, OwnershipLost, RunwrightError
 from runwright.store.database import Database
 from runwright.store.faults import is_refused, storage_error
@@ -28,6 +29,7 @@ from runwright.store.rows import (
     run_changes,
     run_values,
     step_values,
+    thread_values,
 )
 from runwright.store.schema import DELTAS, INLINE
 from runwright.store.statements import EVENTS_AT_ONCE, AppendStatements
@@ -107,24 +109,49 @@ class SqlWrites:
         return None
 
     def _fence(self, cursor: DBAPICursor, plan: _Plan) -> dict[_Owned, RunwrightError]:
-        """Claim keys and update run rows; give the runs that cannot be written."""
+        """Update run rows, claim keys and look for a place in threads; give the runs that cannot be written."""
         lost: dict[_Owned, RunwrightError] = {}
-        for owned, claim in plan.claims:
-            values = (
-                claim.scope,
-                claim.key,
-                claim.body_hash,
-                claim.run_id,
-                micros(claim.created_at),
-            )
-            cursor.execute(self._sql.claim, values)
-            if cursor.rowcount == 0:
-                lost[owned] = Conflict(f"The Idempotency-Key {claim.key!r} is taken.")
+        # First of all, because a run that ends here leaves its thread to those that begin here.
         for owned, run in plan.changed.items():
             cursor.execute(self._sql.update_run, (*run_changes(run), run.id, run.epoch))
             if cursor.rowcount == 0:
                 lost[owned] = OwnershipLost(f"Run {run.id!r} is owned by another process since epoch {run.epoch}.")
+        joined: dict[str, str] = {}
+        for owned in plan.newcomers:
+            error = self._admit(cursor, plan, owned, joined=joined)
+            if error is not None:
+                lost[owned] = error
         return lost
+
+    def _admit(
+        self, cursor: DBAPICursor, plan: _Plan, owned: _Owned, *, joined: dict[str, str]
+    ) -> RunwrightError | None:
+        """Let a new run join its thread, under its key; `joined` are those of this transaction, by thread."""
+        run = plan.new.get(owned[0])
+        thread_id = run.thread_id if run is not None else None
+        if run is not None and thread_id is not None and run.multitask == "reject":
+            busy = joined.get(thread_id) or self._open_run(cursor, thread_id)
+            if busy is not None:
+                return Conflict(f"The thread {thread_id} is busy with {busy}; wait, or use multitask 'enqueue'.")
+        claim = plan.claims.get(owned)
+        if claim is not None and not self._is_claimed(cursor, claim):
+            return Conflict(f"The Idempotency-Key {claim.key!r} is taken.")
+        if run is not None and thread_id is not None:
+            thread = Thread(id=thread_id, created_at=run.created_at, user=run.user)
+            cursor.execute(self._sql.insert_thread, thread_values(thread))
+            if not run.is_over:
+                joined[thread_id] = run.id
+        return None
+
+    def _open_run(self, cursor: DBAPICursor, thread_id: str) -> str | None:
+        cursor.execute(self._sql.busy, (thread_id,))
+        row = cursor.fetchone()
+        return None if row is None else row[0]
+
+    def _is_claimed(self, cursor: DBAPICursor, claim: IdempotencyKey) -> bool:
+        values = (claim.scope, claim.key, claim.body_hash, claim.run_id, micros(claim.created_at))
+        cursor.execute(self._sql.claim, values)
+        return cursor.rowcount > 0
 
     def _write(self, cursor: DBAPICursor, plan: _Plan) -> None:
         sql = self._sql
@@ -184,6 +211,7 @@ class _Plan:
         "heads",
         "known",
         "new",
+        "newcomers",
         "outcomes",
         "steps",
         "tags",
@@ -208,7 +236,8 @@ class _Plan:
         self.voided: list[Values] = []
         self.consumed: list[Values] = []
         self.heads: list[Values] = []
-        self.claims: list[tuple[_Owned, IdempotencyKey]] = []
+        self.claims: dict[_Owned, IdempotencyKey] = {}
+        self.newcomers: dict[_Owned, None] = {}
         for batch in batches:
             error = lost.get(_owned(batch)) if lost else None
             self.outcomes.append(error)
@@ -236,13 +265,16 @@ class _Plan:
             thread_id, run_id = batch.thread_head
             self.heads.append((run_id, thread_id))
         if batch.idempotency is not None:
-            self.claims.append((_owned(batch), batch.idempotency))
+            self.claims[_owned(batch)] = batch.idempotency
+            self.newcomers[_owned(batch)] = None
 
     def _add_run(self, batch: Batch) -> None:
         run = batch.run.run
         if batch.run.is_first:
             self.tags.extend((tag, run.id) for tag in dict.fromkeys(run.tags))
             self.new[run.id] = run
+            if run.thread_id is not None:
+                self.newcomers[_owned(batch)] = None
         elif run.id in self.new:
             self.new[run.id] = run
         else:

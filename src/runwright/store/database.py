@@ -52,7 +52,8 @@ class Database:
         try:
             with self._reader.connect() as connection:
                 yield connection
-        except self.faults as error:
+        # A driver raises the last one for numbers that are too large.
+        except (*self.faults, OverflowError) as error:
             raise storage_error(error, self.place) from error
 
     @contextmanager

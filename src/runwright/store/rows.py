@@ -15,6 +15,7 @@ from runwright.core.money import UNPRICED, Cost
 from runwright.core.ports import Stored
 from runwright.core.run import ErrorInfo, Run
 from runwright.core.step import Step
+from runwright.core.thread import Thread
 from runwright.core.usage import NO_USAGE, Usage
 from runwright.store import schema
 
@@ -116,6 +117,7 @@ def run_values(run: Run) -> Values:
         labels_bytes(run.metadata),
         run.replay_of,
         run.is_ephemeral,
+        run.multitask,
         *run_changes(run),
     )
 
@@ -158,19 +160,45 @@ def run_of(row: Row) -> Run:
         metadata=labels(row[11]),
         replay_of=row[12],
         is_ephemeral=bool(row[13]),
-        version=row[14],
-        fingerprint=row[15],
-        status=row[16],
-        reason=row[17],
-        owner=row[18],
-        seq_limit=row[19],
-        last_seq=row[20],
-        adoptions=row[21],
-        error=_error(row[22]) if row[22] else None,
-        usage=_usage(row[23:31]),
-        cost=Cost(nano_usd=row[31], source=row[32]),
-        started_at=None if row[33] is None else moment(row[33]),
-        ended_at=None if row[34] is None else moment(row[34]),
+        multitask=row[14],
+        version=row[15],
+        fingerprint=row[16],
+        status=row[17],
+        reason=row[18],
+        owner=row[19],
+        seq_limit=row[20],
+        last_seq=row[21],
+        adoptions=row[22],
+        error=_error(row[23]) if row[23] else None,
+        usage=_usage(row[24:32]),
+        cost=Cost(nano_usd=row[32], source=row[33]),
+        started_at=None if row[34] is None else moment(row[34]),
+        ended_at=None if row[35] is None else moment(row[35]),
+    )
+
+
+def thread_values(thread: Thread) -> Values:
+    """All columns of a thread in which no run has its turn."""
+    return (
+        thread.id,
+        micros(thread.created_at),
+        thread.title,
+        thread.user,
+        labels_bytes(thread.metadata),
+        thread.head,
+        None,
+    )
+
+
+def thread_of(row: Row) -> Thread:
+    """A thread from all its columns."""
+    return Thread(
+        id=row[0],
+        created_at=moment(row[1]),
+        title=row[2],
+        user=row[3],
+        metadata=labels(row[4]),
+        head=row[5],
     )
 
 

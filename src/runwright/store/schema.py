@@ -19,6 +19,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    and_,
     text,
 )
 from sqlalchemy.sql.elements import ColumnElement, TextClause
@@ -32,6 +33,7 @@ DELTAS = "deltas"
 """The type of an event row that holds a range of deltas."""
 
 NOT_COMPLETED = text("status <> 'completed'")
+NOT_OVER = text("status NOT IN ('completed', 'failed', 'cancelled')")
 NOT_CONSUMED = text("NOT is_consumed")
 ACTIVE = text("is_active")
 
@@ -85,6 +87,7 @@ runs = Table(
     Column("metadata", LargeBinary),
     Column("replay_of", Text),
     Column("is_ephemeral", Boolean, nullable=False),
+    Column("multitask", Text, nullable=False),
     Column("version", Text, nullable=False),
     Column("fingerprint", Text, nullable=False),
     Column("status", Text, nullable=False),
@@ -102,6 +105,7 @@ runs = Table(
 )
 Index("runs_agent", runs.c.agent, runs.c.id)
 _partial("runs_thread", runs.c.thread_id, runs.c.id, where=runs.c.thread_id.is_not(None))
+_partial("runs_open", runs.c.thread_id, runs.c.id, where=and_(runs.c.thread_id.is_not(None), NOT_OVER))
 _partial("runs_group", runs.c.group, runs.c.id, where=runs.c.group.is_not(None))
 _partial("runs_user", runs.c.user, runs.c.id, where=runs.c.user.is_not(None))
 # Most runs are completed, so a run that is written once, at its end, costs nothing here.
@@ -205,6 +209,8 @@ threads = Table(
     Column("user", Text),
     Column("metadata", LargeBinary),
     Column("head", Text),
+    # The run that took its turn: it has it until it is over, which is read from its row.
+    Column("active", Text),
 )
 _partial("threads_user", threads.c.user, threads.c.id, where=threads.c.user.is_not(None))
 

@@ -16,6 +16,7 @@ from sqlalchemy import (
     delete,
     insert,
     literal_column,
+    select,
     true,
     update,
 )
@@ -23,6 +24,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from runwright.store.rows import EVENT_COLUMNS, RUN_CHANGES, STEP_CHANGES, STEP_COLUMNS, names
 from runwright.store.schema import (
+    NOT_OVER,
     blobs,
     events,
     idempotency,
@@ -100,6 +102,9 @@ class AppendStatements:
         self.void = compiled(dialect, delete(events).where(deltas), ("run", "of", "end"))
         consumed = update(signals).where(signals.c.id == bindparam("signal"))
         self.consume = compiled(dialect, consumed.values(is_consumed=true()), ("signal",))
+        busy = select(runs.c.id).where(runs.c.thread_id == bindparam("thread"), NOT_OVER)
+        self.busy = compiled(dialect, busy, ("thread",))
+        self.insert_thread = insert_absent(dialect, threads)
         head = update(threads).where(threads.c.id == bindparam("thread"))
         self.thread_head = compiled(dialect, head.values(head=bindparam("run")), ("run", "thread"))
         self.claim = insert_absent(dialect, idempotency)

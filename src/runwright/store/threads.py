@@ -4,14 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select
+from sqlalchemy import Text, and_, bindparam, delete, exists, func, or_, select, update
 
-from runwright.core.run import TERMINAL
 from runwright.core.thread import Thread
 from runwright.store.database import Database
-from runwright.store.rows import Row, labels, labels_bytes, micros, moment, names
-from runwright.store.schema import runs, threads
+from runwright.store.rows import names, thread_of, thread_values
+from runwright.store.schema import NOT_OVER, runs, threads
 from runwright.store.statements import upsert
+
+# One statement, so that nobody takes a turn between the question and the answer. A turn of a run that is over, or that
+# is not in the store, is none: nothing has to give it back, and no crash can leave it taken.
+_IS_TAKEN = exists().where(runs.c.id == threads.c.active, NOT_OVER)
+_OLDEST = select(func.min(runs.c.id)).where(runs.c.thread_id == threads.c.id, NOT_OVER).scalar_subquery()
+_RUN = bindparam("run", type_=Text)
+_TAKE = (
+    update(threads)
+    .where(threads.c.id == bindparam("thread"), or_(threads.c.active == _RUN, and_(~_IS_TAKEN, _OLDEST == _RUN)))
+    .values(active=_RUN)
+    .returning(*threads.columns)
+)
 
 
 class SqlThreadStore:
@@ -23,22 +34,14 @@ class SqlThreadStore:
 
     def put(self, thread: Thread) -> None:
         """Create a thread, or change its title and metadata."""
-        values = (
-            thread.id,
-            micros(thread.created_at),
-            thread.title,
-            thread.user,
-            labels_bytes(thread.metadata),
-            thread.head,
-        )
         with self._database.write() as connection:
-            connection.exec_driver_sql(self._upsert, values)
+            connection.exec_driver_sql(self._upsert, thread_values(thread))
 
     def get(self, thread_id: str) -> Thread | None:
         """One thread."""
         with self._database.read() as connection:
             row = connection.execute(select(threads).where(threads.c.id == thread_id)).one_or_none()
-        return None if row is None else _thread(row)
+        return None if row is None else thread_of(row)
 
     def find(self, *, user: str | None = None, after: str | None = None, limit: int = 50) -> Sequence[Thread]:
         """A page of threads, newest first."""
@@ -48,27 +51,22 @@ class SqlThreadStore:
         if after is not None:
             query = query.where(threads.c.id < after)
         with self._database.read() as connection:
-            return [_thread(row) for row in connection.execute(query)]
+            return [thread_of(row) for row in connection.execute(query)]
 
     def delete(self, thread_id: str) -> bool:
-        """Remove a thread; its runs stay. False when there was none."""
+        """Remove a thread whose runs are over; they stay. False when nothing was removed."""
+        is_busy = exists().where(runs.c.thread_id == thread_id, NOT_OVER)
         with self._database.write() as connection:
-            return connection.execute(delete(threads).where(threads.c.id == thread_id)).rowcount > 0
+            return connection.execute(delete(threads).where(threads.c.id == thread_id, ~is_busy)).rowcount > 0
 
-    def active_run(self, thread_id: str) -> str | None:
-        """The id of the oldest run of the thread that is not over."""
-        active = (runs.c.thread_id == thread_id, runs.c.status.not_in(TERMINAL))
-        query = select(runs.c.id).where(*active).order_by(runs.c.id).limit(1)
+    def active_runs(self, thread_id: str) -> Sequence[str]:
+        """The ids of the runs of the thread that are not over, oldest first."""
+        query = select(runs.c.id).where(runs.c.thread_id == thread_id, NOT_OVER).order_by(runs.c.id)
         with self._database.read() as connection:
-            return connection.scalar(query)
+            return connection.scalars(query).all()
 
-
-def _thread(row: Row) -> Thread:
-    return Thread(
-        id=row[0],
-        created_at=moment(row[1]),
-        title=row[2],
-        user=row[3],
-        metadata=labels(row[4]),
-        head=row[5],
-    )
+    def take(self, thread_id: str, run_id: str) -> Thread | None:
+        """Give the run its turn: if it is the oldest one not over and no other has the turn. None if it must wait."""
+        with self._database.write() as connection:
+            row = connection.execute(_TAKE, {"thread": thread_id, "run": run_id}).one_or_none()
+        return None if row is None else thread_of(row)

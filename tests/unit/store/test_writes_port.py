@@ -230,3 +230,43 @@ def test_stored_events_are_as_they_were(stores: Stores) -> None:
     [found] = stores.runs.events(owner.id)
     assert msgspec.structs.replace(found, position=0) == stored
     assert found.position > 0
+
+
+def test_the_thread_of_a_run_is_made(stores: Stores) -> None:
+    """A new run makes its thread, and leaves one alone that is there."""
+    there = Thread(id="there", created_at=later(-1), title="Title", metadata={"a": "b"})
+    stores.threads.put(there)
+    stores.writes.append([new(run(1, thread_id="there", user="u")), new(run(2, thread_id="fresh", user="u"))])
+    assert stores.threads.get("there") == there
+    assert stores.threads.get("fresh") == Thread(id="fresh", created_at=NOW, user="u")
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_a_busy_thread_rejects(stores: Stores, apart: bool) -> None:
+    """Of runs that reject a busy thread the first one is written, in one transaction or in several."""
+    batches = [new(run(number, thread_id="t", multitask="reject")) for number in range(3)]
+    outcomes = [stores.writes.append([each])[0] for each in batches] if apart else stores.writes.append(batches)
+    assert outcomes[0] is None
+    assert all(isinstance(error, Conflict) and run(0).id in error.message for error in outcomes[1:])
+    assert [stores.runs.get(run(number).id) is None for number in range(3)] == [False, True, True]
+
+
+def test_a_thread_is_free_when_its_run_is_over(stores: Stores) -> None:
+    """A run that rejects is written in the transaction in which the one before it ends, and after it."""
+    first, second, third = (run(number, thread_id="t", multitask="reject") for number in range(3))
+    stores.writes.append([new(first)])
+    over = [more(changed(each, status="failed", ended_at=later(1))) for each in (first, second)]
+    assert stores.writes.append([over[0], new(second)]) == [None, None]
+    assert stores.writes.append([over[1]]) == [None]
+    assert stores.writes.append([new(third)]) == [None]
+
+
+def test_a_rejected_run_claims_no_key(stores: Stores) -> None:
+    """The key of a run that a busy thread rejects can be used again; one whose key is taken blocks no thread."""
+    stores.writes.append([claim(run(1, thread_id="t"))])
+    rejected = run(2, thread_id="t", multitask="reject")
+    assert isinstance(stores.writes.append([claim(rejected, "k2")])[0], Conflict)
+    assert stores.runs.idempotent("caller /runs", "k2") is None
+    twice = run(3, thread_id="u", multitask="reject")
+    outcomes = stores.writes.append([claim(twice, "k"), new(run(4, thread_id="u", multitask="reject"))])
+    assert [error is None for error in outcomes] == [False, True]

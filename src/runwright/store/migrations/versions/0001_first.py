@@ -92,6 +92,7 @@ def upgrade() -> None:
         sa.Column("metadata", sa.LargeBinary(), nullable=True),
         sa.Column("replay_of", sa.Text(), nullable=True),
         sa.Column("is_ephemeral", sa.Boolean(), nullable=False),
+        sa.Column("multitask", sa.Text(), nullable=False),
         sa.Column("version", sa.Text(), nullable=False),
         sa.Column("fingerprint", sa.Text(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
@@ -123,6 +124,14 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text('"group" IS NOT NULL'),
         postgresql_where=sa.text('"group" IS NOT NULL'),
+    )
+    op.create_index(
+        "runs_open",
+        "runs",
+        ["thread_id", "id"],
+        unique=False,
+        sqlite_where=sa.text("thread_id IS NOT NULL AND status NOT IN ('completed', 'failed', 'cancelled')"),
+        postgresql_where=sa.text("thread_id IS NOT NULL AND status NOT IN ('completed', 'failed', 'cancelled')"),
     )
     op.create_index(
         "runs_status",
@@ -203,6 +212,7 @@ def upgrade() -> None:
         sa.Column("user", sa.Text(), nullable=True),
         sa.Column("metadata", sa.LargeBinary(), nullable=True),
         sa.Column("head", sa.Text(), nullable=True),
+        sa.Column("active", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index(
