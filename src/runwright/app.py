@@ -192,7 +192,7 @@ class App:
             return Owner(None)
         data = self.settings.data
         try:
-            data.mkdir(parents=True, exist_ok=True)
+            data.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StorageReadOnly(
                 f"The data directory {str(data)!r} cannot be made ({error.strerror}); name another with --data."

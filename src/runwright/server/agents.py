@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated
+from urllib.parse import quote
 
 import msgspec
 from fastapi import APIRouter, Query, Request
@@ -87,7 +88,7 @@ async def list_versions(request: Request, agent: str) -> Response:
 async def create_version(request: Request, agent: str) -> Response:
     """Make the next version of an agent and serve it."""
     view = await served(request).agents.update(agent, await read_body(request.receive))
-    location = f"/api/v1/agents/{view.name}?version={view.version}"
+    location = f"/api/v1/agents/{view.name}?version={quote(view.version)}"
     return Answer(view, status_code=201, headers={"location": location})
 
 

@@ -22,6 +22,7 @@ from runwright.server.reference import FastRoute, documented
 from runwright.server.runs import claim_of, run_headers
 from runwright.server.sse import Streams
 from runwright.server.wire import Answer, Header, decode, read_body, send_json, served, watched
+from runwright.service.labels import Label, check_metadata
 from runwright.service.runs import Handle, Runs
 
 CHAT_PATH = "/v1/chat/completions"
@@ -58,7 +59,7 @@ class ChatBody(msgspec.Struct, frozen=True, kw_only=True):
     stream_options: StreamOptions | None = None
     response_format: ResponseFormat | None = None
     n: int | None = None
-    user: str | None = None
+    user: Label | None = None
     metadata: dict[str, str] | None = None
     temperature: float | None = None
     top_p: float | None = None
@@ -69,6 +70,9 @@ class ChatBody(msgspec.Struct, frozen=True, kw_only=True):
     frequency_penalty: float | None = None
     presence_penalty: float | None = None
     reasoning_effort: str | None = None
+
+    def __post_init__(self) -> None:
+        check_metadata(self.metadata)
 
 
 _chat_body = msgspec.json.Decoder(ChatBody)

@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import Annotated, Literal
 
 import msgspec
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -32,6 +32,7 @@ from runwright.server.wire import (
     served,
     watched,
 )
+from runwright.service.labels import LARGEST, Label, Note, Tags, check_metadata
 from runwright.service.runs import Claim, Handle, Runs
 from runwright.service.views import Page, Resolution, RunView, StepView
 
@@ -40,6 +41,11 @@ Limit = Annotated[int, Query(ge=1, le=500, description="Items on a page.")]
 START_PATH = "/api/v1/agents/{agent}/runs"
 EVENTS_PATH = "/api/v1/runs/{run}/events"
 KEY_LENGTH = 255
+DIGITS = 20
+"""More digits are not read as a number: Python refuses thousands of them."""
+
+Seq = Annotated[int, Path(ge=0, le=LARGEST)]
+After = Annotated[int, Query(ge=0, le=LARGEST)]
 
 
 class RunBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,23 +56,26 @@ class RunBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """
 
     input: msgspec.Raw = NULL
-    thread_id: str | None = None
-    session_id: str | None = None
+    thread_id: Label | None = None
+    session_id: Label | None = None
     mode: RunMode = "wait"
     multitask: Multitask = "enqueue"
     on_disconnect: Literal["continue", "cancel"] = "continue"
-    version: str | None = None
+    version: Label | None = None
     config: dict[str, object] = {}
-    group: str | None = None
-    user: str | None = None
-    tags: tuple[str, ...] = ()
+    group: Label | None = None
+    user: Label | None = None
+    tags: Tags = ()
     metadata: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        check_metadata(self.metadata)
 
 
 class CancelBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Why a run is cancelled."""
 
-    reason: str = ""
+    reason: Note = ""
 
 
 _run_body = msgspec.json.Decoder(RunBody)
@@ -185,8 +194,11 @@ class RunEvents:
 
 def _after(scope: Scope) -> int:
     text = header(scope, b"last-event-id") or query(scope, "after") or "0"
-    if not text.isascii() or not text.isdigit():
-        raise InvalidRequest(f"An event number is a whole number, not {text!r}.", problems=[("after", "from 0")])
+    if not text.isascii() or not text.isdigit() or len(text) > DIGITS or int(text) > LARGEST:
+        shown = text if len(text) <= KEY_LENGTH else f"{text[:KEY_LENGTH]}..."
+        raise InvalidRequest(
+            f"An event number is a whole number, not {shown!r}.", problems=[("after", f"from 0 to {LARGEST}")]
+        )
     return int(text)
 
 
@@ -254,15 +266,13 @@ async def get_run(request: Request, run: str) -> Response:
 
 
 @router.get("/{run}/steps", **documented(Page[StepView]))
-async def list_steps(
-    request: Request, run: str, *, after: Annotated[int, Query(ge=0)] = 0, limit: Limit = 100
-) -> Response:
+async def list_steps(request: Request, run: str, *, after: After = 0, limit: Limit = 100) -> Response:
     """The steps of a run in order."""
     return Answer(await served(request).runs.steps(run, after=after, limit=limit))
 
 
 @router.get("/{run}/steps/{seq}", **documented(StepView))
-async def get_step(request: Request, run: str, seq: int) -> Response:
+async def get_step(request: Request, run: str, seq: Seq) -> Response:
     """One step; its number is that of the event that began it."""
     return Answer(await served(request).runs.step(run, seq))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -32,7 +34,7 @@ async def create_thread(request: Request) -> Response:
     body = await read_body(request.receive)
     asked = decode(_thread_body, body) if body.strip() else ThreadBody()
     view = await served(request).threads.create(asked)
-    return Answer(view, status_code=201, headers={"location": f"/api/v1/threads/{view.id}"})
+    return Answer(view, status_code=201, headers={"location": f"/api/v1/threads/{quote(view.id, safe='')}"})
 
 
 @router.get("/{thread}", **documented(ThreadView))

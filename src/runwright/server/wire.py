@@ -75,6 +75,8 @@ def misfit(error: msgspec.ValidationError) -> InvalidRequest:
     """The error of JSON that has another shape than asked for, with a JSON pointer (RFC 6901)."""
     detail, _, place = str(error).partition(" - at `$")
     pointer = _pointer(place.removesuffix("`"))
+    if "matching regex" in detail:
+        detail = "Expected printable characters alone"
     if "unknown field `" in detail or "missing required field `" in detail:
         pointer += "/" + _escaped(detail.split("`")[1])
     return InvalidRequest("The request is not valid.", problems=[(pointer, detail)])

@@ -18,7 +18,6 @@ from runwright.service.labels import Label, ThreadId, check_metadata
 from runwright.service.runs import Runs
 from runwright.service.views import Page
 
-
 Title = Annotated[str, msgspec.Meta(max_length=1000)]
 
 

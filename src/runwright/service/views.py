@@ -13,6 +13,7 @@ from runwright.core.money import Cost
 from runwright.core.run import ErrorInfo, Run, RunMode, RunStatus, WaitReason
 from runwright.core.step import Effect, Step, StepKind, StepStatus
 from runwright.core.usage import Usage
+from runwright.service.labels import Label, Note, Number
 
 Item = TypeVar("Item")
 
@@ -95,10 +96,10 @@ class Resolution(msgspec.Struct, frozen=True, kw_only=True):
     """What became of a step with an unknown outcome: done (with this result), retry, or fail."""
 
     action: Literal["done", "retry", "fail"]
-    step: int | None = None
+    step: Number | None = None
     result: msgspec.Raw = NULL
-    by: str = ""
-    note: str = ""
+    by: Label = ""
+    note: Note = ""
 
 
 class ToolView(msgspec.Struct, frozen=True, kw_only=True):

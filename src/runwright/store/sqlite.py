@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,9 @@ from sqlalchemy.pool import QueuePool, StaticPool
 from runwright.store.faults import read_only
 
 Durability = Literal["normal", "full"]
+
+OWNER_ONLY = 0o700
+"""The mode of a data directory that is made here: its database holds all inputs and answers."""
 
 CACHE = "PRAGMA cache_size = -4096"
 SPILL = "PRAGMA cache_size = 16"
@@ -48,16 +52,19 @@ def reader_engine(path: Path) -> Engine:
 
 
 def check_directory(path: Path) -> None:
-    """Make the data directory. Raises StorageReadOnly when it cannot be made or written."""
+    """Make the data directory and the file, for their owner alone. Raises StorageReadOnly where that cannot be."""
     folder = path.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
     except OSError as error:
         raise read_only(f"The data directory {str(folder)!r} cannot be made: {error.strerror}") from error
     if path.is_dir():
         raise read_only(f"{str(path)!r} is a directory, not a database file")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise read_only(f"The data directory {str(folder)!r} cannot be written")
+    # SQLite gives its other files the mode of the database; what else is wrong here, it says itself.
+    with suppress(OSError):
+        path.touch(mode=OWNER_ONLY & ~0o100, exist_ok=False)
 
 
 def _engine(

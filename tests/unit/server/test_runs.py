@@ -352,6 +352,42 @@ async def test_a_drained_server_refuses_runs(client: httpx2.AsyncClient, app: Ap
     assert (await client.get(f"/api/v1/runs/{run['id']}")).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("thread_id", "t" * 129),
+        ("session_id", "s\u0007"),
+        ("group", "g" * 129),
+        ("user", "u" * 1_000_000),
+        ("tags", ["t"] * 51),
+        ("tags", ["t" * 129]),
+        ("version", "1" * 129),
+        ("metadata", {"k": "v" * 17_000}),
+    ],
+)
+async def test_labels_have_bounds(client: httpx2.AsyncClient, field: str, value: object) -> None:
+    """What stands in rows and indexes of a run is short; the same holds for a completion."""
+    answer = await client.post(RUNS, json={"input": "x", field: value})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["pointer"].startswith(f"/{field}")
+    if field in {"user", "metadata"}:
+        body: dict[str, object] = {"model": "support", "messages": [], field: value}
+        chat = await client.post("/v1/chat/completions", json=body)
+        assert (chat.status_code, chat.json()["error"]["param"]) == (422, field)
+
+
+@pytest.mark.parametrize("number", ["9" * 19, "9" * 25, "9" * 5000])
+async def test_numbers_that_no_row_holds_are_refused(client: httpx2.AsyncClient, number: str) -> None:
+    """A number of any length is the caller's mistake, not the server's."""
+    run = f"/api/v1/runs/{(await start(client)).json()['id']}"
+    for path in ("steps", "events"):
+        assert (await client.get(f"{run}/{path}", params={"after": number})).status_code == 422
+    assert (await client.get(f"{run}/events", headers={"last-event-id": number})).status_code == 422
+    assert (await client.get(f"{run}/steps/{number}")).status_code == 422
+    body = {"action": "done", "step": int(number[:30]), "result": 1}
+    assert (await client.post(f"{run}/resolve", json=body)).status_code == 422
+
+
 async def test_a_page_of_another_site_starts_nothing(client: httpx2.AsyncClient) -> None:
     """A POST that browsers send for any page without asking, as text, is refused on both faces before it is read."""
     headers = {"content-type": "text/plain", "origin": "https://evil.example", "sec-fetch-site": "cross-site"}

@@ -1,6 +1,7 @@
 """Threads over HTTP, against a real App in memory."""
 
 import httpx2
+import pytest
 from inline_snapshot import snapshot
 
 from tests.unit.server.conftest import plain
@@ -39,6 +40,37 @@ async def test_a_thread_without_a_body_gets_an_id(client: httpx2.AsyncClient) ->
     """Nothing needs to be said about a thread; an id that is none is refused."""
     assert (await client.post(THREADS)).json()["id"].startswith("thr_")
     assert (await client.post(THREADS, json={"id": ""})).json()["errors"][0]["pointer"] == "/id"
+
+
+async def test_an_id_in_any_script_can_be_found(client: httpx2.AsyncClient) -> None:
+    """The location of a thread is an address, whatever its id is written in."""
+    for name in ("線", "a b?c#d", "grün"):
+        made = await client.post(THREADS, json={"id": name})
+        assert made.status_code == 201
+        assert (await client.get(made.headers["location"])).json()["id"] == name
+
+
+LARGE = {"k": "v" * 17_000}
+
+
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        ({"id": "x" * 129}, "/id"),
+        ({"id": "a\u0000b"}, "/id"),
+        ({"id": "a\n"}, "/id"),
+        ({"user": "u" * 129}, "/user"),
+        ({"title": "t" * 1001}, "/title"),
+        ({"metadata": LARGE}, "/metadata"),
+    ],
+)
+async def test_what_stands_in_rows_has_bounds(client: httpx2.AsyncClient, body: object, pointer: str) -> None:
+    """A thread's labels are short and printable, for a new thread and for a change."""
+    answer = await client.post(THREADS, json=body)
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
+    await client.post(THREADS, json={"id": "t1"})
+    change = await client.patch(f"{THREADS}/t1", json={"metadata": LARGE})
+    assert change.json()["errors"][0]["pointer"] == "/metadata"
 
 
 async def test_runs_share_their_threads_history(client: httpx2.AsyncClient) -> None:

@@ -27,6 +27,26 @@ def test_a_folder_is_made(tmp_path: Path) -> None:
     stores.close()
 
 
+def test_what_is_made_is_for_its_owner(tmp_path: Path) -> None:
+    """A new folder and all files of a new database are closed to others; what was there keeps its mode."""
+    made, found = tmp_path / "made", tmp_path / "found"
+    found.mkdir(mode=0o755)
+    for folder in (made, found):
+        stores = open_stores(folder / "r.db")
+        stores.writes.append([new(run())])
+        assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+        stores.close()
+    assert [folder.stat().st_mode & 0o777 for folder in (made, found)] == [0o700, 0o755]
+
+
+def test_a_number_that_no_row_holds_is_told(path: Path) -> None:
+    """A read that asks for a number beyond 64 bits fails as a read, not as a driver."""
+    stores = open_stores(path)
+    with pytest.raises(StorageError, match="too large"):
+        stores.runs.steps("run_a", after=10**25)
+    stores.close()
+
+
 @pytest.mark.parametrize(("durability", "number"), [("normal", 1), ("full", 2)])
 def test_durability(path: Path, durability: str, number: int) -> None:
     """The writer uses the write-ahead log and syncs as often as was asked for."""

@@ -1,0 +1,32 @@
+"""What callers may call things: ids of their own, users, groups, tags, metadata. These stand in rows and indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+
+from runwright.errors import InvalidRequest
+
+LARGEST = 2**63 - 1
+"""The largest number that a row holds."""
+
+METADATA_BYTES = 16 * 1024
+
+# Neither control characters nor those that are not seen: zero-width ones, line separators, marks of direction.
+_UNSEEN = r"\u0000-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+
+Label = Annotated[str, msgspec.Meta(max_length=128, pattern=rf"^(?![\s\S]*[{_UNSEEN}])")]
+ThreadId = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=rf"^(?![\s\S]*[{_UNSEEN}])")]
+Tags = Annotated[tuple[Label, ...], msgspec.Meta(max_length=50)]
+Note = Annotated[str, msgspec.Meta(max_length=4096)]
+Number = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
+
+
+def check_metadata(metadata: Mapping[str, str] | None) -> None:
+    """Raises InvalidRequest for metadata that is too large."""
+    size = len(msgspec.json.encode(metadata)) if metadata else 0
+    if size > METADATA_BYTES:
+        detail = f"at most {METADATA_BYTES} bytes of JSON, not {size}"
+        raise InvalidRequest("The request is not valid.", problems=[("/metadata", detail)])
