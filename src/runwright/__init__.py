@@ -3,8 +3,6 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
-
 if TYPE_CHECKING:
     from runwright.agents.agent import Agent
     from runwright.agents.base import BuildContext, Template

@@ -179,6 +179,8 @@ class App:
         self.threads = Threads(self._stores.threads, self.runs, clock)
         await self.agents.load()
         self._count_agents()
+        if self.metrics is not None:
+            self.metrics.watch_runs(lambda: self._engine.executing)
         await self._engine.start()
         stack.push_async_callback(self.drain)
 

@@ -25,7 +25,7 @@ BUILT_IN: tuple[type[Template], ...] = (Conversation, FunctionTemplate)
 VARIANTS = 128
 """Agents with another configuration that are kept for the next run that asks for the same one."""
 
-VARIANT_BYTES = 64 * 1024
+VARIANT_BYTES = 16 * 1024
 """A larger configuration is built anew for each run, so that what is kept has a bound."""
 
 
@@ -117,36 +117,39 @@ class Registry:
             raise located(problems)
         state = _State(templates=templates, toolbox=discovery.tools)
         kept, warnings = self._rebuilt(state, current)
-        self._state = _State(
+        state = _State(
             current=current | dict(kept.current),
             versions=_by_version(current.values()) | dict(kept.versions),
             templates=templates,
             toolbox=discovery.tools,
         )
+        self._swap(state)
         return warnings
 
     def check(self, declared: Declared) -> BuiltAgent:
         """Build an agent and keep nothing of it. Raises ConfigError whose places are JSON pointers."""
         return build(declared, templates=self.templates, toolbox=self.toolbox)
 
-    def put(self, declared: Declared, *, is_current: bool = True) -> BuiltAgent:
+    def put(self, declared: Declared, *, is_current: bool = True) -> None:
         """Add a version of an agent. Raises ConfigError whose places are JSON pointers."""
         entry = Entry(self.check(declared), declared)
         state = self._state
         current = dict(state.current) | ({declared.name: entry} if is_current else {})
         versions = dict(state.versions) | _by_version([entry])
-        self._state = msgspec.structs.replace(state, current=current, versions=versions)
-        return entry.agent
+        self._swap(msgspec.structs.replace(state, current=current, versions=versions))
 
     def drop(self, name: str) -> None:
         """Make an agent unknown. Raises NotFound."""
         self.entry(name)
         state = self._state
-        self._state = msgspec.structs.replace(
-            state,
-            current={each: entry for each, entry in state.current.items() if each != name},
-            versions={key: entry for key, entry in state.versions.items() if key[0] != name},
-        )
+        current = {each: entry for each, entry in state.current.items() if each != name}
+        versions = {key: entry for key, entry in state.versions.items() if key[0] != name}
+        self._swap(msgspec.structs.replace(state, current=current, versions=versions))
+
+    def _swap(self, state: _State) -> None:
+        self._state = state
+        # What was built from the picture before would be kept for nobody.
+        self._variant.cache_clear()
 
     def _configured(self, entry: Entry, overrides: bytes) -> BuiltAgent:
         config = msgspec.json.decode(overrides, type=dict[str, object])

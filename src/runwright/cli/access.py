@@ -22,9 +22,6 @@ from runwright.service.views import (
 if TYPE_CHECKING:
     from runwright.settings import Settings
 
-if TYPE_CHECKING:
-    from runwright.settings import Settings
-
 
 class RunHandle(Protocol):
     """A run that was just created."""

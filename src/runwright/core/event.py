@@ -272,8 +272,3 @@ def _tag(kind: type[EventData]) -> str:
 
 TYPES: dict[type[EventData], str] = {kind: _tag(kind) for kind in get_args(Data)}
 """The wire name of every event class."""
-
-
-def event_type(data: Data) -> str:
-    """The wire name of an event body."""
-    return TYPES[type(data)]

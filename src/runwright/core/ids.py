@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 import time
 from collections.abc import Callable
 from typing import Literal
@@ -12,7 +11,6 @@ Prefix = Literal["run", "thr", "agt", "sig", "boot", "key", "req", "blb"]
 
 _TICK_NS = 250
 _TICKS_PER_MS = 4000
-_ID = re.compile(r"^[a-z]{2,4}_[0-9a-f]{32}$")
 
 
 def _ids() -> Callable[[Prefix], str]:
@@ -43,8 +41,3 @@ def _ids() -> Callable[[Prefix], str]:
 
 
 make_id = _ids()
-
-
-def is_id(text: str) -> bool:
-    """Whether the text has the shape of an identifier."""
-    return _ID.fullmatch(text) is not None

@@ -90,6 +90,10 @@ class Gateway(Protocol):
         ...
 
 
+DELTA_ROW = "deltas"
+"""The type of rows that hold a range of deltas."""
+
+
 class Stored(msgspec.Struct, frozen=True, gc=False):
     """An event as a row: `body` is the encoded data, large parts of it replaced by references to blobs.
 

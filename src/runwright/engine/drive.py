@@ -50,6 +50,11 @@ class Driver:
         return self._live
 
     @property
+    def executing(self) -> int:
+        """Runs that have a slot. Safe from any thread."""
+        return sum(live.has_slot for live in tuple(self._live.values()))
+
+    @property
     def has_slot(self) -> bool:
         """Whether a run could begin at once."""
         return not self._slots.locked()

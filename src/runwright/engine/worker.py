@@ -85,6 +85,11 @@ class Engine:
         """Runs in the hands of this process."""
         return len(self._driver.live)
 
+    @property
+    def executing(self) -> int:
+        """Runs that execute in this process now. Safe from any thread."""
+        return self._driver.executing
+
     def live(self, run_id: str) -> LiveRun | None:
         """A run in the hands of this process."""
         return self._driver.live.get(run_id)

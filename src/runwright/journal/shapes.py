@@ -10,14 +10,11 @@ import msgspec
 
 from runwright.core.event import SHAPE, Data, Delta, Event
 from runwright.core.message import digest
-from runwright.core.ports import Blob, Stored
+from runwright.core.ports import DELTA_ROW, Blob, Stored
 from runwright.errors import StorageError, StorageVersion
 
 PART_LIMIT = 512
 """Bytes above which a bulky value is stored once, as a blob, and referred to."""
-
-DELTAS = "deltas"
-"""The type of rows that hold a batch of deltas."""
 
 _REF_START = b'{"$blob":"'
 _REF_END = b'"}'
@@ -54,14 +51,14 @@ def pack_deltas(deltas: Sequence[Event]) -> Stored:
     """One row for a batch of deltas of a step."""
     first = deltas[0]
     body = _encoder.encode([(event.seq, event.ts, event.data) for event in deltas])
-    return Stored(first.run_id, first.seq, first.ts, DELTAS, first.step, body, SHAPE, last_seq=deltas[-1].seq)
+    return Stored(first.run_id, first.seq, first.ts, DELTA_ROW, first.step, body, SHAPE, last_seq=deltas[-1].seq)
 
 
 def unpack(row: Stored, blobs: Mapping[str, bytes], *, converters: Mapping[int, Converter] = CONVERTERS) -> list[Event]:
     """The events of a row. Raises StorageError when a body cannot be read, StorageVersion when it is newer."""
     body = _converted(row, converters)
     try:
-        if row.type == DELTAS:
+        if row.type == DELTA_ROW:
             deltas = _delta_decoder.decode(body)
             return [Event(row.run_id, seq, ts, data, row.step, row.position) for seq, ts, data in deltas]
         data = _decoder.decode(body)

@@ -12,7 +12,8 @@ from typing import TypeAlias
 
 from sqlalchemy.engine.interfaces import DBAPICursor
 
-from runwright.core.ports import Batch, IdempotencyKey
+from runwright.core.message import digest
+from runwright.core.ports import DELTA_ROW, Batch, IdempotencyKey
 from runwright.core.run import Run
 from runwright.core.step import Step
 from runwright.core.thread import Thread
@@ -23,7 +24,6 @@ from runwright.store.rows import (
     RAW,
     Values,
     blob_values,
-    digest,
     event_values,
     micros,
     run_changes,
@@ -31,7 +31,7 @@ from runwright.store.rows import (
     step_values,
     thread_values,
 )
-from runwright.store.schema import DELTAS, INLINE
+from runwright.store.schema import INLINE
 from runwright.store.statements import EVENTS_AT_ONCE, AppendStatements
 
 _REMEMBERED = 8192
@@ -289,4 +289,4 @@ class _Plan:
         end = batch.events[0].seq if batch.events else batch.run.run.last_seq + 1
         self.voided.extend((run_id, step, end) for run_id, step in batch.voided)
         gone = set(batch.voided)
-        self.events = [row for row in self.events if row[4] != DELTAS or (row[0], row[5]) not in gone]
+        self.events = [row for row in self.events if row[4] != DELTA_ROW or (row[0], row[5]) not in gone]

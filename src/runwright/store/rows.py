@@ -5,14 +5,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from hashlib import blake2b
 from typing import Any, Final, TypeAlias
 
 import msgspec
 from sqlalchemy import Table
 
 from runwright.core.money import UNPRICED, Cost
-from runwright.core.ports import Stored
+from runwright.core.ports import DELTA_ROW, Stored
 from runwright.core.run import ErrorInfo, Run
 from runwright.core.step import Step
 from runwright.core.thread import Thread
@@ -250,7 +249,7 @@ def step_of(row: Row) -> Step:
 
 def event_values(event: Stored, blob: bytes | None) -> Values:
     """The columns of an event without its position; with a blob's hash the body stands there."""
-    last = (event.last_seq or event.seq) if event.type == schema.DELTAS else None
+    last = (event.last_seq or event.seq) if event.type == DELTA_ROW else None
     return (
         event.run_id,
         event.seq,
@@ -277,11 +276,6 @@ def event_of(row: Row, body: bytes) -> Stored:
         position=row[0],
         last_seq=row[3] or 0,
     )
-
-
-def digest(data: bytes) -> bytes:
-    """The hash that names a blob: BLAKE2b of 16 bytes (RFC 7693)."""
-    return blake2b(data, digest_size=16).digest()
 
 
 def blob_values(key: bytes, data: bytes) -> Values:

@@ -29,9 +29,6 @@ metadata = MetaData()
 INLINE = 1024
 """Bodies up to this many bytes stand in their event row, larger ones among the blobs."""
 
-DELTAS = "deltas"
-"""The type of an event row that holds a range of deltas."""
-
 NOT_COMPLETED = text("status <> 'completed'")
 NOT_OVER = text("status NOT IN ('completed', 'failed', 'cancelled')")
 NOT_CONSUMED = text("NOT is_consumed")

@@ -21,8 +21,6 @@ from runwright.core.event import (
     RunCancelled,
     RunCompleted,
     RunFailed,
-    RunResumed,
-    RunStarted,
     RunWaiting,
     StepCompleted,
     StepFailed,
@@ -39,6 +37,9 @@ RUN_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 90
 COMMIT_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5)
 
 NAMES_AT_MOST = 200
+OPEN_AT_MOST = 20_000
+"""Runs whose open steps are known, for their durations."""
+
 OTHER = "other"
 
 Child = TypeVar("Child", Counter, Gauge, Histogram)
@@ -54,12 +55,9 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._series = Series(self._registry)
         self._open: dict[str, dict[int, _OpenStep]] = {}
-        self._active: set[str] = set()
         self._agents, self._models = _Names(), _Names()
         self._tools, self._codes = _Names(), _Names()
         self._handlers: dict[type[EventData], Callable[[Run, Event], None]] = {
-            RunStarted: self._on_going,
-            RunResumed: self._on_going,
             RunWaiting: self._on_waiting,
             RunCompleted: self._on_ended,
             RunFailed: self._on_ended,
@@ -87,6 +85,10 @@ class Metrics:
         """Ask `depth` for the entries that wait for the journal's writer, at each scrape."""
         self._series.queue_depth().set_function(depth)
 
+    def watch_runs(self, executing: Callable[[], float]) -> None:
+        """Ask `executing` for the runs that execute now, at each scrape."""
+        self._series.runs_active().set_function(executing)
+
     def committed(self, duration_s: float) -> None:
         """Note how long one commit of the journal took."""
         self._series.commit_seconds().observe(duration_s)
@@ -95,19 +97,12 @@ class Metrics:
         """All series in the Prometheus text format, and its media type."""
         return generate_latest(_WithoutCreated(self._registry)), CONTENT_TYPE_PLAIN_0_0_4
 
-    def _on_going(self, run: Run, _event: Event) -> None:
-        self._active.add(run.id)
-        self._series.runs_active().set(len(self._active))
-
     def _on_waiting(self, run: Run, _event: Event) -> None:
-        self._active.discard(run.id)
-        self._series.runs_active().set(len(self._active))
+        self._open.pop(run.id, None)
 
     def _on_ended(self, run: Run, event: Event) -> None:
-        self._active.discard(run.id)
         self._open.pop(run.id, None)
         agent = self._agents.bound(run.agent)
-        self._series.runs_active().set(len(self._active))
         self._series.runs(agent, run.status).inc()
         self._series.run_seconds(agent).observe(_seconds(run.started_at or run.created_at, event.ts))
         if isinstance(event.data, RunFailed):
@@ -117,6 +112,9 @@ class Metrics:
         data = event.data
         assert isinstance(data, StepStarted)
         self._open.setdefault(run.id, {})[event.seq] = _OpenStep(data.kind, data.name, event.ts)
+        # No event tells that another process took a run over: the oldest ones go.
+        while len(self._open) > OPEN_AT_MOST:
+            del self._open[next(iter(self._open))]
 
     def _on_step_restarted(self, run: Run, event: Event) -> None:
         data = event.data

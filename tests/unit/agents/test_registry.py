@@ -152,7 +152,8 @@ def test_replace_hides() -> None:
     """An agent made over the API is hidden by one in a file, and told of when it no longer fits."""
     made = registry()
     made.put(load_body(b'{"name": "b"}'))
-    kept = made.put(load_body(b'{"name": "api", "tools": ["weather"]}'))
+    made.put(load_body(b'{"name": "api", "tools": ["weather"]}'))
+    kept = made.get("api")
     warnings = made.replace(replace(discovery(Agent("b", model="demo")), tools={}))
     assert warnings == (
         ("agent 'b'", "is hidden by the one in agents/a.py: it: rename one of them"),
@@ -218,6 +219,16 @@ def test_configured_keeps_no_large_configuration() -> None:
     made = registry(SUPPORT)
     config = {"instructions": "y" * VARIANT_BYTES}
     assert made.get("support", config=config) is not made.get("support", config=config)
+
+
+def test_a_change_forgets_what_was_configured() -> None:
+    """After any change of the registry nothing is kept of agents that were built from what it was before."""
+    made = registry(SUPPORT)
+    for change in (lambda: made.put(load_body(b'{"name": "b"}')), lambda: made.drop("b")):
+        kept = made.get("support", config={"settings": {"seed": 2}})
+        assert made.get("support", config={"settings": {"seed": 2}}) is kept
+        change()
+        assert made.get("support", config={"settings": {"seed": 2}}) is not kept
 
 
 def test_a_caller_names_no_file_as_a_model() -> None:

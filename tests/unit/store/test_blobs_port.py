@@ -6,9 +6,9 @@ import os
 
 import pytest
 
+from runwright.core.message import digest
 from runwright.core.ports import Batch, Blob, RunRow
 from runwright.store import Stores
-from runwright.store.rows import digest
 from tests.unit.store.rows import run
 
 

@@ -7,12 +7,12 @@ import threading
 import msgspec
 import pytest
 
+from runwright.core.message import digest
 from runwright.core.ports import Batch, Blob, IdempotencyKey, RunRow, Stored
 from runwright.core.run import Run
 from runwright.core.thread import Thread
 from runwright.errors import Conflict, OwnershipLost
 from runwright.store import Stores
-from runwright.store.rows import digest
 from tests.unit.store.rows import NOW, deltas, event, later, more, new, run, seqs, step
 
 

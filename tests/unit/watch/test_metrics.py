@@ -1,5 +1,6 @@
 """Metrics: what events become."""
 
+import gc
 import platform
 import re
 from collections.abc import Sequence
@@ -13,8 +14,6 @@ from runwright.core.event import (
     Event,
     RunCompleted,
     RunFailed,
-    RunQueued,
-    RunResumed,
     RunStarted,
     RunWaiting,
     StepCompleted,
@@ -25,7 +24,7 @@ from runwright.core.event import (
 from runwright.core.money import Cost
 from runwright.core.run import ErrorInfo, Run, RunStatus
 from runwright.core.usage import Usage
-from runwright.watch.metrics import NAMES_AT_MOST, Metrics, described
+from runwright.watch.metrics import NAMES_AT_MOST, OPEN_AT_MOST, Metrics, described
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ERROR = ErrorInfo(code="tool_failed", message="no")
@@ -71,18 +70,21 @@ def test_a_run_is_counted_when_it_ends() -> None:
     assert sample(metrics, "runwright_build_info", version="1.2.3", python=_python()) == 1
 
 
-def test_active_runs_are_those_that_execute() -> None:
-    """A run is active from its start to its end, and not while it waits."""
+def test_what_is_kept_of_runs_has_a_bound() -> None:
+    """Nothing is kept of a run that waits, and of runs that go on elsewhere only so much."""
     metrics = Metrics(version="1")
-    active: list[float | None] = []
-    for data in (RunQueued(agent="a", version="1", input=NULL), RunStarted(loop=1), RunWaiting(reason="input")):
-        metrics.record(a_run(), told((0, data, None)))
-        active.append(sample(metrics, "runwright_runs_active"))
-    metrics.record(a_run(), told((0, RunResumed(cause="input"), None)))
-    active.append(sample(metrics, "runwright_runs_active"))
-    metrics.record(a_run("completed"), told((1, RunCompleted(output=NULL), None)))
-    active.append(sample(metrics, "runwright_runs_active"))
-    assert active == [0, 1, 0, 1, 0]
+    waits = told((0, TOOL_CALL, None), (1, RunWaiting(reason="input"), None))
+    metrics.record(a_run(), waits)
+    empty = _size()
+    for number in range(100):
+        metrics.record(a_run(run_id=f"run_{number}"), waits)
+    assert _size() == empty
+    for number in range(OPEN_AT_MOST + 100):
+        metrics.record(a_run(run_id=f"run_{number}"), told((0, TOOL_CALL, None)))
+    bounded = _size()
+    for number in range(100):
+        metrics.record(a_run(run_id=f"more_{number}"), told((0, TOOL_CALL, None)))
+    assert _size() == bounded
 
 
 def test_a_model_call_is_timed_and_its_tokens_counted() -> None:
@@ -164,13 +166,15 @@ def test_a_clock_that_goes_back_gives_no_negative_duration() -> None:
 
 
 def test_the_server_tells_what_events_do_not() -> None:
-    """Agents, the writer's queue and commits are told by their owners."""
+    """Agents, runs that execute, the writer's queue and commits are told by their owners."""
     metrics = Metrics(version="1")
     metrics.count_agents(3)
     metrics.watch_queue(lambda: 7)
+    metrics.watch_runs(lambda: 5)
     metrics.committed(0.25)
     assert sample(metrics, "runwright_agents") == 3
     assert sample(metrics, "runwright_journal_queue_depth") == 7
+    assert sample(metrics, "runwright_runs_active") == 5
     assert sample(metrics, "runwright_journal_commit_seconds_sum") == 0.25
 
 
@@ -194,6 +198,12 @@ def test_every_series_is_described() -> None:
     for field in described():
         assert field.description
         assert f"# HELP {field.name} " in text
+
+
+def _size() -> int:
+    """How many objects are kept."""
+    gc.collect()
+    return len(gc.get_objects())
 
 
 def _python() -> str:
