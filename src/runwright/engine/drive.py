@@ -42,6 +42,7 @@ class Driver:
         self._live: dict[str, LiveRun] = {}
         self._late: set[asyncio.Task[None]] = set()
         self.turns = Turns(rows.threads)
+        self._is_stopping = False
         self.queued = 0
 
     @property
@@ -68,6 +69,7 @@ class Driver:
 
         Runs that have not begun are left at once.
         """
+        self._is_stopping = True
         for live in self._live.values():
             if live.task is not None and not live.has_slot:
                 live.task.cancel()
@@ -94,8 +96,30 @@ class Driver:
         live.task = self._tasks.create_task(self._drive(live, events))
 
     def begin(self, live: LiveRun, events: Sequence[Event]) -> None:
-        """Execute a run as soon as there is a slot, and in a thread as soon as it is its turn."""
+        """Execute a run as soon as there is a slot, and in a thread as soon as it is its turn.
+
+        A process that stops lets it go: it is on disk, and goes on at the next start.
+        """
+        if self._is_stopping:
+            self.let_go(live, _stopped())
+            return
         live.task = self._tasks.create_task(self._drive(live, events))
+
+    async def begin_on_disk(self, live: LiveRun, events: Sequence[Event]) -> None:
+        """`begin` when all that was appended is on disk. A run that cannot be recorded is let go.
+
+        Raises StorageError, OwnershipLost or Conflict.
+        """
+        try:
+            await live.log.durable()
+        except RunwrightError as error:
+            self.let_go(live, error)
+            raise
+        except asyncio.CancelledError:
+            # The caller is gone, but the run may stand in the store already.
+            self.begin(live, events)
+            raise
+        self.begin(live, events)
 
     def cancel(self, live: LiveRun, reason: str) -> None:
         """Cancel a live run; its task records it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Literal, Protocol
 
 import msgspec
@@ -27,7 +28,7 @@ from runwright.core.step import Step
 from runwright.engine.drive import Driver, Rows
 from runwright.engine.live import LiveRun
 from runwright.engine.owner import Owner
-from runwright.errors import Conflict, CrashLoop, InvalidRequest, NotFound, OwnershipLost, RunwrightError
+from runwright.errors import Conflict, CrashLoop, Diverged, InvalidRequest, NotFound, RunwrightError
 from runwright.journal.project import CANCELLED
 from runwright.journal.write import Journal, Record
 
@@ -128,48 +129,48 @@ class Resumer:
         cause: Cause,
         records: Sequence[Record] = (),
         consumed: tuple[str, ...] = (),
-        is_forced: bool = False,
     ) -> None:
-        """Continue an adopted run from its data."""
+        """Continue an adopted run from its data; without an agent that fits, it waits. Raises StorageError."""
         events = await asyncio.to_thread(lambda: list(self._rows.reader.events(run.id)))
-        live = await self._taken_up(run, events)
-        if live is None:
+        try:
+            agent, changed = self._fitting(run, events, is_forced=cause == "input")
+        except Diverged as error:
+            await self._end(run, RunWaiting(reason="diverged", detail=error.message), records, consumed=consumed)
             return
-        live.is_forced = is_forced
-        if run.status == "queued":
-            self._driver.begin(live, events)
-            return
-        changed, is_fit = _compare(live.agent, run, events)
-        if not is_fit and not is_forced:
-            detail = "The agent's tools changed since the run began; resume it with the current code, or cancel it."
-            live.log.append(*records, (RunWaiting(reason="diverged", detail=detail), None), consumed=consumed)
-            try:
-                await live.log.durable()
-            finally:
-                self._driver.let_go(live)
-            return
-        resumed = RunResumed(cause=cause, epoch=run.epoch, code_changed=changed)
-        more = live.log.append((resumed, None), *records, consumed=consumed)
-        self._driver.begin(live, (*events, *more))
+        steps = _unfinished(await asyncio.to_thread(self._all_steps, run.id))
+        live = LiveRun(agent, input=_input(events))
+        live.log = self._journal.open(run, is_first=False, publish=live.publish, steps=steps)
+        live.published = events[-1].seq if events else 0
+        if run.status != "queued":
+            resumed = RunResumed(cause=cause, epoch=run.epoch, code_changed=changed)
+            events += live.log.append((resumed, None), *records, consumed=consumed)
+        self._driver.hold(live)
+        await self._driver.begin_on_disk(live, events)
 
-    async def _taken_up(self, run: Run, events: Sequence[Event]) -> LiveRun | None:
-        """The adopted run as a live one; without its agent it waits."""
+    def _fitting(self, run: Run, events: Sequence[Event], *, is_forced: bool) -> tuple[BuiltAgent, tuple[str, ...]]:
+        """The agent that a run goes on with, and what differs from the one that began it. Raises Diverged."""
+        try:
+            # Who was told to go on with the current code stays with it.
+            agent = self._agent(run, events, is_current=is_forced or any(map(_is_told, events)))
+        except (NotFound, InvalidRequest) as error:
+            raise Diverged(f"{error.message} Define it, then resume.") from error
+        changed, is_fit = _compare(agent, run, events)
+        if not is_fit and not is_forced:
+            raise Diverged(
+                "The agent's tools changed since the run began; resume it with the current code, or cancel it."
+            )
+        return agent, changed
+
+    def _agent(self, run: Run, events: Sequence[Event], *, is_current: bool) -> BuiltAgent:
+        """The agent of a run in the version that began it, or the current one where that is gone."""
         first = events[0].data if events else None
-        input = bytes(first.input) if isinstance(first, RunQueued) else b"null"
         config: dict[str, object] = {}
         if isinstance(first, RunQueued):
             config = msgspec.json.decode(first.config, type=dict[str, object] | None) or {}
-        try:
-            agent = self._agents.get(run.agent, run.version, config=config)
-        except (NotFound, InvalidRequest) as error:
-            await self._end(run, RunWaiting(reason="diverged", detail=f"{error.message} Define it, then resume."))
-            return None
-        steps = await asyncio.to_thread(self._all_steps, run.id)
-        live = LiveRun(agent, input=input)
-        live.log = self._journal.open(run, is_first=False, publish=live.publish, steps=_unfinished(steps))
-        live.published = events[-1].seq if events else 0
-        self._driver.hold(live)
-        return live
+        if not is_current:
+            with suppress(NotFound):
+                return self._agents.get(run.agent, run.version, config=config)
+        return self._agents.get(run.agent, config=config)
 
     def _all_steps(self, run_id: str) -> Sequence[Step]:
         steps: list[Step] = []
@@ -183,17 +184,21 @@ class Resumer:
         """Cancel an adopted run that is not executed."""
         await self._end(run, RunCancelled(reason=reason, usage=run.usage, cost=run.cost))
 
-    async def _end(self, run: Run, data: RunCancelled | RunFailed | RunWaiting) -> None:
-        """Record what becomes of an adopted run that is not executed."""
+    async def _end(
+        self,
+        run: Run,
+        data: RunCancelled | RunFailed | RunWaiting,
+        records: Sequence[Record] = (),
+        *,
+        consumed: tuple[str, ...] = (),
+    ) -> None:
+        """Record what becomes of an adopted run that is not executed. Raises OwnershipLost or StorageError."""
         steps = _unfinished(await asyncio.to_thread(self._all_steps, run.id))
         log = self._journal.open(run, is_first=False, publish=lambda events: None, steps=steps)
         if not isinstance(data, RunWaiting):
             log.close_steps(CANCELLED if isinstance(data, RunCancelled) else data.error)
-        log.append((data, None))
-        try:
-            await log.durable()
-        except OwnershipLost:
-            return
+        log.append(*records, (data, None), consumed=consumed)
+        await log.durable()
 
     async def unknown_step(self, run: Run, seq: int | None) -> Step:
         """The step that a resolution is about. Raises Conflict or InvalidRequest."""
@@ -215,7 +220,7 @@ class Resumer:
         return [step for step in steps if step.status == "unknown"]
 
     async def resolve(self, run: Run, outcome: Outcome, *, consumed: tuple[str, ...]) -> None:
-        """Continue a waiting run with what somebody said about its unknown step."""
+        """Continue a waiting run with what somebody said about its unknown step. Returns when that is on disk."""
         adopted = await self._take(run)
         seq = outcome.step
         assert seq is not None
@@ -226,9 +231,9 @@ class Resumer:
         await self._go_on(adopted, cause="resolved", records=records, consumed=consumed)
 
     async def force(self, run: Run, *, consumed: tuple[str, ...]) -> None:
-        """Continue a waiting run with the current code, whatever the record says."""
+        """Continue a waiting run with the current code, whatever the record says. Returns when that is on disk."""
         adopted = await self._take(run)
-        await self._go_on(adopted, cause="input", consumed=consumed, is_forced=True)
+        await self._go_on(adopted, cause="input", consumed=consumed)
 
     async def _take(self, run: Run) -> Run:
         adopted = await asyncio.to_thread(self._rows.runs.adopt, run.id, epoch=run.epoch, owner=self._owner.boot)
@@ -241,15 +246,37 @@ def _unfinished(steps: Sequence[Step]) -> Sequence[Step]:
     return [step for step in steps if not step.is_over]
 
 
+def _input(events: Sequence[Event]) -> bytes:
+    first = events[0].data if events else None
+    return bytes(first.input) if isinstance(first, RunQueued) else b"null"
+
+
+def _is_told(event: Event) -> bool:
+    """Whether a person told the run to go on with the current code."""
+    return isinstance(event.data, RunResumed) and event.data.cause == "input"
+
+
 def _compare(agent: BuiltAgent, run: Run, events: Sequence[Event]) -> tuple[tuple[str, ...], bool]:
     """What differs from the code that began the run, and whether a loop may go on with today's tools."""
+    version = () if agent.version == run.version else ("version",)
     if agent.fingerprint == run.fingerprint:
-        return (), True
-    if not isinstance(agent.flow, Loop):
-        return ("definition",), True
-    recorded = [event.data.tools for event in events if isinstance(event.data, StepStarted) and event.data.base is None]
-    asked = [bytes(tools) for tools in recorded if bytes(tools) != b"null"]
-    today = agent.flow.tools_raw
-    if not asked or asked[-1] == today:
-        return ("definition",), True
-    return ("definition", "tools"), False
+        return version, True
+    changed = (*version, "definition")
+    if not isinstance(agent.flow, Loop) or _tools(events) in {None, agent.flow.tools_raw}:
+        return changed, True
+    return (*changed, "tools"), False
+
+
+def _tools(events: Sequence[Event]) -> bytes | None:
+    """The tools that the model was last told of; None when there were none, or a person accepted others since."""
+    tools: bytes | None = None
+    is_told = False
+    for event in events:
+        data = event.data
+        if isinstance(data, StepStarted) and data.kind == "model":
+            is_told = False
+            if data.base is None and bytes(data.tools) != b"null":
+                tools = bytes(data.tools)
+        elif _is_told(event):
+            is_told = True
+    return None if is_told else tools

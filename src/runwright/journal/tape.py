@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from runwright.core.event import (
     Event,
     MessageCompleted,
+    RunResumed,
     StepCompleted,
     StepFailed,
     StepResolved,
@@ -25,7 +26,8 @@ from runwright.core.step import Effect, StepKey, StepStatus
 class Taped(msgspec.Struct, frozen=True, kw_only=True):
     """A recorded step: its answer when it completed, its error when it failed.
 
-    `is_granted` says that a person allowed a step of unknown outcome to run again.
+    `is_granted` says that a person allowed a step of unknown outcome to run again; `is_past`, that a person let the run
+    go on with other code since, which need not ask for this step.
     """
 
     seq: int
@@ -35,6 +37,7 @@ class Taped(msgspec.Struct, frozen=True, kw_only=True):
     status: StepStatus = "running"
     attempt: int = 1
     is_granted: bool = False
+    is_past: bool = False
     result: bytes = b"null"
     response: ModelResponse | None = None
     error: ErrorInfo | None = None
@@ -52,7 +55,7 @@ class Tape:
         self._steps = {step.match: step for step in steps}
         self._left: dict[str, dict[StepKey, Taped]] = {}
         for step in self._steps.values():
-            if step.is_final:
+            if step.is_final and not step.is_past:
                 self._left.setdefault(step.match.lane, {})[step.match] = step
 
     def take(self, match: StepKey) -> Taped | None:
@@ -73,6 +76,8 @@ def read_tape(events: Iterable[Event]) -> Sequence[Taped]:
             steps[event.seq] = _begun(event.seq, event.data)
         elif event.step is not None and event.step in steps:
             steps[event.step] = _after(steps[event.step], event)
+        elif isinstance(event.data, RunResumed) and event.data.cause == "input":
+            steps = {seq: replace(step, is_past=True) for seq, step in steps.items()}
     return list(steps.values())
 
 
@@ -84,7 +89,7 @@ def _begun(seq: int, data: StepStarted) -> Taped:
 def _after(step: Taped, event: Event) -> Taped:
     match event.data:
         case StepRestarted() as data:
-            return replace(step, status="running", attempt=data.attempt, is_granted=False)
+            return replace(step, status="running", attempt=data.attempt, is_granted=False, is_past=False)
         case MessageCompleted() as data:
             message = said_raw(bytes(data.message)).message
             assert isinstance(message, AssistantMessage)

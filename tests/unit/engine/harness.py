@@ -79,18 +79,19 @@ def _built(name: str, fingerprint: str, flow: Loop | CodeFlow) -> BuiltAgent:
 
 
 class Directory:
-    """The engine's way to agents, over those given: as in files, only the current version of each is there."""
+    """The engine's way to agents, over those given: the last of a name is current, those before are old versions."""
 
     def __init__(self, *agents: BuiltAgent) -> None:
         self.agents = {agent.name: agent for agent in agents}
+        self._versions = {(agent.name, agent.version): agent for agent in agents}
 
     def get(self, name: str, version: str | None = None, *, config: Mapping[str, object] | None = None) -> BuiltAgent:
-        """An agent by name."""
+        """An agent by name and version."""
         agent = self.agents.get(name)
+        if agent is not None and version not in {None, agent.version}:
+            agent = self._versions.get((name, version or ""))
         if agent is None:
-            raise NotFound(f"There is no agent {name!r}.")
-        if version not in {None, agent.version}:
-            raise NotFound(f"agent {name!r} has no version {version!r}")
+            raise NotFound(f"There is no agent {name!r} {version or ''}.")
         return agent
 
 

@@ -310,6 +310,131 @@ async def test_a_flow_that_diverged_waits_and_can_be_told_to_go_on(stores: Store
         assert [data.cause for data in await _resumed(process, run_id)] == ["crash", "input"]
 
 
+async def test_what_a_person_accepted_holds_after_the_next_crash(stores: Stores) -> None:
+    """A flow that was told to go on with the current code is not asked about the steps before that again."""
+    run_id, _ = await _diverged(stores)
+    first, last, held = ScriptedTool("first", lambda given: 1), ScriptedTool("last", lambda given: 2), HeldTool("held")
+
+    async def work(context: Context, given: Any) -> Any:
+        return [await context.tool("first"), await context.tool("held", again=True), await context.tool("last")]
+
+    agent = flowing(work, first, last, held, fingerprint="f2")
+    async with started(agent, stores=stores) as process:
+        await process.settled(run_id, "waiting")
+        await process.runs.resume(run_id)
+        await held.is_entered.wait()
+        await _on_disk(process)
+        await process.crash()
+    held.go.set()
+    async with started(agent, stores=stores) as process:
+        await process.settled(run_id, "completed")
+        assert len(first.entered) == 1
+
+
+async def test_what_came_after_a_person_accepted_the_code_counts(stores: Stores) -> None:
+    """When the code changes once more, the steps since then are the record that it has to fit."""
+    run_id, _ = await _diverged(stores)
+    held = HeldTool("held")
+
+    async def later(context: Context, given: Any) -> Any:
+        await context.tool("new")
+        return await context.tool("held", third=True)
+
+    async def latest(context: Context, given: Any) -> Any:
+        return await context.tool("held", fourth=True)
+
+    new = ScriptedTool("new", lambda given: 1)
+    async with started(flowing(later, new, held, fingerprint="f3"), stores=stores) as process:
+        await process.settled(run_id, "waiting")
+        await process.runs.resume(run_id)
+        await held.is_entered.wait()
+        await _on_disk(process)
+        await process.crash()
+    async with started(flowing(latest, new, held, fingerprint="f4"), stores=stores) as process:
+        view = await process.settled(run_id, "waiting")
+        assert view.reason == "diverged"
+
+
+async def test_accepted_tools_hold_after_the_next_crash(stores: Stores) -> None:
+    """A loop that was told to go on with other tools does so again, and asks again when they change once more."""
+    tool, again, model = HeldTool("act"), HeldTool("act"), HeldModel("never")
+    extra = ScriptedTool("extra", lambda given: None)
+    run_id = await _crashed(stores, tool, looping(tool), calls(("act", {})))
+    changed = looping(again, extra, fingerprint="f2")
+    async with started(changed, stores=stores) as process:
+        await process.settled(run_id, "waiting")
+        await process.runs.resume(run_id)
+        await again.is_entered.wait()
+        await process.crash()
+    again.go.set()
+    async with started(changed, model=model, stores=stores) as process:
+        await model.is_entered.wait()
+        await _on_disk(process)
+        await process.crash()
+    async with started(looping(again, fingerprint="f3"), stores=stores) as process:
+        view = await process.settled(run_id, "waiting")
+        assert view.reason == "diverged"
+
+
+def _bumped(agent: BuiltAgent, fingerprint: str = "f2") -> BuiltAgent:
+    """The agent in its next version."""
+    definition = msgspec.structs.replace(agent.definition, version="9.0.0")
+    return msgspec.structs.replace(agent, definition=definition, fingerprint=fingerprint)
+
+
+@pytest.mark.parametrize("fingerprint", ["f1", "f2"])
+async def test_a_run_of_an_earlier_version_goes_on_with_the_current_one(stores: Stores, fingerprint: str) -> None:
+    """A version that is gone is no reason to wait while the record fits the current one; the run says so."""
+    tool = HeldTool("act")
+    run_id = await _crashed(stores, tool, looping(tool), calls(("act", {})))
+    agent = _bumped(looping(tool), fingerprint)
+    async with started(agent, model=ScriptedModel("done"), stores=stores) as process:
+        view = await process.settled(run_id, "completed")
+        assert view.version != agent.version
+        changed = ("version",) if fingerprint == "f1" else ("version", "definition")
+        assert [data.code_changed for data in await _resumed(process, run_id)] == [changed]
+
+
+async def test_a_run_of_an_earlier_version_with_other_tools_waits(stores: Stores) -> None:
+    """What does not fit the current version waits, and a person lets it go on."""
+    tool = HeldTool("act")
+    run_id = await _crashed(stores, tool, looping(tool), calls(("act", {})))
+    agent = _bumped(looping(tool, ScriptedTool("extra", lambda given: None)))
+    async with started(agent, model=ScriptedModel("done"), stores=stores) as process:
+        view = await process.settled(run_id, "waiting")
+        assert view.reason == "diverged"
+        await process.runs.resume(run_id)
+        await process.settled(run_id, "completed")
+        assert [data.code_changed for data in await _resumed(process, run_id)] == [("version", "definition", "tools")]
+
+
+async def test_a_person_means_the_current_version(stores: Stores) -> None:
+    """A run stays with its version while that is there; told to go on with the current code, it stays with that."""
+    tool = HeldTool("act")
+    old = looping(tool, instructions="old")
+    new = _bumped(looping(tool, instructions="new"))
+    run_id = await _crashed(stores, tool, old, calls(("act", {})))
+    first = HeldModel("never")
+    async with started(old, new, model=first, stores=stores) as process:
+        await first.is_entered.wait()
+        await _on_disk(process)
+        await process.crash()
+    async with started(stores=stores) as process:
+        await process.settled(run_id, "waiting")
+    second = HeldModel("never")
+    async with started(old, new, model=second, stores=stores) as process:
+        await process.runs.resume(run_id)
+        await second.is_entered.wait()
+        await _on_disk(process)
+        await process.crash()
+    model = ScriptedModel("done")
+    async with started(old, new, model=model, stores=stores) as process:
+        await process.settled(run_id, "completed")
+        assert model.requests[0].messages[0].message == SystemMessage(content="new")
+        changed = [data.code_changed for data in await _resumed(process, run_id)]
+        assert changed == [(), ("version", "definition"), ("version", "definition")]
+
+
 async def test_a_loop_with_other_instructions_goes_on_and_says_so(stores: Stores) -> None:
     """A changed definition with the same tools goes on; the record says what was sent before and after."""
     tool = HeldTool("act")
@@ -370,6 +495,38 @@ async def test_a_run_without_its_agent_waits(stores: Stores) -> None:
         assert view.reason == "diverged"
         process.agents.agents["agent"] = looping(tool)
         await process.runs.resume(run_id)
+        await process.settled(run_id, "completed")
+
+
+async def test_a_resolution_is_kept_when_the_agent_is_gone(stores: Stores) -> None:
+    """What a person said about a step stands until the agent is there again."""
+    tool = HeldTool("act", effect="once")
+    run_id = await _crashed(stores, tool, looping(tool), calls(("act", {})))
+    async with started(looping(tool), stores=stores) as process:
+        await process.settled(run_id, "waiting")
+    async with started(model=ScriptedModel("done"), stores=stores) as process:
+        view = await process.runs.resolve(run_id, Resolution(action="done", result=msgspec.Raw(b"1")))
+        assert (view.status, view.reason) == ("waiting", "diverged")
+        process.agents.agents["agent"] = looping(tool)
+        await process.runs.resume(run_id)
+        await process.settled(run_id, "completed")
+        assert [step.status for step in await process.steps(run_id)] == ["completed"] * 3
+
+
+async def test_a_resolution_is_told_when_it_is_on_disk(stores: Stores) -> None:
+    """What is answered to a person is what the store says, and a resolution that could not be written is an error."""
+    tool, model = HeldTool("act", effect="once"), HeldModel("done")
+    run_id = await _crashed(stores, tool, looping(tool), calls(("act", {})))
+    async with started(looping(tool), model=model, stores=stores) as process:
+        await process.settled(run_id, "waiting")
+        process.gate.fail(StorageFull())
+        with pytest.raises(StorageFull):
+            await process.runs.resolve(run_id, Resolution(action="done"))
+        assert (await process.runs.get(run_id)).status == "waiting"
+        process.gate.fail(None)
+        view = await process.runs.resolve(run_id, Resolution(action="done"))
+        assert view.status == "running"
+        model.go.set()
         await process.settled(run_id, "completed")
 
 

@@ -11,6 +11,7 @@ from runwright.core.event import (
     Data,
     Event,
     MessageCompleted,
+    RunResumed,
     StepCompleted,
     StepFailed,
     StepResolved,
@@ -125,3 +126,14 @@ def test_finished_steps_that_nobody_asked_for_are_known_by_lane() -> None:
     assert tape.next_unused("") is None
     assert tape.next_unused("side") is other
     assert tape.next_unused("nowhere") is None
+
+
+def test_a_step_is_past_when_a_person_accepted_other_code() -> None:
+    """Steps up to that moment still answer, but nothing has to ask for them."""
+    resumed = RunResumed(cause="input")
+    assert _taped(BEGUN, StepCompleted()).is_past is False
+    events = [Event("run_1", 5, NOW, BEGUN, 5), Event("run_1", 6, NOW, StepCompleted(), 5)]
+    (taped,) = read_tape([*events, Event("run_1", 7, NOW, resumed, None)])
+    tape = Tape([taped])
+    assert tape.next_unused("l") is None
+    assert tape.take(taped.match) is taped
