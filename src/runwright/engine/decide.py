@@ -54,6 +54,12 @@ class Lost(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[OpenStep, ...]
 
 
+class Supersede(msgspec.Struct, frozen=True, kw_only=True):
+    """This model step was in flight when the process died, and its request would be another one now."""
+
+    step: OpenStep
+
+
 class RejectOutput(msgspec.Struct, frozen=True, kw_only=True):
     """The answer does not fit the schema; the model is told the reason."""
 
@@ -80,7 +86,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
-Decision = ModelCall | ToolCalls | Lost | RejectOutput | Finish | Fail | Wait
+Decision = ModelCall | ToolCalls | Lost | Supersede | RejectOutput | Finish | Fail | Wait
 
 
 def decide(state: Conversation, loop: Loop, *, model: str, is_streamed: bool = False) -> Decision:
@@ -191,7 +197,7 @@ def _exceeded(message: str) -> Fail:
     return Fail(error=ErrorInfo(code="limit_exceeded", message=message))
 
 
-def _ask(state: Conversation, loop: Loop, *, model: str, is_streamed: bool) -> ModelCall:
+def _ask(state: Conversation, loop: Loop, *, model: str, is_streamed: bool) -> ModelCall | Supersede:
     again = next((step for step in state.open_steps.values() if step.kind == "model"), None)
     system = (said(SystemMessage(content=loop.instructions)),) if loop.instructions else ()
     request = ModelRequest(
@@ -206,6 +212,8 @@ def _ask(state: Conversation, loop: Loop, *, model: str, is_streamed: bool) -> M
     head = digest(b"".join(entry.digest for entry in system) + state.head)
     first = StepKey("", "model", model_key(request, head), 0)
     nth = state.seen.get(first, 0)
+    if again is not None and again.match.key != first.key:
+        return Supersede(step=again)
     if again is not None:
         return ModelCall(request=request, match=again.match, base=None, fresh=(), again=again)
     # After a change of code the whole request is recorded again: what was sent is what stands there.

@@ -6,41 +6,36 @@ import asyncio
 from collections.abc import Sequence
 from typing import cast
 
-import msgspec
-
 from runwright.core.agent import CodeFlow, Loop
 from runwright.core.context import Context
 from runwright.core.event import (
     Event,
     OutputRejected,
     RestartCause,
-    RunCancelled,
-    RunCompleted,
-    RunFailed,
     RunResumed,
-    RunWaiting,
+    StepFailed,
     ToolRejected,
 )
 from runwright.core.message import Said
-from runwright.core.run import ErrorInfo, WaitReason, error_info
+from runwright.core.run import ErrorInfo, error_info
 from runwright.engine.decide import (
-    Decision,
     Fail,
     Finish,
     Lost,
     ModelCall,
     PlannedTool,
     RejectOutput,
+    Supersede,
     ToolCalls,
     Wait,
     decide,
 )
+from runwright.engine.end import Cancel, End, conclude, is_in_doubt
 from runwright.engine.flow import FlowGateway, Suspended, ToolGateway, run_flow, surroundings
-from runwright.engine.fold import fold, start
+from runwright.engine.fold import SUPERSEDED, OpenStep, fold, start
 from runwright.engine.gateway import Spawn, Steps, World, is_cancelled
 from runwright.engine.live import LiveRun
 from runwright.errors import AgentError, DeadlineExceeded, ModelError, RunError, RunwrightError, ToolError
-from runwright.journal.project import CANCELLED
 from runwright.journal.tape import Tape, read_tape
 from runwright.watch import logs
 
@@ -59,6 +54,8 @@ class Executor:
         limit = flow.limits.time_s
         deadline = None if limit is None else asyncio.get_running_loop().time() + limit
         self._flow = flow
+        self._deadline = deadline
+        self._gateway: FlowGateway | None = None
         self._steps = Steps(
             live.log,
             world,
@@ -72,67 +69,81 @@ class Executor:
     async def execute(self) -> None:
         """Run until the run ends or waits, and record that. Raises StorageError when it cannot be recorded."""
         try:
-            await self._perform()
+            end = await self._perform()
         # The run executor is one of the three places where anything may arrive: an agent is anybody's code.
         except BaseException as error:  # noqa: BLE001 - recorded as the run's error
-            self._ended(_cause(error))
+            end = self._broken(_cause(error))
+        finally:
+            self._steps.close()
+        self._conclude(end)
         await self._live.log.durable()
 
-    def _ended(self, error: BaseException) -> None:
-        """Record how a run ended that did not reach its end."""
+    def _broken(self, error: BaseException) -> End:
+        """How a run ends that did not reach its end."""
         if self._live.log.lost is not None:
             raise self._live.log.lost
-        if self._live.cancel_reason is not None:
-            self._cancelled()
-            return
-        match error:
-            case Suspended():
-                self._wait(error.reason, error.detail)
-            case asyncio.CancelledError() if is_cancelled():
-                # The process stops: the run goes on where it is at the next start.
-                raise error
-            case KeyboardInterrupt():
-                raise error
-            case RunwrightError():
-                self._failed(error_info(error))
-            case _:
-                told = f"{type(error).__name__}: {error}"
-                self._failed(error_info(AgentError(told)))
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+        if is_cancelled() and self._live.cancel_reason is None:
+            # The process stops: the run goes on where it is at the next start.
+            raise asyncio.CancelledError from error
+        told = error if isinstance(error, RunwrightError) else AgentError(f"{type(error).__name__}: {error}")
+        return Fail(error=error_info(told))
 
-    async def _perform(self) -> None:
+    def _conclude(self, end: End) -> None:
+        log, reason = self._live.log, self._live.cancel_reason
+        if self._gateway is not None and isinstance(end, Finish | Fail):
+            end = self._gateway.judge(end)
+        if reason is not None and (not isinstance(end, Finish) or is_in_doubt(log)):
+            end = Cancel(reason=reason)
+        run = self._live.run
+        # A code flow has no conversation to leave to the next run of its thread.
+        head = (run.thread_id, run.id) if run.thread_id is not None and isinstance(self._flow, Loop) else None
+        self._live.end = conclude(log, end, thread_head=head)
+
+    async def _perform(self) -> End:
         if isinstance(self._flow, CodeFlow):
-            await self._perform_flow(self._flow)
-            return
+            return await self._perform_flow(self._flow)
         self._conversation = fold(self._conversation, self._events, self._flow.read_input)
         ref = self._world.models.resolve(self._flow.model).ref
         is_streamed = self._live.run.mode != "wait"
         while True:
             decision = decide(self._conversation, self._flow, model=ref, is_streamed=is_streamed)
-            if await self._act(decision):
-                return
+            if isinstance(decision, Finish | Fail | Wait):
+                return decision
+            await self._act(decision)
 
-    async def _perform_flow(self, flow: CodeFlow) -> None:
-        gateway = FlowGateway(
-            self._steps,
-            self._world,
-            agent=self._live.agent,
-            tape=Tape(read_tape(self._events)),
-            is_forced=self._live.is_forced,
+    async def _perform_flow(self, flow: CodeFlow) -> Finish:
+        self._gateway = FlowGateway(
+            self._steps, self._world, agent=self._live.agent, tape=Tape(read_tape(self._events))
         )
-        context = Context(surroundings(self._steps, self._world, self._live.agent, gateway=gateway))
-        scope = asyncio.timeout(flow.limits.time_s)
+        scope = asyncio.timeout_at(self._deadline)
         try:
             with logs.context(run=self._live.run.id):
                 async with scope:
-                    output = await run_flow(flow, context, self._live.input)
+                    return Finish(output=await self._apart(flow, self._gateway))
         except TimeoutError as error:
             if not scope.expired():
                 raise
             raise DeadlineExceeded(f"The run took longer than {flow.limits.time_s} s; raise limits.time_s.") from error
-        self._completed(Finish(output=output))
 
-    async def _act(self, decision: Decision) -> bool:
-        """Perform a decision; True when the run ended or waits."""
+    async def _apart(self, flow: CodeFlow, gateway: FlowGateway) -> bytes:
+        """Run a flow in a task of its own, to tell a cancellation of the run from those of the flow's own making."""
+        context = Context(surroundings(self._steps, self._world, self._live.agent, gateway=gateway))
+        gateway.enter()
+        task = asyncio.get_running_loop().create_task(_outcome(flow, context, self._live.input))
+        while not task.done():
+            try:
+                await asyncio.wait([task])
+            except asyncio.CancelledError:
+                gateway.leave(is_final=self._live.cancel_reason is not None)
+                task.cancel()
+        outcome = task.result()
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    async def _act(self, decision: ModelCall | ToolCalls | Lost | Supersede | RejectOutput) -> None:
         match decision:
             case ModelCall():
                 await self._ask(decision)
@@ -140,18 +151,10 @@ class Executor:
                 await self._use(decision)
             case Lost():
                 self._lose(decision)
+            case Supersede():
+                self._supersede(decision.step)
             case RejectOutput():
                 self._steps.append((OutputRejected(reason=decision.reason), None))
-            case Finish():
-                self._completed(decision)
-                return True
-            case Fail():
-                self._failed(decision.error)
-                return True
-            case Wait():
-                self._wait(decision.reason, decision.detail)
-                return True
-        return False
 
     async def _ask(self, call: ModelCall) -> None:
         try:
@@ -192,38 +195,22 @@ class Executor:
         for step in lost.steps:
             self._steps.lose(step.seq, step.name)
 
+    def _supersede(self, step: OpenStep) -> None:
+        told = f"The process died while {step.name!r} was asked, and now another request is sent."
+        error = ErrorInfo(code=SUPERSEDED, message=told, step=step.seq)
+        self._steps.append((StepFailed(error=error), step.seq))
+
     def _note(self, events: tuple[Event, ...]) -> None:
         if isinstance(self._flow, Loop):
             self._conversation = fold(self._conversation, events, self._flow.read_input)
 
-    def _completed(self, finish: Finish) -> None:
-        run = self._live.run
-        # A code flow has no conversation to leave to the next run of its thread.
-        head = (run.thread_id, run.id) if run.thread_id is not None and isinstance(self._flow, Loop) else None
-        data = RunCompleted(
-            output=msgspec.Raw(finish.output), finish_reason=finish.finish_reason, usage=run.usage, cost=run.cost
-        )
-        self._live.end = data
-        self._live.log.append((data, None), thread_head=head)
 
-    def _failed(self, error: ErrorInfo) -> None:
-        self._live.log.close_steps(ErrorInfo(code="run_failed", message="The run failed while the step was open."))
-        run = self._live.run
-        self._live.log.append((RunFailed(error=error, usage=run.usage, cost=run.cost), None))
-
-    def _cancelled(self) -> None:
-        """First the open steps, then the run; what arrives later is dropped."""
-        self._live.log.close_steps(CANCELLED)
-        run = self._live.run
-        reason = self._live.cancel_reason or ""
-        self._live.log.append((RunCancelled(reason=reason, usage=run.usage, cost=run.cost), None))
-
-    def _wait(self, reason: WaitReason, detail: str) -> None:
-        log = self._live.log
-        log.append((RunWaiting(reason=reason, detail=detail), None))
-        if reason == "unknown_effect" and not log.unknown_steps:
-            # The outcome came while the flow unwound.
-            log.append((RunResumed(cause="resolved", epoch=log.run.epoch), None))
+async def _outcome(flow: CodeFlow, context: Context, input: bytes) -> bytes | BaseException:
+    """A flow's output, or what it raised: SystemExit raised in a task would end the event loop."""
+    try:
+        return await run_flow(flow, context, input)
+    except BaseException as error:  # noqa: BLE001 - handed to the run executor
+        return error
 
 
 def _cause(error: BaseException) -> BaseException:

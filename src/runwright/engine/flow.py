@@ -3,35 +3,37 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from runwright.core.agent import BuiltAgent, CodeFlow, Tool
 from runwright.core.context import Context, Surroundings
+from runwright.core.event import StepFailed
 from runwright.core.message import Message, SystemMessage, UserMessage, chain_digest, said
 from runwright.core.model import ModelRequest, ModelResponse
 from runwright.core.ports import Gateway
 from runwright.core.run import WaitReason
 from runwright.core.step import StepKey, StepKind
-from runwright.engine.decide import model_key, tool_key
+from runwright.engine.branches import Branches
+from runwright.engine.decide import Fail, Finish, Wait, model_key, tool_key
 from runwright.engine.fold import OpenStep
-from runwright.engine.gateway import Steps, World
+from runwright.engine.gateway import Steps, World, is_json
 from runwright.errors import InvalidRequest, LimitExceeded, OutcomeUnknown, RunError, ToolFailed, revive
-from runwright.journal.tape import Tape, Taped
+from runwright.journal.tape import GIVEN_UP, Tape, Taped
 
-PATIENCE = 16
-"""Turns of the loop without progress after which a code flow is said to have diverged."""
+PATIENCE_S = 1.0
+"""Seconds beyond its recorded time that another branch of a flow may take to ask for a step again."""
+
+POLL_S = 0.01
+"""How often a held step looks whether it can be performed."""
+
+T = TypeVar("T")
 
 
 class Suspended(BaseException):
     """The run has to wait. Not an Exception, so that a flow's own handlers do not swallow it."""
-
-    def __init__(self, reason: WaitReason, detail: str) -> None:
-        super().__init__(detail)
-        self.reason: WaitReason = reason
-        self.detail = detail
 
 
 class FromThread:
@@ -75,17 +77,47 @@ class ToolGateway(FromThread):
 
 
 class FlowGateway(FromThread):
-    """Steps of a code flow: answered from the tape where they stand there, performed where they do not."""
+    """Steps of a code flow: answered from the tape where they stand there, performed where they do not.
 
-    def __init__(self, steps: Steps, world: World, *, agent: BuiltAgent, tape: Tape, is_forced: bool) -> None:
+    A step that is not on the tape is held while steps of its lane that ended, or may have acted, were not asked for:
+    another branch without a lane of its own may come to them. If none can, or none does in time, the code has changed.
+    """
+
+    def __init__(self, steps: Steps, world: World, *, agent: BuiltAgent, tape: Tape) -> None:
         super().__init__(steps)
         self._steps = steps
         self._world = world
         self._agent = agent
         self._tape = tape
-        self._is_forced = is_forced
         self._issued: dict[StepKey, int] = {}
         self._count = 0
+        self._begun = asyncio.get_running_loop().time()
+        self._branches = Branches()
+        self._wait: Wait | None = None
+        self._is_leaving = False
+        self._is_refusing = False
+
+    def enter(self) -> None:
+        """The present task is the flow."""
+        self._branches.enter()
+
+    def leave(self, *, is_final: bool) -> None:
+        """The run is cancelled from outside: steps that end by it stay open for the end of the run, or the next start.
+
+        If it is not final, no more steps are performed, since the flow will be executed again.
+        """
+        self._is_leaving = True
+        self._is_refusing = self._is_refusing or not is_final
+
+    def judge(self, end: Finish | Fail) -> Finish | Fail | Wait:
+        """How a flow ends that came to this end: it waits if it was told to, or never asked for what it had done."""
+        if self._wait is not None:
+            return self._wait
+        missed = self._tape.unused
+        if missed is None:
+            return end
+        how = "ended" if isinstance(end, Finish) else f"failed ({end.error.message})"
+        return Wait(reason="diverged", detail=f"The code {how} without asking for {_named(missed)}; {_GO_ON}")
 
     async def model(
         self, messages: str | Sequence[Message], *, model: str | None, instructions: str, lane: str
@@ -102,7 +134,8 @@ class FlowGateway(FromThread):
         if taped is not None and taped.response is not None:
             return taped.response
         self._refuse_spending()
-        return await self._steps.model(request, match=match, base=None, fresh=entries, again=_again(taped))
+        work = self._steps.model(request, match=match, base=None, fresh=entries, again=_again(taped))
+        return await self._perform(work, match)
 
     async def tool(self, tool: str | Tool, arguments: str, *, lane: str) -> bytes:
         """A tool call as a step."""
@@ -112,12 +145,8 @@ class FlowGateway(FromThread):
         taped = await self._answer(match)
         if taped is not None and taped.is_final:
             return taped.result
-        try:
-            return await self._steps.tool(
-                chosen, checked, match=match, call_id=None, context=self._context, again=_again(taped)
-            )
-        except OutcomeUnknown as error:
-            raise Suspended("unknown_effect", error.message) from error
+        work = self._steps.tool(chosen, checked, match=match, call_id=None, context=self._context, again=_again(taped))
+        return await self._perform(work, match)
 
     @property
     def _flow(self) -> CodeFlow:
@@ -139,6 +168,7 @@ class FlowGateway(FromThread):
 
     def _issue(self, lane: str, kind: StepKind, key: str) -> StepKey:
         """Occurrences are counted when a step is asked for, so that answers may come in any order."""
+        self._refuse_leaving()
         self._count += 1
         limit = self._flow.limits.steps
         if self._count > limit:
@@ -157,35 +187,71 @@ class FlowGateway(FromThread):
     async def _answer(self, match: StepKey) -> Taped | None:
         taped = self._tape.take(match)
         if taped is None:
-            await self._refuse_divergence(match)
+            await self._hold(match)
             return None
+        if taped.is_given_up and not taped.is_past:
+            # It was answered by nothing but the flow's own cancellation, which comes again.
+            await asyncio.get_running_loop().create_future()
         if taped.status == "failed" and taped.error is not None:
             raise revive(taped.error.code, taped.error.message)
         if taped.status == "running" and taped.effect == "once" and not taped.is_granted:
             self._steps.lose(taped.seq, taped.name)
             taped = replace(taped, status="unknown")
         if taped.status == "unknown":
-            raise Suspended("unknown_effect", f"It is not known whether {taped.name!r} (step {taped.seq}) took effect.")
+            raise self._suspended("unknown_effect", f"It is not known whether {_named(taped)} took effect.")
         return taped
 
-    async def _refuse_divergence(self, match: StepKey) -> None:
-        """A step that is not on the tape is new only when the finished ones of its lane are used up.
+    async def _hold(self, match: StepKey) -> None:
+        """Wait until nothing is left in a lane that the code should ask for, so that a new step can be performed."""
+        loop = asyncio.get_running_loop()
+        while (missed := self._tape.next_unused(match.lane)) is not None:
+            self._refuse_leaving()
+            # A branch that waits for something else than steps takes about as long as it took then.
+            is_late = loop.time() > self._begun + missed.after_s + PATIENCE_S
+            if is_late or self._branches.is_alone():
+                told = f"The code asks for another {match.kind} step than {_named(missed)}; {_GO_ON}"
+                raise self._suspended("diverged", told)
+            await asyncio.sleep(POLL_S)
+        self._refuse_leaving()
 
-        Answers from the tape take no time, so branches side by side are first let come to their own steps.
-        """
-        if self._is_forced:
-            return
-        missed, turns = self._tape.next_unused(match.lane), 0
-        while missed is not None and turns < PATIENCE:
-            await asyncio.sleep(0)
-            before, missed = missed, self._tape.next_unused(match.lane)
-            turns = turns + 1 if missed is before else 0
-        if missed is not None:
-            raise Suspended(
-                "diverged",
-                f"The code asks for another {match.kind} step than the record holds at step {missed.seq} "
-                f"({missed.name!r}); resume it with the current code, or cancel it.",
-            )
+    async def _perform(self, work: Coroutine[Any, Any, T], match: StepKey) -> T:
+        try:
+            with self._branches.away():
+                return await work
+        except OutcomeUnknown as error:
+            raise self._suspended("unknown_effect", error.message) from error
+        except asyncio.CancelledError:
+            if not self._is_leaving:
+                self._given_up(match)
+            raise
+
+    def _given_up(self, match: StepKey) -> None:
+        """The flow itself cancelled a step; after one that may have acted it gets no further."""
+        log = self._steps.log
+        for step in log.open_steps:
+            if step.match == match:
+                self._steps.append((StepFailed(error=replace(GIVEN_UP, step=step.seq)), step.seq))
+        if any(step.match == match for step in log.unknown_steps):
+            self._suspended("unknown_effect", "The flow cancelled a step that may have taken effect.")
+
+    def _suspended(self, reason: WaitReason, detail: str) -> Suspended:
+        """The run has to wait, whatever the flow makes of it."""
+        self._wait = self._wait or Wait(reason=reason, detail=detail)
+        self.leave(is_final=False)
+        return Suspended()
+
+    def _refuse_leaving(self) -> None:
+        if self._wait is not None:
+            raise Suspended
+        if self._is_refusing:
+            raise asyncio.CancelledError
+
+
+_GO_ON = "resume it with the current code, or cancel it."
+
+
+def _named(step: Taped) -> str:
+    return f"{step.name!r} (step {step.seq})"
 
 
 def surroundings(steps: Steps, world: World, agent: BuiltAgent, *, gateway: Gateway) -> Surroundings:
@@ -215,6 +281,9 @@ async def run_flow(flow: CodeFlow, context: Context, input: bytes) -> bytes:
     value: Any = flow.read_input(input)
     output = await flow.function(context, value)
     try:
-        return flow.write_output(output)
+        written = flow.write_output(output)
     except (TypeError, ValueError) as error:
         raise ToolFailed(f"The agent's output cannot be written as JSON: {error}") from error
+    if not is_json(written):
+        raise ToolFailed("The agent's output was not written as JSON text.")
+    return written

@@ -38,6 +38,10 @@ LOOP_VERSION = 1
 """Stored in `run.started`; a change that alters the text of requests is a new number, and old numbers keep working."""
 
 
+SUPERSEDED = "superseded"
+"""The code of a model step that was in flight when the process died, and that another request took the place of."""
+
+
 class OpenStep(msgspec.Struct, frozen=True, kw_only=True):
     """A step that began and has not ended well or badly."""
 
@@ -186,7 +190,9 @@ def _fail(state: Conversation, seq: int, data: StepFailed) -> Conversation:
     if data.is_unknown:
         return replace(state, unknown={**state.unknown, seq: step})
     if step.kind == "model":
-        return replace(state, failure=data.error)
+        # One that was superseded does not count: the run stays within the limits that it was within.
+        is_superseded = data.error.code == SUPERSEDED
+        return replace(state, steps=state.steps - 1) if is_superseded else replace(state, failure=data.error)
     return _answer(state, step.call_id, f"Error: {data.error.message}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import reprlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
@@ -46,6 +47,7 @@ from runwright.core.step import StepKey
 from runwright.core.usage import Usage
 from runwright.engine.fold import OpenStep
 from runwright.errors import (
+    AgentError,
     DeadlineExceeded,
     MalformedResponse,
     ModelError,
@@ -96,6 +98,7 @@ class Steps:
         self._note = note
         self._spawn = spawn
         self._cause: RestartCause = cause
+        self._is_closed = False
 
     @property
     def log(self) -> RunLog:
@@ -117,7 +120,7 @@ class Steps:
         fresh: tuple[Said, ...],
         again: OpenStep | None,
     ) -> ModelResponse:
-        """Perform a model call. Raises ModelError or DeadlineExceeded after recording it."""
+        """Perform a model call. Raises ModelError or RunError after recording it."""
         await self._world.room()
         model = self._world.models.resolve(request.model)
         seq = self._begin(
@@ -143,16 +146,25 @@ class Steps:
         )
         try:
             response = await self._world.guard(call, lambda: self._consume(model, request, seq))
-        except (ModelError, DeadlineExceeded) as error:
-            self._end(seq, StepFailed(error=error_info(error, step=seq)))
-            raise
-        response = replace(response, message=_distinct(response.message, seq))
-        self._end(
-            seq,
-            MessageCompleted(message=msgspec.Raw(said(response.message).raw), reasoning=response.reasoning),
-            self._completed(response, model.ref),
-        )
+            response = replace(response, message=_distinct(response.message, seq))
+            self._end(
+                seq,
+                MessageCompleted(message=msgspec.Raw(said(response.message).raw), reasoning=response.reasoning),
+                self._completed(response, model.ref),
+            )
+        except asyncio.CancelledError as error:
+            if is_cancelled():
+                raise
+            raise self._broken(seq, error) from error
+        # A model is anybody's code: whatever it raises ends its step, not the process.
+        except (Exception, SystemExit) as error:
+            raise self._broken(seq, error) from error
         return response
+
+    def _broken(self, seq: int, error: BaseException) -> ModelError | RunError:
+        told = error if isinstance(error, (ModelError, DeadlineExceeded)) else AgentError(_told(error))
+        self._end(seq, StepFailed(error=error_info(told, step=seq)))
+        return told
 
     def _completed(self, response: ModelResponse, ref: str) -> StepCompleted:
         return StepCompleted(
@@ -215,7 +227,7 @@ class Steps:
             timeout_s=tool.timeout_s or self._limits.tool_timeout_s,
         )
         surroundings = context(seq, idempotency_key(self._log.run.id, match))
-        return await self._settle(tool, call, seq, attempt=lambda: tool.call(arguments, surroundings))
+        return await self._settle(tool, call, seq, attempt=lambda: _result(tool, arguments, surroundings))
 
     async def _settle(self, tool: Tool, call: Call, seq: int, *, attempt: Callable[[], Awaitable[bytes]]) -> bytes:
         work = self._unaborted(attempt, seq) if tool.effect == "once" else None
@@ -236,7 +248,7 @@ class Steps:
         return result
 
     def _failed(self, tool: Tool, seq: int, error: BaseException, *, is_entered: bool) -> ToolError | RunError:
-        why = f"{type(error).__name__}: {error}"
+        why = _told(error)
         if isinstance(error, OutcomeUnknown) or (is_entered and not isinstance(error, NotSent)):
             return self._unknown(tool, seq, why)
         # Other errors of ours would be taken for trouble of the run itself.
@@ -246,13 +258,25 @@ class Steps:
 
     def _unknown(self, tool: Tool, seq: int, why: str) -> OutcomeUnknown:
         error = OutcomeUnknown(f"It is not known whether {tool.spec.name!r} took effect: {why}.")
-        self._end(seq, StepFailed(error=error_info(error, step=seq), is_unknown=True))
+        if all(step.seq != seq for step in self._log.unknown_steps):
+            self._end(seq, StepFailed(error=error_info(error, step=seq), is_unknown=True))
         return error
 
     def _end(self, seq: int, *data: MessageCompleted | StepCompleted | StepFailed) -> None:
-        """The end of a step; dropped when the run is over and has closed it."""
-        if self._log.is_open(seq):
-            self.append(*((each, seq) for each in data))
+        """The end of a step; dropped when the run is over and has closed it.
+
+        A run that waits for nothing else goes on: it has no owner, so it is taken up like an orphan.
+        """
+        log = self._log
+        if not log.is_open(seq):
+            return
+        self.append(*((each, seq) for each in data))
+        if log.run.reason == "unknown_effect" and not log.unknown_steps:
+            self.append((RunResumed(cause="resolved", epoch=log.run.epoch), None))
+
+    def close(self) -> None:
+        """The run has ended or waits: tasks that it left behind perform no steps."""
+        self._is_closed = True
 
     def lose(self, seq: int, name: str) -> None:
         """Record that a `once` tool was in flight when the process died."""
@@ -263,19 +287,12 @@ class Steps:
         return _Late(attempt, spawn=self._spawn, on_late=lambda result: self._late(seq, result))
 
     def _late(self, seq: int, result: bytes) -> None:
-        """The outcome of a `once` tool that came after its step was given up resolves the step.
-
-        A run that waits for nothing else goes on: it has no owner, so it is taken up like an orphan.
-        """
-        log = self._log
-        if log.lost is not None or not log.is_open(seq):
-            return
-        self.append((StepCompleted(result=msgspec.Raw(result)), seq))
-        if log.run.reason == "unknown_effect" and not log.unknown_steps:
-            self.append((RunResumed(cause="resolved", epoch=log.run.epoch), None))
+        """The outcome of a `once` tool that came after its step was given up resolves the step."""
+        if self._log.lost is None:
+            self._end(seq, StepCompleted(result=msgspec.Raw(result)))
 
     def _begin(self, data: StepStarted, again: OpenStep | None) -> int:
-        if self._log.run.status != "running":
+        if self._is_closed:
             raise RunError(f"The run is {self._log.run.status}; a task that it left behind asked for {data.name!r}.")
         if again is None:
             return self.append((data, None))[0].seq
@@ -352,6 +369,30 @@ def idempotency_key(run_id: str, match: StepKey) -> str:
 
 
 _NULL = msgspec.Raw(b"null")
+
+
+def is_json(value: object) -> bool:
+    """Whether a value is JSON text as bytes, so that it can be stored and read again."""
+    if not isinstance(value, bytes):
+        return False
+    try:
+        # Raw values are passed over without a look at their text, so that is read first.
+        value.decode()
+        msgspec.json.decode(value, type=msgspec.Raw)
+    except ValueError:
+        return False
+    return True
+
+
+async def _result(tool: Tool, arguments: Mapping[str, object], context: Context) -> bytes:
+    result = await tool.call(arguments, context)
+    if not is_json(result):
+        raise ToolFailed(f"{tool.spec.name!r} gave no JSON text but {reprlib.repr(result)}")
+    return result
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -75,7 +75,6 @@ class LiveRun:
         self.task: asyncio.Task[None] | None = None
         self.is_begun = False
         self.has_slot = False
-        self.is_forced = False
         self.cancel_reason: str | None = None
         self.settled: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
         self.published = 0

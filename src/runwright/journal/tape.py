@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 import msgspec
 from msgspec.structs import replace
@@ -11,6 +12,7 @@ from runwright.core.event import (
     Event,
     MessageCompleted,
     RunResumed,
+    RunStarted,
     StepCompleted,
     StepFailed,
     StepResolved,
@@ -22,12 +24,16 @@ from runwright.core.model import ModelResponse
 from runwright.core.run import ErrorInfo
 from runwright.core.step import Effect, StepKey, StepStatus
 
+GIVEN_UP = ErrorInfo(code="cancelled", message="The flow gave the step up.")
+"""The error of a step that its own flow cancelled, by a time-out or because of another branch."""
+
 
 class Taped(msgspec.Struct, frozen=True, kw_only=True):
     """A recorded step: its answer when it completed, its error when it failed.
 
     `is_granted` says that a person allowed a step of unknown outcome to run again; `is_past`, that a person let the run
-    go on with other code since, which need not ask for this step.
+    go on with other code since, which need not ask for this step. `after_s` is how long the run had been executing
+    when the step began.
     """
 
     seq: int
@@ -38,6 +44,7 @@ class Taped(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 1
     is_granted: bool = False
     is_past: bool = False
+    after_s: float = 0.0
     result: bytes = b"null"
     response: ModelResponse | None = None
     error: ErrorInfo | None = None
@@ -47,6 +54,11 @@ class Taped(msgspec.Struct, frozen=True, kw_only=True):
         """Whether the step ended, so that it can answer."""
         return self.status in {"completed", "failed"}
 
+    @property
+    def is_given_up(self) -> bool:
+        """Whether the flow cancelled the step, and will do so again."""
+        return self.status == "failed" and self.error is not None and self.error.code == GIVEN_UP.code
+
 
 class Tape:
     """Steps by key and, per lane, in order."""
@@ -55,7 +67,7 @@ class Tape:
         self._steps = {step.match: step for step in steps}
         self._left: dict[str, dict[StepKey, Taped]] = {}
         for step in self._steps.values():
-            if step.is_final and not step.is_past:
+            if (step.is_final or step.effect == "once") and not step.is_past:
                 self._left.setdefault(step.match.lane, {})[step.match] = step
 
     def take(self, match: StepKey) -> Taped | None:
@@ -64,20 +76,30 @@ class Tape:
         return self._steps.get(match)
 
     def next_unused(self, lane: str) -> Taped | None:
-        """The first finished step of a lane that nothing asked for yet."""
+        """The first step of a lane that nothing asked for yet, though the code should: it ended, or may have acted."""
         return next(iter(self._left.get(lane, {}).values()), None)
+
+    @property
+    def unused(self) -> Taped | None:
+        """The first such step of any lane."""
+        missed = (step for left in self._left.values() for step in left.values())
+        return min(missed, key=lambda step: step.seq, default=None)
 
 
 def read_tape(events: Iterable[Event]) -> Sequence[Taped]:
     """The steps that these events tell of, in order."""
     steps: dict[int, Taped] = {}
+    begun: datetime | None = None
     for event in events:
-        if isinstance(event.data, StepStarted):
-            steps[event.seq] = _begun(event.seq, event.data)
+        if isinstance(event.data, RunStarted | RunResumed):
+            begun = event.ts
+            if isinstance(event.data, RunResumed) and event.data.cause == "input":
+                steps = {seq: replace(step, is_past=True) for seq, step in steps.items()}
+        elif isinstance(event.data, StepStarted):
+            after_s = 0.0 if begun is None else max(0.0, (event.ts - begun).total_seconds())
+            steps[event.seq] = replace(_begun(event.seq, event.data), after_s=after_s)
         elif event.step is not None and event.step in steps:
             steps[event.step] = _after(steps[event.step], event)
-        elif isinstance(event.data, RunResumed) and event.data.cause == "input":
-            steps = {seq: replace(step, is_past=True) for seq, step in steps.items()}
     return list(steps.values())
 
 

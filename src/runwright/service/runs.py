@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -202,14 +202,16 @@ class Runs:
         return Page(data=[self._view(run) for run in shown], has_more=has_more, next=shown[-1].id if has_more else None)
 
     def _view(self, run: Run) -> RunView:
-        """A run with its input, which stands in its first event, and its output, which stands in its last."""
+        """A run with its input, which stands in its first event, and its output, which stands in its completion."""
         first = self._reader.page(run.id, limit=1)
         input = first[0].data.input if first and isinstance(first[0].data, RunQueued) else b"null"
-        end = None
-        if run.status == "completed":
-            last = self._reader.page(run.id, after=run.last_seq - 1, limit=1)
-            end = next((event.data for event in last if isinstance(event.data, RunCompleted)), None)
+        end = self._completion(run) if run.status == "completed" else None
         return run_view(run, input=bytes(input), end=end)
+
+    def _completion(self, run: Run) -> RunCompleted | None:
+        """The event that a run was completed by: its last, unless something was recorded after it."""
+        last = _completed(self._reader.page(run.id, after=run.last_seq - 1, limit=1))
+        return last or _completed(self._reader.events(run.id))
 
     def _steps(self, run_id: str, after: int, limit: int) -> Page[StepView]:
         rows = self._store.steps(run_id, after=after, limit=limit + 1)
@@ -258,6 +260,10 @@ class _Bodies:
         while data.base is not None and data.base in self._started:
             data = self._started[data.base]
         return data.tools
+
+
+def _completed(events: Iterable[Event]) -> RunCompleted | None:
+    return next((event.data for event in events if isinstance(event.data, RunCompleted)), None)
 
 
 def _refuse_lost(live: LiveRun) -> None:

@@ -14,12 +14,12 @@ import msgspec
 from runwright.core.agent import BuiltAgent, CodeFlow, Definition, Limits, Loop, Tool
 from runwright.core.clock import SystemClock
 from runwright.core.context import Context
-from runwright.core.event import Event
+from runwright.core.event import Event, RunCompleted
 from runwright.core.message import Message, UserMessage
 from runwright.core.model import ModelEvent, ModelRequest, OutputSpec
 from runwright.core.money import FREE
 from runwright.core.ports import Batch, Clock, Model, Reader, Writes
-from runwright.core.run import RunRequest
+from runwright.core.run import TERMINAL, RunRequest
 from runwright.core.step import Effect
 from runwright.engine.drive import Rows
 from runwright.engine.gateway import World
@@ -247,7 +247,9 @@ class Process:
 
     async def run(self, input: object = "hi", **of: Any) -> RunView:
         """A run that is over, or waits."""
-        return await (await self.create(input, **of)).wait()
+        view = await (await self.create(input, **of)).wait()
+        await self._check(view)
+        return view
 
     async def settled(self, run_id: str, *statuses: str) -> RunView:
         """The run when it has one of these statuses."""
@@ -255,8 +257,19 @@ class Process:
             while True:
                 view = await self.runs.get(run_id)
                 if view.status in statuses:
+                    await self._check(view)
                     return view
                 await asyncio.sleep(0.005)
+
+    async def _check(self, view: RunView) -> None:
+        """What holds for every run that is over: no step is open, no effect unknown, its output the recorded one."""
+        steps = {step.seq: step.status for step in await self.steps(view.id)}
+        if view.status in TERMINAL:
+            assert "running" not in steps.values(), f"{view.id} is {view.status} with an open step"
+        if view.status == "completed":
+            assert "unknown" not in steps.values(), f"{view.id} hides an unknown effect"
+            ends = [event.data for event in await self.story(view.id) if isinstance(event.data, RunCompleted)]
+            assert [bytes(end.output) for end in ends] == [bytes((await self.runs.get(view.id)).output)]
 
     async def story(self, run_id: str) -> list[Event]:
         """The stored events of a run."""

@@ -21,7 +21,7 @@ from runwright.core.message import AssistantMessage, FunctionCall, Message, Tool
 from runwright.core.run import ErrorInfo
 from runwright.core.step import Effect
 from runwright.core.usage import Usage
-from runwright.engine.fold import Conversation, fold, start
+from runwright.engine.fold import SUPERSEDED, Conversation, fold, start
 from tests.unit.engine.harness import read_text
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -66,6 +66,10 @@ class Tale:
     def failed(self, step: int, message: str = "no", *, is_unknown: bool = False) -> None:
         """A step ended badly."""
         self.tell(StepFailed(error=ErrorInfo(code="tool_failed", message=message), is_unknown=is_unknown), step)
+
+    def superseded(self, step: int) -> None:
+        """A model step that was in flight gave way to another request."""
+        self.tell(StepFailed(error=ErrorInfo(code=SUPERSEDED, message="another request")), step)
 
     def restarted(self, step: int, attempt: int = 2) -> None:
         """A step began again."""

@@ -21,6 +21,7 @@ from runwright.engine.decide import (
     Lost,
     ModelCall,
     RejectOutput,
+    Supersede,
     ToolCalls,
     Wait,
     decide,
@@ -169,11 +170,35 @@ def test_answered_calls_are_not_planned_again() -> None:
 def test_an_open_model_step_is_asked_again() -> None:
     """A model call that was in flight at a crash is the same step once more."""
     tale = Tale().asked()
-    step = tale.model(key="other")
+    first, step = _recorded(tale)
     call = _next(tale)
     assert isinstance(call, ModelCall)
     assert call.again is not None
-    assert (call.again.seq, call.match.key, call.fresh) == (step, "other", ())
+    assert (call.again.seq, call.match, call.fresh) == (step, first.match, ())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"instructions": "Be long."},
+        {"tools": {}, "tools_raw": b""},
+        {"settings": ModelSettings(temperature=0.5)},
+        {"output": Number()},
+    ],
+)
+def test_an_open_model_step_with_another_request_is_superseded(changes: dict[str, Any]) -> None:
+    """A model call in flight whose request would be another one now ends, and a new step says what is sent."""
+    tale = Tale().asked()
+    _, step = _recorded(tale, instructions="Be brief.")
+    changed = {"instructions": "Be brief."} | changes
+    decision = _next(tale, **changed)
+    assert isinstance(decision, Supersede)
+    assert decision.step.seq == step
+    tale.superseded(step)
+    call = _next(tale, limits=Limits(steps=1), **changed)
+    assert isinstance(call, ModelCall)
+    assert call.again is None
+    assert call.base == (step if "settings" in changes or "output" in changes else None)
 
 
 @pytest.mark.parametrize("effect", ["read", "idempotent"])
@@ -309,7 +334,7 @@ def test_steps_that_began_are_not_counted_twice() -> None:
     tale.tool("a")
     assert isinstance(_next(tale, limits=Limits(steps=3)), ToolCalls)
     other = Tale().asked()
-    other.model()
+    _recorded(other)
     assert isinstance(_next(other, limits=Limits(steps=1)), ModelCall)
     assert isinstance(_next(Tale().asked(), limits=Limits(steps=0)), Fail)
 
