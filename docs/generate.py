@@ -54,7 +54,8 @@ def settings_page() -> str:
         table(("Setting", "Variable", "Type", "Default", "Meaning"), rows),
         "## Secrets for tools",
         '`RUNWRIGHT_SECRET_<NAME>`, `RUNWRIGHT_SECRET_<NAME>_FILE`, or `name = "..."` under `[secrets]`. A tool reads '
-        'one with `context.secret("name")`. Their values are blacked out in the log.',
+        'one with `context.secret("name")`. Their values are blacked out in the log, and in what '
+        "tools give and raise before it is recorded, where they have 4 characters or more.",
         "## Providers of one's own",
         "A model is named `provider:model`. Any server that speaks the OpenAI wire can be a provider under a name of "
         "one's own, in lower case; a known provider gets another address in the same way.",

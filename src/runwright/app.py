@@ -19,6 +19,7 @@ from runwright.agents.discover import Discovery, discover
 from runwright.agents.registry import Registry
 from runwright.core.clock import SystemClock
 from runwright.core.ports import Clock, Reader, Writes
+from runwright.core.redact import KnownSecrets
 from runwright.core.run import RunRequest
 from runwright.engine.drive import Rows
 from runwright.engine.gateway import World
@@ -225,7 +226,7 @@ class App:
         return World(
             models=self.models,
             secrets=self.settings,
-            guard=compose(default_layers()),
+            guard=compose(default_layers(KnownSecrets(self.settings.secret_values() | self.models.keys))),
             price=price,
             state=self._state,
             room=self._journal.room,

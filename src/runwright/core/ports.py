@@ -37,7 +37,7 @@ class Clock(Protocol):
 
 
 class Secrets(Protocol):
-    """Secrets by name; they never reach the journal."""
+    """Secrets by name. Their values are taken out of what calls give and raise before it is recorded."""
 
     def get(self, name: str) -> str:
         """The value. Raises ConfigError when it is not set."""

@@ -25,6 +25,9 @@ class KnownSecrets:
         known = sorted(forms, key=lambda form: (-len(form), form))
         self._known = re.compile("|".join(map(re.escape, known))) if known else None
 
+    def __bool__(self) -> bool:
+        return self._known is not None
+
     def text(self, text: str) -> str:
         """The text without secrets."""
         return text if self._known is None else self._known.sub(REDACTED, text)

@@ -7,8 +7,10 @@ from typing import TypeVar
 
 import msgspec
 
+from runwright.core.redact import KnownSecrets
 from runwright.core.step import Effect, StepKind
 from runwright.guard.deadline import deadline
+from runwright.guard.redact import Redaction
 
 T = TypeVar("T")
 Attempt = Callable[[], Awaitable[T]]
@@ -32,9 +34,9 @@ Layer = Callable[[Call, Attempt[T]], Awaitable[T]]
 Guard = Callable[[Call, Attempt[T]], Awaitable[T]]
 
 
-def default_layers() -> Sequence[Layer[object]]:
+def default_layers(secrets: KnownSecrets | None = None) -> Sequence[Layer[object]]:
     """The layers of every call, outermost first."""
-    return (deadline,)
+    return (Redaction(secrets), deadline) if secrets else (deadline,)
 
 
 def compose(layers: Sequence[Layer[T]]) -> Guard[T]:

@@ -113,6 +113,11 @@ class ModelRegistry:
         self._ollama = tuple(model.name for model in tags.models)
 
     @property
+    def keys(self) -> frozenset[str]:
+        """The keys of all providers, which nobody else may be shown."""
+        return frozenset(settings.api_key for settings in self._settings.values() if settings.api_key)
+
+    @property
     def default_ref(self) -> DefaultModel:
         """The model that None stands for, and why."""
         if self._named_default:

@@ -25,16 +25,13 @@ from structlog.stdlib import ProcessorFormatter
 from structlog.typing import EventDict, Processor
 
 from runwright.core.event import Event, RunWaiting, StepFailed, StepStarted
+from runwright.core.redact import REDACTED, KnownSecrets
 from runwright.core.run import Run
 from runwright.errors import ConfigError
 
-REDACTED = "[redacted]"
 SECRET_NAME = re.compile(
     r"(^|[_.-])(api_?key|key|secret|secrets|token|password|passwd|authorization|cookie|credentials?)$", re.IGNORECASE
 )
-SHORTEST_SECRET = 4
-"""Shorter values are left alone: they would black out ordinary text."""
-
 LOGGER = "runwright"
 RUNS = "runwright.runs"
 FIELDS = "runwright_fields"
@@ -146,8 +143,7 @@ class Redaction:
     """Makes secrets unreadable: by the name of the field, and known values wherever they stand."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        known = sorted((secret for secret in secrets if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, known))) if known else None
+        self._known = KnownSecrets(secrets)
 
     def __call__(self, _logger: object, _method: str, fields: EventDict) -> EventDict:
         """The fields without secrets: a structlog processor."""
@@ -157,7 +153,7 @@ class Redaction:
         if value is not None and key and _is_secret(key):
             return REDACTED
         if isinstance(value, str):
-            return self._known.sub(REDACTED, value) if self._known else value
+            return self._known.text(value)
         if isinstance(value, Mapping):
             return {name: self._clean(str(name), item) for name, item in cast("Mapping[object, object]", value).items()}
         if isinstance(value, list | tuple):

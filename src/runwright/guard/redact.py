@@ -1,0 +1,39 @@
+"""Secrets are taken out of what a call gives or raises, before anybody records it or makes a key of it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+from runwright.core.redact import KnownSecrets
+from runwright.errors import AgentError, RunwrightError, ToolFailed
+
+if TYPE_CHECKING:
+    from runwright.guard.chain import Call
+
+T = TypeVar("T")
+
+
+class Redaction:
+    """The layer that knows the secrets. A tool's result is JSON text as bytes."""
+
+    def __init__(self, secrets: KnownSecrets) -> None:
+        self._secrets = secrets
+
+    async def __call__(self, call: Call, attempt: Callable[[], Awaitable[T]]) -> T | bytes:
+        """Make the call. An error of somebody else that tells a secret becomes one of ours that does not."""
+        try:
+            result = await attempt()
+        except RunwrightError as error:
+            error.message = self._secrets.text(error.message)
+            error.args = (error.message,)
+            raise
+        except (Exception, SystemExit) as error:
+            said = f"{type(error).__name__}: {error}"
+            told = self._secrets.text(said)
+            if told == said:
+                raise
+            kind = ToolFailed if call.kind == "tool" else AgentError
+            # The cause would still tell it, wherever a traceback is shown.
+            raise kind(told) from None
+        return self._secrets.json(result) if isinstance(result, bytes) else result
