@@ -309,6 +309,23 @@ def test_models_and_database(project: Path) -> None:
     assert (project / first["database"]).is_file()
 
 
+def test_help_imports_little() -> None:
+    """`runwright --help` imports neither the event loop nor anything of Runwright that it does not show."""
+    ended = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "runwright", "--help"], capture_output=True, text=True, check=True
+    )
+    imported = {line.rsplit("|", 1)[-1].strip() for line in ended.stderr.splitlines()}
+    assert imported.isdisjoint({"asyncio", "msgspec", "pydantic", "sqlalchemy", "aiohttp", "fastapi"})
+    assert {name for name in imported if name.startswith("runwright.")} == {
+        "runwright.cli",
+        "runwright.cli.call",
+        "runwright.cli.commands",
+        "runwright.cli.failures",
+        "runwright.cli.output",
+        "runwright.errors",
+    }
+
+
 def test_help_is_fast() -> None:
     """`runwright --help` takes at most 250 ms of processor time, the best of five."""
     took: list[float] = []

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TypeGuard
 
 import msgspec
 
 from runwright.core.message import Message, Part, UserMessage, text_of
+from runwright.core.values import is_list, is_object
 from runwright.errors import InvalidRequest
 from runwright.tools.signature import in_words, pointer
 
@@ -78,9 +78,9 @@ def read_messages(data: bytes) -> tuple[Message, ...]:
     value = read_json(data)
     if isinstance(value, str):
         return (UserMessage(content=value),)
-    if _is_list(value):
+    if is_list(value):
         return (_user(value, []),)
-    if _is_object(value):
+    if is_object(value):
         return _from_object(value)
     raise _wrong([], f"{EXPECTED}, not {value!r}")
 
@@ -104,13 +104,13 @@ def _from_object(value: Mapping[str, object]) -> tuple[Message, ...]:
 
 
 def _conversation(value: object) -> tuple[Message, ...]:
-    if not _is_list(value) or not value:
+    if not is_list(value) or not value:
         raise _wrong(["messages"], "a list of at least one message is needed")
     return tuple(_message(each, ["messages", index]) for index, each in enumerate(value))
 
 
 def _message(value: object, path: Sequence[str | int]) -> Message:
-    if not _is_object(value):
+    if not is_object(value):
         raise _wrong(path, f"a message is an object with role and content, not {value!r}")
     role = _ROLES.get(str(value.get("role")), value.get("role"))
     if role not in ("system", "user", "assistant", "tool"):
@@ -125,11 +125,11 @@ def _joined(content: object, path: Sequence[str | int]) -> object:
     """Content of a message that is text alone: its text parts as one text."""
     if content is None:
         return ""
-    if not _is_list(content):
+    if not is_list(content):
         return content
     texts: list[str] = []
     for index, part in enumerate(content):
-        text = part.get("text") if _is_object(part) else None
+        text = part.get("text") if is_object(part) else None
         if not isinstance(text, str):
             raise _wrong([*path, index], "only text parts can stand here")
         texts.append(text)
@@ -163,11 +163,3 @@ def _invalid(error: msgspec.ValidationError, path: Sequence[str | int]) -> Inval
 def _wrong(path: Sequence[str | int], detail: str) -> InvalidRequest:
     problems = ((pointer(path), detail),)
     return InvalidRequest(f"the input is not usable: {in_words(problems)}", problems=problems)
-
-
-def _is_object(value: object) -> TypeGuard[dict[str, object]]:
-    return isinstance(value, dict)
-
-
-def _is_list(value: object) -> TypeGuard[list[object]]:
-    return isinstance(value, list)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
-from runwright.cli.output import Output
+from runwright.cli.output import Output, short
 from runwright.core.event import (
     Event,
     MessageCompleted,
@@ -49,10 +49,10 @@ class Answer:
             case MessageCompleted():
                 self._end_line()
             case StepStarted(kind="tool", name=name, request=request):
-                self._out.note(f"-> {name} {_short(bytes(request).decode())}")
+                self._out.note(f"-> {name} {short(bytes(request).decode(), LINE)}")
             case StepFailed(error=error):
                 self._end_line()
-                self._out.note(f"   {error.code}: {_short(error.message)}")
+                self._out.note(f"   {error.code}: {short(error.message, LINE)}")
             case StepRestarted(cause=cause):
                 self._end_line()
                 self._shown = None
@@ -108,8 +108,3 @@ def _is_same(shown: str | None, value: object) -> bool:
     except msgspec.DecodeError:
         return False
     return parsed == value and not isinstance(value, str)
-
-
-def _short(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= LINE else line[: LINE - 3] + "..."

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import sys
 from collections.abc import Sequence
@@ -102,6 +101,8 @@ def _dispatch(app: App, tokens: Sequence[str], out: Output) -> None:
         out.note(f"error: {error}")
         raise Exit(USAGE) from error
     if inspect.iscoroutine(result):
+        import asyncio
+
         asyncio.run(result)
 
 

@@ -7,8 +7,6 @@ import sys
 from collections.abc import Sequence
 from typing import TextIO
 
-import msgspec
-
 from runwright.errors import ConfigError, InvalidRequest, RunwrightError
 
 # Everything a terminal could take for a command: C0 but tab and line feed, DEL, C1.
@@ -31,6 +29,8 @@ class Output:
 
     def json(self, value: object) -> None:
         """A value as JSON: indented on a terminal, on one line elsewhere."""
+        import msgspec
+
         raw = msgspec.json.encode(value)
         text = msgspec.json.format(raw, indent=2 if self.is_terminal else 0).decode()
         self._write(text + "\n")
@@ -58,6 +58,8 @@ class Output:
         """An error and what is wrong where, on stderr; with `--json` as one JSON object."""
         problems = error.problems if isinstance(error, InvalidRequest | ConfigError) else ()
         if self.is_json:
+            import msgspec
+
             places = [{"place": place, "detail": detail} for place, detail in problems]
             body = {"code": error.code, "message": error.message, "problems": places}
             self.note(msgspec.json.encode({"error": body}).decode())
@@ -77,6 +79,12 @@ class Output:
 def inert(text: str) -> str:
     """The text with control characters written as escapes, so that a terminal shows them and does nothing."""
     return CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def short(text: str, length: int) -> str:
+    """The text on one line of at most so many characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 3] + "..."
 
 
 def _cell(value: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TypeVar
@@ -15,7 +15,7 @@ import msgspec
 from runwright.core.event import Data, Event
 from runwright.core.ports import RunFilter
 from runwright.core.run import RunRequest
-from runwright.errors import ConfigError, InvalidRequest, RunwrightError, Unavailable
+from runwright.errors import ConfigError, InvalidRequest, RunwrightError, Unavailable, error_classes
 from runwright.service.views import (
     AgentSchema,
     AgentView,
@@ -266,17 +266,11 @@ def _told(raw: bytes) -> _Problem:
 
 
 def _error(found: _Problem) -> RunwrightError:
-    kind = next((each for each in _tree(RunwrightError) if each.code == found.code), RunwrightError)
+    kind = error_classes().get(found.code, RunwrightError)
     places = [(place.pointer, place.detail) for place in found.errors]
     if issubclass(kind, InvalidRequest | ConfigError):
         return kind(found.detail, problems=places)
     return kind(found.detail or None)
-
-
-def _tree(kind: type[RunwrightError]) -> Iterator[type[RunwrightError]]:
-    yield kind
-    for child in kind.__subclasses__():
-        yield from _tree(child)
 
 
 def _run(run_id: str) -> str:

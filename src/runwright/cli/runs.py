@@ -7,7 +7,7 @@ from msgspec.structs import asdict
 
 from runwright.cli.answer import summary, waits
 from runwright.cli.call import Called, Flag, Limit, Seq
-from runwright.cli.output import Output
+from runwright.cli.output import Output, short
 from runwright.core.event import DELTAS, NULL, Event, StepCompleted
 from runwright.core.message import AssistantMessage
 from runwright.core.ports import RunFilter
@@ -203,7 +203,7 @@ def _step(step: StepView) -> tuple[object, ...]:
     outcome = step.error.message if step.error is not None else _outcome(step)
     name = f"{step.lane}/{step.name}" if step.lane else step.name
     tokens, usd = (step.usage.total_tokens, step.cost.usd or "unpriced") if step.kind == "model" else (None, None)
-    return (step.seq, step.kind, name, step.status, step.attempt, seconds, tokens, usd, _short(outcome, 60))
+    return (step.seq, step.kind, name, step.status, step.attempt, seconds, tokens, usd, short(outcome, 60))
 
 
 class _Answered(msgspec.Struct):
@@ -230,7 +230,7 @@ def _print_event(out: Output, event: Event) -> None:
     body = {name: value for name, value in asdict(event.data).items() if value not in (None, "", (), NULL)}
     if isinstance(event.data, StepCompleted):
         body.pop("usage", None)
-    text = _short(msgspec.json.encode(body).decode(), LINE)
+    text = short(msgspec.json.encode(body).decode(), LINE)
     step = "" if event.step is None else f" step {event.step}"
     out.text(f"{event.seq} {event.ts:%H:%M:%S.%f} {event.type}{step} {text}")
 
@@ -238,8 +238,3 @@ def _print_event(out: Output, event: Event) -> None:
 def _text(raw: msgspec.Raw) -> str:
     value: object = msgspec.json.decode(raw)
     return value if isinstance(value, str) else bytes(raw).decode()
-
-
-def _short(text: str, length: int) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= length else line[: length - 3] + "..."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Annotated, Any, TypeGuard, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
 from runwright.core.context import Context
+from runwright.core.values import is_list, is_object
 from runwright.errors import ConfigError, InvalidRequest
 from runwright.tools.docstring import Doc, read_docstring
 
@@ -106,7 +107,7 @@ class Signature:
 
     def _expected(self) -> str:
         properties = self.parameters["properties"]
-        if not _is_object(properties) or not properties:
+        if not is_object(properties) or not properties:
             return "It takes no arguments: send {}"
         required = self.parameters.get("required", ())
         assert isinstance(required, Sequence)
@@ -184,20 +185,12 @@ def _shown(value: object) -> str:
 
 
 def _type_name(schema: object) -> str:
-    if not _is_object(schema):
+    if not is_object(schema):
         return "any"
     if "enum" in schema:
         return "one of " + msgspec.json.encode(schema["enum"]).decode()
-    if _is_list(options := schema.get("anyOf")):
+    if is_list(options := schema.get("anyOf")):
         return " or ".join(_type_name(each) for each in options)
     if ref := schema.get("$ref"):
         return str(ref).rsplit("/", 1)[-1]
     return str(schema.get("type", "any"))
-
-
-def _is_object(value: object) -> TypeGuard[dict[str, object]]:
-    return isinstance(value, dict)
-
-
-def _is_list(value: object) -> TypeGuard[list[object]]:
-    return isinstance(value, list)
