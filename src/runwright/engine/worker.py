@@ -121,7 +121,7 @@ class Engine:
             if held is not None:
                 return held, None
         live = self._create(agent, request)
-        idempotency = self._claimed(live.run, claim)
+        idempotency = _claimed(live.run, claim)
         queued: Record = (
             RunQueued(
                 agent=agent.name,
@@ -235,11 +235,6 @@ class Engine:
         self._driver.hold(live)
         return live
 
-    def _claimed(self, run: Run, claim: Claim | None) -> IdempotencyKey | None:
-        if claim is None:
-            return None
-        return IdempotencyKey(claim.scope, claim.key, claim.body_hash, run.id, run.created_at)
-
     async def _held(self, claim: Claim) -> str | None:
         """The run that an idempotency key was used for."""
         held = await asyncio.to_thread(self._rows.runs.idempotent, claim.scope, claim.key)
@@ -329,6 +324,12 @@ class Engine:
                 await self._resumer.force(run, consumed=(signal.id,))
             case _:
                 await asyncio.to_thread(self._rows.signals.drop, signal.id)
+
+
+def _claimed(run: Run, claim: Claim | None) -> IdempotencyKey | None:
+    if claim is None:
+        return None
+    return IdempotencyKey(claim.scope, claim.key, claim.body_hash, run.id, run.created_at)
 
 
 def _reason(signal: Signal) -> str:

@@ -14,12 +14,12 @@ from runwright.store.statements import upsert
 
 # One statement, so that nobody takes a turn between the question and the answer. A turn of a run that is over, or that
 # is not in the store, is none: nothing has to give it back, and no crash can leave it taken.
-_IS_TAKEN = exists().where(runs.c.id == threads.c.active, NOT_OVER)
+_ISTAKEN = exists().where(runs.c.id == threads.c.active, NOT_OVER)
 _OLDEST = select(func.min(runs.c.id)).where(runs.c.thread_id == threads.c.id, NOT_OVER).scalar_subquery()
 _RUN = bindparam("run", type_=Text)
-_TAKE = (
+TAKE = (
     update(threads)
-    .where(threads.c.id == bindparam("thread"), or_(threads.c.active == _RUN, and_(~_IS_TAKEN, _OLDEST == _RUN)))
+    .where(threads.c.id == bindparam("thread"), or_(threads.c.active == _RUN, and_(~_ISTAKEN, _OLDEST == _RUN)))
     .values(active=_RUN)
     .returning(*threads.columns)
 )
@@ -68,5 +68,5 @@ class SqlThreadStore:
     def take(self, thread_id: str, run_id: str) -> Thread | None:
         """Give the run its turn: if it is the oldest one not over and no other has the turn. None if it must wait."""
         with self._database.write() as connection:
-            row = connection.execute(_TAKE, {"thread": thread_id, "run": run_id}).one_or_none()
+            row = connection.execute(TAKE, {"thread": thread_id, "run": run_id}).one_or_none()
         return None if row is None else thread_of(row)

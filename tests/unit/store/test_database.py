@@ -10,11 +10,16 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from runwright.core.thread import Thread
 from runwright.errors import StorageError, StorageFull, StorageReadOnly
 from runwright.store import open_database, open_stores
+from runwright.store.faults import storage_error
+from runwright.store.schema import WHERE, metadata, suit_postgres
 from runwright.store.statements import AppendStatements
+from runwright.store.threads import TAKE
 from tests.unit.store.rows import NOW, event, new, run, seqs
 
 
@@ -169,3 +174,35 @@ def test_statements_compile_for_postgres() -> None:
     assert "ON CONFLICT (run_id, seq) DO UPDATE" in made.upsert_step
     assert "ON CONFLICT DO NOTHING" in made.insert_blob
     assert made.insert_events.count("(%s") == 16
+
+
+def test_the_schema_compiles_for_postgres() -> None:
+    """Tables, partial indexes and the statement that gives a turn need nothing that only SQLite has."""
+    suit_postgres()
+    dialect = postgresql.dialect()
+    indexes = [index for table in metadata.sorted_tables for index in table.indexes]
+    made = [str(CreateIndex(index).compile(dialect=dialect)) for index in indexes]
+    assert sum(" WHERE " in sql for sql in made) == sum(WHERE in index.info for index in indexes) > 0
+    for table in metadata.sorted_tables:
+        assert "WITHOUT ROWID" not in str(CreateTable(table).compile(dialect=dialect))
+    assert "RETURNING threads.id" in str(TAKE.compile(dialect=dialect))
+
+
+@pytest.mark.parametrize(
+    ("state", "kind"),
+    [("53100", StorageFull), ("25006", StorageReadOnly), ("08006", StorageError), (None, StorageError)],
+)
+def test_what_a_server_says(state: str | None, kind: type[StorageError]) -> None:
+    """The SQLSTATE of a database server decides the error, which names the place."""
+    fault = OperationalError("INSERT", None, _ServerFault(state))
+    error = storage_error(fault, "postgresql://host/name")
+    assert type(error) is kind
+    assert "postgresql://host/name" in error.message
+
+
+class _ServerFault(Exception):
+    """An error of a server's driver."""
+
+    def __init__(self, state: str | None) -> None:
+        super().__init__("no")
+        self.sqlstate = state
