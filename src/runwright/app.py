@@ -223,10 +223,12 @@ class App:
         stack.callback(lock.release)
 
     def _world(self) -> World:
+        known = KnownSecrets(self.settings.secret_values() | self.models.keys)
         return World(
             models=self.models,
             secrets=self.settings,
-            guard=compose(default_layers(KnownSecrets(self.settings.secret_values() | self.models.keys))),
+            known=known,
+            guard=compose(default_layers(known)),
             price=price,
             state=self._state,
             room=self._journal.room,

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import cast
 
+from msgspec.structs import replace
+
 from runwright.core.agent import CodeFlow, Loop
 from runwright.core.context import Context
 from runwright.core.event import (
@@ -88,7 +90,8 @@ class Executor:
             # The process stops: the run goes on where it is at the next start.
             raise asyncio.CancelledError from error
         told = error if isinstance(error, RunwrightError) else AgentError(f"{type(error).__name__}: {error}")
-        return Fail(error=error_info(told))
+        info = error_info(told)
+        return Fail(error=replace(info, message=self._world.known.text(info.message)))
 
     def _conclude(self, end: End) -> None:
         log, reason = self._live.log, self._live.cancel_reason
@@ -130,8 +133,7 @@ class Executor:
     async def _apart(self, flow: CodeFlow, gateway: FlowGateway) -> bytes:
         """Run a flow in a task of its own, to tell a cancellation of the run from those of the flow's own making."""
         context = Context(surroundings(self._steps, self._world, self._live.agent, gateway=gateway))
-        gateway.enter()
-        task = asyncio.get_running_loop().create_task(_outcome(flow, context, self._live.input))
+        task = asyncio.get_running_loop().create_task(_outcome(flow, context, self._live.input, gateway=gateway))
         while not task.done():
             try:
                 await asyncio.wait([task])
@@ -205,8 +207,9 @@ class Executor:
             self._conversation = fold(self._conversation, events, self._flow.read_input)
 
 
-async def _outcome(flow: CodeFlow, context: Context, input: bytes) -> bytes | BaseException:
+async def _outcome(flow: CodeFlow, context: Context, input: bytes, *, gateway: FlowGateway) -> bytes | BaseException:
     """A flow's output, or what it raised: SystemExit raised in a task would end the event loop."""
+    gateway.enter()
     try:
         return await run_flow(flow, context, input)
     except BaseException as error:  # noqa: BLE001 - handed to the run executor

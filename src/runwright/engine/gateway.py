@@ -42,6 +42,7 @@ from runwright.core.model import (
 )
 from runwright.core.money import Cost
 from runwright.core.ports import Model, Models, Secrets
+from runwright.core.redact import KnownSecrets
 from runwright.core.run import error_info, printable
 from runwright.core.step import StepKey
 from runwright.core.usage import Usage
@@ -75,6 +76,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     price: Price
     state: Mapping[str, Any]
     room: Callable[[], Awaitable[None]]
+    known: KnownSecrets = KnownSecrets()
 
 
 class Steps:
@@ -289,7 +291,8 @@ class Steps:
     def _late(self, seq: int, result: bytes) -> None:
         """The outcome of a `once` tool that came after its step was given up resolves the step."""
         if self._log.lost is None:
-            self._end(seq, StepCompleted(result=msgspec.Raw(result)))
+            # It comes past the guard, which takes secrets out of all others.
+            self._end(seq, StepCompleted(result=msgspec.Raw(self._world.known.json(result))))
 
     def _begin(self, data: StepStarted, again: OpenStep | None) -> int:
         if self._is_closed:
@@ -302,12 +305,13 @@ class Steps:
     def progress(self, message: str, *, fraction: float | None, step: int | None) -> None:
         """Record how far the work is. On the loop's thread."""
         if self._is_told:
-            self.append((ProgressReported(message=printable(message), fraction=fraction), step))
+            said = self._world.known.text(printable(message))
+            self.append((ProgressReported(message=said, fraction=fraction), step))
 
     def emit(self, name: str, value: bytes, *, step: int | None) -> None:
         """Record a custom event. On the loop's thread."""
         if self._is_told:
-            self.append((CustomEmitted(name=printable(name), value=msgspec.Raw(value)), step))
+            self.append((CustomEmitted(name=printable(name), value=msgspec.Raw(self._world.known.json(value))), step))
 
     @property
     def _is_told(self) -> bool:

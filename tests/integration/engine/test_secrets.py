@@ -1,5 +1,6 @@
 """Secrets in a whole App."""
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -35,9 +36,31 @@ async def lose(context: Context) -> str:
     raise ConnectionError(f"lost {ADDRESS}{context.secret('x_key')}")
 
 
+@tool(effect="once")
+async def wait(context: Context) -> str:
+    """Give the secret too late."""
+    await context.state["release"].wait()
+    return ADDRESS + context.secret("x_key")
+
+
 async def work(name: str, context: Context) -> object:
-    """Call one of the tools."""
-    return await context.tool(name)
+    """Tell the secret by a tool, or in one's own words."""
+    told = ADDRESS + context.secret("x_key")
+    match name:
+        case "raise":
+            raise RuntimeError(told)
+        case "progress":
+            context.progress(told)
+        case "emit":
+            context.emit("told", {"url": told})
+        case _:
+            await context.tool(name)
+    return None
+
+
+TOOLS = [give, fail, lose, wait]
+AGENT = Agent("a", run=work, tools=TOOLS, limits={"tool_timeout_s": 0.01})
+SETTINGS = Settings(secrets={"x_key": SecretStr(SECRET)})
 
 
 class Recorded:
@@ -51,14 +74,28 @@ class Recorded:
         self.text += "".join(msgspec.json.encode(event.data).decode() for event in events) + repr(run)
 
 
-@pytest.mark.parametrize("name", ["give", "fail", "lose"])
-async def test_a_tool_that_tells_its_secret(name: str) -> None:
-    """A secret that a tool gives back, or puts into an error, is neither recorded nor answered."""
-    settings = Settings(secrets={"x_key": SecretStr(SECRET)})
-    agent = Agent("a", run=work, tools=[give, fail, lose])
+@pytest.mark.parametrize("name", ["give", "fail", "lose", "raise", "progress", "emit"])
+async def test_who_tells_a_secret_is_not_recorded_with_it(name: str) -> None:
+    """A secret in a result, an error or an event is neither recorded nor answered."""
     recorded = Recorded()
     options = AppOptions(is_in_memory=True, readers=(recorded,))
-    async with App(settings, agents=[agent], models=ModelRegistry(default="demo"), options=options) as app:
+    async with App(SETTINGS, agents=[AGENT], models=ModelRegistry(default="demo"), options=options) as app:
         run = await app.run("a", name)
     assert f"{ADDRESS}[redacted]" in recorded.text
     assert SECRET not in f"{recorded.text} {bytes(run.output)} {run.error}"
+
+
+async def test_an_outcome_that_comes_late_is_recorded_without_the_secret() -> None:
+    """What a `once` tool gives after its step was given up is cleaned as well."""
+    release = asyncio.Event()
+    recorded = Recorded()
+    options = AppOptions(is_in_memory=True, readers=(recorded,))
+    async with App(SETTINGS, agents=[AGENT], models=ModelRegistry(default="demo"), options=options) as app:
+        app._state["release"] = release  # pyright: ignore[reportPrivateUsage] - what a lifespan yields
+        run = await app.run("a", "wait")
+        assert run.status == "waiting"
+        release.set()
+        async for _ in app.runs.events(run.id):
+            continue
+    assert f"{ADDRESS}[redacted]" in recorded.text
+    assert SECRET not in recorded.text
