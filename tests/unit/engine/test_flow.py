@@ -11,12 +11,13 @@ import pytest
 
 from runwright.core.agent import BuiltAgent, CodeFlow, Limits
 from runwright.core.context import Context
-from runwright.core.event import StepFailed
+from runwright.core.event import CustomEmitted, StepFailed
 from runwright.core.model import ModelEvent, ModelRequest
+from runwright.core.ports import Clock
 from runwright.errors import AgentError, RunwrightError
 from runwright.service.views import Resolution, RunView
 from runwright.store import Stores
-from runwright.testing import ScriptedModel, ScriptedTool
+from runwright.testing import FakeClock, ScriptedModel, ScriptedTool, calls
 from tests.unit.engine.harness import HeldModel, HeldTool, Process, flowing, looping, started, until
 
 pytestmark = pytest.mark.anyio
@@ -34,17 +35,15 @@ async def _stepwise(process: Process, run_id: str) -> list[tuple[str, str]]:
     return [(step.name, step.status) for step in await process.steps(run_id)]
 
 
-async def _crashed(stores: Stores, agent: BuiltAgent, *until_held: HeldTool, model: ScriptedModel | None = None) -> str:
-    """A run whose process died once these tools were entered and all that came before was on disk."""
-    async with started(agent, stores=stores, model=model) as process:
+async def _crashed(stores: Stores, agent: BuiltAgent, held: HeldTool, *, clock: Clock | None = None) -> str:
+    """A run whose process died once this tool was entered and all that came before was on disk."""
+    async with started(agent, stores=stores, clock=clock) as process:
         handle = await process.create(mode="background")
-        for held in until_held:
-            await held.is_entered.wait()
+        await held.is_entered.wait()
         await asyncio.sleep(0.02)
         await until(lambda: process.journal.depth == 0)
         await process.crash()
-    for held in until_held:
-        held.go.set()
+    held.go.set()
     return handle.run_id
 
 
@@ -157,6 +156,35 @@ async def test_a_once_tool_beside_an_unknown_one_is_listed_too() -> None:
         done = Resolution(action="done", step=pay.seq, result=msgspec.Raw(b"1"))
         await process.runs.resolve(view.id, done)
         assert bytes((await process.settled(view.id, "completed")).output) == b'["late",1]'
+
+
+async def test_a_step_taken_as_failed_leaves_the_other_one_to_say() -> None:
+    """A loop whose one step was resolved as failed still waits for its other one before it fails."""
+    pay = _pay()
+    model = ScriptedModel(calls(("pay", {"n": 1}), ("pay", {"n": 2})))
+    async with started(looping(pay), model=model) as process:
+        view = await process.run()
+        for status in ("waiting", "failed"):
+            step = next(step for step in await process.steps(view.id) if step.status == "unknown")
+            await process.runs.resolve(view.id, Resolution(action="fail", step=step.seq))
+            await until(lambda: not process.engine.live(view.id))
+            assert (await process.settled(view.id, "waiting", "failed")).status == status
+
+
+async def test_an_output_is_found_whatever_follows_it() -> None:
+    """GET gives the output of `run.completed`, also where an event was stored behind it."""
+
+    async def work(context: Context, given: Any) -> Any:
+        return "the answer"
+
+    async with started(flowing(work)) as process:
+        view = await process.run()
+        row = await asyncio.to_thread(process.stores.runs.get, view.id)
+        assert row is not None
+        log = process.journal.open(row, is_first=False, publish=lambda events: None)
+        log.append((CustomEmitted(name="late"), None))
+        await log.durable()
+        assert bytes((await process.runs.get(view.id)).output) == b'"the answer"'
 
 
 async def test_a_cancelled_run_is_cancelled_whatever_is_unknown() -> None:
@@ -332,6 +360,28 @@ async def test_a_branch_that_takes_its_time_is_no_divergence(stores: Stores) -> 
         names = [step.name for step in await process.steps(run_id)]
         assert names == ["second", "first", "held", "third"]
     assert (len(first.entered), len(second.entered)) == (1, 1)
+
+
+async def test_changed_code_of_one_task_diverged_at_once(stores: Stores) -> None:
+    """Where no other task could ask for what was done, however late it was done, nothing is waited for."""
+    clock = FakeClock()
+    one, held, extra = ScriptedTool("one", lambda given: 1), HeldTool("held"), _pay(lambda given: 1)
+
+    async def before(context: Context, given: Any) -> Any:
+        clock.advance(3600.0)
+        await context.tool("one")
+        await context.tool("held")
+
+    async def after(context: Context, given: Any) -> Any:
+        await asyncio.create_task(asyncio.sleep(0))
+        context.progress("about to pay")
+        await context.tool("pay")
+
+    run_id = await _crashed(stores, flowing(before, one, held, extra), held, clock=clock)
+    async with started(flowing(after, one, held, extra, fingerprint="f2"), stores=stores) as process:
+        view = await process.settled(run_id, "waiting")
+        assert view.reason == "diverged"
+    assert extra.entered == []
 
 
 async def test_changed_code_in_branches_diverged(stores: Stores) -> None:

@@ -253,6 +253,16 @@ def tales(draw: st.DrawFn) -> Tale:
     return tale
 
 
+def test_a_superseded_model_step_is_no_failure() -> None:
+    """A model step that gave way to another request leaves the conversation and its limits as they were."""
+    tale = Tale().asked()
+    before = tale.folded()
+    tale.superseded(tale.model())
+    after = tale.folded()
+    assert (after.failure, after.open_steps, after.steps) == (None, {}, before.steps)
+    assert after.messages == before.messages
+
+
 @given(tales(), st.data())
 def test_any_split_of_the_events_folds_to_the_same(tale: Tale, data: st.DataObject) -> None:
     """Folding all at once is folding piece by piece: a restart may fall anywhere."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -12,6 +12,7 @@ from runwright.core.event import (
     Event,
     MessageCompleted,
     RunResumed,
+    RunStarted,
     StepCompleted,
     StepFailed,
     StepResolved,
@@ -23,7 +24,7 @@ from runwright.core.model import ModelResponse
 from runwright.core.run import ErrorInfo
 from runwright.core.step import StepKey
 from runwright.core.usage import Usage
-from runwright.journal.tape import Tape, Taped, read_tape
+from runwright.journal.tape import GIVEN_UP, Tape, Taped, read_tape
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 ERROR = ErrorInfo(code="tool_failed", message="no")
@@ -126,6 +127,28 @@ def test_finished_steps_that_nobody_asked_for_are_known_by_lane() -> None:
     assert tape.next_unused("") is None
     assert tape.next_unused("side") is other
     assert tape.next_unused("nowhere") is None
+
+
+def test_what_may_have_acted_has_to_be_asked_for() -> None:
+    """A `once` step that did not end is missed like one that ended; the first missed of all lanes is told."""
+    taped = _taped(BEGUN)
+    done = _step("", "a")
+    assert Tape([taped]).unused is taped
+    assert Tape([taped, done]).unused is done
+    assert Tape([_step("", "a", is_final=False)]).unused is None
+
+
+def test_a_step_knows_when_its_execution_asked_for_it() -> None:
+    """The time runs from the start, or from the last time that the run went on; a clock set back counts as none."""
+    moments = ((RunStarted(loop=1), 0), (BEGUN, 3), (RunResumed(cause="crash"), 60), (BEGUN, 61), (BEGUN, 59))
+    events = [Event("run_1", 5 + index, NOW + timedelta(seconds=at), data) for index, (data, at) in enumerate(moments)]
+    assert [step.after_s for step in read_tape(events)] == [3.0, 1.0, 0.0]
+
+
+def test_a_step_that_the_flow_gave_up_says_so() -> None:
+    """Only a failure by the flow's own cancellation is one."""
+    assert _taped(BEGUN, StepFailed(error=GIVEN_UP)).is_given_up
+    assert not _taped(BEGUN, StepFailed(error=ERROR)).is_given_up
 
 
 def test_a_step_is_past_when_a_person_accepted_other_code() -> None:
