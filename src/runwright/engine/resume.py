@@ -107,11 +107,14 @@ class Resumer:
             _logger.exception("run %s could not be taken up", run.id)
 
     async def _adopt(self, run: Run, *, cause: Cause) -> None:
-        adopted = await asyncio.to_thread(self._rows.runs.adopt, run.id, epoch=run.epoch, owner=self._owner.boot)
+        adopted = await self._adopted(run)
         if adopted is None:
             return
         if adopted.is_ephemeral:
-            await self.end_cancelled(adopted, "its caller is gone and will send it again")
+            gone = RunCancelled(
+                reason="its caller is gone and will send it again", usage=adopted.usage, cost=adopted.cost
+            )
+            await self._end(adopted, gone)
             return
         if adopted.status == "queued":
             # It never began, so it is not what ended those processes.
@@ -180,9 +183,16 @@ class Resumer:
                 return steps
             steps.extend(page)
 
-    async def end_cancelled(self, run: Run, reason: str) -> None:
-        """Cancel an adopted run that is not executed."""
-        await self._end(run, RunCancelled(reason=reason, usage=run.usage, cost=run.cost))
+    async def cancel(self, run: Run, reason: str) -> bool:
+        """Cancel a run that nobody executes; False when somebody else was first. Raises StorageError."""
+        adopted = await self._adopted(run)
+        if adopted is None:
+            return False
+        await self._end(adopted, RunCancelled(reason=reason, usage=adopted.usage, cost=adopted.cost))
+        return True
+
+    async def _adopted(self, run: Run) -> Run | None:
+        return await asyncio.to_thread(self._rows.runs.adopt, run.id, epoch=run.epoch, owner=self._owner.boot)
 
     async def _end(
         self,
@@ -236,7 +246,7 @@ class Resumer:
         await self._go_on(adopted, cause="input", consumed=consumed)
 
     async def _take(self, run: Run) -> Run:
-        adopted = await asyncio.to_thread(self._rows.runs.adopt, run.id, epoch=run.epoch, owner=self._owner.boot)
+        adopted = await self._adopted(run)
         if adopted is None:
             raise Conflict(f"{run.id} was taken up by another process just now.")
         return replace(adopted, adoptions=0)

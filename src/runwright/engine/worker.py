@@ -1,9 +1,10 @@
-"""The engine: takes runs in, cancels, resolves and resumes them, and tends what is left behind."""
+"""The engine: takes runs in, cancels, resolves and resumes them."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
+from contextlib import suppress
+from copy import copy
 from typing import Literal
 
 import msgspec
@@ -20,18 +21,16 @@ from runwright.engine.gateway import World
 from runwright.engine.live import LiveRun
 from runwright.engine.owner import Owner
 from runwright.engine.resume import Agents, Outcome, Resumer
+from runwright.engine.tend import Tender, TenderOptions
 from runwright.errors import (
     Conflict,
     IdempotencyMismatch,
     NotFound,
     Overloaded,
-    RunwrightError,
-    StorageError,
+    OwnershipLost,
     Unavailable,
 )
 from runwright.journal.write import Journal, Record
-
-_logger = logging.getLogger("runwright.engine")
 
 SignalKind = Literal["cancel", "resolve", "resume"]
 
@@ -44,14 +43,11 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     body_hash: str
 
 
-class EngineOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """`is_adopting` engines also take up runs of processes that are gone, looking every `orphan_poll_s` seconds."""
+class EngineOptions(TenderOptions, frozen=True, kw_only=True):
+    """`concurrency` runs are at work at the same time; above `queue_limit` that wait, more are refused."""
 
     concurrency: int = 64
     queue_limit: int = 10_000
-    is_adopting: bool = False
-    signal_poll_s: float = 0.25
-    orphan_poll_s: float = 2.0
 
 
 class Engine:
@@ -76,8 +72,9 @@ class Engine:
         self._options = options
         self._driver = Driver(rows=rows, world=world, concurrency=options.concurrency)
         self._resumer = Resumer(rows=rows, journal=journal, driver=self._driver, agents=agents, owner=owner)
-        self._tending: asyncio.Task[None] | None = None
-        self._troubles = _Troubles()
+        self._tender = Tender(
+            rows=rows, journal=journal, driver=self._driver, resumer=self._resumer, cancel=self.cancel, options=options
+        )
         self.is_draining = False
 
     @property
@@ -96,16 +93,12 @@ class Engine:
 
     async def start(self) -> None:
         """Take up what a dead process left, at once, and begin to tend."""
-        tasks = await self._driver.start()
-        if self._options.is_adopting:
-            await self._resumer.adopt_orphans()
-        self._tending = tasks.create_task(self._tend())
+        await self._tender.start(await self._driver.start())
 
     async def stop(self, *, drain_s: float) -> None:
         """Take no more runs, let those at work finish for so many seconds, and leave the rest for the next start."""
         self.is_draining = True
-        if self._tending is not None:
-            self._tending.cancel()
+        await self._tender.stop()
         await self._driver.stop(drain_s=drain_s)
 
     async def submit(self, request: RunRequest, claim: Claim | None = None) -> tuple[str, LiveRun | None]:
@@ -120,6 +113,8 @@ class Engine:
             held = await self._held(claim)
             if held is not None:
                 return held, None
+            # The process may have begun to stop meanwhile.
+            self._refuse()
         live = self._create(agent, request)
         idempotency = _claimed(live.run, claim)
         queued: Record = (
@@ -137,19 +132,13 @@ class Engine:
         else:
             events = live.log.append(queued, idempotency=idempotency)
             try:
-                await live.log.durable()
-            except RunwrightError as error:
-                self._driver.let_go(live, error)
+                await self._driver.begin_on_disk(live, events)
+            except Conflict:
                 # The same key, sent twice at once: the other one was first.
-                held = await self._held(claim) if claim is not None and isinstance(error, Conflict) else None
+                held = await self._held(claim) if claim is not None else None
                 if held is None:
                     raise
                 return held, None
-            except asyncio.CancelledError:
-                # Its caller is gone, but the run may stand in the store already.
-                self._driver.begin(live, events)
-                raise
-            self._driver.begin(live, events)
             if request.thread_id is not None and request.multitask == "interrupt":
                 await self._interrupt_older(live.run)
         if request.mode != "wait":
@@ -158,22 +147,28 @@ class Engine:
         return live.run.id, live
 
     async def cancel(self, run_id: str, reason: str) -> None:
-        """Cancel a run wherever it is. Nothing happens when it is over."""
-        live = self.live(run_id)
-        if live is not None:
-            self._driver.cancel(live, reason)
-            await asyncio.wait([live.settled])
-            return
-        run = await self._row(run_id)
-        if run.is_over:
-            return
-        if not await asyncio.to_thread(self._owner.is_gone, run.owner):
-            await self._leave(run_id, "cancel", msgspec.json.encode({"reason": reason}))
-            return
-        adopted = await asyncio.to_thread(self._rows.runs.adopt, run_id, epoch=run.epoch, owner=self._owner.boot)
-        if adopted is not None:
-            await self._resumer.end_cancelled(adopted, reason)
-            self._driver.turns.wake(run.thread_id)
+        """Cancel a run wherever it is; returns when that is on disk, or left for its owner. One that is over stays.
+
+        Raises NotFound, and what kept it from being recorded.
+        """
+        while True:
+            live = self.live(run_id)
+            if live is not None:
+                self._driver.cancel(live, reason)
+                await asyncio.wait([live.settled])
+                with suppress(OwnershipLost):
+                    live.settled.result()
+            run = await self._row(run_id)
+            if run.is_over:
+                return
+            if not await self._resumer.is_free(run):
+                await self._leave(run_id, "cancel", msgspec.json.encode({"reason": reason}))
+                return
+            # Where somebody else was first, it is cancelled there.
+            with suppress(OwnershipLost):
+                if await self._resumer.cancel(run, reason):
+                    self._driver.turns.wake(run.thread_id)
+                    return
 
     async def resolve(self, run_id: str, outcome: Outcome) -> None:
         """Say what became of a step of unknown outcome; the run goes on here, or where runs are taken up.
@@ -204,7 +199,8 @@ class Engine:
         if self.is_draining:
             raise Unavailable("The server is shutting down; send the request again in a moment.")
         if self._journal.error is not None:
-            raise self._journal.error
+            # A new one, because an error keeps the frames of all who raised it.
+            raise copy(self._journal.error)
         if self._driver.queued >= self._options.queue_limit:
             raise Overloaded(f"{self._driver.queued} runs are queued already; try again later.", retry_after_s=1.0)
 
@@ -267,89 +263,8 @@ class Engine:
         )
         await asyncio.to_thread(self._rows.signals.put, signal)
 
-    async def _tend(self) -> None:
-        """Pass on signals, heal the journal, and take up orphans, for as long as the engine runs."""
-        loop = asyncio.get_running_loop()
-        next_orphans = loop.time() + self._options.orphan_poll_s
-        while True:
-            await asyncio.sleep(self._options.signal_poll_s)
-            try:
-                if self._journal.error is not None and not await self._journal.heal():
-                    continue
-                await self._pass_signals()
-                if loop.time() < next_orphans:
-                    continue
-                next_orphans = loop.time() + self._options.orphan_poll_s
-                self._troubles.turn()
-                if self._options.is_adopting:
-                    await self._resumer.adopt_orphans()
-            # Whatever it is, it must not end the task group that all runs live in; the next round tries again.
-            except Exception as error:  # noqa: BLE001 - logged
-                self._troubles.tell(error)
-
-    async def _pass_signals(self) -> None:
-        for signal in await asyncio.to_thread(self._rows.signals.pending):
-            try:
-                await self._pass_signal(signal)
-            except StorageError as error:
-                # It waits for a better moment; those after it may have theirs.
-                self._troubles.tell(error)
-            except (RunwrightError, msgspec.MsgspecError):
-                # The signal does not fit the run any more, because somebody else was first, or cannot be read.
-                await asyncio.to_thread(self._rows.signals.drop, signal.id)
-
-    async def _pass_signal(self, signal: Signal) -> None:
-        live = self.live(signal.run_id)
-        if live is not None:
-            if signal.kind == "cancel":
-                self._driver.cancel(live, _reason(signal))
-                await asyncio.to_thread(self._rows.signals.drop, signal.id)
-            return
-        run = await asyncio.to_thread(self._rows.runs.get, signal.run_id)
-        if run is None or run.is_over:
-            await asyncio.to_thread(self._rows.signals.drop, signal.id)
-        elif self._options.is_adopting and await asyncio.to_thread(self._owner.is_gone, run.owner):
-            await self._act_on(run, signal)
-
-    async def _act_on(self, run: Run, signal: Signal) -> None:
-        match signal.kind:
-            case "cancel":
-                await self.cancel(run.id, _reason(signal))
-                await asyncio.to_thread(self._rows.signals.drop, signal.id)
-            case "resolve":
-                outcome = msgspec.json.decode(signal.body, type=Outcome)
-                await self._resumer.unknown_step(run, outcome.step)
-                await self._resumer.resolve(run, outcome, consumed=(signal.id,))
-            case "resume":
-                await self._resumer.force(run, consumed=(signal.id,))
-            case _:
-                await asyncio.to_thread(self._rows.signals.drop, signal.id)
-
 
 def _claimed(run: Run, claim: Claim | None) -> IdempotencyKey | None:
     if claim is None:
         return None
     return IdempotencyKey(claim.scope, claim.key, claim.body_hash, run.id, run.created_at)
-
-
-def _reason(signal: Signal) -> str:
-    return msgspec.json.decode(signal.body, type=dict[str, str]).get("reason", "")
-
-
-class _Troubles:
-    """What goes wrong while the engine tends, logged once for as long as it comes back in each turn."""
-
-    def __init__(self) -> None:
-        self._before: set[str] = set()
-        self._now: set[str] = set()
-
-    def tell(self, error: Exception) -> None:
-        """Log what is new."""
-        text = f"{type(error).__name__}: {error}"
-        if text not in self._before | self._now:
-            _logger.error("signals and orphans could not be tended: %s", text, exc_info=error)
-        self._now.add(text)
-
-    def turn(self) -> None:
-        """Forget what did not come back."""
-        self._before, self._now = self._now, set()

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from copy import copy
 from datetime import datetime
 from queue import Empty, SimpleQueue
 from typing import cast
@@ -18,7 +19,7 @@ from runwright.core.event import Data, Delta, Event, StepFailed, StepStarted
 from runwright.core.ports import Batch, Blob, Clock, IdempotencyKey, Reader, RunRow, Stored, Writes
 from runwright.core.run import ErrorInfo, Run
 from runwright.core.step import Step
-from runwright.errors import StorageError
+from runwright.errors import StorageError, Unavailable
 from runwright.journal.project import RUN_EVENTS, STEP_EVENTS, RunEvent, StepEvent, account, project_run, project_step
 from runwright.journal.shapes import pack, pack_deltas, size_of
 
@@ -81,6 +82,7 @@ class Journal:
         self._bytes = 0
         self._room: list[asyncio.Future[None]] = []
         self._error: StorageError | None = None
+        self._is_stopped = False
         self.depth = 0
 
     @property
@@ -93,7 +95,8 @@ class Journal:
         self._thread.start()
 
     async def stop(self) -> None:
-        """Write what is waiting and stop the thread."""
+        """Write what is waiting and stop the thread. What is appended from now on is lost, and `durable` says so."""
+        self._is_stopped = True
         self.flush()
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
@@ -135,6 +138,9 @@ class Journal:
 
         So what a run appends as it begins, or as it ends, is one commit, and a turn of many runs wakes the thread once.
         """
+        if self._is_stopped:
+            entry.log.lost = Unavailable("The process stops; the run goes on at the next start.")
+            return
         self._bytes += entry.size
         self.depth += 1
         if not self._outbox:
@@ -213,7 +219,8 @@ class Journal:
         for index, entry in enumerate(live):
             error = failure or outcome[index]
             if error is not None:
-                entry.log.lost = error
+                # Each its own: what is raised again and again keeps the frames of all who raised it.
+                entry.log.lost = copy(error)
         self._loop.call_soon_threadsafe(self._settle, group, failure)
         if failure is None:
             self._on_commit(self._clock.monotonic() - begun)
@@ -342,9 +349,7 @@ class RunLog:
             self._publish((event,))
         else:
             self._line.append(event)
-        kept = self._deltas.get(step)
-        if kept is None:
-            kept = self._deltas[step] = []
+        kept = self._deltas.setdefault(step, [])
         kept.append(event)
         if len(kept) >= DELTA_FLUSH_COUNT:
             self._flush()
@@ -358,9 +363,8 @@ class RunLog:
             self.append((StepFailed(error=told, is_unknown=step.effect == "once"), step.seq))
 
     async def durable(self) -> None:
-        """Wait until everything appended so far is committed. Raises StorageError, OwnershipLost or Conflict."""
-        if self.lost is not None:
-            raise self.lost
+        """Wait until everything appended is committed. Raises StorageError, OwnershipLost, Conflict or Unavailable."""
+        self._check()
         if self._committed >= self._appended:
             return
         self._journal.flush()
@@ -391,7 +395,7 @@ class RunLog:
 
     def _check(self) -> None:
         if self.lost is not None:
-            raise self.lost
+            raise copy(self.lost)
 
     def _apply(self, event: Event, steps: dict[int, Step], voided: list[tuple[str, int]]) -> None:
         data = event.data
@@ -453,14 +457,11 @@ class RunLog:
         pending = tuple(kept for kept in self._deltas.values() if kept)
         if not pending:
             return
-        for step, kept in self._deltas.items():
-            if kept:
-                self._deltas[step] = []
-                self._flushed.add(step)
+        self._flushed.update(step for step, kept in self._deltas.items() if kept)
+        self._deltas = {step: [] for step in self._deltas}
         size = sum(len(kept) * 64 for kept in pending)
-        self._put(
-            _Entry(log=self, number=0, run=RunRow(self.run, self._is_new), deltas=pending, size=size), is_silent=True
-        )
+        entry = _Entry(log=self, number=0, run=RunRow(self.run, self._is_new), deltas=pending, size=size)
+        self._put(entry, is_silent=True)
 
     def _fail(self, error: Exception) -> None:
         self.close()

@@ -23,7 +23,7 @@ from runwright.core.event import (
 )
 from runwright.core.ports import IdempotencyKey
 from runwright.core.run import ErrorInfo, Run
-from runwright.errors import Conflict, OwnershipLost, StorageError, StorageFull
+from runwright.errors import Conflict, OwnershipLost, StorageError, StorageFull, Unavailable
 from runwright.journal.project import CANCELLED
 from runwright.journal.write import DELTA_FLUSH_COUNT, ROOM, SEQ_BLOCK, SEQ_MARGIN, RunLog
 from tests.unit.engine.harness import until
@@ -338,6 +338,36 @@ async def test_a_full_disk_is_told_to_everybody_who_waits() -> None:
                 call()
         with pytest.raises(StorageFull):
             await log.durable()
+        assert types(await at.stored(log.run.id)) == ["run.queued"]
+
+
+async def test_each_raise_is_of_an_error_of_its_own() -> None:
+    """An error that is raised again and again would keep the frames of everybody who met it."""
+    async with scene() as at:
+        logs = [at.new(), at.new()]
+        at.gate.fail(StorageFull())
+        for log in logs:
+            log.append(QUEUED)
+        met = [*await asyncio.gather(*(log.durable() for log in logs), return_exceptions=True), at.journal.error]
+        for log in logs:
+            with pytest.raises(StorageFull) as again:
+                await log.durable()
+            met.append(again.value)
+        assert len({id(error) for error in met}) == 5
+
+
+async def test_after_the_stop_nothing_is_taken() -> None:
+    """A run that goes on behind the end of its journal is told so, and does not wait for ever."""
+    async with scene() as at:
+        log = at.new()
+        log.append(QUEUED)
+        await at.journal.stop()
+        await log.durable()
+        log.append(STARTED)
+        with pytest.raises(Unavailable):
+            await log.durable()
+        with pytest.raises(Unavailable):
+            log.append(MODEL)
         assert types(await at.stored(log.run.id)) == ["run.queued"]
 
 

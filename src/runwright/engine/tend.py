@@ -1,0 +1,154 @@
+"""Tends what others leave behind: their signals, their orphans, and a journal that can write again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import msgspec
+
+from runwright.core.ports import Signal
+from runwright.core.run import Run
+from runwright.engine.drive import Driver, Rows
+from runwright.engine.resume import Outcome, Resumer
+from runwright.errors import Conflict, InvalidRequest, NotFound
+from runwright.journal.write import Journal
+
+LAST_ROUND_S = 1.0
+"""Seconds that the round which is under way gets at a stop."""
+
+_logger = logging.getLogger("runwright.engine")
+
+
+class TenderOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """`is_adopting` engines also take up runs of processes that are gone, looking every `orphan_poll_s` seconds."""
+
+    is_adopting: bool = False
+    signal_poll_s: float = 0.25
+    orphan_poll_s: float = 2.0
+
+
+class Tender:
+    """One task of a process. `cancel` cancels a run wherever it is."""
+
+    def __init__(
+        self,
+        *,
+        rows: Rows,
+        journal: Journal,
+        driver: Driver,
+        resumer: Resumer,
+        cancel: Callable[[str, str], Awaitable[None]],
+        options: TenderOptions,
+    ) -> None:
+        self._rows = rows
+        self._journal = journal
+        self._driver = driver
+        self._resumer = resumer
+        self._cancel = cancel
+        self._options = options
+        self._troubles = _Troubles()
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self, tasks: asyncio.TaskGroup) -> None:
+        """Take up what a dead process left, at once, and begin to tend."""
+        if self._options.is_adopting:
+            # Signals first, so that a run that was cancelled is not taken up.
+            await self._pass_signals()
+            await self._resumer.adopt_orphans()
+        self._task = tasks.create_task(self._tend())
+
+    async def stop(self) -> None:
+        """Come to an end, so that no thread of a round is still at the store when that is closed."""
+        self._stopping.set()
+        if self._task is not None:
+            await asyncio.wait([self._task], timeout=LAST_ROUND_S)
+            self._task.cancel()
+
+    async def _tend(self) -> None:
+        """Pass on signals, heal the journal, and take up orphans, for as long as the engine runs."""
+        loop = asyncio.get_running_loop()
+        next_orphans = loop.time() + self._options.orphan_poll_s
+        while not await self._stops_within(self._options.signal_poll_s):
+            try:
+                if self._journal.error is not None and not await self._journal.heal():
+                    continue
+                await self._pass_signals()
+                if loop.time() < next_orphans:
+                    continue
+                next_orphans = loop.time() + self._options.orphan_poll_s
+                self._troubles.turn()
+                if self._options.is_adopting:
+                    await self._resumer.adopt_orphans()
+            # Whatever it is, it must not end the task group that all runs live in; the next round tries again.
+            except Exception as error:  # noqa: BLE001 - logged
+                self._troubles.tell(error)
+
+    async def _stops_within(self, duration_s: float) -> bool:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), duration_s)
+        return self._stopping.is_set()
+
+    async def _pass_signals(self) -> None:
+        for signal in await asyncio.to_thread(self._rows.signals.pending):
+            try:
+                await self._pass_signal(signal)
+            except (Conflict, InvalidRequest, NotFound, msgspec.MsgspecError):
+                # The signal does not fit the run any more, because somebody else was first, or cannot be read.
+                await asyncio.to_thread(self._rows.signals.drop, signal.id)
+            # It waits for a better moment; those after it may have theirs.
+            except Exception as error:  # noqa: BLE001 - logged
+                self._troubles.tell(error)
+
+    async def _pass_signal(self, signal: Signal) -> None:
+        live = self._driver.live.get(signal.run_id)
+        if live is not None:
+            if signal.kind == "cancel":
+                # The signal stays until the run is over: this process may die before it has recorded the end.
+                self._driver.cancel(live, _reason(signal))
+            return
+        run = await asyncio.to_thread(self._rows.runs.get, signal.run_id)
+        if run is None or run.is_over:
+            await asyncio.to_thread(self._rows.signals.drop, signal.id)
+        elif self._options.is_adopting and await self._resumer.is_free(run):
+            await self._act_on(run, signal)
+
+    async def _act_on(self, run: Run, signal: Signal) -> None:
+        match signal.kind:
+            case "cancel":
+                await self._cancel(run.id, _reason(signal))
+                await asyncio.to_thread(self._rows.signals.drop, signal.id)
+            case "resolve":
+                outcome = msgspec.json.decode(signal.body, type=Outcome)
+                await self._resumer.unknown_step(run, outcome.step)
+                await self._resumer.resolve(run, outcome, consumed=(signal.id,))
+            case "resume" if run.status == "waiting":
+                await self._resumer.force(run, consumed=(signal.id,))
+            case _:
+                await asyncio.to_thread(self._rows.signals.drop, signal.id)
+
+
+def _reason(signal: Signal) -> str:
+    return msgspec.json.decode(signal.body, type=dict[str, str]).get("reason", "")
+
+
+class _Troubles:
+    """What goes wrong while the engine tends, logged once for as long as it comes back in each turn."""
+
+    def __init__(self) -> None:
+        self._before: set[str] = set()
+        self._now: set[str] = set()
+
+    def tell(self, error: Exception) -> None:
+        """Log what is new."""
+        text = f"{type(error).__name__}: {error}"
+        if text not in self._before | self._now:
+            _logger.error("signals and orphans could not be tended: %s", text, exc_info=error)
+        self._now.add(text)
+
+    def turn(self) -> None:
+        """Forget what did not come back."""
+        self._before, self._now = self._now, set()
