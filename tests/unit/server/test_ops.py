@@ -34,7 +34,9 @@ async def test_readiness_tells_strangers_no_more_than_names(client: httpx2.Async
     told = await client.get("/readyz")
     assert (told.status_code, told.text) == (503, "failing engine\nnot ready\n")
     checks = (await client.get("/health")).json()["checks"]
-    assert [check["detail"] for check in checks if not check["ok"]] == ["refuses new runs, the process is about to stop"]
+    assert [check["detail"] for check in checks if not check["ok"]] == [
+        "refuses new runs, the process is about to stop"
+    ]
 
 
 async def test_health_says_which_model_answers(client: httpx2.AsyncClient) -> None:
