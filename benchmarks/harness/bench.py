@@ -5,6 +5,7 @@ import itertools
 import socket
 import sqlite3
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -61,6 +62,7 @@ class Outcome:
     starts: dict[str, list[tuple[float, float]]] = field(default_factory=dict[str, list[tuple[float, float]]])
     idle: dict[str, Memory] = field(default_factory=dict[str, Memory])
     loaded: dict[str, Memory] = field(default_factory=dict[str, Memory])
+    help_cpu_s: list[float | None] = field(default_factory=list[float | None])
     recorded: dict[str, tuple[int, int]] = field(default_factory=dict[str, tuple[int, int]])
     faults: dict[str, int] = field(default_factory=dict[str, int])
     unavailable: dict[str, str] = field(default_factory=dict[str, str])
@@ -99,6 +101,7 @@ class Bench:
             self._check(column, outcome)
         for number in range(self._plan.rounds):
             self._round(number, outcome)
+            outcome.help_cpu_s.append(process.command_cpu_s(sys.executable, "-m", "runwright", "--help"))
         for server in {column.server.target.name: column.server for column in outcome.columns}.values():
             self._close(server, outcome)
         return outcome

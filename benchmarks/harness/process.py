@@ -1,6 +1,7 @@
 """Processes the benchmark starts: pinned to a core, measured through /proc, ended by their id."""
 
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import Generator
@@ -55,6 +56,14 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         for pid in tree:
             _kill(pid)
         process.wait()
+
+
+def command_cpu_s(*command: str) -> float:
+    """User and system time of a command from its start to its end."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, stdout=subprocess.DEVNULL, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def process_tree(pid: int) -> list[int]:

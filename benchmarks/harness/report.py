@@ -153,6 +153,7 @@ def _notes(outcome: Outcome) -> str:
     notes = [
         f"- {name}: {rows} runs on file for {answers} answers." for name, (answers, rows) in outcome.recorded.items()
     ]
+    notes += [f"- `runwright --help`: {_spread(outcome.help_cpu_s)} s of CPU, goal <= 0.25."]
     notes += [f"- Not available: {name}." for name in outcome.unavailable]
     notes += [f"- FAULT, {times} x: {fault}" for fault, times in outcome.faults.items()]
     return "\n".join(notes)
