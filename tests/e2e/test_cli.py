@@ -188,6 +188,15 @@ def test_mistakes_have_their_exit_codes(project: Path, arguments: list[str], cod
     assert "Traceback" not in done.stderr
 
 
+@pytest.fixture
+def interruptible() -> Generator[None]:
+    """Commands hear SIGINT, also where these tests run in the background, whose children ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_cancels_the_run(project: Path) -> None:
     """An interrupted `run` cancels its run, says so and ends with 130."""
     (project / "agents" / "tools.py").write_text(TOOLS)
