@@ -8,16 +8,16 @@ from typing import Any
 
 import msgspec
 
-from runwright.core.event import Event, RunCancelled, RunStarted
+from runwright.core.event import Event, RunStarted
 from runwright.core.message import Said
 from runwright.core.ports import RunStore, SignalStore, ThreadStore
+from runwright.engine.end import Cancel, conclude
 from runwright.engine.executor import Executor
 from runwright.engine.fold import LOOP_VERSION
 from runwright.engine.gateway import World
 from runwright.engine.live import LiveRun
 from runwright.engine.turns import Turns
 from runwright.errors import RunwrightError, Unavailable
-from runwright.journal.project import CANCELLED
 from runwright.journal.read import JournalReader
 from runwright.journal.requests import history
 
@@ -200,10 +200,7 @@ class Driver:
             return _stopped()
         try:
             if not live.run.is_over:
-                live.log.close_steps(CANCELLED)
-                run = live.run
-                data = RunCancelled(reason=live.cancel_reason, usage=run.usage, cost=run.cost)
-                live.log.append((data, None))
+                conclude(live.log, Cancel(reason=live.cancel_reason))
             await live.log.durable()
         except RunwrightError as error:
             return error
