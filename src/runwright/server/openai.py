@@ -259,6 +259,7 @@ FAST = [
         tag="openai",
         body=ChatBody,
         answers={"200": Completion},
+        problem=OpenAIErrorBody,
         is_streamed=True,
     )
 ]

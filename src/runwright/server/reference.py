@@ -12,43 +12,47 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import Response
 
-from runwright.server.problems import OpenAIErrorBody, ProblemBody
+from runwright.server.problems import ProblemBody
 
 Document = dict[str, Any]  # an OpenAPI document is JSON of any shape
 
 TEMPLATE = "#/components/schemas/{name}"
-COMPONENTS = "x-components"
+SHAPE = "x-shape"
+"""Where an operation keeps the number of its shape until it is described."""
 STYLE = "body{font:15px system-ui;margin:2rem}td{padding:.2rem .8rem;vertical-align:top}"
 STREAM = "text/event-stream"
 
 
-class FastRoute(msgspec.Struct, frozen=True, kw_only=True):
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
+    """The msgspec types of an operation: its answers by status, its body, its problems."""
+
+    answers: Mapping[str, object]
+    body: object = None
+    problem: object = ProblemBody
+    is_streamed: bool = False
+
+
+class FastRoute(Shape, frozen=True, kw_only=True):
     """What the document says about a raw route."""
 
     path: str
     method: str
     summary: str
     tag: str
-    answers: Mapping[str, object]
-    is_streamed: bool = False
-    body: object = None
     parameters: Sequence[Document] = ()
+
+
+_shapes: list[Shape] = []
+"""The shapes of FastAPI's routes. They are described when somebody reads the document, because that takes a while."""
 
 
 def documented(answer: object, *, body: object = None, status: int = 200, problem: object = ProblemBody) -> Document:
     """Arguments of a FastAPI route whose body and answer are msgspec types."""
-    extra: Document = {COMPONENTS: _components(answer, body, problem)}
-    if body is not None:
-        extra["requestBody"] = {"required": True, "content": content(body)["content"]}
-    return {
-        "status_code": status,
-        "response_class": Response,
-        "responses": {status: content(answer), "4XX": content(problem), "5XX": content(problem)},
-        "openapi_extra": extra,
-    }
+    _shapes.append(Shape(answers={str(status): answer}, body=body, problem=problem))
+    return {"status_code": status, "response_class": Response, "openapi_extra": {SHAPE: len(_shapes) - 1}}
 
 
-def content(kind: object, *, is_streamed: bool = False) -> Document:
+def _content(kind: object, *, is_streamed: bool = False) -> Document:
     """An answer of a msgspec type, which may also come as a stream; None is no type."""
     shapes: Document = {}
     if kind is not None:
@@ -116,28 +120,25 @@ def document(server: FastAPI, fast: Sequence[FastRoute]) -> Document:
     """The OpenAPI document of the server."""
     whole: Document = get_openapi(title=server.title, version=server.version, routes=server.routes)
     paths: Document = whole.setdefault("paths", {})
-    for route in fast:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     schemas: Document = whole.setdefault("components", {}).setdefault("schemas", {})
     for item in paths.values():
         for operation in item.values():
-            schemas.update(operation.pop(COMPONENTS, {}))
+            if SHAPE in operation:
+                schemas.update(_describe(operation, _shapes[operation.pop(SHAPE)]))
+    for route in fast:
+        operation: Document = {"summary": route.summary, "tags": [route.tag], "parameters": list(route.parameters)}
+        schemas.update(_describe(operation, route))
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
     return whole
 
 
-def _operation(route: FastRoute) -> Document:
-    problem = OpenAIErrorBody if route.path.startswith("/v1/") else ProblemBody
-    answers = {status: content(kind, is_streamed=route.is_streamed) for status, kind in route.answers.items()}
-    operation: Document = {
-        "summary": route.summary,
-        "tags": [route.tag],
-        "parameters": list(route.parameters),
-        "responses": {**answers, "4XX": content(problem), "5XX": content(problem)},
-        COMPONENTS: _components(*route.answers.values(), route.body, problem),
-    }
-    if route.body is not None:
-        operation["requestBody"] = {"required": True, "content": content(route.body)["content"]}
-    return operation
+def _describe(operation: Document, shape: Shape) -> Document:
+    """Add what goes in and out of an operation; the schemas that it refers to."""
+    answers = {status: _content(kind, is_streamed=shape.is_streamed) for status, kind in shape.answers.items()}
+    operation["responses"] = {**answers, "4XX": _content(shape.problem), "5XX": _content(shape.problem)}
+    if shape.body is not None:
+        operation["requestBody"] = {"required": True, "content": _content(shape.body)["content"]}
+    return _components(*shape.answers.values(), shape.body, shape.problem)
 
 
 def page(document: Document) -> str:
