@@ -24,6 +24,13 @@ Note = Annotated[str, msgspec.Meta(max_length=4096)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
 
 
+def check_thread_id(thread_id: str | None, *, at: str) -> None:
+    """Raises InvalidRequest for an id that no path of a URL can name, with `at` as the place of the mistake."""
+    if thread_id is not None and ("/" in thread_id or thread_id in {".", ".."}):
+        detail = f"a thread id has no '/' and is not '.' or '..', because it stands in paths; not {thread_id!r}"
+        raise InvalidRequest("The request is not valid.", problems=[(at, detail)])
+
+
 def check_metadata(metadata: Mapping[str, str] | None) -> None:
     """Raises InvalidRequest for metadata that is too large."""
     size = len(msgspec.json.encode(metadata)) if metadata else 0

@@ -16,6 +16,7 @@ from runwright.engine.worker import Claim, Engine, Outcome
 from runwright.errors import Conflict, NotFound, OwnershipLost, StorageError
 from runwright.journal.read import JournalReader
 from runwright.journal.requests import sent_messages
+from runwright.service.labels import check_thread_id
 from runwright.service.views import Page, Resolution, RunView, StepView, run_view, step_view
 
 POLL_S = 0.2
@@ -63,6 +64,7 @@ class Runs:
 
         Raises NotFound, InvalidRequest, Conflict, Overloaded, Unavailable, IdempotencyMismatch or StorageError.
         """
+        check_thread_id(request.thread_id, at="/thread_id")
         run_id, live = await self._engine.submit(request, claim)
         return Handle(self, run_id, live)
 

@@ -14,7 +14,7 @@ from runwright.core.ports import Clock, ThreadStore
 from runwright.core.thread import Thread
 from runwright.errors import Conflict, NotFound
 from runwright.journal.requests import history
-from runwright.service.labels import Label, ThreadId, check_metadata
+from runwright.service.labels import Label, ThreadId, check_metadata, check_thread_id
 from runwright.service.runs import Runs
 from runwright.service.views import Page
 
@@ -48,6 +48,10 @@ class ThreadBody(ThreadChange, frozen=True, kw_only=True, forbid_unknown_fields=
 
     id: ThreadId | None = None
     user: Label | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_thread_id(self.id, at="/id")
 
 
 class Threads:

@@ -59,6 +59,8 @@ LARGE = {"k": "v" * 17_000}
         ({"id": "x" * 129}, "/id"),
         ({"id": "a\u0000b"}, "/id"),
         ({"id": "a\n"}, "/id"),
+        ({"id": "a/b"}, "/id"),
+        ({"id": ".."}, "/id"),
         ({"user": "u" * 129}, "/user"),
         ({"title": "t" * 1001}, "/title"),
         ({"metadata": LARGE}, "/metadata"),
@@ -71,6 +73,16 @@ async def test_what_stands_in_rows_has_bounds(client: httpx2.AsyncClient, body: 
     await client.post(THREADS, json={"id": "t1"})
     change = await client.patch(f"{THREADS}/t1", json={"metadata": LARGE})
     assert change.json()["errors"][0]["pointer"] == "/metadata"
+
+
+@pytest.mark.parametrize("thread", ["a/b", "/", ".", ".."])
+@pytest.mark.parametrize("name", ["thread_id", "session_id"])
+async def test_a_run_makes_no_thread_that_no_path_reaches(client: httpx2.AsyncClient, thread: str, name: str) -> None:
+    """A run that names a thread which could not be asked for is refused by that name, and nothing is made."""
+    refused = await client.post("/api/v1/agents/support/runs", json={"input": "one", name: thread})
+    assert refused.status_code == 422
+    assert "'/'" in refused.json()["errors"][0]["detail"]
+    assert (await client.get(THREADS)).json()["data"] == []
 
 
 async def test_runs_share_their_threads_history(client: httpx2.AsyncClient) -> None:
