@@ -28,6 +28,8 @@ from runwright.service.runs import Handle, Runs
 CHAT_PATH = "/v1/chat/completions"
 NULL = b"null"
 NAME_LENGTH = 64
+NAMES = 32
+"""Ignored parameters that a header names; proxies and clients refuse headers of many kilobytes."""
 
 
 class StreamOptions(msgspec.Struct, frozen=True):
@@ -115,7 +117,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
         """Headers that name the run and what was ignored."""
         named = run_headers(handle)
         if self.ignored:
-            named.append((b"x-runwright-ignored", ", ".join(self.ignored).encode()))
+            shown = [*self.ignored[:NAMES], *(["..."] if len(self.ignored) > NAMES else [])]
+            named.append((b"x-runwright-ignored", ", ".join(shown).encode()))
         return named
 
 

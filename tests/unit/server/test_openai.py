@@ -9,7 +9,7 @@ from inline_snapshot import snapshot
 
 from runwright import App
 from runwright.core.ports import RunFilter
-from runwright.server.openai import read
+from runwright.server.openai import NAMES, read
 from tests.unit.server.conftest import plain
 from tests.unit.server.test_completion import chunks, said
 from tests.unit.server.test_runs import Leaver
@@ -93,6 +93,13 @@ async def test_unknown_parameters_are_ignored_and_named(client: httpx2.AsyncClie
     code = await ask(client, "upper", temperature=0, response_format={"type": "json_object"})
     assert code.json()["choices"][0]["message"]["content"] == "HELLO"
     assert code.headers["x-runwright-ignored"] == "response_format, temperature"
+
+
+async def test_any_number_of_unknown_parameters_leaves_a_short_header(client: httpx2.AsyncClient) -> None:
+    """The header names the first of many ignored parameters and says that there are more."""
+    answer = await ask(client, **{f"p{number:05}": 1 for number in range(10_000)})
+    named = answer.headers["x-runwright-ignored"].split(", ")
+    assert (answer.status_code, len(named), named[0], named[-1]) == (200, NAMES + 1, "p00000", "...")
 
 
 async def test_sampling_parameters_reach_the_model(client: httpx2.AsyncClient) -> None:
