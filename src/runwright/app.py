@@ -127,7 +127,7 @@ class App:
     async def ready(self) -> list[tuple[str, bool, str]]:
         """The checks behind readiness: name, whether it holds, and what is the matter."""
         error = self._journal.error
-        store = "takes rows" if error is None else error.message
+        store = "takes rows" if error is None else error.public
         engine = "refuses new runs, the process is about to stop" if self.is_draining else f"{self._engine.active} runs"
         return [("store", error is None, store), ("engine", not self.is_draining, engine)]
 

@@ -60,6 +60,11 @@ class RunwrightError(Exception):
         self.retry_after_s = retry_after_s
         super().__init__(self.message)
 
+    @property
+    def public(self) -> str:
+        """The message as other machines may see it: without paths of this one."""
+        return self.message
+
 
 class InvalidRequest(RunwrightError):
     """The request is not valid.
@@ -172,6 +177,17 @@ class StorageError(RunwrightError):
     code = "storage_error"
     status = 503
     retryable = True
+
+    def __init__(
+        self, message: str | None = None, *, place: str | None = None, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(f"{place}: {message}" if place else message, retry_after_s=retry_after_s)
+        self.place = place
+
+    @property
+    def public(self) -> str:
+        """The message without the place of the database, with which it begins."""
+        return self.message.removeprefix(f"{self.place}: ")
 
 
 class StorageFull(StorageError):

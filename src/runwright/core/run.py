@@ -30,7 +30,7 @@ class ErrorInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def error_info(error: RunwrightError, *, step: int | None = None) -> ErrorInfo:
     """The record of an error."""
-    return ErrorInfo(code=error.code, message=printable(error.message), retryable=error.retryable, step=step)
+    return ErrorInfo(code=error.code, message=printable(error.public), retryable=error.retryable, step=step)
 
 
 def printable(text: str) -> str:

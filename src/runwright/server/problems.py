@@ -58,7 +58,7 @@ def problem(error: RunwrightError, *, request_id: str | None = None) -> ProblemB
         type=f"/errors/{error.code}",
         title=_title(error),
         status=error.status,
-        detail=error.message,
+        detail=error.public,
         code=error.code,
         retryable=error.retryable,
         request_id=request_id,
@@ -68,7 +68,7 @@ def problem(error: RunwrightError, *, request_id: str | None = None) -> ProblemB
 
 def openai_error(error: RunwrightError) -> OpenAIErrorBody:
     """The OpenAI form of an error. The message holds every detail, for its clients show nothing else."""
-    message = error.message
+    message = error.public
     places = [(pointer.removeprefix(OVERRIDES), detail) for pointer, detail in places_of(error)]
     details = [f" {pointer}: {detail}".replace(" :", "") for pointer, detail in places if detail not in message]
     param = places[0][0].removeprefix("/").replace("/", ".") if places else ""

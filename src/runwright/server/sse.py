@@ -82,7 +82,7 @@ class NativeFrames:
 
     def failure(self, error: RunwrightError) -> bytes:
         """An `error` event without an id, so that a client attaches again after the last event it has."""
-        shown = StreamError(code=error.code, detail=error.message, retryable=error.retryable)
+        shown = StreamError(code=error.code, detail=error.public, retryable=error.retryable)
         return b"event: error\ndata: %b\n\n" % encode(shown)
 
 

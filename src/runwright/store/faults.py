@@ -44,39 +44,42 @@ def storage_error(error: BaseException, place: str) -> StorageError:
     original = error.orig if isinstance(error, DBAPIError) else error
     code = getattr(original, "sqlite_errorcode", None)
     if isinstance(code, int):
-        return _sqlite(code & 0xFF, f"{place}: {original}", place)
-    return _server(getattr(original, "sqlstate", None), f"{place}: {original or error}")
+        return _sqlite(code & 0xFF, str(original), place)
+    return _server(getattr(original, "sqlstate", None), str(original or error), place)
 
 
 def _sqlite(code: int, message: str, place: str) -> StorageError:
     # A write-ahead index that cannot grow on a full disk is reported as a plain I/O error.
     is_full = code == sqlite3.SQLITE_IOERR and _free(place) < _LEAST_FREE
     if code == sqlite3.SQLITE_FULL or is_full:
-        return StorageFull(f"{message}. Free space there; waiting runs go on by themselves.")
+        return StorageFull(
+            f"{message}. Free space on the disk of the data directory; waiting runs go on by themselves.", place=place
+        )
     if code in _READ_ONLY:
-        return read_only(message)
+        return read_only(message, place=place)
     if code in _LOCKED:
-        return StorageError(f"{message}. Another process is writing; try again.")
+        return StorageError(f"{message}. Another process is writing; try again.", place=place)
     if code in _DAMAGED:
         return StorageError(
             f"{message}. The file is not a database or is damaged: restore it from a backup, or move it away "
-            "and start with an empty one."
+            "and start with an empty one.",
+            place=place,
         )
-    return StorageError(message)
+    return StorageError(message, place=place)
 
 
-def _server(state: str | None, message: str) -> StorageError:
+def _server(state: str | None, message: str, place: str) -> StorageError:
     if state == "53100":
-        return StorageFull(message)
+        return StorageFull(message, place=place)
     if state == "25006":
-        return StorageReadOnly(f"{message}. Connect to the primary server.")
-    return StorageError(message)
+        return StorageReadOnly(f"{message}. Connect to the primary server.", place=place)
+    return StorageError(message, place=place)
 
 
-def read_only(message: str) -> StorageReadOnly:
+def read_only(message: str, *, place: str | None = None) -> StorageReadOnly:
     """The error of a data directory that cannot be written."""
     return StorageReadOnly(
-        f"{message}. Check the owner and mode of the file and its directory, or name another with --data."
+        f"{message}. Check the owner and mode of the file and its directory, or name another with --data.", place=place
     )
 
 

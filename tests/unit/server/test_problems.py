@@ -1,5 +1,7 @@
 """Every error has an answer."""
 
+import sqlite3
+
 import httpx2
 import pytest
 from inline_snapshot import snapshot
@@ -17,6 +19,7 @@ from runwright.errors import (
     Unauthorized,
 )
 from runwright.server.problems import Problems
+from runwright.store.faults import storage_error
 
 
 async def answer_to(error: Exception, path: str = "/api/v1/x", **headers: str) -> httpx2.Response:
@@ -80,6 +83,19 @@ async def test_the_status_is_that_of_the_error(error: RunwrightError) -> None:
     native, openai = await answer_to(error), await answer_to(error, "/v1/models")
     assert (native.status_code, native.json()["code"]) == (error.status, error.code)
     assert (openai.status_code, openai.json()["error"]["code"]) == (error.status, error.code)
+
+
+@pytest.mark.parametrize("path", ["/api/v1/runs", "/v1/chat/completions"])
+async def test_no_path_of_the_server_is_told(path: str) -> None:
+    """What the store says comes to a client without the place of the database, on both faces."""
+    fault = sqlite3.OperationalError("database or disk is full")
+    fault.sqlite_errorcode = sqlite3.SQLITE_FULL
+    error = storage_error(fault, "/srv/secret/runwright.db")
+    assert "/srv/secret" in error.message
+    answer = await answer_to(error, path)
+    assert answer.status_code == 507
+    assert "database or disk is full. Free space" in answer.text
+    assert "/srv/secret" not in answer.text
 
 
 async def test_retry_after_is_sent() -> None:
