@@ -69,17 +69,23 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
-    """What a template is handed: the definition, the tools of the server, and the definition's Python objects."""
+    """What a template is handed: the definition, the tools of the server, and the definition's Python objects.
+
+    `references` are the `package.module:attribute` that may be imported; None stands for all.
+    """
 
     definition: Definition
     toolbox: Mapping[str, Tool] = {}
     parts: Parts = Parts()
     source: Source = "code"
+    references: frozenset[str] | None = None
 
     def tools(self, names: Sequence[str], *, at: str = "/tools") -> dict[str, Tool]:
         """Tools by name, or by `package.module:attribute` where a file or code says so.
 
-        Raises ConfigError with a problem for each name that gives no usable tool.
+        A template may name tools in any field: `at` is its JSON pointer. Only what is looked up here is checked; a
+        template that imports a name from its configuration itself lets any caller import. Raises ConfigError with a
+        problem for each name that gives no usable tool.
         """
         found: dict[str, Tool] = {}
         problems: list[tuple[str, str]] = []
@@ -101,7 +107,7 @@ class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
         tool = self.parts.tools.get(name) or self.toolbox.get(name)
         if tool is not None:
             return tool
-        if ":" in name and self.source != "api":
+        if ":" in name and (self.references is None or name in self.references):
             return _as_tool(plugins.load_reference(name), name)
         known = (*self.parts.tools, *self.toolbox)
         raise ConfigError(f"there is no tool {name!r}{did_you_mean(name, known)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 import msgspec
@@ -18,8 +18,13 @@ from runwright.models import WEIGHTS, names_file
 Templates = Mapping[str, type[Template]]
 
 
-def build(declared: Declared, *, templates: Templates, toolbox: Mapping[str, Tool]) -> BuiltAgent:
-    """Build an agent. Raises ConfigError whose places are JSON pointers into the definition."""
+def build(
+    declared: Declared, *, templates: Templates, toolbox: Mapping[str, Tool], own: Definition | None = None
+) -> BuiltAgent:
+    """Build an agent. Raises ConfigError whose places are JSON pointers into the definition.
+
+    `own` is what code or a file says, where a caller has replaced parts of it: only what it names is imported.
+    """
     definition = declared.definition
     template = templates.get(definition.template)
     if template is None:
@@ -30,6 +35,7 @@ def build(declared: Declared, *, templates: Templates, toolbox: Mapping[str, Too
         toolbox=toolbox,
         parts=declared.parts,
         source=declared.origin.source,
+        references=_references(declared, own),
     )
     if context.source == "api" and (named := named_files(definition.config)):
         raise config_error((in_config(place), detail) for place, detail in named)
@@ -47,6 +53,22 @@ def build(declared: Declared, *, templates: Templates, toolbox: Mapping[str, Too
 def named_files(config: Mapping[str, object]) -> list[tuple[str, str]]:
     """Where a configuration that comes from a caller names a file as a model, as (pointer, detail) pairs."""
     found: list[tuple[str, str]] = []
+    for place, text in _texts(config):
+        if place.endswith("/model") and names_file(text):
+            detail = f"there is no local model {text!r}; there are: {', '.join(WEIGHTS)}. A file is named in code"
+            found.append((place, f"{detail}, in a definition file or in the settings"))
+    return found
+
+
+def _references(declared: Declared, own: Definition | None) -> frozenset[str] | None:
+    """What may be imported, whatever field names it; a caller's definition has nothing imported."""
+    if declared.origin.source == "api":
+        return frozenset()
+    return None if own is None else frozenset(text for _, text in _texts(own.config))
+
+
+def _texts(config: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Every text in a configuration, with the JSON pointer to it."""
     left: list[tuple[str, object]] = [("", config)]
     while left:
         place, value = left.pop()
@@ -54,10 +76,8 @@ def named_files(config: Mapping[str, object]) -> list[tuple[str, str]]:
             left += [(f"{place}/{key}", inner) for key, inner in cast("Mapping[str, object]", value).items()]
         elif isinstance(value, list | tuple):
             left += [(f"{place}/{index}", inner) for index, inner in enumerate(cast("Sequence[object]", value))]
-        elif isinstance(value, str) and place.endswith("/model") and names_file(value):
-            detail = f"there is no local model {value!r}; there are: {', '.join(WEIGHTS)}. A file is named in code"
-            found.append((place, f"{detail}, in a definition file or in the settings"))
-    return found
+        elif isinstance(value, str):
+            yield place, value
 
 
 def _flow(template: type[Template], definition: Definition, context: BuildContext) -> Flow:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
-from typing import cast
 
 import msgspec
 
@@ -16,7 +15,7 @@ from runwright.agents.factory import Templates, build
 from runwright.agents.function import FunctionTemplate
 from runwright.agents.load import located
 from runwright.agents.schema import did_you_mean
-from runwright.core.agent import BuiltAgent, Definition, Tool
+from runwright.core.agent import BuiltAgent, Tool
 from runwright.errors import ConfigError, InvalidRequest, NotFound
 
 BUILT_IN: tuple[type[Template], ...] = (Conversation, FunctionTemplate)
@@ -154,13 +153,13 @@ class Registry:
     def _configured(self, entry: Entry, overrides: bytes) -> BuiltAgent:
         config = msgspec.json.decode(overrides, type=dict[str, object])
         definition = entry.declared.definition
-        _refuse_code(config, definition)
         changed = msgspec.structs.replace(definition, config=definition.config | config)
         parts = entry.declared.parts
         if "output" in config:
             parts = msgspec.structs.replace(parts, output=None)
         try:
-            return self.check(msgspec.structs.replace(entry.declared, definition=changed, parts=parts))
+            declared = msgspec.structs.replace(entry.declared, definition=changed, parts=parts)
+            return build(declared, templates=self.templates, toolbox=self.toolbox, own=definition)
         except ConfigError as error:
             problems = tuple((_in_run(place), detail) for place, detail in error.problems)
             raise InvalidRequest(f"the config does not fit: {error.message}", problems=problems) from error
@@ -190,20 +189,6 @@ class Registry:
 
 def _by_version(entries: Iterable[Entry]) -> dict[tuple[str, str], Entry]:
     return {(each.agent.name, each.agent.version): each for each in entries}
-
-
-def _refuse_code(config: Mapping[str, object], definition: Definition) -> None:
-    """A run may name the tools of its agent and of the server; only a definition has more of them imported."""
-    known = _names(definition.config.get("tools"))
-    for index, name in enumerate(_names(config.get("tools"))):
-        if ":" in name and name not in known:
-            detail = f"there is no tool {name!r}"
-            problem = (f"/config/tools/{index}", detail)
-            raise InvalidRequest(f"the config does not fit: {detail}", problems=[problem])
-
-
-def _names(value: object) -> list[str]:
-    return [str(each) for each in cast("Sequence[object]", value)] if isinstance(value, list | tuple) else []
 
 
 def _in_run(place: str) -> str:

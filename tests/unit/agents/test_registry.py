@@ -14,7 +14,7 @@ from runwright.agents.factory import named_files
 from runwright.agents.input import INPUT_SCHEMA, read_messages
 from runwright.agents.load import load_body
 from runwright.agents.registry import VARIANT_BYTES, VARIANTS, Registry
-from runwright.core.agent import Definition
+from runwright.core.agent import Definition, Tool
 from runwright.core.step import Effect
 from runwright.errors import ConfigError, InvalidRequest, NotFound
 
@@ -52,6 +52,24 @@ class Polite(Template):
         return Loop(model=None, instructions=f"please x{config.level}", read_input=read_messages)
 
 
+class Crew(Template):
+    """Names its tools in fields of its own."""
+
+    name: ClassVar[str] = "crew"
+
+    class Config(BaseModel):
+        """Who does what."""
+
+        workers: tuple[dict[str, list[str]], ...] = ()
+
+    def build(self, config: Config, context: BuildContext) -> Loop:
+        """Give every worker its tools."""
+        tools: dict[str, Tool] = {}
+        for index, worker in enumerate(config.workers):
+            tools |= context.tools(worker["helpers"], at=f"/workers/{index}/helpers")
+        return Loop(model=None, tools=tools, read_input=read_messages)
+
+
 def at(agent: Agent, file: str = "agents/a.py") -> Declared:
     """An agent as if it stood in a file."""
     return agent.declare(Origin(source="code", file=file, path="it"))
@@ -66,7 +84,9 @@ def registry(*agents: Agent) -> Registry:
 
 def discovery(*agents: Agent) -> Discovery:
     """Agents, one template and one tool."""
-    return Discovery(agents=tuple(map(at, agents)), templates={"polite": Polite}, tools={"weather": weather})
+    return Discovery(
+        agents=tuple(map(at, agents)), templates={"polite": Polite, "crew": Crew}, tools={"weather": weather}
+    )
 
 
 SUPPORT = Agent("support", model="demo", tools=[weather], output=Answer, settings={"seed": 1}, limits=Limits(steps=3))
@@ -256,6 +276,16 @@ def test_a_caller_has_no_tool_imported() -> None:
     with pytest.raises(InvalidRequest, match="there is no tool 'antigravity:fly'") as caught:
         made.get("support", config={"tools": ["weather", "antigravity:fly"]})
     assert caught.value.problems[0][0] == "/config/tools/1"
+
+
+def test_a_caller_has_no_tool_imported_whatever_the_field_is_called() -> None:
+    """Templates name tools in any field; there too a run may name what its definition names, and nothing else."""
+    own = f"{__name__}:weather"
+    made = registry(Agent("a", template="crew", config={"workers": [{"helpers": [own]}]}))
+    assert list(made.get("a", config={"workers": [{"helpers": [own]}]}).flow.tools) == ["weather"]
+    with pytest.raises(InvalidRequest, match="there is no tool 'antigravity:fly'") as caught:
+        made.get("a", config={"workers": [{"helpers": ["antigravity:fly"]}]})
+    assert caught.value.problems[0][0] == "/config/workers/0/helpers/0"
 
 
 def test_configured_keeps_the_order_of_a_schema() -> None:
