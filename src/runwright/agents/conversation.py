@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import msgspec
+from pydantic import Field
 
 from runwright.agents.base import BuildContext, Template
 from runwright.agents.input import INPUT_SCHEMA, read_messages
@@ -19,18 +20,16 @@ from runwright.errors import ConfigError
 class ConversationFields(Fields):
     """The configuration of a conversation."""
 
-    model: str | None = None
-    """A reference as `provider:name`; the server's default model when left out."""
-    instructions: str = ""
-    """What the model is told before the conversation."""
-    tools: tuple[str, ...] = ()
-    """Names of tools that the model may call."""
-    output: dict[str, Any] | None = None
-    """A JSON Schema that the final answer must fit; text when left out."""
-    settings: SettingsFields = SettingsFields()
-    """Sampling parameters."""
-    limits: LimitsFields = LimitsFields()
-    """Bounds of one run."""
+    model: str | None = Field(
+        default=None, description="A reference as `provider:name`; the server's default model when left out."
+    )
+    instructions: str = Field(default="", description="What the model is told before the conversation.")
+    tools: tuple[str, ...] = Field(default=(), description="Names of tools that the model may call.")
+    output: dict[str, Any] | None = Field(
+        default=None, description="A JSON Schema that the final answer must fit; text when left out."
+    )
+    settings: SettingsFields = Field(default=SettingsFields(), description="Sampling parameters.")
+    limits: LimitsFields = Field(default=LimitsFields(), description="Bounds of one run.")
 
 
 class Conversation(Template):

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar
 
 import msgspec
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
 
 from runwright.agents.base import BuildContext, Template
 from runwright.agents.input import INPUT_SCHEMA, read_json, read_text
@@ -25,12 +25,9 @@ Function = Callable[..., Awaitable[object]]
 class FunctionFields(Fields):
     """The configuration of a function."""
 
-    model: str | None = None
-    """The model for `context.model(...)` when it names none."""
-    tools: tuple[str, ...] = ()
-    """Names of tools for `context.tool(...)`."""
-    limits: LimitsFields = LimitsFields()
-    """Bounds of one run."""
+    model: str | None = Field(default=None, description="The model for `context.model(...)` when it names none.")
+    tools: tuple[str, ...] = Field(default=(), description="Names of tools for `context.tool(...)`.")
+    limits: LimitsFields = Field(default=LimitsFields(), description="Bounds of one run.")
 
 
 class FunctionTemplate(Template):

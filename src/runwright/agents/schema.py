@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -29,32 +29,34 @@ Problems = tuple[tuple[str, str], ...]
 class Fields(BaseModel):
     """A configuration that refuses fields it does not know."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class SettingsFields(Fields):
     """Sampling parameters under their OpenAI names; what is left out is up to the provider."""
 
-    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
-    """0 is nearly deterministic, 2 the most varied."""
-    top_p: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Sample from the likeliest tokens that make up this probability."""
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-    """The longest answer, in tokens."""
-    seed: int | None = None
-    """The same seed gives the same answer, where the provider can."""
-    stop: tuple[str, ...] | None = None
-    """Texts that end the answer."""
-    frequency_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    """Above 0, tokens that were used often become less likely."""
-    presence_penalty: Annotated[float, Field(ge=-2, le=2)] | None = None
-    """Above 0, tokens that were used at all become less likely."""
-    parallel_tool_calls: bool | None = None
-    """Whether the model may ask for several tool calls at once."""
-    reasoning_effort: str | None = None
-    """How long a reasoning model thinks, for example `low`."""
-    extra: dict[str, Any] = {}
-    """Parameters of one provider, sent as they are."""
+    temperature: float | None = Field(
+        default=None, ge=0, le=2, description="0 is nearly deterministic, 2 the most varied."
+    )
+    top_p: float | None = Field(
+        default=None, ge=0, le=1, description="Sample from the likeliest tokens that make up this probability."
+    )
+    max_tokens: int | None = Field(default=None, ge=1, description="The longest answer, in tokens.")
+    seed: int | None = Field(default=None, description="The same seed gives the same answer, where the provider can.")
+    stop: tuple[str, ...] | None = Field(default=None, description="Texts that end the answer.")
+    frequency_penalty: float | None = Field(
+        default=None, ge=-2, le=2, description="Above 0, tokens that were used often become less likely."
+    )
+    presence_penalty: float | None = Field(
+        default=None, ge=-2, le=2, description="Above 0, tokens that were used at all become less likely."
+    )
+    parallel_tool_calls: bool | None = Field(
+        default=None, description="Whether the model may ask for several tool calls at once."
+    )
+    reasoning_effort: str | None = Field(
+        default=None, description="How long a reasoning model thinks, for example `low`."
+    )
+    extra: dict[str, Any] = Field(default={}, description="Parameters of one provider, sent as they are.")
 
     def to_core(self) -> ModelSettings:
         """The settings as the core knows them."""
@@ -64,18 +66,16 @@ class SettingsFields(Fields):
 class LimitsFields(Fields):
     """Bounds of one run."""
 
-    time_s: Annotated[float, Field(gt=0)] | None = 600.0
-    """Seconds for the whole run."""
-    steps: Annotated[int, Field(ge=1)] = 50
-    """Model and tool calls of the whole run."""
-    tokens: Annotated[int, Field(ge=1)] | None = None
-    """Tokens of the whole run."""
-    model_timeout_s: Annotated[float, Field(gt=0)] = 120.0
-    """Seconds for one model call."""
-    tool_timeout_s: Annotated[float, Field(gt=0)] = 60.0
-    """Seconds for one tool call, where the tool sets none."""
-    output_retries: Annotated[int, Field(ge=0)] = 2
-    """How often the model may repair an answer that does not fit the output schema."""
+    time_s: float | None = Field(default=600.0, gt=0, description="Seconds for the whole run.")
+    steps: int = Field(default=50, ge=1, description="Model and tool calls of the whole run.")
+    tokens: int | None = Field(default=None, ge=1, description="Tokens of the whole run.")
+    model_timeout_s: float = Field(default=120.0, gt=0, description="Seconds for one model call.")
+    tool_timeout_s: float = Field(
+        default=60.0, gt=0, description="Seconds for one tool call, where the tool sets none."
+    )
+    output_retries: int = Field(
+        default=2, ge=0, description="How often the model may repair an answer that does not fit the output schema."
+    )
 
     def to_core(self) -> Limits:
         """The limits as the core knows them."""
@@ -85,30 +85,20 @@ class LimitsFields(Fields):
 class DefinitionFields(Fields):
     """The definition of an agent, as in `Agent(...)`."""
 
-    name: Annotated[str, Field(pattern=NAME)]
-    """Up to 64 letters, digits, '.', '_' and '-'."""
-    template: str = "conversation"
-    """What the agent is made from."""
-    version: Annotated[str, Field(pattern=SEMVER)] = "1.0.0"
-    """A semantic version, such as 1.4.0."""
-    description: str = ""
-    """What the agent is for."""
-    metadata: dict[str, str] = {}
-    """Labels of your own."""
-    model: str | None = None
-    """A reference as `provider:name`; the server's default model when left out."""
-    instructions: str | None = None
-    """What the model is told before the conversation."""
-    tools: list[str] | None = None
-    """Names of tools."""
-    output: dict[str, Any] | None = None
-    """A JSON Schema that the final answer must fit."""
-    settings: dict[str, Any] | None = None
-    """Sampling parameters."""
-    limits: dict[str, Any] | None = None
-    """Bounds of one run."""
-    config: dict[str, Any] = {}
-    """Further configuration of the template."""
+    name: str = Field(pattern=NAME, description="Up to 64 letters, digits, '.', '_' and '-'.")
+    template: str = Field(default="conversation", description="What the agent is made from.")
+    version: str = Field(default="1.0.0", pattern=SEMVER, description="A semantic version, such as 1.4.0.")
+    description: str = Field(default="", description="What the agent is for.")
+    metadata: dict[str, str] = Field(default={}, description="Labels of your own.")
+    model: str | None = Field(
+        default=None, description="A reference as `provider:name`; the server's default model when left out."
+    )
+    instructions: str | None = Field(default=None, description="What the model is told before the conversation.")
+    tools: list[str] | None = Field(default=None, description="Names of tools.")
+    output: dict[str, Any] | None = Field(default=None, description="A JSON Schema that the final answer must fit.")
+    settings: dict[str, Any] | None = Field(default=None, description="Sampling parameters.")
+    limits: dict[str, Any] | None = Field(default=None, description="Bounds of one run.")
+    config: dict[str, Any] = Field(default={}, description="Further configuration of the template.")
 
 
 def read_definition(data: object) -> Definition:

@@ -121,12 +121,13 @@ def document(server: FastAPI, fast: Sequence[FastRoute]) -> Document:
     whole: Document = get_openapi(title=server.title, version=server.version, routes=server.routes)
     paths: Document = whole.setdefault("paths", {})
     schemas: Document = whole.setdefault("components", {}).setdefault("schemas", {})
-    for item in paths.values():
-        for operation in item.values():
-            if SHAPE in operation:
-                schemas.update(_describe(operation, _shapes[operation.pop(SHAPE)]))
+    operations: list[Document] = [operation for item in paths.values() for operation in item.values()]
+    for operation in operations:
+        if SHAPE in operation:
+            shape = _shapes[int(operation.pop(SHAPE))]
+            schemas.update(_describe(operation, shape))
     for route in fast:
-        operation: Document = {"summary": route.summary, "tags": [route.tag], "parameters": list(route.parameters)}
+        operation = {"summary": route.summary, "tags": [route.tag], "parameters": list(route.parameters)}
         schemas.update(_describe(operation, route))
         paths.setdefault(route.path, {})[route.method.lower()] = operation
     return whole
