@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import reprlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from typing import cast
 
 import msgspec
 
@@ -11,9 +13,10 @@ from runwright.core.event import DELTAS, Event, MessageCompleted, RunCompleted, 
 from runwright.core.ports import RunFilter, RunStore
 from runwright.core.run import Run, RunRequest
 from runwright.core.step import Step
+from runwright.engine.gateway import is_json
 from runwright.engine.live import LiveRun, Watcher
 from runwright.engine.worker import Claim, Engine, Outcome
-from runwright.errors import Conflict, NotFound, OwnershipLost, StorageError
+from runwright.errors import InvalidRequest, NotFound, OwnershipLost, StorageError
 from runwright.journal.read import JournalReader
 from runwright.journal.requests import sent_messages
 from runwright.service.labels import check_thread_id
@@ -122,12 +125,10 @@ class Runs:
 
     async def resolve(self, run_id: str, resolution: Resolution) -> RunView:
         """Say what became of a step of unknown outcome. Raises NotFound, Conflict or InvalidRequest."""
-        if resolution.action == "done" and bytes(resolution.result) == b"":
-            raise Conflict("A step that is done needs its result.")
         outcome = Outcome(
             action=resolution.action,
             step=resolution.step,
-            result=bytes(resolution.result),
+            result=_result(resolution),
             by=resolution.by,
             note=resolution.note,
         )
@@ -266,6 +267,18 @@ class _Bodies:
 
 def _completed(events: Iterable[Event]) -> RunCompleted | None:
     return next((event.data for event in events if isinstance(event.data, RunCompleted)), None)
+
+
+def _result(resolution: Resolution) -> bytes:
+    """The result that somebody gives a step, as JSON text. Raises InvalidRequest, before anything is recorded."""
+    # Callers in Python may hand over anything, whatever the type says.
+    given = cast("object", resolution.result)
+    text = bytes(given) if isinstance(given, msgspec.Raw) else b""
+    if is_json(text):
+        return text
+    how = "JSON text, in Python as msgspec.Raw(msgspec.json.encode(value))"
+    detail = f"a result is {how}, not {reprlib.repr(text or given)}"
+    raise InvalidRequest(f"The resolution is not valid: {detail}.", problems=[("/result", detail)])
 
 
 def _refuse_lost(live: LiveRun) -> None:
