@@ -2,7 +2,7 @@
 
 from runwright.models.demo import DemoModel
 from runwright.models.local import LocalModel
-from runwright.models.openai_wire import OnHeaders, OpenAIModel, Provider
+from runwright.models.openai_wire import OpenAIModel, Provider
 from runwright.models.prices import price
 from runwright.models.providers import PROVIDERS, ProviderSettings, ProviderSpec, provider_spec
 from runwright.models.resolve import DefaultModel, ModelEntry, ModelRegistry, names_file
@@ -16,7 +16,6 @@ __all__ = [
     "LocalModel",
     "ModelEntry",
     "ModelRegistry",
-    "OnHeaders",
     "OpenAIModel",
     "Provider",
     "ProviderSettings",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager, suppress
 
 import aiohttp
@@ -31,9 +31,6 @@ from runwright.models.wire_errors import (
 )
 from runwright.models.wire_read import Assembler, WireAnswer, read_answer, read_head
 
-OnHeaders = Callable[[str, Mapping[str, str]], None]
-"""Is told the provider's name and the headers of each answer, for example `x-ratelimit-remaining-requests`."""
-
 CONNECTIONS = 1000
 CONNECT_TIMEOUT_S = 10.0
 DRAIN_S = 0.05
@@ -43,13 +40,7 @@ JSON_HEADERS = {"Content-Type": "application/json"}
 class Provider:
     """A place where model calls go, with one pool of connections. Belongs to the registry that made it."""
 
-    def __init__(
-        self,
-        spec: ProviderSpec,
-        settings: ProviderSettings,
-        *,
-        on_headers: OnHeaders | None = None,
-    ) -> None:
+    def __init__(self, spec: ProviderSpec, settings: ProviderSettings) -> None:
         base_url = (settings.base_url or spec.base_url).rstrip("/")
         if not base_url:
             hint = f" ({spec.base_url_env})" if spec.base_url_env else ""
@@ -57,7 +48,6 @@ class Provider:
         self.spec = spec
         self.base_url = base_url
         self.url = f"{base_url}/chat/completions"
-        self.on_headers = on_headers
         self._api_key = settings.api_key
         self._headers = {**JSON_HEADERS, **settings.headers}
         if settings.api_key:
@@ -132,8 +122,6 @@ class OpenAIModel:
         provider = self.provider
         try:
             async with provider.client().post(provider.url, data=body, allow_redirects=False) as answer:
-                if provider.on_headers is not None:
-                    provider.on_headers(provider.name, answer.headers)
                 if answer.status != 200:
                     raise await provider.refuse(answer)
                 yield answer

@@ -17,7 +17,7 @@ from runwright.errors import ConfigError, MissingExtra
 from runwright.models.demo import LABEL, DemoModel
 from runwright.models.local import LocalModel
 from runwright.models.local_engine import has_engine
-from runwright.models.openai_wire import OnHeaders, OpenAIModel, Provider
+from runwright.models.openai_wire import OpenAIModel, Provider
 from runwright.models.providers import PROVIDERS, ProviderSettings, provider_spec
 from runwright.models.weights import WEIGHTS, has_weights, weights_path
 
@@ -74,16 +74,12 @@ class ModelRegistry:
         *,
         weights: Path | None = None,
         default: str | None = None,
-        threads: int | None = None,
-        on_headers: OnHeaders | None = None,
         clock: Clock | None = None,
         has_local_engine: Callable[[], bool] = has_engine,
     ) -> None:
         self._settings = dict(providers or {})
         self._weights = weights
         self._named_default = default
-        self._threads = threads
-        self._on_headers = on_headers
         self._clock = clock or SystemClock()
         self._has_engine = has_local_engine
         self._providers: dict[str, Provider] = {}
@@ -206,7 +202,7 @@ class ModelRegistry:
         if problem:
             raise ConfigError(f"{ref!r} cannot be used: {problem}")
         settings = self._settings.get(name) or ProviderSettings()
-        made = Provider(provider_spec(name), settings, on_headers=self._on_headers)
+        made = Provider(provider_spec(name), settings)
         self._providers[name] = made
         return made
 
@@ -249,7 +245,7 @@ class ModelRegistry:
             if len(self._locals) >= KNOWN_FILES:
                 self._locals = {known: model for known, model in self._locals.items() if model.is_loaded}
             is_tiny = WEIGHTS[name].is_tiny if name in WEIGHTS else None
-            self._locals[path] = LocalModel(name, path, is_tiny=is_tiny, threads=self._threads)
+            self._locals[path] = LocalModel(name, path, is_tiny=is_tiny)
         return self._locals[path]
 
     def _look(self) -> frozenset[str]:

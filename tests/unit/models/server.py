@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import msgspec
 from aiohttp import web
 
-from runwright.models import OnHeaders, OpenAIModel, Provider, ProviderSettings, ProviderSpec
+from runwright.models import OpenAIModel, Provider, ProviderSettings, ProviderSpec
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 KEY = "sk-secret-0123456789"
@@ -40,11 +40,9 @@ class FakeProvider:
             raise
 
     @asynccontextmanager
-    async def model(
-        self, spec: ProviderSpec = SPEC, *, on_headers: OnHeaders | None = None
-    ) -> AsyncGenerator[OpenAIModel, None]:
+    async def model(self, spec: ProviderSpec = SPEC) -> AsyncGenerator[OpenAIModel, None]:
         """A model whose provider is this one."""
-        provider = Provider(spec, ProviderSettings(base_url=self.url, api_key=KEY), on_headers=on_headers)
+        provider = Provider(spec, ProviderSettings(base_url=self.url, api_key=KEY))
         try:
             yield OpenAIModel(provider, "test-1")
         finally:
