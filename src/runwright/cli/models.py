@@ -17,7 +17,7 @@ async def ls(*, call: Called) -> None:
 
     models = App(call.settings()).models
     try:
-        await models.discover()
+        await asyncio.gather(models.discover(), models.probe())
         default, entries = await asyncio.to_thread(lambda: (models.default_ref, models.catalog()))
     finally:
         await models.close()

@@ -22,7 +22,10 @@ from runwright.models.providers import PROVIDERS, ProviderSettings, provider_spe
 from runwright.models.weights import WEIGHTS, has_weights, weights_path
 
 LOCAL_DEFAULT = "smollm2-135m"
-OLLAMA_TIMEOUT_S = 0.3
+LOOK_S = 0.3
+"""Seconds that a provider on this machine gets to show that it is there."""
+
+SERVES = (200, 401, 403)
 KNOWN_REFS = 256
 """References that are kept with their models: a caller may invent any number of names of one provider."""
 
@@ -87,6 +90,7 @@ class ModelRegistry:
         self._locals: dict[Path, LocalModel] = {}
         self._ollama: tuple[str, ...] | None = None
         self._found: frozenset[str] | None = None
+        self._silent: frozenset[str] = frozenset()
 
     async def discover(self) -> None:
         """Look for weights, and once ask a loopback Ollama for its models. Takes 0.3 s at the most, never fails.
@@ -97,16 +101,21 @@ class ModelRegistry:
         if self._ollama is not None:
             return
         self._ollama = ()
-        spec = PROVIDERS["ollama"]
-        base_url = (self._settings.get("ollama") or ProviderSettings()).base_url or spec.base_url
-        url = f"{base_url.rstrip('/').removesuffix('/v1')}/api/tags"
-        timeout = aiohttp.ClientTimeout(total=OLLAMA_TIMEOUT_S)
+        url = f"{self._base_url('ollama').removesuffix('/v1')}/api/tags"
+        timeout = aiohttp.ClientTimeout(total=LOOK_S)
         try:
             async with aiohttp.ClientSession(timeout=timeout) as client, client.get(url) as answer:
                 tags = msgspec.json.decode(await answer.read(), type=_OllamaTags)
         except (aiohttp.ClientError, OSError, msgspec.DecodeError):
             return
         self._ollama = tuple(model.name for model in tags.models)
+
+    async def probe(self) -> None:
+        """Ask the providers of this machine whether they are there, for `catalog`. Takes 0.3 s at most, never fails."""
+        names = [spec.name for spec in PROVIDERS.values() if spec.is_local]
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LOOK_S)) as client:
+            answers = await asyncio.gather(*(_answers(client, self._base_url(name)) for name in names))
+        self._silent = frozenset(name for name, is_there in zip(names, answers, strict=True) if not is_there)
 
     @property
     def keys(self) -> frozenset[str]:
@@ -208,6 +217,9 @@ class ModelRegistry:
 
     def _entry(self, name: str) -> ModelEntry:
         problem = self._provider_problem(name)
+        if not problem and name in self._silent:
+            variable = provider_spec(name).base_url_env
+            problem = f"nothing answers at {self._base_url(name)}: start it, or set {variable}"
         model = provider_spec(name).default_model or "NAME"
         return ModelEntry(ref=f"{name}:{model}", provider=name, is_available=not problem, why_not=problem)
 
@@ -220,6 +232,10 @@ class ModelRegistry:
         if spec.needs_key and spec.base_url and not (settings.api_key or settings.base_url):
             return f"set {spec.key_env}"
         return ""
+
+    def _base_url(self, name: str) -> str:
+        settings = self._settings.get(name) or ProviderSettings()
+        return (settings.base_url or provider_spec(name).base_url).rstrip("/")
 
     def _has_key(self, name: str) -> bool:
         settings = self._settings.get(name)
@@ -261,3 +277,12 @@ class ModelRegistry:
         if name not in self._found:
             return f"its weights are missing: runwright models pull {name}"
         return ""
+
+
+async def _answers(client: aiohttp.ClientSession, base_url: str) -> bool:
+    """Whether something at a base URL speaks the OpenAI wire, as far as can be told without a key."""
+    try:
+        async with client.get(f"{base_url}/models", allow_redirects=False) as answer:
+            return answer.status in SERVES
+    except (aiohttp.ClientError, OSError):
+        return False

@@ -44,7 +44,12 @@ async def ollama() -> AsyncIterator[str]:
         return web.json_response({"models": [{"name": "qwen3:4b", "size": 1}]})
 
     app = web.Application()
+
+    async def models(request: web.Request) -> web.Response:
+        return web.json_response({"data": []})
+
     app.router.add_get("/api/tags", tags)
+    app.router.add_get("/v1/models", models)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -181,6 +186,20 @@ def test_catalog_says_what_is_missing() -> None:
     assert entries["mistral:mistral-small-latest"].is_available
     assert entries["openai:gpt-5-mini"].why_not == "set OPENAI_API_KEY"
     assert entries["local:smollm2-135m"].why_not.endswith("runwright models pull smollm2-135m")
+
+
+async def test_catalog_knows_who_answers_on_this_machine(ollama: str, fake: FakeProvider) -> None:
+    """A provider of this machine that does not answer, or answers something else, cannot be used, and it says where."""
+    elsewhere = fake.url.replace("/v1", "/elsewhere")
+    there = {"vllm": ProviderSettings(base_url=ollama), "llamacpp": ProviderSettings(base_url=elsewhere)}
+    models = ModelRegistry(NOWHERE | there)
+    assert not [entry.ref for entry in models.catalog() if "nothing answers" in entry.why_not]
+    await models.probe()
+    entries = {entry.provider: entry for entry in models.catalog()}
+    assert entries["vllm"].is_available
+    assert [entries[name].is_available for name in ("ollama", "llamacpp")] == [False, False]
+    assert entries["ollama"].why_not == "nothing answers at http://127.0.0.1:9/v1: start it, or set OLLAMA_BASE_URL"
+    await models.close()
 
 
 def test_key_is_not_shown() -> None:
