@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import msgspec
 
 from runwright.core.event import RunCancelled, RunCompleted, RunFailed, RunResumed, RunWaiting, StepFailed
@@ -24,16 +26,20 @@ class Cancel(msgspec.Struct, frozen=True, kw_only=True):
 End = Finish | Fail | Wait | Cancel
 
 
-def conclude(log: RunLog, end: End, *, thread_head: tuple[str, str] | None = None) -> RunCompleted | None:
+def conclude(
+    log: RunLog, end: End, *, thread_head: tuple[str, str] | None = None, granted: Container[int] = ()
+) -> RunCompleted | None:
     """Record that a run ends or waits; the event of its completion, if that is what came of it.
 
     Steps that are open end before the run does. A run that nobody cancelled waits while it is not known whether one
-    of its steps took effect, however it came to its end.
+    of its steps took effect, however it came to its end. Of `granted` steps a person has said to try them again: a run
+    that waits for something else is not in doubt about them.
     """
     if not isinstance(end, Cancel):
         _doubt(log)
+        asked = [step for step in log.unknown_steps if not (isinstance(end, Wait) and step.seq in granted)]
         is_asking = isinstance(end, Wait) and end.reason == "unknown_effect"
-        if log.unknown_steps and not is_asking:
+        if asked and not is_asking:
             end = Wait(reason="unknown_effect", detail=_detail(log))
     match end:
         case Finish():

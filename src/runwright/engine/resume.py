@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Literal, Protocol
 
@@ -12,24 +12,15 @@ import msgspec
 from msgspec.structs import replace
 
 from runwright.core.agent import BuiltAgent, Loop
-from runwright.core.event import (
-    Event,
-    RunCancelled,
-    RunFailed,
-    RunQueued,
-    RunResumed,
-    RunWaiting,
-    StepCompleted,
-    StepResolved,
-    StepStarted,
-)
+from runwright.core.event import Event, RunQueued, RunResumed, StepCompleted, StepResolved, StepStarted
 from runwright.core.run import Run, error_info
 from runwright.core.step import Step
+from runwright.engine.decide import Fail, Wait
 from runwright.engine.drive import Driver, Rows
+from runwright.engine.end import Cancel, End, conclude
 from runwright.engine.live import LiveRun
 from runwright.engine.owner import Owner
 from runwright.errors import Conflict, CrashLoop, Diverged, InvalidRequest, NotFound, RunwrightError
-from runwright.journal.project import CANCELLED
 from runwright.journal.write import Journal, Record
 
 ADOPTIONS = 3
@@ -111,17 +102,14 @@ class Resumer:
         if adopted is None:
             return
         if adopted.is_ephemeral:
-            gone = RunCancelled(
-                reason="its caller is gone and will send it again", usage=adopted.usage, cost=adopted.cost
-            )
-            await self._end(adopted, gone)
+            await self._end(adopted, Cancel(reason="its caller is gone and will send it again"))
             return
         if adopted.status == "queued":
             # It never began, so it is not what ended those processes.
             adopted = replace(adopted, adoptions=0)
         if adopted.adoptions > ADOPTIONS:
             error = CrashLoop(f"The run was taken up {ADOPTIONS} times without finishing a step.")
-            await self._end(adopted, RunFailed(error=error_info(error), usage=adopted.usage, cost=adopted.cost))
+            await self._end(adopted, Fail(error=error_info(error)))
             return
         await self._go_on(adopted, cause=cause)
 
@@ -138,7 +126,9 @@ class Resumer:
         try:
             agent, changed = self._fitting(run, events, is_forced=cause == "input")
         except Diverged as error:
-            await self._end(run, RunWaiting(reason="diverged", detail=error.message), records, consumed=consumed)
+            granted = _granted([*((event.data, event.step) for event in events), *records])
+            wait = Wait(reason="diverged", detail=error.message)
+            await self._end(run, wait, records, consumed=consumed, granted=granted)
             return
         steps = _unfinished(await asyncio.to_thread(self._all_steps, run.id))
         live = LiveRun(agent, input=_input(events))
@@ -188,7 +178,7 @@ class Resumer:
         adopted = await self._adopted(run)
         if adopted is None:
             return False
-        await self._end(adopted, RunCancelled(reason=reason, usage=adopted.usage, cost=adopted.cost))
+        await self._end(adopted, Cancel(reason=reason))
         return True
 
     async def _adopted(self, run: Run) -> Run | None:
@@ -197,17 +187,18 @@ class Resumer:
     async def _end(
         self,
         run: Run,
-        data: RunCancelled | RunFailed | RunWaiting,
+        end: End,
         records: Sequence[Record] = (),
         *,
         consumed: tuple[str, ...] = (),
+        granted: Container[int] = (),
     ) -> None:
         """Record what becomes of an adopted run that is not executed. Raises OwnershipLost or StorageError."""
         steps = _unfinished(await asyncio.to_thread(self._all_steps, run.id))
         log = self._journal.open(run, is_first=False, publish=lambda events: None, steps=steps)
-        if not isinstance(data, RunWaiting):
-            log.close_steps(CANCELLED if isinstance(data, RunCancelled) else data.error)
-        log.append(*records, (data, None), consumed=consumed)
+        if records or consumed:
+            log.append(*records, consumed=consumed)
+        conclude(log, end, granted=granted)
         await log.durable()
 
     async def unknown_step(self, run: Run, seq: int | None) -> Step:
@@ -254,6 +245,12 @@ class Resumer:
 
 def _unfinished(steps: Sequence[Step]) -> Sequence[Step]:
     return [step for step in steps if not step.is_over]
+
+
+def _granted(records: Iterable[Record]) -> frozenset[int]:
+    """The steps that a person said to try again, and that have not begun again."""
+    last = {step: data for data, step in records if step is not None}
+    return frozenset(step for step, data in last.items() if isinstance(data, StepResolved) and data.action == "retry")
 
 
 def _input(events: Sequence[Event]) -> bytes:

@@ -181,6 +181,31 @@ async def test_a_run_that_ends_processes_is_given_up(stores: Stores) -> None:
         assert (await process.types(run_id))[-2:] == ["step.failed", "run.failed"]
 
 
+async def test_a_run_that_is_given_up_in_doubt_waits(stores: Stores) -> None:
+    """A run that is taken up too often with a `once` tool in flight waits for a person, who can still resolve it."""
+    tool = HeldTool("act", effect="once")
+    run_id = await _crashed(stores, tool, looping(tool), calls(("act", {})))
+    for epoch in (1, 2, 3):
+        await asyncio.to_thread(stores.runs.adopt, run_id, epoch=epoch, owner="boot_gone")
+    async with started(looping(tool), model=ScriptedModel("done"), stores=stores) as process:
+        view = await process.settled(run_id, "waiting", "failed")
+        assert (view.status, view.reason) == ("waiting", "unknown_effect")
+        assert (await process.types(run_id))[-2:] == ["step.failed", "run.waiting"]
+        await process.runs.resolve(run_id, Resolution(action="done", result=msgspec.Raw(b"1")))
+        await process.settled(run_id, "completed")
+        assert len(tool.entered) == 0
+
+
+async def test_a_run_of_the_dead_is_cancelled_even_in_doubt(stores: Stores) -> None:
+    """Who cancels a run with a `once` tool in flight ends it, and the record says that the effect is unknown."""
+    tool = HeldTool("act", effect="once")
+    run_id = await _crashed(stores, tool, looping(tool), calls(("act", {})))
+    async with started(stores=stores, options=EngineOptions()) as process:
+        assert (await process.runs.cancel(run_id)).status == "cancelled"
+        assert [step.status for step in await process.steps(run_id)] == ["completed", "unknown"]
+        assert (await process.types(run_id))[-2:] == ["step.failed", "run.cancelled"]
+
+
 async def test_a_finished_step_ends_a_series_of_crashes(stores: Stores) -> None:
     """A run that gets on is taken up as often as it needs."""
     tool = ScriptedTool("act", lambda given: None)
@@ -511,6 +536,35 @@ async def test_a_resolution_is_kept_when_the_agent_is_gone(stores: Stores) -> No
         await process.runs.resume(run_id)
         await process.settled(run_id, "completed")
         assert [step.status for step in await process.steps(run_id)] == ["completed"] * 3
+
+
+async def test_a_person_who_said_retry_is_not_asked_again(stores: Stores) -> None:
+    """While its agent is gone a run waits for that, not for an answer that it has; then the tool is called again."""
+    tool = HeldTool("act", effect="once")
+    run_id = await _crashed(stores, tool, looping(tool), calls(("act", {})))
+    async with started(looping(tool), stores=stores) as process:
+        await process.settled(run_id, "waiting")
+    async with started(model=ScriptedModel("done"), stores=stores) as process:
+        view = await process.runs.resolve(run_id, Resolution(action="retry"))
+        assert (view.status, view.reason) == ("waiting", "diverged")
+        process.agents.agents["agent"] = looping(tool)
+        await process.runs.resume(run_id)
+        await process.settled(run_id, "completed")
+        assert len(tool.entered) == 1
+
+
+async def test_a_run_in_doubt_without_its_agent_waits_for_one_after_the_other(stores: Stores) -> None:
+    """A run whose agent is gone with a `once` tool in flight waits for a person first, and then for the agent."""
+    tool = HeldTool("act", effect="once")
+    run_id = await _crashed(stores, tool, looping(tool), calls(("act", {})))
+    async with started(model=ScriptedModel("done"), stores=stores) as process:
+        assert (await process.settled(run_id, "waiting")).reason == "unknown_effect"
+        view = await process.runs.resolve(run_id, Resolution(action="done", result=msgspec.Raw(b"1")))
+        assert (view.status, view.reason) == ("waiting", "diverged")
+        process.agents.agents["agent"] = looping(tool)
+        await process.runs.resume(run_id)
+        await process.settled(run_id, "completed")
+        assert len(tool.entered) == 0
 
 
 async def test_a_resolution_is_told_when_it_is_on_disk(stores: Stores) -> None:
