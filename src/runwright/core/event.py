@@ -44,10 +44,12 @@ class RunStarted(EventData, frozen=True, kw_only=True, tag="run.started"):
     """A run began to execute, by the version `loop` of the agent loop.
 
     `thread_head` is the newest completed run of its thread at that moment: its conversation is this run's history.
+    `code_changed` names what differs from the code that it was created for, if it waited for its turn so long.
     """
 
     loop: int
     thread_head: str | None = None
+    code_changed: tuple[str, ...] = ()
 
 
 class RunResumed(EventData, frozen=True, kw_only=True, tag="run.resumed"):

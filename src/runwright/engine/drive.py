@@ -187,7 +187,10 @@ class Driver:
             self.queued -= 1
         live.has_slot = True
         past = await self._history(head)
-        return past, () if starts else live.log.append((RunStarted(loop=LOOP_VERSION, thread_head=head), None))
+        if starts:
+            return past, ()
+        begun = RunStarted(loop=LOOP_VERSION, thread_head=head, code_changed=live.code_changed)
+        return past, live.log.append((begun, None))
 
     async def _history(self, head: str | None) -> tuple[Said, ...]:
         if head is None:

@@ -63,6 +63,12 @@ class Watcher:
             self._waiter.set_result(None)
 
 
+def code_changed(agent: BuiltAgent, run: Run) -> tuple[str, ...]:
+    """What differs between an agent and the code that a run was created for."""
+    version = () if agent.version == run.version else ("version",)
+    return version if agent.fingerprint == run.fingerprint else (*version, "definition")
+
+
 class LiveRun:
     """A run in the hands of this process, from submission until it ends or waits."""
 
@@ -86,6 +92,11 @@ class LiveRun:
     def run(self) -> Run:
         """The row of the run as it stands."""
         return self.log.run
+
+    @property
+    def code_changed(self) -> tuple[str, ...]:
+        """What differs between the agent and the code that the run was created for."""
+        return code_changed(self.agent, self.run)
 
     def publish(self, events: Sequence[Event]) -> None:
         """Committed events and deltas, in order, to all watchers."""

@@ -18,7 +18,7 @@ from runwright.core.step import Step
 from runwright.engine.decide import Fail, Wait
 from runwright.engine.drive import Driver, Rows
 from runwright.engine.end import Cancel, End, conclude
-from runwright.engine.live import LiveRun
+from runwright.engine.live import LiveRun, code_changed
 from runwright.engine.owner import Owner
 from runwright.errors import Conflict, CrashLoop, Diverged, InvalidRequest, NotFound, RunwrightError
 from runwright.journal.write import Journal, Record
@@ -62,13 +62,16 @@ class Resumer:
         self._agents = agents
         self._owner = owner
 
-    async def adopt_orphans(self) -> None:
-        """Take up every queued or running run whose owner is gone, or that this process let go for want of disk."""
+    async def adopt_orphans(self, *, is_own: bool = False) -> None:
+        """Take up every queued or running run whose owner is gone, or that this process let go for want of disk.
+
+        With `is_own` only the latter.
+        """
         # A run that was live before the store was read may have come to wait since: its row is old.
         busy = set(self._driver.live)
         runs = await asyncio.to_thread(self._rows.runs.owned, ("queued", "running"))
         left = [run for run in runs if run.id not in busy and run.id not in self._driver.live]
-        gone = await self._gone({run.owner for run in left})
+        gone = await self._gone(set() if is_own else {run.owner for run in left})
         for run in left:
             if run.owner in gone and run.id not in self._driver.live:
                 await self._adopt_one(run)
@@ -232,9 +235,12 @@ class Resumer:
         await self._go_on(adopted, cause="resolved", records=records, consumed=consumed)
 
     async def force(self, run: Run, *, consumed: tuple[str, ...]) -> None:
-        """Continue a waiting run with the current code, whatever the record says. Returns when that is on disk."""
+        """Continue a run because somebody says so; returns when that is on disk.
+
+        One that waits goes on with the current code, whatever the record says; one whose process is gone as ever.
+        """
         adopted = await self._take(run)
-        await self._go_on(adopted, cause="input", consumed=consumed)
+        await self._go_on(adopted, cause="input" if run.status == "waiting" else "crash", consumed=consumed)
 
     async def _take(self, run: Run) -> Run:
         adopted = await self._adopted(run)
@@ -265,10 +271,9 @@ def _is_told(event: Event) -> bool:
 
 def _compare(agent: BuiltAgent, run: Run, events: Sequence[Event]) -> tuple[tuple[str, ...], bool]:
     """What differs from the code that began the run, and whether a loop may go on with today's tools."""
-    version = () if agent.version == run.version else ("version",)
+    changed = code_changed(agent, run)
     if agent.fingerprint == run.fingerprint:
-        return version, True
-    changed = (*version, "definition")
+        return changed, True
     if not isinstance(agent.flow, Loop) or _tools(events) in {None, agent.flow.tools_raw}:
         return changed, True
     return (*changed, "tools"), False

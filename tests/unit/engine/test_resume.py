@@ -401,9 +401,9 @@ async def test_accepted_tools_hold_after_the_next_crash(stores: Stores) -> None:
         assert view.reason == "diverged"
 
 
-def _bumped(agent: BuiltAgent, fingerprint: str = "f2") -> BuiltAgent:
+def _bumped(agent: BuiltAgent, fingerprint: str = "f2", version: str = "9.0.0") -> BuiltAgent:
     """The agent in its next version."""
-    definition = msgspec.structs.replace(agent.definition, version="9.0.0")
+    definition = msgspec.structs.replace(agent.definition, version=version)
     return msgspec.structs.replace(agent, definition=definition, fingerprint=fingerprint)
 
 
@@ -418,6 +418,26 @@ async def test_a_run_of_an_earlier_version_goes_on_with_the_current_one(stores: 
         assert view.version != agent.version
         changed = ("version",) if fingerprint == "f1" else ("version", "definition")
         assert [data.code_changed for data in await _resumed(process, run_id)] == [changed]
+
+
+@pytest.mark.parametrize(
+    ("version", "fingerprint", "changed"),
+    [("1.0.0", "f1", ()), ("9.0.0", "f1", ("version",)), ("9.0.0", "f2", ("version", "definition"))],
+)
+async def test_a_queued_run_of_an_earlier_version_says_so_when_it_begins(
+    stores: Stores, version: str, fingerprint: str, changed: tuple[str, ...]
+) -> None:
+    """A run that never began under its own version tells at its start what differs."""
+    options = msgspec.structs.replace(QUICK, concurrency=1)
+    async with started(looping(), model=HeldModel("never"), stores=stores, options=options) as process:
+        await process.create(mode="background")
+        queued = await process.create(mode="background")
+        await process.crash()
+    agent = _bumped(looping(), fingerprint, version)
+    async with started(agent, model=ScriptedModel(by=lambda request: "done"), stores=stores) as process:
+        await process.settled(queued.run_id, "completed")
+        starts = [event.data for event in await process.story(queued.run_id) if isinstance(event.data, RunStarted)]
+        assert [start.code_changed for start in starts] == [changed]
 
 
 async def test_a_run_of_an_earlier_version_with_other_tools_waits(stores: Stores) -> None:
