@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, get_args
 import msgspec
 
 from runwright.core.money import NO_COST, Cost
+from runwright.core.replay import Replay
 from runwright.core.run import ErrorInfo, RunStatus, WaitReason
 from runwright.core.step import Effect, StepKind
 from runwright.core.usage import NO_USAGE, Usage
@@ -31,13 +32,17 @@ class EventData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
 
 
 class RunQueued(EventData, frozen=True, kw_only=True, tag="run.queued"):
-    """A run was created, with the caller's input and the configuration it overrides."""
+    """A run was created, with the caller's input and the configuration it overrides.
+
+    `replay` says which recorded run answers it, if one does.
+    """
 
     bulky: ClassVar[tuple[str, ...]] = ("input", "config")
     agent: str
     version: str
     input: msgspec.Raw
     config: msgspec.Raw = NULL
+    replay: Replay | None = None
 
 
 class RunStarted(EventData, frozen=True, kw_only=True, tag="run.started"):
@@ -125,7 +130,11 @@ class StepRestarted(EventData, frozen=True, kw_only=True, tag="step.restarted"):
 
 
 class StepCompleted(EventData, frozen=True, kw_only=True, tag="step.completed"):
-    """A step ended well. `result` is a tool's result; a model's answer stands in `message.completed`."""
+    """A step ended well. `result` is a tool's result; a model's answer stands in `message.completed`.
+
+    `taped` is the number of the recorded step that gave the answer in a replay; `is_drifted` says that that was asked
+    something else. Usage and cost are those of the recorded step, and were not spent again.
+    """
 
     bulky: ClassVar[tuple[str, ...]] = ("result",)
     result: msgspec.Raw = NULL
@@ -135,14 +144,20 @@ class StepCompleted(EventData, frozen=True, kw_only=True, tag="step.completed"):
     response_id: str = ""
     usage: Usage = NO_USAGE
     cost: Cost = NO_COST
+    taped: int | None = None
+    is_drifted: bool = False
 
 
 class StepFailed(EventData, frozen=True, kw_only=True, tag="step.failed"):
-    """A step ended with an error. `is_unknown` says that its effect may or may not have happened."""
+    """A step ended with an error. `is_unknown` says that its effect may or may not have happened.
+
+    `taped` is the number of the recorded step that gave the error in a replay.
+    """
 
     error: ErrorInfo
     is_unknown: bool = False
     usage: Usage = NO_USAGE
+    taped: int | None = None
 
 
 class StepResolved(EventData, frozen=True, kw_only=True, tag="step.resolved"):
@@ -196,6 +211,23 @@ class OutputRejected(EventData, frozen=True, kw_only=True, tag="output.rejected"
     reason: str
 
 
+class ReplayDiverged(EventData, frozen=True, kw_only=True, tag="replay.diverged"):
+    """A replay asked for something that was not recorded, or came to its end without asking for what was.
+
+    `taped` is the nearest recorded step, `difference` a unified diff from what was recorded to what was asked.
+    """
+
+    detail: str
+    taped: int | None = None
+    difference: str = ""
+
+
+class RunTainted(EventData, frozen=True, kw_only=True, tag="run.tainted"):
+    """The run did something that is no step, so it cannot be replayed; `reason` says what."""
+
+    reason: str
+
+
 class ProgressReported(EventData, frozen=True, kw_only=True, tag="progress.reported"):
     """A tool or flow said how far it is: `fraction` from 0 to 1."""
 
@@ -230,6 +262,8 @@ Data = (
     | MessageCompleted
     | ToolRejected
     | OutputRejected
+    | ReplayDiverged
+    | RunTainted
     | ProgressReported
     | CustomEmitted
 )

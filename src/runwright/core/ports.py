@@ -317,6 +317,10 @@ class ThreadStore(Protocol):
         """The ids of the runs of the thread that are not over, oldest first."""
         ...
 
+    def is_interrupted(self, thread_id: str, run_id: str) -> bool:
+        """Whether the thread has a later run that interrupts those before it."""
+        ...
+
     def take(self, thread_id: str, run_id: str) -> Thread | None:
         """Give the run its turn: if it is the oldest one not over and no other has the turn. None if it must wait.
 

@@ -64,6 +64,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     """The row of a run. Input and output stand in its events; `last_seq` names the newest stored one.
 
     `epoch` counts the owners a run has had; `seq_limit` is the highest event number that may have been shown.
+    `replay_of` is the run that this one replays; `tainted` says why this one cannot be replayed itself.
     """
 
     id: str
@@ -94,6 +95,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     cost: Cost = NO_COST
     started_at: datetime | None = None
     ended_at: datetime | None = None
+    tainted: tuple[str, ...] = ()
 
     @property
     def is_over(self) -> bool:

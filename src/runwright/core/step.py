@@ -11,7 +11,7 @@ from runwright.core.money import NO_COST, Cost
 from runwright.core.run import ErrorInfo
 from runwright.core.usage import NO_USAGE, Usage
 
-StepKind = Literal["model", "tool", "sleep", "clock", "random", "id", "http", "memory", "input", "child"]
+StepKind = Literal["model", "tool", "sleep", "clock", "random", "id", "http", "memory", "env", "input", "child"]
 StepStatus = Literal["running", "completed", "failed", "unknown"]
 Effect = Literal["read", "idempotent", "once"]
 
@@ -28,7 +28,8 @@ class StepKey(msgspec.Struct, frozen=True, gc=False):
 class Step(msgspec.Struct, frozen=True, kw_only=True):
     """The row of a step. `seq` is the number of its `step.started` event and names the step within its run.
 
-    Request and result stand in the events `seq` and `end_seq`.
+    Request and result stand in the events `seq` and `end_seq`. `taped` is the number of the step of the replayed run
+    that gave the answer.
     """
 
     run_id: str
@@ -47,6 +48,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     error: ErrorInfo | None = None
     usage: Usage = NO_USAGE
     cost: Cost = NO_COST
+    taped: int | None = None
 
     @property
     def match(self) -> StepKey:

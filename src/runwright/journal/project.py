@@ -14,6 +14,7 @@ from runwright.core.event import (
     RunQueued,
     RunResumed,
     RunStarted,
+    RunTainted,
     RunWaiting,
     StepCompleted,
     StepFailed,
@@ -25,7 +26,7 @@ from runwright.core.run import ErrorInfo, Run
 from runwright.core.step import Step
 from runwright.core.usage import NO_USAGE, Usage
 
-RunEvent = RunQueued | RunStarted | RunResumed | RunWaiting | RunCompleted | RunFailed | RunCancelled
+RunEvent = RunQueued | RunStarted | RunResumed | RunWaiting | RunCompleted | RunFailed | RunCancelled | RunTainted
 StepEvent = StepStarted | StepRestarted | StepCompleted | StepFailed | StepResolved
 
 RUN_EVENTS: frozenset[type] = frozenset(get_args(RunEvent))
@@ -51,6 +52,8 @@ def project_run(run: Run, event: Event, data: RunEvent) -> Run:
             return replace(run, status="failed", reason=None, ended_at=event.ts, owner=None, error=data.error)
         case RunCancelled():
             return replace(run, status="cancelled", reason=None, ended_at=event.ts, owner=None)
+        case RunTainted():
+            return replace(run, tainted=tuple(dict.fromkeys((*run.tainted, data.reason))))
         case _:
             assert_never(data)
 
@@ -77,11 +80,11 @@ def project_step(step: Step | None, event: Event, data: StepEvent) -> Step:
             return replace(step, status="running", attempt=data.attempt, end_seq=None, ended_at=None, error=None)
         case StepCompleted():
             ended = replace(step, status="completed", end_seq=event.seq, ended_at=event.ts, error=None)
-            return replace(ended, usage=data.usage, cost=data.cost)
+            return replace(ended, usage=data.usage, cost=data.cost, taped=data.taped)
         case StepFailed():
             status = "unknown" if data.is_unknown else "failed"
             ended = replace(step, status=status, end_seq=event.seq, ended_at=event.ts, error=data.error)
-            return replace(ended, usage=data.usage)
+            return replace(ended, usage=data.usage, taped=data.taped)
         case StepResolved(action="fail"):
             return replace(step, status="failed", end_seq=event.seq, ended_at=event.ts)
         case StepResolved():
@@ -91,7 +94,12 @@ def project_step(step: Step | None, event: Event, data: StepEvent) -> Step:
 
 
 def account(run: Run, step: Step) -> Run:
-    """The row of a run after a step ended: its usage and cost grow; a finished step ends a series of crashes."""
+    """The row of a run after a step ended: its usage and cost grow; a finished step ends a series of crashes.
+
+    What the tape answered was used and paid for by the run that recorded it.
+    """
+    if step.taped is not None:
+        return replace(run, adoptions=0)
     usage = run.usage + (step.usage if step.kind == "model" else _TOOL_CALL if step.kind == "tool" else NO_USAGE)
     if step.status == "failed":
         return replace(run, usage=usage)

@@ -139,6 +139,7 @@ def run_changes(run: Run) -> Values:
         cost.source,
         None if started is None else micros(started),
         None if ended is None else micros(ended),
+        _encode(run.tainted) if run.tainted else None,
     )
 
 
@@ -173,6 +174,7 @@ def run_of(row: Row) -> Run:
         cost=Cost(nano_usd=row[32], source=row[33]),
         started_at=None if row[34] is None else moment(row[34]),
         ended_at=None if row[35] is None else moment(row[35]),
+        tainted=_tags(row[36]) if row[36] else (),
     )
 
 
@@ -222,6 +224,7 @@ def step_values(step: Step) -> Values:
         *_usage_values(step.usage),
         step.cost.nano_usd,
         step.cost.source,
+        step.taped,
     )
 
 
@@ -244,6 +247,7 @@ def step_of(row: Row) -> Step:
         error=_error(row[13]) if row[13] else None,
         usage=_usage(row[14:22]),
         cost=UNPRICED if row[23] is None else Cost(nano_usd=row[22], source=row[23]),
+        taped=row[24],
     )
 
 

@@ -65,6 +65,12 @@ class SqlThreadStore:
         with self._database.read() as connection:
             return connection.scalars(query).all()
 
+    def is_interrupted(self, thread_id: str, run_id: str) -> bool:
+        """Whether the thread has a later run that interrupts those before it."""
+        later = exists().where(runs.c.thread_id == thread_id, runs.c.id > run_id, runs.c.multitask == "interrupt")
+        with self._database.read() as connection:
+            return connection.execute(select(later)).scalar_one()
+
     def take(self, thread_id: str, run_id: str) -> Thread | None:
         """Give the run its turn: if it is the oldest one not over and no other has the turn. None if it must wait."""
         with self._database.write() as connection:
