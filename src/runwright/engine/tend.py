@@ -23,9 +23,13 @@ _logger = logging.getLogger("runwright.engine")
 
 
 class TenderOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """`is_adopting` engines also take up runs of processes that are gone, looking every `orphan_poll_s` seconds."""
+    """`is_adopting` engines also take up runs of processes that are gone, looking every `orphan_poll_s` seconds.
+
+    Without `is_recovering` they do so only for runs that somebody resumes.
+    """
 
     is_adopting: bool = False
+    is_recovering: bool = True
     signal_poll_s: float = 0.25
     orphan_poll_s: float = 2.0
 
@@ -58,7 +62,7 @@ class Tender:
         if self._options.is_adopting:
             # Signals first, so that a run that was cancelled is not taken up.
             await self._pass_signals()
-            await self._resumer.adopt_orphans()
+            await self._resumer.adopt_orphans(is_own=not self._options.is_recovering)
         self._task = tasks.create_task(self._tend())
 
     async def stop(self) -> None:
@@ -82,7 +86,7 @@ class Tender:
                 next_orphans = loop.time() + self._options.orphan_poll_s
                 self._troubles.turn()
                 if self._options.is_adopting:
-                    await self._resumer.adopt_orphans()
+                    await self._resumer.adopt_orphans(is_own=not self._options.is_recovering)
             # Whatever it is, it must not end the task group that all runs live in; the next round tries again.
             except Exception as error:  # noqa: BLE001 - logged
                 self._troubles.tell(error)
@@ -125,8 +129,10 @@ class Tender:
                 outcome = msgspec.json.decode(signal.body, type=Outcome)
                 await self._resumer.unknown_step(run, outcome.step)
                 await self._resumer.resolve(run, outcome, consumed=(signal.id,))
-            case "resume" if run.status == "waiting":
+            case "resume":
                 await self._resumer.force(run, consumed=(signal.id,))
+                # A run that never began records nothing that the signal could be consumed with.
+                await asyncio.to_thread(self._rows.signals.drop, signal.id)
             case _:
                 await asyncio.to_thread(self._rows.signals.drop, signal.id)
 

@@ -184,10 +184,10 @@ class Engine:
             await self._leave(run_id, "resolve", msgspec.json.encode(outcome))
 
     async def resume(self, run_id: str) -> None:
-        """Let a waiting run go on with the current code. Raises NotFound or Conflict."""
+        """Let a run go on that waits, with the current code, or whose process is gone. Raises NotFound or Conflict."""
         run = await self._row(run_id)
-        if run.status != "waiting":
-            raise Conflict(f"{run_id} is {run.status}; only a waiting run can be resumed.")
+        if run.is_over or (run.status != "waiting" and (self.live(run_id) or not await self._resumer.is_free(run))):
+            raise Conflict(f"{run_id} is {run.status}; only a run that waits, or that nobody executes, can be resumed.")
         if run.reason == "unknown_effect" and await self._resumer.has_unknown(run):
             raise Conflict(f"{run_id} waits for a step of unknown outcome: resolve it instead.")
         if self._options.is_adopting:

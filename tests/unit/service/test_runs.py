@@ -1,14 +1,18 @@
 """What callers can ask about runs, where it does not depend on how they are executed."""
 
+import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
-from runwright.errors import InvalidRequest
+from runwright.errors import Conflict, InvalidRequest
 from runwright.service.views import Resolution
+from runwright.store import Stores, open_stores
 from runwright.testing import ScriptedModel, ScriptedTool, calls
-from tests.unit.engine.harness import looping, started
+from tests.unit.engine.harness import PATIENCE_S, QUICK, HeldModel, looping, started, until
 
 
 def _lost(_: object) -> object:
@@ -32,3 +36,72 @@ async def test_a_result_that_is_no_json_is_refused_and_not_recorded(result: Any)
         assert await process.story(view.id) == before
         await process.runs.resolve(view.id, Resolution(action="done", result=msgspec.Raw(b'"receipt 1"')))
         await process.settled(view.id, "completed")
+
+
+@pytest.fixture
+def stores() -> Iterator[Stores]:
+    """A store in memory that several processes use, one after the other."""
+    opened = open_stores(":memory:")
+    yield opened
+    opened.close()
+
+
+BY_HAND = replace(QUICK, is_recovering=False)
+
+
+async def left_behind(stores: Stores) -> tuple[str, str]:
+    """A run that was at work when its process died, and one that waited in its thread for that."""
+    model = HeldModel("never")
+    async with started(looping(), model=model, stores=stores) as process:
+        first = await process.create(mode="background", thread_id="t1")
+        await model.is_entered.wait()
+        second = await process.create(mode="background", thread_id="t1")
+        await until(lambda: process.journal.depth == 0)
+        await process.crash()
+    return first.run_id, second.run_id
+
+
+async def test_without_recovery_only_what_is_resumed_goes_on(stores: Stores) -> None:
+    """Runs of dead processes stay as they are until somebody resumes them, running and queued ones, one by one."""
+    first, second = await left_behind(stores)
+    async with started(
+        looping(), model=ScriptedModel("one", "two", "three"), stores=stores, options=BY_HAND
+    ) as process:
+        assert (await process.run("another")).status == "completed"
+        await asyncio.sleep(3 * BY_HAND.orphan_poll_s)
+        assert [(await process.runs.get(run)).status for run in (first, second)] == ["running", "queued"]
+        await process.runs.resume(first)
+        await process.settled(first, "completed")
+        assert (await process.runs.get(second)).status == "queued"
+        await process.runs.resume(second)
+        await process.settled(second, "completed")
+
+
+async def test_another_process_may_say_which_run_goes_on(stores: Stores) -> None:
+    """What a command says is passed on to the server, which acts on it once."""
+    first, second = await left_behind(stores)
+    async with started(looping(), stores=stores, options=replace(BY_HAND, is_adopting=False)) as process:
+        for run in (first, second):
+            assert (await process.runs.resume(run)).status in {"running", "queued"}
+    async with started(
+        looping(), model=ScriptedModel("one", "two", "three"), stores=stores, options=BY_HAND
+    ) as process:
+        for run in (first, second):
+            await process.settled(run, "completed")
+        async with asyncio.timeout(PATIENCE_S):
+            while await asyncio.to_thread(stores.signals.pending):  # noqa: ASYNC110 - another task empties the store
+                await asyncio.sleep(BY_HAND.signal_poll_s)
+
+
+async def test_a_run_at_work_is_not_resumed(stores: Stores) -> None:
+    """A run that a process executes, or that is over, is left to itself."""
+    model = HeldModel("done")
+    async with started(looping(), model=model, stores=stores) as process:
+        handle = await process.create(mode="background")
+        await model.is_entered.wait()
+        with pytest.raises(Conflict, match="is running"):
+            await process.runs.resume(handle.run_id)
+        model.go.set()
+        await process.settled(handle.run_id, "completed")
+        with pytest.raises(Conflict, match="is completed"):
+            await process.runs.resume(handle.run_id)
