@@ -16,7 +16,7 @@ from runwright.engine.executor import Executor
 from runwright.engine.fold import LOOP_VERSION
 from runwright.engine.gateway import World
 from runwright.engine.live import LiveRun
-from runwright.engine.turns import Turns
+from runwright.engine.turns import INTERRUPTED, Turns
 from runwright.errors import RunwrightError, Unavailable
 from runwright.journal.read import JournalReader
 from runwright.journal.requests import history
@@ -181,7 +181,7 @@ class Driver:
         self.queued += 1
         try:
             # Without a slot, because the run before it in the thread may need one to come to its end.
-            head = starts[-1].thread_head if starts else await self.turns.take(live.run)
+            head = starts[-1].thread_head if starts else await self._turn(live)
             await self._slots.acquire()
         finally:
             self.queued -= 1
@@ -191,6 +191,14 @@ class Driver:
             return past, ()
         begun = RunStarted(loop=LOOP_VERSION, thread_head=head, code_changed=live.code_changed)
         return past, live.log.append((begun, None))
+
+    async def _turn(self, live: LiveRun) -> str | None:
+        """Wait for the turn of a run that never began. Raises CancelledError when a later one interrupts it."""
+        head = await self.turns.take(live.run)
+        if await self.turns.is_interrupted(live.run):
+            live.cancel_reason = live.cancel_reason or INTERRUPTED
+            raise asyncio.CancelledError
+        return head
 
     async def _history(self, head: str | None) -> tuple[Said, ...]:
         if head is None:

@@ -11,6 +11,9 @@ from runwright.core.run import Run
 FIRST_POLL_S = 0.05
 LAST_POLL_S = 2.0
 
+INTERRUPTED = "interrupted by a newer run of the thread"
+"""Why a run is cancelled that a later one interrupts."""
+
 
 class _Line:
     """The runs of one thread that wait in this process, oldest first, and how each of them is called."""
@@ -45,6 +48,12 @@ class Turns:
     def __init__(self, threads: ThreadStore) -> None:
         self._threads = threads
         self._lines: dict[str, _Line] = {}
+
+    async def is_interrupted(self, run: Run) -> bool:
+        """Whether a later run interrupts this one, which that one need not have seen: it may be stored after it."""
+        if run.thread_id is None:
+            return False
+        return await asyncio.to_thread(self._threads.is_interrupted, run.thread_id, run.id)
 
     async def take(self, run: Run) -> str | None:
         """Wait for the turn of a run; the head of its thread at that moment. A run without a thread never waits."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from copy import copy
 from typing import Literal
@@ -22,6 +23,7 @@ from runwright.engine.live import LiveRun
 from runwright.engine.owner import Owner
 from runwright.engine.resume import Agents, Outcome, Resumer
 from runwright.engine.tend import Tender, TenderOptions
+from runwright.engine.turns import INTERRUPTED
 from runwright.errors import (
     Conflict,
     IdempotencyMismatch,
@@ -33,6 +35,8 @@ from runwright.errors import (
 from runwright.journal.write import Journal, Record
 
 SignalKind = Literal["cancel", "resolve", "resume"]
+
+_logger = logging.getLogger("runwright.engine")
 
 
 class Claim(msgspec.Struct, frozen=True, kw_only=True):
@@ -243,9 +247,13 @@ class Engine:
     async def _interrupt_older(self, run: Run) -> None:
         """Cancel the runs before this one in its thread, the newest first, so that none of them begins meanwhile."""
         assert run.thread_id is not None
-        for other in reversed(await asyncio.to_thread(self._rows.threads.active_runs, run.thread_id)):
-            if other < run.id:
-                await self.cancel(other, "interrupted by a newer run of the thread")
+        try:
+            for other in reversed(await asyncio.to_thread(self._rows.threads.active_runs, run.thread_id)):
+                if other < run.id:
+                    await self.cancel(other, INTERRUPTED)
+        # The run stands in the store: what keeps another one from its end is no failure of this one, which waits then.
+        except Exception as error:  # noqa: BLE001 - logged
+            _logger.warning("run %s could not interrupt its thread: %s: %s", run.id, type(error).__name__, error)
 
     async def _row(self, run_id: str) -> Run:
         run = await asyncio.to_thread(self._rows.runs.get, run_id)

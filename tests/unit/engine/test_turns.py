@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from runwright.core.run import Run
+from runwright.core.run import TERMINAL, Run
 from runwright.core.thread import Thread
 from runwright.engine.turns import Turns
 from runwright.engine.worker import Claim, EngineOptions
-from runwright.errors import Conflict
+from runwright.errors import Conflict, StorageFull
 from runwright.store import open_stores
+from runwright.store.threads import SqlThreadStore
 from runwright.testing import ScriptedModel, ScriptedTool, calls
 from tests.unit.engine.harness import HeldTool, looping, started, until
 from tests.unit.store.rows import NOW, run
@@ -48,6 +50,10 @@ class Door:
     def active_runs(self, thread_id: str) -> Sequence[str]:
         """Nothing."""
         return []
+
+    def is_interrupted(self, thread_id: str, run_id: str) -> bool:
+        """Never."""
+        return False
 
 
 def queue(count: int) -> list[Run]:
@@ -162,6 +168,51 @@ async def test_an_interruption_clears_the_whole_thread() -> None:
         tool.go.set()
         await process.settled(last.run_id, "completed")
         assert len(model.requests) == 3
+
+
+class Deaf(SqlThreadStore):
+    """A store that finds no runs of a thread for who wants to interrupt them."""
+
+    def active_runs(self, thread_id: str) -> Sequence[str]:
+        """Fail."""
+        raise StorageFull
+
+
+async def test_an_interruption_that_fails_is_no_failure_of_the_run(caplog: pytest.LogCaptureFixture) -> None:
+    """Who interrupts gets the run even when the others cannot be cancelled now; those that have not begun never do."""
+    tool = HeldTool("slow")
+    stores = await asyncio.to_thread(open_stores, ":memory:")
+    deaf = msgspec.structs.replace(stores, threads=Deaf(stores.database))
+    async with started(looping(tool), model=using(), stores=deaf) as process:
+        first, second = [await process.create(thread_id="t", mode="background") for _ in range(2)]
+        await tool.is_entered.wait()
+        last = await process.create(thread_id="t", multitask="interrupt", mode="background")
+        assert "could not interrupt its thread: StorageFull" in caplog.text
+        tool.go.set()
+        ends = [(await process.settled(each.run_id, *TERMINAL)).status for each in (first, second, last)]
+        assert ends == ["completed", "cancelled", "completed"]
+    await asyncio.to_thread(stores.close)
+
+
+async def test_of_two_processes_that_interrupt_the_later_run_wins(tmp_path: Path) -> None:
+    """A run that is stored after a later one, which interrupts and could not see it, is cancelled before it begins."""
+    stores = await asyncio.to_thread(open_stores, tmp_path / "x.db")
+    tool, model = HeldTool("slow"), using()
+    async with (
+        started(looping(tool), stores=stores, boots=tmp_path / "b", model=model) as first,
+        started(looping(tool), stores=stores, boots=tmp_path / "b", model=using(), options=EngineOptions()) as second,
+    ):
+        with first.gate.held():
+            creating = asyncio.create_task(first.create(thread_id="t", multitask="interrupt", mode="background"))
+            await until(lambda: bool(first.engine.active))
+            younger = await second.create(thread_id="t", multitask="interrupt", mode="background")
+        older = await creating
+        tool.go.set()
+        await second.settled(younger.run_id, "completed")
+        view = await first.settled(older.run_id, *TERMINAL)
+        assert view.status == "cancelled"
+        assert model.requests == []
+    await asyncio.to_thread(stores.close)
 
 
 async def test_behind_a_waiting_run() -> None:

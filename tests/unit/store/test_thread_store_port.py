@@ -74,6 +74,16 @@ def test_active_runs(stores: Stores) -> None:
     assert list(stores.threads.active_runs(name)) == [run(1).id, run(2).id]
 
 
+def test_who_comes_later_interrupts(stores: Stores) -> None:
+    """A run that interrupts does so to the runs before it in its thread, whatever became of it, and to no others."""
+    name = thread().id
+    interrupting = run(2, thread_id=name, multitask="interrupt", status="completed")
+    stores.writes.append([new(run(1, thread_id=name)), new(interrupting), new(run(3, thread_id=name))])
+    stores.writes.append([new(run(0, thread_id="thr_other"))])
+    assert [stores.threads.is_interrupted(name, run(number).id) for number in (1, 2, 3)] == [True, False, False]
+    assert not stores.threads.is_interrupted("thr_other", run(0).id)
+
+
 def test_the_turn_is_that_of_the_oldest(stores: Stores) -> None:
     """The oldest run of a thread takes its turn, as often as it asks, and the others wait until it is over."""
     first, second = (run(number, thread_id="t") for number in (1, 2))
