@@ -224,12 +224,15 @@ class RunStore(Protocol):
         ...
 
 
+SignalKind = Literal["cancel", "resolve", "resume"]
+
+
 class Signal(msgspec.Struct, frozen=True, kw_only=True):
     """A message from anyone to the owner of a run. `body` is JSON text."""
 
     id: str
     run_id: str
-    kind: Literal["cancel", "resolve", "resume", "approve", "input", "pause"]
+    kind: SignalKind
     body: bytes
     created_at: datetime
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import assert_never
 
 import msgspec
 
@@ -100,8 +101,9 @@ class Tender:
         for signal in await asyncio.to_thread(self._rows.signals.pending):
             try:
                 await self._pass_signal(signal)
-            except (Conflict, InvalidRequest, NotFound, msgspec.MsgspecError):
+            except (Conflict, InvalidRequest, NotFound, msgspec.MsgspecError) as error:
                 # The signal does not fit the run any more, because somebody else was first, or cannot be read.
+                _logger.info("%s of run %s came to nothing: %s", signal.kind, signal.run_id, error)
                 await asyncio.to_thread(self._rows.signals.drop, signal.id)
             # It waits for a better moment; those after it may have theirs.
             except Exception as error:  # noqa: BLE001 - logged
@@ -134,7 +136,7 @@ class Tender:
                 # A run that never began records nothing that the signal could be consumed with.
                 await asyncio.to_thread(self._rows.signals.drop, signal.id)
             case _:
-                await asyncio.to_thread(self._rows.signals.drop, signal.id)
+                assert_never(signal.kind)
 
 
 def _reason(signal: Signal) -> str:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from contextlib import suppress
 from copy import copy
-from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -14,7 +13,7 @@ from msgspec.structs import replace
 from runwright.core.agent import BuiltAgent
 from runwright.core.event import NULL, RunQueued, RunStarted
 from runwright.core.ids import make_id
-from runwright.core.ports import Clock, IdempotencyKey, Signal
+from runwright.core.ports import Clock, IdempotencyKey, Signal, SignalKind
 from runwright.core.run import Run, RunRequest
 from runwright.engine.drive import Driver, Rows
 from runwright.engine.fold import LOOP_VERSION
@@ -33,8 +32,6 @@ from runwright.errors import (
     Unavailable,
 )
 from runwright.journal.write import Journal, Record
-
-SignalKind = Literal["cancel", "resolve", "resume"]
 
 _logger = logging.getLogger("runwright.engine")
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from runwright.core.ports import IdempotencyKey
+from runwright.core.ports import IdempotencyKey, Signal
 from runwright.core.run import Run
 from runwright.engine.owner import Owner
+from runwright.engine.resume import Outcome
 from runwright.engine.worker import Claim, EngineOptions
 from runwright.errors import StorageError, StorageFull, Unavailable
 from runwright.service.views import RunView
@@ -226,3 +227,26 @@ def _depth(error: BaseException) -> int:
     while trace is not None:
         depth, trace = depth + 1, trace.tb_next
     return depth
+
+
+async def test_a_signal_that_came_too_late_is_told(
+    stores: Stores, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What somebody says of a run that does not wait for it any more is dropped, and the log says why."""
+    held = HeldTool("act")
+    async with started(
+        looping(held), model=_calling(), stores=stores, boots=tmp_path, options=EngineOptions()
+    ) as other:
+        handle = await other.create(mode="background")
+        await held.is_entered.wait()
+        await until(lambda: other.journal.depth == 0)
+        await other.crash()
+    row = await asyncio.to_thread(stores.runs.get, handle.run_id)
+    assert row is not None
+    body = msgspec.json.encode(Outcome(action="done"))
+    signal = Signal(id="sig_1", run_id=handle.run_id, kind="resolve", body=body, created_at=row.created_at)
+    await asyncio.to_thread(stores.signals.put, signal)
+    caplog.set_level(logging.INFO, "runwright.engine")
+    async with started(looping(held), model=_calling(), stores=stores, boots=tmp_path):
+        assert await asyncio.to_thread(stores.signals.pending) == []
+    assert f"resolve of run {handle.run_id} came to nothing" in caplog.text
