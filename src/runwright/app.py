@@ -173,6 +173,7 @@ class App:
                 concurrency=self.settings.concurrency,
                 queue_limit=self.settings.queue_limit,
                 is_adopting=self.options.is_server or self.options.is_in_memory,
+                is_recovering=self.settings.recover,
             ),
         )
         self.runs = Runs(self._engine, self._stores.runs, rows.reader)

@@ -124,6 +124,11 @@ class Settings(BaseSettings):
     queue_limit: int = Field(
         default=1000, ge=1, description="Runs that may wait for their turn before new ones are refused."
     )
+    recover: bool = Field(
+        default=True,
+        description="Whether a server takes up the runs of dead processes by itself. "
+        "When false, `runwright runs resume RUN` takes up one: for restored backups.",
+    )
     heartbeat_s: float = Field(
         default=15.0, gt=0, description="Seconds of silence after which a stream sends a comment line."
     )

@@ -225,6 +225,30 @@ def test_a_waiting_run_is_resolved_beside_the_server(project: Path) -> None:
     assert "run.completed" in tail.stdout
 
 
+def test_without_recovery_a_run_of_a_dead_process_goes_on_when_somebody_says_so(project: Path) -> None:
+    """`serve --no-recover` is ready, serves, and leaves such a run alone until `runs resume` names it."""
+    (project / "agents" / "tools.py").write_text(TOOLS)
+    line = command("run", "slow", "wait long for the city of Oslo")
+    with subprocess.Popen(
+        line, cwd=project, env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert "-> wait_long" in process.stderr.readline()
+        process.kill()
+    [left] = answered(project, "runs", "ls")["data"]
+    with serving(project, "serve", "--no-recover") as url:
+        with urlopen(f"{url}/readyz", timeout=5) as answer:
+            assert answer.read() == b"ready\n"
+        assert runwright(project, "run", "helper", "Hello", "--server", url).returncode == 0
+        [kept] = answered(project, "runs", "ls", "--agent", "slow")["data"]
+        assert (kept["status"], kept["last_seq"]) == ("running", left["last_seq"])
+        answered(project, "runs", "resume", left["id"])
+        until(lambda: answered(project, "runs", "show", left["id"])["last_seq"] > left["last_seq"])
+        answered(project, "runs", "cancel", left["id"], "--server", url)
+    tail = runwright(project, "runs", "tail", left["id"], "--after", str(left["last_seq"]))
+    assert [line.split()[2] for line in tail.stdout.splitlines()][:2] == ["run.resumed", "step.restarted"]
+
+
 def test_the_same_commands_over_http(project: Path) -> None:
     """With --server, agents, templates and runs are those of the server."""
     with serving(project) as url:

@@ -71,6 +71,10 @@ class RunAccess(Protocol):
         """Say what became of a step."""
         ...
 
+    async def resume(self, run_id: str) -> RunView:
+        """Let a run go on."""
+        ...
+
 
 class AgentAccess(Protocol):
     """What commands ask about agents and templates."""

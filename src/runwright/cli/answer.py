@@ -97,7 +97,10 @@ def waits(view: RunView) -> str:
             f"The run waits: it is not known whether a tool acted. `runwright runs show {view.id}` shows the step; say "
             f"what became of it with `runwright runs resolve {view.id} --done RESULT`, `--retry` or `--fail`."
         )
-    return f"The run waits: {view.reason}. `runwright runs show {view.id}` shows why."
+    return (
+        f"The run waits: {view.reason}. `runwright runs show {view.id}` shows why; "
+        f"`runwright runs resume {view.id}` goes on with the current code."
+    )
 
 
 def _is_same(shown: str | None, value: object) -> bool:

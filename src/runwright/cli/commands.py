@@ -22,6 +22,7 @@ NOUNS: dict[str, tuple[str, dict[str, str]]] = {
             "show": "Show a run with its steps and its output.",
             "tail": "Print the events of a run as they happen.",
             "cancel": "Cancel a run.",
+            "resume": "Let a run go on that waits, or whose process is gone.",
             "resolve": "Say what became of a step whose outcome is unknown, so that its run goes on.",
         },
     ),

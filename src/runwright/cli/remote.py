@@ -184,6 +184,10 @@ class RemoteRuns:
         """Say what became of a step."""
         return await self._http.ask(RunView, "POST", f"{_run(run_id)}/resolve", body=resolution)
 
+    async def resume(self, run_id: str) -> RunView:
+        """Let a run go on."""
+        return await self._http.ask(RunView, "POST", f"{_run(run_id)}/resume")
+
     async def _attached(self, run_id: str, after: int) -> AsyncGenerator[Event]:
         async for raw in self._http.frames(f"{_run(run_id)}/events", after=after):
             yield _event(raw)

@@ -17,6 +17,7 @@ from runwright.service.views import Page, Resolution, RunView, StepView
 
 LINE = 160
 NULL_TEXT = b"null"
+GOES_ON = "Noted. The server of this data directory goes on with the run: at once, or when it is started."
 
 
 async def ls(
@@ -106,6 +107,23 @@ async def cancel(run: str, /, *, reason: str = "", call: Called) -> None:
         call.out.note("Noted. The process that executes the run cancels it in a moment.")
 
 
+async def resume(run: str, /, *, call: Called) -> None:
+    """Let a run go on: one that waits as `diverged`, with the current code, or one whose process is gone.
+
+    Args:
+        run: The run's id.
+        call: What every command is handed.
+    """
+    async with call.open(has_agents=False) as access:
+        view = await access.runs.resume(run)
+    if call.out.is_json:
+        call.out.json(view)
+        return
+    call.out.text(summary(view, ""))
+    if not view.ended_at:
+        call.out.note(GOES_ON)
+
+
 async def resolve(
     run: str,
     /,
@@ -140,7 +158,7 @@ async def resolve(
         return
     call.out.text(summary(view, ""))
     if view.status == "waiting":
-        call.out.note("Noted. The server of this data directory goes on with the run: at once, or when it is started.")
+        call.out.note(GOES_ON)
 
 
 def _json(text: str) -> msgspec.Raw:

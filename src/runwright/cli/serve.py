@@ -16,16 +16,25 @@ if TYPE_CHECKING:
     from runwright.watch.logs import Logs
 
 
-def serve(path: Path | None = None, /, *, host: str | None = None, port: int | None = None, call: Called) -> None:
+def serve(
+    path: Path | None = None,
+    /,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    recover: bool | None = None,
+    call: Called,
+) -> None:
     """Serve the agents over HTTP.
 
     Args:
         path: A folder or file with agent definitions, as --agents.
         host: The address to listen on (default: 127.0.0.1). Beyond loopback an API key is needed.
         port: The port to listen on; 0 takes a free one (default: 8321).
+        recover: Take up the runs of dead processes (default), or leave them to `runwright runs resume`.
         call: What every command is handed.
     """
-    on_uvloop(_serve(call.settings(agents=path, host=host, port=port), call))
+    on_uvloop(_serve(call.settings(agents=path, host=host, port=port, recover=recover), call))
 
 
 async def _serve(settings: Settings, call: Call) -> None:
@@ -55,6 +64,8 @@ def announcement(app: App, call: Call) -> Callable[[str], None]:
         call.out.text(f"agents  {', '.join(names) or 'none'}{hint}")
         call.out.text(f"model   {default.ref}: {default.reason}")
         call.out.text(f"data    {app.settings.data}")
+        if not app.settings.recover:
+            call.out.text("runs    those of dead processes stay as they are: runwright runs resume RUN takes one up")
 
     return announce
 

@@ -60,7 +60,7 @@ class FakeHandle:
 
 
 class FakeRuns:
-    """Runs in memory; what was asked for stands in `created`, `cancelled`, `resolved` and `filters`."""
+    """Runs in memory; what was asked for stands in `created`, `cancelled`, `resolved`, `resumed` and `filters`."""
 
     def __init__(self, *views: RunView, events: Sequence[Event] = (), steps: Sequence[StepView] = ()) -> None:
         self._views = {view.id: view for view in views}
@@ -69,6 +69,7 @@ class FakeRuns:
         self.created: list[RunRequest] = []
         self.cancelled: list[tuple[str, str]] = []
         self.resolved: list[Resolution] = []
+        self.resumed: list[str] = []
         self.filters: list[RunFilter] = []
 
     async def create(self, request: RunRequest) -> FakeHandle:
@@ -109,6 +110,11 @@ class FakeRuns:
     async def resolve(self, run_id: str, resolution: Resolution) -> RunView:
         """Note it."""
         self.resolved.append(resolution)
+        return await self.get(run_id)
+
+    async def resume(self, run_id: str) -> RunView:
+        """Note it."""
+        self.resumed.append(run_id)
         return await self.get(run_id)
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from runwright.cli.runs import cancel, ls, resolve, show, tail
+from runwright.cli.runs import cancel, ls, resolve, resume, show, tail
 from runwright.core.event import MessageDelta, RunCompleted, RunStarted, StepStarted
 from runwright.core.money import NO_COST, UNPRICED, Cost
 from runwright.core.run import ErrorInfo
@@ -150,6 +150,15 @@ async def test_a_cancellation_that_another_process_carries_out_is_noted() -> Non
     call = FakeCall(FakeAccess(FakeRuns(a_run(status="running"))))
     await cancel("run_1", call=call)
     assert "cancels it in a moment" in call.noted
+
+
+async def test_a_run_is_resumed() -> None:
+    """The run as it is now is printed; one that is not over yet is left to the server."""
+    runs = FakeRuns(a_run(status="running", ended_at=None))
+    call = FakeCall(FakeAccess(runs))
+    await resume("run_1", call=call)
+    assert (runs.resumed, call.printed[:13]) == (["run_1"], "run_1 running")
+    assert "goes on with the run" in call.noted
 
 
 async def test_a_step_is_resolved_as_done() -> None:
