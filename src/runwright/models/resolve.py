@@ -101,7 +101,7 @@ class ModelRegistry:
         if self._ollama is not None:
             return
         self._ollama = ()
-        url = f"{self._base_url('ollama').removesuffix('/v1')}/api/tags"
+        url = f"{_base_url('ollama', self._settings).removesuffix('/v1')}/api/tags"
         timeout = aiohttp.ClientTimeout(total=LOOK_S)
         try:
             async with aiohttp.ClientSession(timeout=timeout) as client, client.get(url) as answer:
@@ -114,7 +114,7 @@ class ModelRegistry:
         """Ask the providers of this machine whether they are there, for `catalog`. Takes 0.3 s at most, never fails."""
         names = [spec.name for spec in PROVIDERS.values() if spec.is_local]
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=LOOK_S)) as client:
-            answers = await asyncio.gather(*(_answers(client, self._base_url(name)) for name in names))
+            answers = await asyncio.gather(*(_answers(client, _base_url(name, self._settings)) for name in names))
         self._silent = frozenset(name for name, is_there in zip(names, answers, strict=True) if not is_there)
 
     @property
@@ -219,7 +219,7 @@ class ModelRegistry:
         problem = self._provider_problem(name)
         if not problem and name in self._silent:
             variable = provider_spec(name).base_url_env
-            problem = f"nothing answers at {self._base_url(name)}: start it, or set {variable}"
+            problem = f"nothing answers at {_base_url(name, self._settings)}: start it, or set {variable}"
         model = provider_spec(name).default_model or "NAME"
         return ModelEntry(ref=f"{name}:{model}", provider=name, is_available=not problem, why_not=problem)
 
@@ -232,10 +232,6 @@ class ModelRegistry:
         if spec.needs_key and spec.base_url and not (settings.api_key or settings.base_url):
             return f"set {spec.key_env}"
         return ""
-
-    def _base_url(self, name: str) -> str:
-        settings = self._settings.get(name) or ProviderSettings()
-        return (settings.base_url or provider_spec(name).base_url).rstrip("/")
 
     def _has_key(self, name: str) -> bool:
         settings = self._settings.get(name)
@@ -277,6 +273,11 @@ class ModelRegistry:
         if name not in self._found:
             return f"its weights are missing: runwright models pull {name}"
         return ""
+
+
+def _base_url(name: str, settings: Mapping[str, ProviderSettings]) -> str:
+    own = settings.get(name) or ProviderSettings()
+    return (own.base_url or provider_spec(name).base_url).rstrip("/")
 
 
 async def _answers(client: aiohttp.ClientSession, base_url: str) -> bool:
