@@ -15,6 +15,9 @@ StepKind = Literal["model", "tool", "sleep", "clock", "random", "id", "http", "m
 StepStatus = Literal["running", "completed", "failed", "unknown"]
 Effect = Literal["read", "idempotent", "once"]
 
+SUPERSEDED = "superseded"
+"""The code of a model step that was in flight when the process died, and that another request took the place of."""
+
 
 class StepKey(msgspec.Struct, frozen=True, gc=False):
     """What a step is matched by: lane, kind, key of its canonical request, and which occurrence of that it is."""

@@ -20,6 +20,7 @@ from runwright.core.event import (
 )
 from runwright.core.message import Said
 from runwright.core.run import ErrorInfo, error_info
+from runwright.core.step import SUPERSEDED
 from runwright.engine.decide import (
     Fail,
     Finish,
@@ -34,7 +35,7 @@ from runwright.engine.decide import (
 )
 from runwright.engine.end import Cancel, End, conclude, is_in_doubt
 from runwright.engine.flow import FlowGateway, Suspended, ToolGateway, run_flow, surroundings
-from runwright.engine.fold import SUPERSEDED, OpenStep, fold, start
+from runwright.engine.fold import OpenStep, fold, start
 from runwright.engine.gateway import Spawn, Steps, World, is_cancelled
 from runwright.engine.live import LiveRun
 from runwright.errors import AgentError, DeadlineExceeded, ModelError, RunError, RunwrightError, ToolError

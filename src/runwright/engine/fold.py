@@ -31,15 +31,11 @@ from runwright.core.message import (
     said_raw,
 )
 from runwright.core.run import ErrorInfo
-from runwright.core.step import Effect, StepKey, StepKind
+from runwright.core.step import SUPERSEDED, Effect, StepKey, StepKind
 from runwright.core.usage import NO_USAGE, Usage
 
 LOOP_VERSION = 1
 """Stored in `run.started`; a change that alters the text of requests is a new number, and old numbers keep working."""
-
-
-SUPERSEDED = "superseded"
-"""The code of a model step that was in flight when the process died, and that another request took the place of."""
 
 
 class OpenStep(msgspec.Struct, frozen=True, kw_only=True):

@@ -19,9 +19,9 @@ from runwright.core.event import (
 )
 from runwright.core.message import AssistantMessage, FunctionCall, Message, ToolCall, said, text_of
 from runwright.core.run import ErrorInfo
-from runwright.core.step import Effect
+from runwright.core.step import SUPERSEDED, Effect
 from runwright.core.usage import Usage
-from runwright.engine.fold import SUPERSEDED, Conversation, fold, start
+from runwright.engine.fold import Conversation, fold, start
 from tests.unit.engine.harness import read_text
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
