@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from runwright.core.agent import BuiltAgent, CodeFlow
 from runwright.core.event import Event, RunStarted
 from runwright.core.message import Said
 from runwright.core.ports import RunStore, SignalStore, ThreadStore
@@ -16,10 +17,12 @@ from runwright.engine.executor import Executor
 from runwright.engine.fold import LOOP_VERSION
 from runwright.engine.gateway import World
 from runwright.engine.live import LiveRun
+from runwright.engine.redact import cleaner
 from runwright.engine.turns import INTERRUPTED, Turns
 from runwright.errors import RunwrightError, Unavailable
 from runwright.journal.read import JournalReader
 from runwright.journal.requests import history
+from runwright.journal.write import Clean
 
 
 class Rows(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +44,7 @@ class Driver:
         self._tasks = asyncio.TaskGroup()
         self._live: dict[str, LiveRun] = {}
         self._late: set[asyncio.Task[None]] = set()
+        self._cleaners = [cleaner(world.known, is_code=is_code) for is_code in (False, True)]
         self.turns = Turns(rows.threads)
         self._is_stopping = False
         self.queued = 0
@@ -59,6 +63,11 @@ class Driver:
     def has_slot(self) -> bool:
         """Whether a run could begin at once."""
         return not self._slots.locked()
+
+    def clean(self, agent: BuiltAgent | None = None) -> Clean:
+        """What takes known secrets out of all that a run of this agent records; without one, what only ends."""
+        is_code = agent is not None and isinstance(agent.flow, CodeFlow)
+        return self._cleaners[is_code]
 
     async def start(self) -> asyncio.TaskGroup:
         """Open the task group that everything of the engine runs in."""

@@ -50,8 +50,9 @@ def conclude(
                 usage=log.run.usage,
                 cost=log.run.cost,
             )
-            log.append((completed, None), thread_head=thread_head)
-            return completed
+            (event,) = log.append((completed, None), thread_head=thread_head)
+            assert isinstance(event.data, RunCompleted)
+            return event.data
         case Fail():
             log.close_steps(_FAILED)
             log.append((RunFailed(error=end.error, usage=log.run.usage, cost=log.run.cost), None))

@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import cast
 
-from msgspec.structs import replace
-
 from runwright.core.agent import CodeFlow, Loop
 from runwright.core.context import Context
 from runwright.core.event import (
@@ -91,8 +89,7 @@ class Executor:
             # The process stops: the run goes on where it is at the next start.
             raise asyncio.CancelledError from error
         told = error if isinstance(error, RunwrightError) else AgentError(f"{type(error).__name__}: {error}")
-        info = error_info(told)
-        return Fail(error=replace(info, message=self._world.known.text(info.message)))
+        return Fail(error=error_info(told))
 
     def _conclude(self, end: End) -> None:
         log, reason = self._live.log, self._live.cancel_reason

@@ -291,8 +291,7 @@ class Steps:
     def _late(self, seq: int, result: bytes) -> None:
         """The outcome of a `once` tool that came after its step was given up resolves the step."""
         if self._log.lost is None:
-            # It comes past the guard, which takes secrets out of all others.
-            self._end(seq, StepCompleted(result=msgspec.Raw(self._world.known.json(result))))
+            self._end(seq, StepCompleted(result=msgspec.Raw(result)))
 
     def _begin(self, data: StepStarted, again: OpenStep | None) -> int:
         if self._is_closed:
@@ -305,13 +304,12 @@ class Steps:
     def progress(self, message: str, *, fraction: float | None, step: int | None) -> None:
         """Record how far the work is. On the loop's thread."""
         if self._is_told:
-            said = self._world.known.text(printable(message))
-            self.append((ProgressReported(message=said, fraction=fraction), step))
+            self.append((ProgressReported(message=printable(message), fraction=fraction), step))
 
     def emit(self, name: str, value: bytes, *, step: int | None) -> None:
         """Record a custom event. On the loop's thread."""
         if self._is_told:
-            self.append((CustomEmitted(name=printable(name), value=msgspec.Raw(self._world.known.json(value))), step))
+            self.append((CustomEmitted(name=printable(name), value=msgspec.Raw(value)), step))
 
     @property
     def _is_told(self) -> bool:

@@ -135,7 +135,8 @@ class Resumer:
             return
         steps = _unfinished(await asyncio.to_thread(self._all_steps, run.id))
         live = LiveRun(agent, input=_input(events))
-        live.log = self._journal.open(run, is_first=False, publish=live.publish, steps=steps)
+        clean = self._driver.clean(agent)
+        live.log = self._journal.open(run, is_first=False, publish=live.publish, clean=clean, steps=steps)
         live.published = events[-1].seq if events else 0
         if run.status != "queued":
             resumed = RunResumed(cause=cause, epoch=run.epoch, code_changed=changed)
@@ -198,7 +199,9 @@ class Resumer:
     ) -> None:
         """Record what becomes of an adopted run that is not executed. Raises OwnershipLost or StorageError."""
         steps = _unfinished(await asyncio.to_thread(self._all_steps, run.id))
-        log = self._journal.open(run, is_first=False, publish=lambda events: None, steps=steps)
+        log = self._journal.open(
+            run, is_first=False, publish=lambda events: None, clean=self._driver.clean(), steps=steps
+        )
         if records or consumed:
             log.append(*records, consumed=consumed)
         conclude(log, end, granted=granted)

@@ -228,7 +228,7 @@ class Engine:
             multitask=request.multitask,
         )
         live = LiveRun(agent, input=request.input, is_awaited=request.mode == "stream")
-        live.log = self._journal.open(run, is_first=True, publish=live.publish)
+        live.log = self._journal.open(run, is_first=True, publish=live.publish, clean=self._driver.clean(agent))
         self._driver.hold(live)
         return live
 

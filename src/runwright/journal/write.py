@@ -42,6 +42,7 @@ _logger = logging.getLogger("runwright.journal")
 
 Publish = Callable[[Sequence[Event]], None]
 Record = tuple[Data, int | None]
+Clean = Callable[[Data], Data]
 
 
 class _Entry(msgspec.Struct, gc=False):
@@ -113,9 +114,9 @@ class Journal:
         self._error = None
         return True
 
-    def open(self, run: Run, *, is_first: bool, publish: Publish, steps: Sequence[Step] = ()) -> RunLog:
-        """The log of a run: a new one, or one taken over with its unfinished `steps`."""
-        return RunLog(self, run, is_first=is_first, publish=publish, steps=steps)
+    def open(self, run: Run, *, is_first: bool, publish: Publish, clean: Clean, steps: Sequence[Step] = ()) -> RunLog:
+        """The log of a run: a new one, or one taken over with its unfinished `steps`. `clean` gets all it records."""
+        return RunLog(self, run, is_first=is_first, publish=publish, clean=clean, steps=steps)
 
     async def room(self) -> None:
         """Wait while too much is waiting for the disk."""
@@ -264,10 +265,11 @@ class RunLog:
     """
 
     def __init__(
-        self, journal: Journal, run: Run, *, is_first: bool, publish: Publish, steps: Sequence[Step] = ()
+        self, journal: Journal, run: Run, *, is_first: bool, publish: Publish, clean: Clean, steps: Sequence[Step] = ()
     ) -> None:
         self._journal = journal
         self._publish = publish
+        self._clean = clean
         self._is_new = is_first
         self._steps: dict[int, Step] = {step.seq: step for step in steps}
         self._seq = run.seq_limit
@@ -311,8 +313,8 @@ class RunLog:
         steps: dict[int, Step] = {}
         voided: list[tuple[str, int]] = []
         for data, step in records:
-            self._seq += 1
-            event = Event(self.run.id, self._seq, ts, data, self._seq if type(data) is StepStarted else step)
+            self._seq = seq = self._seq + 1
+            event = Event(self.run.id, seq, ts, self._clean(data), seq if type(data) is StepStarted else step)
             events.append(event)
             self._apply(event, steps, voided)
         self._reserve()
@@ -330,8 +332,7 @@ class RunLog:
             size=size_of(events),
         )
         # Deltas since the last entry stand between: they are shown before what is appended now.
-        is_next = bool(self._line) and isinstance(self._line[-1], _Entry)
-        if not (is_next and self._journal.merge(entry)):
+        if not (self._line and isinstance(self._line[-1], _Entry) and self._journal.merge(entry)):
             self._put(entry)
         return tuple(events)
 
@@ -359,8 +360,7 @@ class RunLog:
     def close_steps(self, error: ErrorInfo) -> None:
         """End the open steps, because the run ends; it is not known whether `once` tools among them took effect."""
         for step in self.open_steps:
-            told = replace(error, step=step.seq)
-            self.append((StepFailed(error=told, is_unknown=step.effect == "once"), step.seq))
+            self.append((StepFailed(error=replace(error, step=step.seq), is_unknown=step.effect == "once"), step.seq))
 
     async def durable(self) -> None:
         """Wait until everything appended is committed. Raises StorageError, OwnershipLost, Conflict or Unavailable."""

@@ -30,6 +30,13 @@ async def fail(context: Context) -> str:
     raise RuntimeError(f"401 for {ADDRESS}{context.secret('x_key')}")
 
 
+@tool(effect="read")
+async def take(url: str) -> int:
+    """Take an address as it is."""
+    assert url == ADDRESS + SECRET
+    return 1
+
+
 @tool(effect="once")
 async def lose(context: Context) -> str:
     """Lose the connection after sending."""
@@ -53,12 +60,16 @@ async def work(name: str, context: Context) -> object:
             context.progress(told)
         case "emit":
             context.emit("told", {"url": told})
+        case "return":
+            return {"url": told}
+        case "pass":
+            await context.tool("take", url=told)
         case _:
             await context.tool(name)
     return None
 
 
-TOOLS = [give, fail, lose, wait]
+TOOLS = [give, take, fail, lose, wait]
 AGENT = Agent("a", run=work, tools=TOOLS, limits={"tool_timeout_s": 0.01})
 SETTINGS = Settings(secrets={"x_key": SecretStr(SECRET)})
 
@@ -74,7 +85,7 @@ class Recorded:
         self.text += "".join(msgspec.json.encode(event.data).decode() for event in events) + repr(run)
 
 
-@pytest.mark.parametrize("name", ["give", "fail", "lose", "raise", "progress", "emit"])
+@pytest.mark.parametrize("name", ["give", "fail", "lose", "raise", "progress", "emit", "return", "pass"])
 async def test_who_tells_a_secret_is_not_recorded_with_it(name: str) -> None:
     """A secret in a result, an error or an event is neither recorded nor answered."""
     recorded = Recorded()

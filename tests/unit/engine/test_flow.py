@@ -181,7 +181,7 @@ async def test_an_output_is_found_whatever_follows_it() -> None:
         view = await process.run()
         row = await asyncio.to_thread(process.stores.runs.get, view.id)
         assert row is not None
-        log = process.journal.open(row, is_first=False, publish=lambda events: None)
+        log = process.journal.open(row, is_first=False, publish=lambda events: None, clean=lambda data: data)
         log.append((CustomEmitted(name="late"), None))
         await log.durable()
         assert bytes((await process.runs.get(view.id)).output) == b'"the answer"'

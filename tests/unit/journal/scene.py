@@ -46,7 +46,7 @@ class Scene:
             owner="boot_1",
             epoch=1,
         )
-        return self.journal.open(run, is_first=True, publish=self.shown.extend)
+        return self.journal.open(run, is_first=True, publish=self.shown.extend, clean=lambda data: data)
 
     async def taken(self, run_id: str) -> RunLog:
         """The log of a run that another owner takes over."""
@@ -56,7 +56,9 @@ class Scene:
         assert adopted is not None
         steps: Sequence[Step] = await asyncio.to_thread(self.stores.runs.steps, run_id)
         opened = [step for step in steps if step.status in {"running", "unknown"}]
-        return self.journal.open(adopted, is_first=False, publish=self.shown.extend, steps=opened)
+        return self.journal.open(
+            adopted, is_first=False, publish=self.shown.extend, clean=lambda data: data, steps=opened
+        )
 
     async def stored(self, run_id: str, *, after: int = 0) -> list[Event]:
         """The events in the store."""
