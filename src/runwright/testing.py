@@ -85,6 +85,10 @@ class ScriptedModel:
         self.ref = ref
         self.requests: list[ModelRequest] = []
 
+    def then(self, *answers: Answer) -> None:
+        """Give these answers from now on, in place of those that are left."""
+        self._answers = list(answers)
+
     async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
         """Answer, word by word when deltas are asked for."""
         self.requests.append(request)
@@ -138,6 +142,10 @@ class FixedModels:
     def __init__(self, *models: Model) -> None:
         self._models = {model.ref: model for model in models}
         self._default = models[0]
+
+    def ref(self, ref: str | None) -> str:
+        """The reference, or that of the first model. Raises ConfigError."""
+        return self.resolve(ref).ref
 
     def resolve(self, ref: str | None) -> Model:
         """A model by reference. Raises ConfigError."""

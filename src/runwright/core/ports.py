@@ -63,6 +63,10 @@ class Model(Protocol):
 class Models(Protocol):
     """Finds models by reference."""
 
+    def ref(self, ref: str | None) -> str:
+        """The full reference of a model, or of the default one for None. Needs no key. Raises ConfigError."""
+        ...
+
     def resolve(self, ref: str | None) -> Model:
         """The model of a reference, or the default one for None. Raises ConfigError that says what to do."""
         ...

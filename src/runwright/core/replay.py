@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from runwright.core.step import Effect, StepKind
-
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a run replays, and what is different.
@@ -26,8 +24,8 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Whether nothing at all is live, so that every key must match."""
         return not self.live and self.at is None
 
-    def is_live(self, kind: StepKind, name: str, effect: Effect) -> bool:
-        """Whether a step goes to the world."""
+    def is_live(self, kind: str, name: str, *, effect: str) -> bool:
+        """Whether a step of this kind, name and effect goes to the world."""
         if f"{kind}:{name}" in self.live:
             return True
         return effect == "read" and (self.at is not None or kind in self.live or "all" in self.live)

@@ -8,6 +8,7 @@ from typing import Literal
 import msgspec
 
 from runwright.core.money import NO_COST, Cost
+from runwright.core.replay import Replay
 from runwright.core.usage import NO_USAGE, Usage
 from runwright.errors import RunwrightError
 
@@ -42,6 +43,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller asks for. `input` is JSON text; None for `version` means the agent's current one.
 
     `is_ephemeral` runs belong to a caller that will send again: cancelled when it leaves, not resumed after a crash.
+    A `replay` takes agent and input, where they are empty, from the recorded run; `config` changes the recorded one.
     """
 
     agent: str
@@ -58,6 +60,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     parent_run_id: str | None = None
     root_run_id: str | None = None
     is_ephemeral: bool = False
+    replay: Replay | None = None
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):

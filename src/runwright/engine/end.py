@@ -11,10 +11,13 @@ from runwright.core.run import ErrorInfo, error_info
 from runwright.engine.decide import Fail, Finish, Wait
 from runwright.errors import OutcomeUnknown
 from runwright.journal.project import CANCELLED
+from runwright.journal.tape import GIVEN_UP
 from runwright.journal.write import RunLog
 
 _FAILED = ErrorInfo(code="run_failed", message="The run failed while the step was open.")
 _COMPLETED = ErrorInfo(code="run_completed", message="The run was complete while the step was open.")
+UNANSWERED = frozenset({GIVEN_UP.code, CANCELLED.code, _FAILED.code, _COMPLETED.code})
+"""Codes of steps that ended without an answer, because their flow or their run ended first."""
 
 
 class Cancel(msgspec.Struct, frozen=True, kw_only=True):

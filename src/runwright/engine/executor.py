@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import cast
 
+from msgspec.structs import replace
+
 from runwright.core.agent import CodeFlow, Loop
 from runwright.core.context import Context
 from runwright.core.event import (
@@ -34,7 +36,8 @@ from runwright.engine.decide import (
 from runwright.engine.end import Cancel, End, conclude, is_in_doubt
 from runwright.engine.flow import FlowGateway, Suspended, ToolGateway, run_flow, surroundings
 from runwright.engine.fold import OpenStep, fold, start
-from runwright.engine.gateway import Spawn, Steps, World, is_cancelled
+from runwright.engine.gateway import Bounds, Steps, World
+from runwright.engine.late import Spawn, is_cancelled
 from runwright.engine.live import LiveRun
 from runwright.errors import AgentError, DeadlineExceeded, ModelError, RunError, RunwrightError, ToolError
 from runwright.journal.tape import Tape, read_tape
@@ -47,7 +50,11 @@ class Executor:
     def __init__(
         self, live: LiveRun, world: World, *, spawn: Spawn, events: Sequence[Event], history: tuple[Said, ...]
     ) -> None:
+        player = live.player
+        if player is not None:
+            world = replace(world, models=player.models(world.models))
         self._live = live
+        self._player = player
         self._world = world
         self._events = events
         self._conversation = start(history)
@@ -60,11 +67,11 @@ class Executor:
         self._steps = Steps(
             live.log,
             world,
-            limits=flow.limits,
-            deadline=deadline,
+            bounds=Bounds(limits=flow.limits, deadline=deadline),
             note=self._note,
             spawn=spawn,
             cause=_restart_cause(events),
+            player=player,
         )
 
     async def execute(self) -> None:
@@ -85,6 +92,8 @@ class Executor:
             raise self._live.log.lost
         if isinstance(error, KeyboardInterrupt):
             raise error
+        if self._player is not None and self._player.end is not None:
+            return self._player.end
         if is_cancelled() and self._live.cancel_reason is None:
             # The process stops: the run goes on where it is at the next start.
             raise asyncio.CancelledError from error
@@ -93,6 +102,10 @@ class Executor:
 
     def _conclude(self, end: End) -> None:
         log, reason = self._live.log, self._live.cancel_reason
+        if self._player is not None:
+            end = self._player.judge(end)
+            if (divergence := self._player.take_divergence()) is not None:
+                log.append((divergence, None))
         if self._gateway is not None and isinstance(end, Finish | Fail):
             end = self._gateway.judge(end)
         if reason is not None and (not isinstance(end, Finish) or is_in_doubt(log)):
@@ -106,7 +119,7 @@ class Executor:
         if isinstance(self._flow, CodeFlow):
             return await self._perform_flow(self._flow)
         self._conversation = fold(self._conversation, self._events, self._flow.read_input)
-        ref = self._world.models.resolve(self._flow.model).ref
+        ref = self._world.models.ref(self._flow.model)
         is_streamed = self._live.run.mode != "wait"
         while True:
             decision = decide(self._conversation, self._flow, model=ref, is_streamed=is_streamed)

@@ -20,6 +20,7 @@ from runwright.engine.branches import Branches
 from runwright.engine.decide import Fail, Finish, Wait, model_key, tool_key
 from runwright.engine.fold import OpenStep
 from runwright.engine.gateway import Steps, World, is_json
+from runwright.engine.replay import Stopped
 from runwright.errors import InvalidRequest, LimitExceeded, OutcomeUnknown, RunError, ToolFailed, revive
 from runwright.journal.tape import GIVEN_UP, Tape, Taped
 
@@ -124,7 +125,7 @@ class FlowGateway(FromThread):
     ) -> ModelResponse:
         """A model call as a step."""
         flow = self._flow
-        ref = self._world.models.resolve(model or flow.model).ref
+        ref = self._world.models.ref(model or flow.model)
         asked: Sequence[Message] = (UserMessage(content=messages),) if isinstance(messages, str) else messages
         system = (SystemMessage(content=instructions),) if instructions else ()
         entries = tuple(said(message) for message in (*system, *asked))
@@ -219,7 +220,12 @@ class FlowGateway(FromThread):
             with self._branches.away():
                 return await work
         except OutcomeUnknown as error:
+            if all(step.match != match for step in self._steps.log.unknown_steps):
+                raise
             raise self._suspended("unknown_effect", error.message) from error
+        except Stopped:
+            self.leave(is_final=False)
+            raise
         except asyncio.CancelledError:
             if not self._is_leaving:
                 self._given_up(match)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import reprlib
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -47,6 +47,9 @@ from runwright.core.run import error_info, printable
 from runwright.core.step import StepKey
 from runwright.core.usage import Usage
 from runwright.engine.fold import OpenStep
+from runwright.engine.late import Late, Spawn, is_cancelled
+from runwright.engine.playback import Playback
+from runwright.engine.replay import Player
 from runwright.errors import (
     AgentError,
     DeadlineExceeded,
@@ -64,7 +67,6 @@ from runwright.watch import logs
 
 Price = Callable[[str, Usage], Cost]
 Note = Callable[[tuple[Event, ...]], None]
-Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +81,13 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     known: KnownSecrets = KnownSecrets()
 
 
+class Bounds(msgspec.Struct, frozen=True, kw_only=True):
+    """Within what a run has to stay: `deadline` is a time of the loop's clock."""
+
+    limits: Limits
+    deadline: float | None
+
+
 class Steps:
     """Performs the steps of one run. `note` is told of every event that is appended; `cause` is why the run goes on."""
 
@@ -87,19 +96,19 @@ class Steps:
         log: RunLog,
         world: World,
         *,
-        limits: Limits,
-        deadline: float | None,
+        bounds: Bounds,
         note: Note,
         spawn: Spawn,
         cause: RestartCause,
+        player: Player | None = None,
     ) -> None:
         self._log = log
         self._world = world
-        self._limits = limits
-        self._deadline = deadline
+        self._bounds = bounds
         self._note = note
         self._spawn = spawn
         self._cause: RestartCause = cause
+        self._playback = None if player is None else Playback(player, append=self.append, begin=self._begin)
         self._is_closed = False
 
     @property
@@ -124,27 +133,29 @@ class Steps:
     ) -> ModelResponse:
         """Perform a model call. Raises ModelError or RunError after recording it."""
         await self._world.room()
-        model = self._world.models.resolve(request.model)
-        seq = self._begin(
-            StepStarted(
-                kind="model",
-                name=request.model,
-                key=match.key,
-                lane=match.lane,
-                nth=match.nth,
-                request=_manifest(request),
-                base=base,
-                messages=tuple(msgspec.Raw(entry.raw) for entry in fresh),
-                tools=msgspec.Raw(request.tools_raw or b"null") if base is None else _NULL,
-            ),
-            again,
+        step = StepStarted(
+            kind="model",
+            name=request.model,
+            key=match.key,
+            lane=match.lane,
+            nth=match.nth,
+            request=_manifest(request),
+            base=base,
+            messages=tuple(msgspec.Raw(entry.raw) for entry in fresh),
+            tools=msgspec.Raw(request.tools_raw or b"null") if base is None else _NULL,
         )
+        if again is None and self._playback is not None:
+            recorded = await self._playback.model(step, request.messages)
+            if recorded is not None:
+                return recorded
+        model = self._world.models.resolve(request.model)
+        seq = self._begin(step, again)
         call = Call(
             kind="model",
             target=request.model,
             effect="read",
-            deadline=self._deadline,
-            timeout_s=self._limits.model_timeout_s,
+            deadline=self._bounds.deadline,
+            timeout_s=self._bounds.limits.model_timeout_s,
         )
         try:
             response = await self._world.guard(call, lambda: self._consume(model, request, seq))
@@ -206,27 +217,29 @@ class Steps:
         Raises OutcomeUnknown for a `once` tool that was entered and did not return, else ToolError or DeadlineExceeded.
         """
         await self._world.room()
-        seq = self._begin(
-            StepStarted(
-                kind="tool",
-                name=tool.spec.name,
-                key=match.key,
-                lane=match.lane,
-                nth=match.nth,
-                effect=tool.effect,
-                call_id=call_id,
-                request=msgspec.Raw(msgspec.json.encode(arguments)),
-            ),
-            again,
+        step = StepStarted(
+            kind="tool",
+            name=tool.spec.name,
+            key=match.key,
+            lane=match.lane,
+            nth=match.nth,
+            effect=tool.effect,
+            call_id=call_id,
+            request=msgspec.Raw(msgspec.json.encode(arguments)),
         )
+        if again is None and self._playback is not None:
+            recorded = await self._playback.result(step)
+            if recorded is not None:
+                return recorded
+        seq = self._begin(step, again)
         if tool.effect != "read":
             await self._log.durable()
         call = Call(
             kind="tool",
             target=tool.spec.name,
             effect=tool.effect,
-            deadline=self._deadline,
-            timeout_s=tool.timeout_s or self._limits.tool_timeout_s,
+            deadline=self._bounds.deadline,
+            timeout_s=tool.timeout_s or self._bounds.limits.tool_timeout_s,
         )
         surroundings = context(seq, idempotency_key(self._log.run.id, match))
         return await self._settle(tool, call, seq, attempt=lambda: _result(tool, arguments, surroundings))
@@ -285,15 +298,15 @@ class Steps:
         error = OutcomeUnknown(f"The process died while {name!r} was in flight.")
         self._end(seq, StepFailed(error=error_info(error, step=seq), is_unknown=True))
 
-    def _unaborted(self, attempt: Callable[[], Awaitable[bytes]], seq: int) -> _Late:
-        return _Late(attempt, spawn=self._spawn, on_late=lambda result: self._late(seq, result))
+    def _unaborted(self, attempt: Callable[[], Awaitable[bytes]], seq: int) -> Late:
+        return Late(attempt, spawn=self._spawn, on_late=lambda result: self._late(seq, result))
 
     def _late(self, seq: int, result: bytes) -> None:
         """The outcome of a `once` tool that came after its step was given up resolves the step."""
         if self._log.lost is None:
             self._end(seq, StepCompleted(result=msgspec.Raw(result)))
 
-    def _begin(self, data: StepStarted, again: OpenStep | None) -> int:
+    def _begin(self, data: StepStarted, again: OpenStep | None = None) -> int:
         if self._is_closed:
             raise RunError(f"The run is {self._log.run.status}; a task that it left behind asked for {data.name!r}.")
         if again is None:
@@ -315,54 +328,6 @@ class Steps:
     def _is_told(self) -> bool:
         """What a tool says after its run has ended, or was lost, is dropped."""
         return self._log.lost is None and not self._log.run.is_over
-
-
-class _Late:
-    """A call that is not aborted when its caller gives up: its outcome is handed over when it comes."""
-
-    def __init__(
-        self, attempt: Callable[[], Awaitable[bytes]], *, spawn: Spawn, on_late: Callable[[bytes], None]
-    ) -> None:
-        self._attempt = attempt
-        self._spawn = spawn
-        self._on_late = on_late
-        self._is_given_up = False
-        self.is_entered = False
-
-    async def run(self) -> bytes:
-        outcome: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._spawn(self._finish(outcome))
-        try:
-            return await outcome
-        except asyncio.CancelledError:
-            self._is_given_up = True
-            raise
-
-    async def _finish(self, outcome: asyncio.Future[bytes]) -> None:
-        if self._is_given_up:
-            return
-        self.is_entered = True
-        try:
-            result = await self._attempt()
-        except asyncio.CancelledError:
-            if not outcome.done():
-                outcome.set_exception(ToolFailed("the call was cancelled from within"))
-            raise
-        # A tool is anybody's code; its caller gets what it raised.
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - handed to the caller, or too late to matter
-            if not outcome.done():
-                outcome.set_exception(error)
-            return
-        if self._is_given_up:
-            self._on_late(result)
-        elif not outcome.done():
-            outcome.set_result(result)
-
-
-def is_cancelled() -> bool:
-    """Whether somebody cancelled this task; else a cancellation comes from the tool's own code."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def idempotency_key(run_id: str, match: StepKey) -> str:

@@ -16,6 +16,7 @@ from runwright.core.event import (
     StepRestarted,
 )
 from runwright.core.run import Run
+from runwright.engine.replay import Player
 from runwright.journal.write import RunLog
 
 WATCH_LIMIT = 20_000
@@ -78,6 +79,7 @@ class LiveRun:
         self.input = input
         self.end: RunCompleted | None = None
         self.log: RunLog
+        self.player: Player | None = None
         self.task: asyncio.Task[None] | None = None
         self.is_begun = False
         self.has_slot = False

@@ -20,6 +20,7 @@ from runwright.engine.drive import Driver, Rows
 from runwright.engine.end import Cancel, End, conclude
 from runwright.engine.live import LiveRun, code_changed
 from runwright.engine.owner import Owner
+from runwright.engine.replay import Player
 from runwright.errors import Conflict, CrashLoop, Diverged, InvalidRequest, NotFound, RunwrightError
 from runwright.journal.write import Journal, Record
 
@@ -135,6 +136,7 @@ class Resumer:
             return
         steps = _unfinished(await asyncio.to_thread(self._all_steps, run.id))
         live = LiveRun(agent, input=_input(events))
+        live.player = await asyncio.to_thread(self._player, events)
         clean = self._driver.clean(agent)
         live.log = self._journal.open(run, is_first=False, publish=live.publish, clean=clean, steps=steps)
         live.published = events[-1].seq if events else 0
@@ -168,6 +170,13 @@ class Resumer:
             with suppress(NotFound):
                 return self._agents.get(run.agent, run.version, config=config)
         return self._agents.get(run.agent, config=config)
+
+    def _player(self, events: Sequence[Event]) -> Player | None:
+        """What answers a replay that goes on."""
+        first = events[0].data if events else None
+        if not isinstance(first, RunQueued) or first.replay is None:
+            return None
+        return Player(first.replay, list(self._rows.reader.events(first.replay.of)), own=events)
 
     def _all_steps(self, run_id: str) -> Sequence[Step]:
         steps: list[Step] = []

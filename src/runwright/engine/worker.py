@@ -14,12 +14,14 @@ from runwright.core.agent import BuiltAgent
 from runwright.core.event import NULL, RunQueued, RunStarted
 from runwright.core.ids import make_id
 from runwright.core.ports import Clock, IdempotencyKey, Signal, SignalKind
+from runwright.core.replay import Replay
 from runwright.core.run import Run, RunRequest
 from runwright.engine.drive import Driver, Rows
 from runwright.engine.fold import LOOP_VERSION
 from runwright.engine.gateway import World
 from runwright.engine.live import LiveRun
 from runwright.engine.owner import Owner
+from runwright.engine.replay import Recording
 from runwright.engine.resume import Agents, Outcome, Resumer
 from runwright.engine.tend import Tender, TenderOptions
 from runwright.engine.turns import INTERRUPTED
@@ -31,7 +33,7 @@ from runwright.errors import (
     OwnershipLost,
     Unavailable,
 )
-from runwright.journal.write import Journal, Record
+from runwright.journal.write import Journal
 
 _logger = logging.getLogger("runwright.engine")
 
@@ -108,37 +110,31 @@ class Engine:
         Raises NotFound, InvalidRequest, Conflict, Overloaded, Unavailable, IdempotencyMismatch or StorageError.
         """
         self._refuse()
+        recording = None if request.replay is None else await self._recording(request.replay)
+        if recording is not None:
+            request = recording.complete(request)
         agent = self._agents.get(request.agent, request.version, config=request.config)
         agent.flow.read_input(request.input)
         if claim is not None:
             held = await self._held(claim)
             if held is not None:
                 return held, None
-            # The process may have begun to stop meanwhile.
-            self._refuse()
+        # The process may have begun to stop meanwhile.
+        self._refuse()
         live = self._create(agent, request)
-        idempotency = _claimed(live.run, claim)
-        queued: Record = (
-            RunQueued(
-                agent=agent.name,
-                version=agent.version,
-                input=msgspec.Raw(request.input),
-                config=msgspec.Raw(msgspec.json.encode(request.config)) if request.config else NULL,
-            ),
-            None,
+        queued = RunQueued(
+            agent=agent.name,
+            version=agent.version,
+            input=msgspec.Raw(request.input),
+            config=msgspec.Raw(msgspec.json.encode(request.config)) if request.config else NULL,
+            replay=request.replay,
         )
-        if request.thread_id is None and claim is None and self._driver.has_slot:
-            events = live.log.append(queued, (RunStarted(loop=LOOP_VERSION), None))
+        if request.thread_id is None and claim is None and recording is None and self._driver.has_slot:
+            events = live.log.append((queued, None), (RunStarted(loop=LOOP_VERSION), None))
             await self._driver.begin_now(live, events)
         else:
-            events = live.log.append(queued, idempotency=idempotency)
-            try:
-                await self._driver.begin_on_disk(live, events)
-            except Conflict:
-                # The same key, sent twice at once: the other one was first.
-                held = await self._held(claim) if claim is not None else None
-                if held is None:
-                    raise
+            held = await self._begin(live, queued, claim=claim, recording=recording)
+            if held is not None:
                 return held, None
             if request.thread_id is not None and request.multitask == "interrupt":
                 await self._interrupt_older(live.run)
@@ -146,6 +142,24 @@ class Engine:
             # Its id goes out before its first event does.
             await live.log.durable()
         return live.run.id, live
+
+    async def _begin(
+        self, live: LiveRun, queued: RunQueued, *, claim: Claim | None, recording: Recording | None
+    ) -> str | None:
+        """Begin a run when it is on disk; the run that has the idempotency key, if another one was first."""
+        events = live.log.append((queued, None), idempotency=_claimed(live.run, claim))
+        if recording is not None:
+            live.player = recording.player
+            events += recording.begin(live.log)
+        try:
+            await self._driver.begin_on_disk(live, events)
+        except Conflict:
+            # The same key, sent twice at once: the other one was first.
+            held = await self._held(claim) if claim is not None else None
+            if held is None:
+                raise
+            return held
+        return None
 
     async def cancel(self, run_id: str, reason: str) -> None:
         """Cancel a run wherever it is; returns when that is on disk, or left for its owner. One that is over stays.
@@ -224,6 +238,7 @@ class Engine:
             user=request.user,
             tags=request.tags,
             metadata=request.metadata,
+            replay_of=None if request.replay is None else request.replay.of,
             is_ephemeral=request.is_ephemeral,
             multitask=request.multitask,
         )
@@ -231,6 +246,14 @@ class Engine:
         live.log = self._journal.open(run, is_first=True, publish=live.publish, clean=self._driver.clean(agent))
         self._driver.hold(live)
         return live
+
+    async def _recording(self, replay: Replay) -> Recording:
+        """The run that is replayed. Raises NotFound, or Conflict when it cannot be."""
+        run = await self._row(replay.of)
+        if run.tainted and replay.is_strict:
+            raise Conflict(f"{run.id} cannot be replayed: {'; '.join(run.tainted)}.")
+        events = await asyncio.to_thread(lambda: list(self._rows.reader.events(run.id)))
+        return Recording(run, events, replay)
 
     async def _held(self, claim: Claim) -> str | None:
         """The run that an idempotency key was used for."""

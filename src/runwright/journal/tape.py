@@ -19,8 +19,9 @@ from runwright.core.event import (
     StepRestarted,
     StepStarted,
 )
-from runwright.core.message import AssistantMessage, said_raw
+from runwright.core.message import AssistantMessage, digest, said_raw
 from runwright.core.model import ModelResponse
+from runwright.core.money import NO_COST, Cost
 from runwright.core.run import ErrorInfo
 from runwright.core.step import Effect, StepKey, StepStatus
 
@@ -47,12 +48,21 @@ class Taped(msgspec.Struct, frozen=True, kw_only=True):
     after_s: float = 0.0
     result: bytes = b"null"
     response: ModelResponse | None = None
+    cost: Cost = NO_COST
     error: ErrorInfo | None = None
 
     @property
     def is_final(self) -> bool:
         """Whether the step ended, so that it can answer."""
         return self.status in {"completed", "failed"}
+
+    @property
+    def digest(self) -> str:
+        """A hash of what was asked and what came of it: equal for a step and its replay, whatever their numbers."""
+        error = None if self.error is None else (self.error.code, self.error.message)
+        answer = None if self.response is None else (self.response.message, self.response.reasoning)
+        parts = (self.match, self.name, self.effect, self.status, error, answer)
+        return digest(msgspec.json.encode(parts) + self.result).hex()
 
     @property
     def is_given_up(self) -> bool:
@@ -117,7 +127,7 @@ def _after(step: Taped, event: Event) -> Taped:
             assert isinstance(message, AssistantMessage)
             return replace(step, response=ModelResponse(message=message, reasoning=data.reasoning))
         case StepCompleted() as data:
-            return replace(_answered(step, data), status="completed", result=bytes(data.result))
+            return replace(_answered(step, data), status="completed", result=bytes(data.result), cost=data.cost)
         case StepFailed() as data:
             return replace(step, status="unknown" if data.is_unknown else "failed", error=data.error)
         case StepResolved(action="fail"):

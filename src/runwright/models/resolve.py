@@ -139,6 +139,14 @@ class ModelRegistry:
             return DefaultModel(ref=f"local:{LOCAL_DEFAULT}", reason="no key is set, and the local model is there")
         return DefaultModel(ref="demo", reason=f"{LABEL}: no key is set, no Ollama answers, and {missing}")
 
+    def ref(self, ref: str | None) -> str:
+        """The full reference of a model, or of the default one for None. Needs no key. Raises ConfigError."""
+        named = self.default_ref.ref if ref is None else ref
+        provider, separator, _ = named.partition(":")
+        if provider == "demo":
+            return self._named(named).ref
+        return named if separator else self._full_ref(named)
+
     def resolve(self, ref: str | None) -> Model:
         """The model of a reference, or the default one for None. Raises ConfigError that says what to do."""
         return self._named(self.default_ref.ref if ref is None else ref)

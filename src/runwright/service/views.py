@@ -53,6 +53,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     parent_run_id: str | None = None
     root_run_id: str | None = None
     replay_of: str | None = None
+    tainted: tuple[str, ...] = ()
     group: str | None = None
     user: str | None = None
     tags: Sequence[str] = ()
@@ -70,7 +71,10 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepView(msgspec.Struct, frozen=True, kw_only=True):
-    """A step as callers see it. `request` and `result` are JSON: a model step's request holds all its messages."""
+    """A step as callers see it. `request` and `result` are JSON: a model step's request holds all its messages.
+
+    `taped` is the number of the step of the replayed run that gave the answer.
+    """
 
     run_id: str
     seq: int
@@ -90,6 +94,7 @@ class StepView(msgspec.Struct, frozen=True, kw_only=True):
     cost: CostView
     started_at: datetime
     ended_at: datetime | None = None
+    taped: int | None = None
 
 
 class Resolution(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,6 +177,7 @@ def run_view(run: Run, *, input: bytes = b"null", end: RunCompleted | None = Non
         parent_run_id=run.parent_run_id,
         root_run_id=run.root_run_id,
         replay_of=run.replay_of,
+        tainted=run.tainted,
         group=run.group,
         user=run.user,
         tags=run.tags,
@@ -209,4 +215,5 @@ def step_view(step: Step, *, request: bytes = b"null", result: bytes = b"null") 
         cost=cost_view(step.cost),
         started_at=step.started_at,
         ended_at=step.ended_at,
+        taped=step.taped,
     )
