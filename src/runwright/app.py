@@ -35,7 +35,9 @@ from runwright.service.runs import Runs
 from runwright.service.threads import Threads
 from runwright.service.views import RunView
 from runwright.settings import Settings, provider_settings
-from runwright.store import Stores, open_stores
+from runwright.store import Stores, open_stores, open_stores_to_read
+from runwright.tools.deeds import Deeds
+from runwright.tools.http import HttpClient
 from runwright.watch.health import Health
 from runwright.watch.metrics import Metrics
 
@@ -86,6 +88,7 @@ class App:
         self._sources = tuple(sources)
         self._given = tuple(agent.declare() for agent in agents)
         self._state: dict[str, Any] = {}
+        self._http = HttpClient()
         self._stack = AsyncExitStack()
         self._engine: Engine
         self._journal: Journal
@@ -146,10 +149,12 @@ class App:
         discovery = await asyncio.to_thread(self.discover)
         self.registry.replace(discovery)
         owner = self._own(stack)
-        self._stores = await asyncio.to_thread(open_stores, self._database, durability=self.settings.durability)
+        self._stores = await asyncio.to_thread(self._open_stores)
         stack.callback(self._stores.close)
+        self.prices = await asyncio.to_thread(open_prices, self.settings)
         await self.models.discover()
         stack.push_async_callback(self.models.close)
+        stack.push_async_callback(self._http.close)
         for lifespan in discovery.lifespans:
             self._state |= dict(await stack.enter_async_context(lifespan()) or {})
         clock = SystemClock()
@@ -230,9 +235,10 @@ class App:
             secrets=self.settings,
             known=known,
             guard=compose(default_layers(known)),
-            price=price,
+            price=lambda ref, usage: prices.cost(ref, usage, at=clock.now()),
             state=self._state,
             room=self._journal.room,
+            deeds=Deeds(self._http, env=lambda name: provider_settings([name]).get(name)),
         )
 
     def _write_through(self, writes: Writes, clock: Clock) -> Journal:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import msgspec
 
 from runwright.core.agent import Tool
+from runwright.core.http import HttpResponse
 from runwright.core.message import Message
 from runwright.core.model import ModelResponse
 from runwright.core.ports import Gateway, Secrets
+from runwright.core.step import StepKind
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,17 +31,25 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 class Context:
     """The surroundings of one tool call or code flow.
 
-    `idempotency_key` is the same for every attempt of a step; `step` is the step's number, None in a code flow.
-    Inside a code flow, `model`, `tool` and `lane` perform recorded steps.
+    `idempotency_key` is the same for every attempt of a step; `step` is the step's number, None in a code flow, and
+    `started_at` when it first began. Inside a code flow, everything that is awaited here is a recorded step, which a
+    replay answers; inside a tool it is not, because the tool's result is recorded as a whole.
     """
 
-    __slots__ = ("_around", "idempotency_key", "lane_path", "step")
+    __slots__ = ("_around", "idempotency_key", "lane_path", "started_at", "step")
 
     def __init__(
-        self, around: Surroundings, *, step: int | None = None, idempotency_key: str = "", lane_path: str = ""
+        self,
+        around: Surroundings,
+        *,
+        step: int | None = None,
+        started_at: datetime | None = None,
+        idempotency_key: str = "",
+        lane_path: str = "",
     ) -> None:
         self._around = around
         self.step = step
+        self.started_at = started_at
         self.idempotency_key = idempotency_key
         self.lane_path = lane_path
 
@@ -84,9 +96,61 @@ class Context:
         result = await self._around.gateway.tool(tool, msgspec.json.encode(arguments).decode(), lane=self.lane_path)
         return msgspec.json.decode(result)
 
+    async def now(self) -> datetime:
+        """The present time in UTC."""
+        return msgspec.json.decode(await self._act("clock"), type=datetime)
+
+    async def random(self) -> float:
+        """A number from 0 up to 1."""
+        return msgspec.json.decode(await self._act("random"), type=float)
+
+    async def uuid(self) -> UUID:
+        """A random UUID (version 4)."""
+        return msgspec.json.decode(await self._act("id"), type=UUID)
+
+    async def env(self, name: str, default: str | None = None) -> str | None:
+        """An environment variable. Secrets are better asked for by `secret`, which records nothing."""
+        found = msgspec.json.decode(await self._act("env", name=name), type=str | None)
+        return default if found is None else found
+
+    async def sleep(self, duration_s: float) -> None:
+        """Wait for so many seconds. After a crash only the rest is waited for; a replay does not wait."""
+        await self._act("sleep", duration_s=duration_s)
+
+    async def http(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | str | None = None,
+        json: object = msgspec.UNSET,
+    ) -> HttpResponse:
+        """Send a request. GET, HEAD and OPTIONS are read, PUT and DELETE idempotent, all others once.
+
+        `json` is any JSON value, sent as the body. Redirects are followed for what is read. Raises ToolFailed when no
+        answer came or it is larger than 10 MB; an answer with an error status is an answer.
+        """
+        sent = dict(headers or {})
+        if json is not msgspec.UNSET:
+            body = msgspec.json.encode(json)
+            sent.setdefault("content-type", "application/json")
+        raw = body.encode() if isinstance(body, str) else body
+        given = await self._act("http", method=method.upper(), url=url, headers=sent, body=raw)
+        return msgspec.json.decode(given, type=HttpResponse)
+
+    async def _act(self, kind: StepKind, **arguments: object) -> bytes:
+        return await self._around.gateway.act(kind, msgspec.json.encode(arguments).decode(), lane=self.lane_path)
+
     def lane(self, name: str) -> Context:
         """A context for a parallel branch: steps are ordered within a lane, not across lanes."""
         if not name or "/" in name:
             raise ValueError(f"a lane needs a name without '/', not {name!r}")
         path = f"{self.lane_path}/{name}" if self.lane_path else name
-        return Context(self._around, step=self.step, idempotency_key=self.idempotency_key, lane_path=path)
+        return Context(
+            self._around,
+            step=self.step,
+            started_at=self.started_at,
+            idempotency_key=self.idempotency_key,
+            lane_path=path,
+        )

@@ -16,7 +16,7 @@ from runwright.core.event import Event
 from runwright.core.message import Message
 from runwright.core.model import ModelEvent, ModelRequest, ModelResponse
 from runwright.core.run import Run, RunStatus
-from runwright.core.step import Step
+from runwright.core.step import Step, StepKind
 from runwright.core.thread import Thread
 
 
@@ -83,6 +83,10 @@ class Gateway(Protocol):
 
     async def tool(self, tool: str | Tool, arguments: str, *, lane: str) -> bytes:
         """Perform a tool call as a step and give its result as JSON text."""
+        ...
+
+    async def act(self, kind: StepKind, arguments: str, *, lane: str) -> bytes:
+        """Do as a step what neither a model nor a tool does, and give its result as JSON text."""
         ...
 
     def progress(self, message: str, *, fraction: float | None, step: int | None) -> None:

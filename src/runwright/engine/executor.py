@@ -34,7 +34,7 @@ from runwright.engine.decide import (
     decide,
 )
 from runwright.engine.end import Cancel, End, conclude, is_in_doubt
-from runwright.engine.flow import FlowGateway, Suspended, ToolGateway, run_flow, surroundings
+from runwright.engine.flow import FlowGateway, Suspended, run_flow, surroundings, tool_context
 from runwright.engine.fold import OpenStep, fold, start
 from runwright.engine.gateway import Bounds, Steps, World
 from runwright.engine.late import Spawn, is_cancelled
@@ -193,16 +193,12 @@ class Executor:
                 planned.arguments,
                 match=planned.match,
                 call_id=planned.call.id,
-                context=self._context,
+                context=tool_context(self._steps, self._world, self._live.agent),
                 again=planned.again,
             )
         except (ToolError, RunError):
             # Recorded as a failed step: the model is told, or the run waits.
             return
-
-    def _context(self, step: int, idempotency_key: str) -> Context:
-        around = surroundings(self._steps, self._world, self._live.agent, gateway=ToolGateway(self._steps))
-        return Context(around, step=step, idempotency_key=idempotency_key)
 
     def _lose(self, lost: Lost) -> None:
         for step in lost.steps:

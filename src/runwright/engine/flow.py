@@ -30,6 +30,9 @@ PATIENCE_S = 1.0
 POLL_S = 0.01
 """How often a held step looks whether it can be performed."""
 
+COUNTED = frozenset({"model", "tool", "http"})
+"""Kinds of steps that count against `limits.steps`; the others cost nothing."""
+
 T = TypeVar("T")
 
 
@@ -66,6 +69,11 @@ class FromThread:
 class ToolGateway(FromThread):
     """What a tool's context reaches: it may tell, not perform steps of its own."""
 
+    def __init__(self, steps: Steps, world: World, *, agent: BuiltAgent) -> None:
+        super().__init__(steps)
+        self._world = world
+        self._agent = agent
+
     async def model(
         self, messages: str | Sequence[Message], *, model: str | None, instructions: str, lane: str
     ) -> ModelResponse:
@@ -75,6 +83,12 @@ class ToolGateway(FromThread):
     async def tool(self, tool: str | Tool, arguments: str, *, lane: str) -> bytes:
         """Refused, as `model` is."""
         raise RunError("A tool cannot call another tool as a step; call the function itself, or use a code flow.")
+
+    async def act(self, kind: StepKind, arguments: str, *, lane: str) -> bytes:
+        """Done at once: a tool's result is recorded as a whole."""
+        deed = self._world.deeds.find(kind, arguments)
+        around = surroundings(self._steps, self._world, self._agent, gateway=self)
+        return await deed.call(deed.check(arguments), Context(around, lane_path=lane))
 
 
 class FlowGateway(FromThread):
@@ -140,14 +154,21 @@ class FlowGateway(FromThread):
 
     async def tool(self, tool: str | Tool, arguments: str, *, lane: str) -> bytes:
         """A tool call as a step."""
-        chosen = self._tool(tool)
+        return await self._use("tool", self._tool(tool), arguments, lane=lane)
+
+    async def _use(self, kind: StepKind, chosen: Tool, arguments: str, *, lane: str) -> bytes:
         checked = chosen.check(arguments)
-        match = self._issue(lane, "tool", tool_key(chosen.spec.name, arguments))
+        match = self._issue(lane, kind, tool_key(chosen.spec.name, arguments))
         taped = await self._answer(match)
         if taped is not None and taped.is_final:
             return taped.result
-        work = self._steps.tool(chosen, checked, match=match, call_id=None, context=self._context, again=_again(taped))
+        context = tool_context(self._steps, self._world, self._agent)
+        work = self._steps.tool(chosen, checked, match=match, call_id=None, context=context, again=_again(taped))
         return await self._perform(work, match)
+
+    async def act(self, kind: StepKind, arguments: str, *, lane: str) -> bytes:
+        """A deed of the runtime's own as a step."""
+        return await self._use(kind, self._world.deeds.find(kind, arguments), arguments, lane=lane)
 
     @property
     def _flow(self) -> CodeFlow:
@@ -163,14 +184,10 @@ class FlowGateway(FromThread):
             raise InvalidRequest(f"There is no tool {tool!r}; known are {', '.join(sorted(known)) or 'none'}.")
         return known[tool]
 
-    def _context(self, step: int, idempotency_key: str) -> Context:
-        around = surroundings(self._steps, self._world, self._agent, gateway=ToolGateway(self._steps))
-        return Context(around, step=step, idempotency_key=idempotency_key)
-
     def _issue(self, lane: str, kind: StepKind, key: str) -> StepKey:
         """Occurrences are counted when a step is asked for, so that answers may come in any order."""
         self._refuse_leaving()
-        self._count += 1
+        self._count += kind in COUNTED
         limit = self._flow.limits.steps
         if self._count > limit:
             raise LimitExceeded(f"The run would take more than {limit} steps; raise limits.steps.")
@@ -266,6 +283,17 @@ def surroundings(steps: Steps, world: World, agent: BuiltAgent, *, gateway: Gate
     return Surroundings(
         gateway=gateway, secrets=world.secrets, run_id=run.id, agent=agent.name, user=run.user, state=world.state
     )
+
+
+def tool_context(steps: Steps, world: World, agent: BuiltAgent) -> Callable[[int, str], Context]:
+    """Makes the context of a tool call from the number of its step and its idempotency key."""
+
+    def context(step: int, idempotency_key: str) -> Context:
+        around = surroundings(steps, world, agent, gateway=ToolGateway(steps, world, agent=agent))
+        begun = next((each.started_at for each in steps.log.open_steps if each.seq == step), None)
+        return Context(around, step=step, started_at=begun, idempotency_key=idempotency_key)
+
+    return context
 
 
 def _again(taped: Taped | None) -> OpenStep | None:

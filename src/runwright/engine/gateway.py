@@ -63,6 +63,7 @@ from runwright.errors import (
 )
 from runwright.guard.chain import Call, Guard
 from runwright.journal.write import Record, RunLog
+from runwright.tools.deeds import Deeds
 from runwright.watch import logs
 
 Price = Callable[[str, Usage], Cost]
@@ -79,6 +80,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     state: Mapping[str, Any]
     room: Callable[[], Awaitable[None]]
     known: KnownSecrets = KnownSecrets()
+    deeds: Deeds
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,7 +220,7 @@ class Steps:
         """
         await self._world.room()
         step = StepStarted(
-            kind="tool",
+            kind=match.kind,
             name=tool.spec.name,
             key=match.key,
             lane=match.lane,
@@ -235,7 +237,7 @@ class Steps:
         if tool.effect != "read":
             await self._log.durable()
         call = Call(
-            kind="tool",
+            kind=match.kind,
             target=tool.spec.name,
             effect=tool.effect,
             deadline=self._bounds.deadline,

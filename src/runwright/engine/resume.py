@@ -22,6 +22,7 @@ from runwright.engine.live import LiveRun, code_changed
 from runwright.engine.owner import Owner
 from runwright.engine.replay import Player
 from runwright.errors import Conflict, CrashLoop, Diverged, InvalidRequest, NotFound, RunwrightError
+from runwright.journal.read import JournalReader
 from runwright.journal.write import Journal, Record
 
 ADOPTIONS = 3
@@ -62,12 +63,18 @@ class Resumer:
         self._driver = driver
         self._agents = agents
         self._owner = owner
+        # What is taken stands as this process's own before it is live: nobody may look for orphans meanwhile.
+        self._taking = asyncio.Lock()
 
     async def adopt_orphans(self, *, is_own: bool = False) -> None:
         """Take up every queued or running run whose owner is gone, or that this process let go for want of disk.
 
         With `is_own` only the latter.
         """
+        async with self._taking:
+            await self._adopt_orphans(is_own=is_own)
+
+    async def _adopt_orphans(self, *, is_own: bool) -> None:
         # A run that was live before the store was read may have come to wait since: its row is old.
         busy = set(self._driver.live)
         runs = await asyncio.to_thread(self._rows.runs.owned, ("queued", "running"))
@@ -136,7 +143,7 @@ class Resumer:
             return
         steps = _unfinished(await asyncio.to_thread(self._all_steps, run.id))
         live = LiveRun(agent, input=_input(events))
-        live.player = await asyncio.to_thread(self._player, events)
+        live.player = await asyncio.to_thread(_player, events, self._rows.reader)
         clean = self._driver.clean(agent)
         live.log = self._journal.open(run, is_first=False, publish=live.publish, clean=clean, steps=steps)
         live.published = events[-1].seq if events else 0
@@ -170,13 +177,6 @@ class Resumer:
             with suppress(NotFound):
                 return self._agents.get(run.agent, run.version, config=config)
         return self._agents.get(run.agent, config=config)
-
-    def _player(self, events: Sequence[Event]) -> Player | None:
-        """What answers a replay that goes on."""
-        first = events[0].data if events else None
-        if not isinstance(first, RunQueued) or first.replay is None:
-            return None
-        return Player(first.replay, list(self._rows.reader.events(first.replay.of)), own=events)
 
     def _all_steps(self, run_id: str) -> Sequence[Step]:
         steps: list[Step] = []
@@ -251,8 +251,9 @@ class Resumer:
 
         One that waits goes on with the current code, whatever the record says; one whose process is gone as ever.
         """
-        adopted = await self._take(run)
-        await self._go_on(adopted, cause="input" if run.status == "waiting" else "crash", consumed=consumed)
+        async with self._taking:
+            adopted = await self._take(run)
+            await self._go_on(adopted, cause="input" if run.status == "waiting" else "crash", consumed=consumed)
 
     async def _take(self, run: Run) -> Run:
         adopted = await self._adopted(run)
@@ -274,6 +275,14 @@ def _granted(records: Iterable[Record]) -> frozenset[int]:
 def _input(events: Sequence[Event]) -> bytes:
     first = events[0].data if events else None
     return bytes(first.input) if isinstance(first, RunQueued) else b"null"
+
+
+def _player(events: Sequence[Event], reader: JournalReader) -> Player | None:
+    """What answers a replay that goes on."""
+    first = events[0].data if events else None
+    if not isinstance(first, RunQueued) or first.replay is None:
+        return None
+    return Player(first.replay, list(reader.events(first.replay.of)), own=events)
 
 
 def _is_told(event: Event) -> bool:

@@ -33,6 +33,7 @@ from runwright.service.runs import Handle, Runs
 from runwright.service.views import RunView, StepView
 from runwright.store import Stores, open_stores
 from runwright.testing import FixedModels, NoSecrets, ScriptedModel, ScriptedTool, tools_raw
+from runwright.tools.deeds import Deeds
 
 PATIENCE_S = 10.0
 QUICK = EngineOptions(is_adopting=True, signal_poll_s=0.01, orphan_poll_s=0.02)
@@ -205,6 +206,7 @@ class Process:
             price=lambda ref, usage: FREE,
             state={"greeting": "hello"},
             room=self.journal.room,
+            deeds=Deeds(),
         )
         self.engine = Engine(
             rows=rows,

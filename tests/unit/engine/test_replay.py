@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from runwright.core.agent import BuiltAgent, Limits
 from runwright.core.context import Context
@@ -311,3 +313,32 @@ async def test_a_replay_goes_on_after_a_crash(tmp_path: Path) -> None:
         assert bytes(view.output) == b'"done"', view.error
         assert len(look.entered) == 1
     stores.close()
+
+
+async def test_deeds_are_recorded_and_repeated() -> None:
+    """Clock, chance, ids, the environment, sleeps and HTTP are steps, which a replay answers without doing them."""
+    asked: list[str] = []
+
+    async def serve(request: web.Request) -> web.Response:
+        asked.append(request.headers.get("idempotency-key", ""))
+        return web.json_response({"got": await request.text()})
+
+    async def flow(context: Context, url: str) -> object:
+        begun = await context.now()
+        await context.sleep(0.05)
+        answer = await context.http("POST", url, json={"a": 1})
+        name = await context.env("HOME", "nowhere")
+        return [begun, await context.random(), await context.uuid(), name, answer.status, answer.json()["got"]]
+
+    application = web.Application()
+    application.router.add_post("/", serve)
+    async with TestServer(application) as server, started(flowing(flow)) as process:
+        first = await process.run(str(server.make_url("/")))
+        assert first.status == "completed", first.error
+        assert (len(asked), bool(asked[0])) == (1, True)
+        kinds = [step.kind for step in await process.steps(first.id)]
+        assert kinds == ["clock", "sleep", "http", "env", "random", "id"]
+        await server.close()
+        again = await replayed(process, first.id)
+        assert bytes(again.output) == bytes(first.output), again.error
+        assert await digests(process, again.id) == await digests(process, first.id)

@@ -1,0 +1,74 @@
+"""The HTTP client that code flows are offered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import aiohttp
+import msgspec
+
+from runwright.core.context import Context
+from runwright.core.http import HttpRequest, HttpResponse
+from runwright.core.step import Effect
+from runwright.errors import NotSent, ToolFailed
+
+LARGEST = 10_000_000
+"""Bytes of an answer that are taken."""
+
+EFFECTS: Final[Mapping[str, Effect]] = {
+    "GET": "read",
+    "HEAD": "read",
+    "OPTIONS": "read",
+    "PUT": "idempotent",
+    "DELETE": "idempotent",
+}
+"""What methods do (RFC 9110, section 9.2); all others may act each time."""
+
+
+class HttpClient:
+    """One pooled client, made at the first request."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, arguments: Mapping[str, Any], context: Context) -> object:
+        """Send a request and give the answer as plain data.
+
+        Raises NotSent when there was no connection, ToolFailed when there was no answer or too large a one.
+        """
+        request = msgspec.convert(arguments, HttpRequest)
+        headers = dict(request.headers)
+        if EFFECTS.get(request.method) != "read" and context.idempotency_key:
+            headers.setdefault("idempotency-key", context.idempotency_key)
+        if self._session is None:
+            # Cookies of one run are nothing to another one.
+            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        try:
+            async with self._session.request(
+                request.method,
+                request.url,
+                headers=headers,
+                data=request.body,
+                allow_redirects=EFFECTS.get(request.method) == "read",
+            ) as answer:
+                return await _taken(answer)
+        except (aiohttp.InvalidURL, aiohttp.ClientConnectorError) as error:
+            raise NotSent(f"{request.method} {request.url}: {error}") from error
+        except aiohttp.ClientError as error:
+            raise ToolFailed(f"{request.method} {request.url}: {type(error).__name__}: {error}") from error
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+async def _taken(answer: aiohttp.ClientResponse) -> object:
+    body = await answer.content.read(LARGEST + 1)
+    while len(body) <= LARGEST and (more := await answer.content.read(LARGEST + 1 - len(body))):
+        body += more
+    if len(body) > LARGEST:
+        raise ToolFailed(f"The answer of {answer.url} is larger than {LARGEST:,} bytes.")
+    headers = {name.lower(): value for name, value in answer.headers.items()}
+    return msgspec.to_builtins(HttpResponse(status=answer.status, headers=headers, body=body))
