@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from os import PathLike
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -36,8 +35,11 @@ from runwright.service.threads import Threads
 from runwright.service.views import RunView
 from runwright.settings import Settings, provider_settings
 from runwright.store import Stores, open_stores, open_stores_to_read
+<<<<<<< Updated upstream
 from runwright.tools.deeds import Deeds
 from runwright.tools.http import HttpClient
+=======
+>>>>>>> Stashed changes
 from runwright.watch.health import Health
 from runwright.watch.metrics import Metrics
 
@@ -52,11 +54,13 @@ class AppOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What kind of process this is.
 
     A server holds the lock of its data directory and takes up the runs of dead processes. `is_in_memory` keeps
-    everything in memory, for tests. `readers` are told of every committed event, in the journal's thread.
+    everything in memory, for tests; `is_read_only` looks at a data directory that cannot be written, and runs nothing.
+    `readers` are told of every committed event, in the journal's thread.
     """
 
     is_server: bool = False
     is_in_memory: bool = False
+    is_read_only: bool = False
     readers: tuple[Reader, ...] = ()
 
 
@@ -159,8 +163,6 @@ class App:
             self._state |= dict(await stack.enter_async_context(lifespan()) or {})
         clock = SystemClock()
         self._journal = self._write_through(self._stores.writes, clock)
-        self._journal.start()
-        stack.push_async_callback(self._journal.stop)
         rows = Rows(
             runs=self._stores.runs,
             threads=self._stores.threads,
@@ -184,20 +186,25 @@ class App:
         self.runs = Runs(self._engine, self._stores.runs, rows.reader)
         self.agents = Agents(self.registry, self._stores.agents, clock)
         self.threads = Threads(self._stores.threads, self.runs, clock)
-        await self.agents.load()
+        await self.agents.load(is_recording=not self.options.is_read_only)
         self._count_agents()
         if self.metrics is not None:
             self.metrics.watch_runs(lambda: self._engine.executing)
-        await self._engine.start()
-        stack.push_async_callback(self.drain)
+        if not self.options.is_read_only:
+            self._journal.start()
+            stack.push_async_callback(self._journal.stop)
+            await self._engine.start()
+            stack.push_async_callback(self.drain)
 
-    @property
-    def _database(self) -> str | Path:
-        return ":memory:" if self.options.is_in_memory else self.settings.data / DATABASE
+    def _open_stores(self) -> Stores:
+        if self.options.is_read_only:
+            return open_stores_to_read(self.settings.data / DATABASE)
+        place = ":memory:" if self.options.is_in_memory else self.settings.data / DATABASE
+        return open_stores(place, durability=self.settings.durability)
 
     def _own(self, stack: AsyncExitStack) -> Owner:
         """Become an owner of runs; a server also takes the data directory's lock."""
-        if self.options.is_in_memory:
+        if self.options.is_in_memory or self.options.is_read_only:
             return Owner(None)
         data = self.settings.data
         try:

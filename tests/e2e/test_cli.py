@@ -17,6 +17,8 @@ import pytest
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
 WAIT_S = 30.0
+CHMOD = (["chmod", "-R", "a-w"], ["chmod", "-R", "u+w"])
+MOUNT = (["mount", "-o", "remount,ro"], ["umount", "--lazy"])
 
 TOOLS = '''
 import asyncio
@@ -247,6 +249,34 @@ def test_without_recovery_a_run_of_a_dead_process_goes_on_when_somebody_says_so(
         answered(project, "runs", "cancel", left["id"], "--server", url)
     tail = runwright(project, "runs", "tail", left["id"], "--after", str(left["last_seq"]))
     assert [line.split()[2] for line in tail.stdout.splitlines()][:2] == ["run.resumed", "step.restarted"]
+
+
+@pytest.fixture
+def read_only(project: Path) -> Generator[Path]:
+    """A project with one run, whose data directory can be read and no more."""
+    data = project / ".runwright"
+    data.mkdir()
+    is_root = os.getuid() == 0
+    if is_root and subprocess.run(["mount", "-t", "tmpfs", "tmpfs", data], check=False).returncode != 0:
+        pytest.skip("root may write everywhere, and cannot mount here")
+    assert runwright(project, "run", "helper", "Hello").returncode == 0
+    shut, undo = MOUNT if is_root else CHMOD
+    subprocess.run([*shut, data], check=True)
+    yield project
+    subprocess.run([*undo, data], check=True)
+
+
+def test_what_cannot_be_written_can_be_looked_at(read_only: Path) -> None:
+    """Commands that only read show what is there and say so; others end with 3 and say what to do."""
+    listed = runwright(read_only, "runs", "ls", "--json")
+    assert (listed.returncode, "cannot be written" in listed.stderr) == (0, True), listed.stderr
+    [run] = json.loads(listed.stdout)["data"]
+    assert answered(read_only, "runs", "show", run["id"])["steps"]
+    assert "run.completed" in runwright(read_only, "runs", "tail", run["id"]).stdout
+    assert [agent["name"] for agent in answered(read_only, "agents", "ls")["data"]] == ["helper", "writer"]
+    for line in (["runs", "cancel", run["id"]], ["run", "helper", "Hello"]):
+        done = runwright(read_only, *line)
+        assert (done.returncode, "--data" in done.stderr) == (3, True), done.stderr
 
 
 def test_the_same_commands_over_http(project: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from runwright.core.event import Event
 from runwright.core.ports import RunFilter
 from runwright.core.run import RunRequest
+from runwright.errors import StorageReadOnly
 from runwright.service.views import (
     AgentSchema,
     AgentView,
@@ -120,6 +121,25 @@ async def local(settings: Settings, sources: Sequence[str]) -> AsyncGenerator[Ac
     from runwright.app import App
 
     async with App(settings, sources=sources) as app:
+        yield app
+
+
+@asynccontextmanager
+async def local_to_read(
+    settings: Settings, sources: Sequence[str], *, note: Callable[[str], None]
+) -> AsyncGenerator[Access]:
+    """The data directory for a command that only looks; `note` is told when it cannot be written."""
+    from runwright.app import DATABASE, App, AppOptions
+
+    async with AsyncExitStack() as stack:
+        try:
+            app = await stack.enter_async_context(App(settings, sources=sources))
+        except StorageReadOnly:
+            if not (settings.data / DATABASE).is_file():
+                raise
+            reading = App(settings, sources=sources, options=AppOptions(is_read_only=True))
+            app = await stack.enter_async_context(reading)
+            note(f"The data directory {str(settings.data)!r} cannot be written: this is what it holds.")
         yield app
 
 

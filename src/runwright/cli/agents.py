@@ -18,7 +18,7 @@ async def ls(*, call: Called) -> None:
     Args:
         call: What every command is handed.
     """
-    async with call.open() as access:
+    async with call.open(is_reading=True) as access:
         page = await access.agents.list(limit=PAGE)
     if call.out.is_json:
         call.out.json(page)
@@ -35,7 +35,7 @@ async def show(name: str, /, *, version: str | None = None, call: Called) -> Non
         version: A version other than the current one.
         call: What every command is handed.
     """
-    async with call.open() as access:
+    async with call.open(is_reading=True) as access:
         view = await access.agents.get(name, version)
     if call.out.is_json:
         call.out.json(view)
@@ -56,7 +56,7 @@ async def schema(name: str, /, *, version: str | None = None, call: Called) -> N
         version: A version other than the current one.
         call: What every command is handed.
     """
-    async with call.open() as access:
+    async with call.open(is_reading=True) as access:
         call.out.json(await access.agents.schema(name, version))
 
 

@@ -66,16 +66,23 @@ class Call:
         return Settings.load({**given, **own}, config=options.config)
 
     @asynccontextmanager
-    async def open(self, *, has_agents: bool = True) -> AsyncGenerator[Access]:
+    async def open(self, *, has_agents: bool = True, is_reading: bool = False) -> AsyncGenerator[Access]:
         """Runs and agents: of the server that is named, else of the data directory.
 
-        Without `has_agents`, broken definitions do not matter.
+        Without `has_agents`, broken definitions do not matter; `is_reading` is content with a directory that cannot
+        be written.
         """
-        from runwright.cli.access import local, remote
+        from runwright.cli.access import local, local_to_read, remote
 
         settings = self.settings()
         sources = agent_sources(settings) if has_agents else []
-        async with remote(settings) if settings.server else local(settings, sources) as access:
+        if settings.server:
+            opened = remote(settings)
+        elif is_reading:
+            opened = local_to_read(settings, sources, note=self.out.note)
+        else:
+            opened = local(settings, sources)
+        async with opened as access:
             yield access
 
 

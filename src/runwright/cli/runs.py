@@ -48,7 +48,7 @@ async def ls(
     where = RunFilter(
         agent=agent, status=status, thread_id=thread, group=group, user=user, tag=tag, after=after, limit=limit
     )
-    async with call.open(has_agents=False) as access:
+    async with call.open(has_agents=False, is_reading=True) as access:
         page = await access.runs.find(where)
     if call.out.is_json:
         call.out.json(page)
@@ -67,7 +67,7 @@ async def show(run: str, /, *, limit: Limit = 100, call: Called) -> None:
         limit: Steps to show.
         call: What every command is handed.
     """
-    async with call.open(has_agents=False) as access:
+    async with call.open(has_agents=False, is_reading=True) as access:
         view = await access.runs.get(run)
         steps = await access.runs.steps(run, limit=limit)
     if call.out.is_json:
@@ -85,7 +85,7 @@ async def tail(run: str, /, *, after: Seq = 0, deltas: Flag = False, call: Calle
         deltas: Print the pieces of messages too.
         call: What every command is handed.
     """
-    async with call.open(has_agents=False) as access:
+    async with call.open(has_agents=False, is_reading=True) as access:
         async for group in access.runs.events(run, after=after):
             shown = group if deltas else [event for event in group if not isinstance(event.data, DELTAS)]
             for event in shown:

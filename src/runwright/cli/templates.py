@@ -11,7 +11,7 @@ async def ls(*, call: Called) -> None:
     Args:
         call: What every command is handed.
     """
-    async with call.open() as access:
+    async with call.open(is_reading=True) as access:
         page = await access.agents.templates()
     if call.out.is_json:
         call.out.json(page)
@@ -27,7 +27,7 @@ async def show(name: str, /, *, call: Called) -> None:
         name: The template.
         call: What every command is handed.
     """
-    async with call.open() as access:
+    async with call.open(is_reading=True) as access:
         view = await access.agents.template(name)
     if call.out.is_json:
         call.out.json(view)

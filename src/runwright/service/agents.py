@@ -31,8 +31,8 @@ class Agents:
         self._clock = clock
         self._changing = asyncio.Lock()
 
-    async def load(self) -> tuple[tuple[str, str], ...]:
-        """Take stored definitions into the registry, and record those of code and files; again after a reload.
+    async def load(self, *, is_recording: bool = True) -> tuple[tuple[str, str], ...]:
+        """Take stored definitions into the registry, and record those of code and files, if `is_recording`.
 
         Gives (place, detail) pairs of stored definitions that can no longer be built; they stay stored.
         """
@@ -49,7 +49,7 @@ class Agents:
                 problems.append((f"stored agent {record.name!r} {record.version}", error.message))
         known = {record.name: record for record in records if record.is_active}
         for name, entry in own.items():
-            if _is_news(entry.agent, known.get(name)):
+            if is_recording and _is_news(entry.agent, known.get(name)):
                 await asyncio.to_thread(self._store.put, _record(entry.agent, self._clock.now()))
         return tuple(problems)
 

@@ -3,6 +3,15 @@
 from runwright.store.database import Database, open_database
 from runwright.store.migrate import current, upgrade
 from runwright.store.sqlite import Durability
-from runwright.store.stores import Stores, open_stores
+from runwright.store.stores import Stores, open_stores, open_stores_to_read
 
-__all__ = ["Database", "Durability", "Stores", "current", "open_database", "open_stores", "upgrade"]
+__all__ = [
+    "Database",
+    "Durability",
+    "Stores",
+    "current",
+    "open_database",
+    "open_stores",
+    "open_stores_to_read",
+    "upgrade",
+]

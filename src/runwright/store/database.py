@@ -10,12 +10,14 @@ from pathlib import Path
 from sqlalchemy import Connection, Dialect, Engine, PoolProxiedConnection, create_engine, make_url
 from sqlalchemy.engine.interfaces import DBAPICursor
 
+from runwright.errors import StorageReadOnly
 from runwright.store.faults import faults, storage_error
 from runwright.store.sqlite import (
     CACHE,
     SPILL,
     Durability,
     check_directory,
+    read_only_engine,
     reader_engine,
     writer_engine,
 )
@@ -128,6 +130,25 @@ def open_database(url: str | Path, *, durability: Durability = "normal") -> Data
     path = Path(text.removeprefix("sqlite:///"))
     check_directory(path)
     return Database(place=str(path), reader=reader_engine(path), writer=writer_engine(path, durability))
+
+
+def open_read_only(path: Path) -> Database:
+    """Open the file of a database that this process cannot write. Raises StorageReadOnly when it cannot be read."""
+    engine = read_only_engine(path)
+    database = Database(place=str(path), reader=engine, writer=engine)
+    try:
+        with database.read() as connection:
+            connection.exec_driver_sql("SELECT 1 FROM sqlite_schema")
+    except StorageReadOnly as error:
+        database.close()
+        raise StorageReadOnly(
+            f"{path} can neither be written nor read as it is: copy the data directory, with all its files, to a "
+            "place that can be written, and name that with --data."
+        ) from error
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 def _open_server(text: str) -> Database:

@@ -44,6 +44,16 @@ def current(database: Database) -> str | None:
         return _revision(connection, database.place)
 
 
+def require_head(database: Database) -> None:
+    """Raise StorageVersion for a database that has not the present schema."""
+    revision = current(database)
+    if revision != HEAD:
+        raise StorageVersion(
+            f"{database.place} has revision {revision!r} and cannot be brought to {HEAD!r}, because it cannot be "
+            "written: copy the data directory to a place that can, and name that with --data."
+        )
+
+
 def _revision(connection: Connection, place: str) -> str | None:
     tables = inspect(connection).get_table_names()
     if not tables:

@@ -51,6 +51,14 @@ def reader_engine(path: Path) -> Engine:
     return _engine(path, QueuePool, _READER, pool_size=8, max_overflow=-1, pool_use_lifo=True)
 
 
+def read_only_engine(path: Path) -> Engine:
+    """The engine over a file that cannot be written, nor the folder it stands in."""
+    # Without a write-ahead log nobody writes; SQLite would want to make its files all the same.
+    log = path.with_name(f"{path.name}-wal")
+    is_still = not log.exists() or log.stat().st_size == 0
+    return _engine(path, StaticPool, _READER, query="mode=ro&immutable=1" if is_still else "mode=ro")
+
+
 def check_directory(path: Path) -> None:
     """Make the data directory and the file, for their owner alone. Raises StorageReadOnly where that cannot be."""
     folder = path.parent
@@ -68,14 +76,24 @@ def check_directory(path: Path) -> None:
 
 
 def _engine(
-    path: Path | None, pool: type[QueuePool | StaticPool], pragmas: tuple[str, ...], **options: object
+    path: Path | None,
+    pool: type[QueuePool | StaticPool],
+    pragmas: tuple[str, ...],
+    *,
+    query: str = "",
+    **options: object,
 ) -> Engine:
-    place = ":memory:" if path is None else str(path.absolute())
+    place = ":memory:" if path is None else f"{path.absolute().as_uri()}?{query}" if query else str(path.absolute())
 
     def connect() -> sqlite3.Connection:
         # Transactions are begun by hand: the driver's own BEGIN is deferred and can fail in the middle.
         return sqlite3.connect(
-            place, timeout=_BUSY_S, isolation_level=None, check_same_thread=False, cached_statements=256
+            place,
+            timeout=_BUSY_S,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+            uri=bool(query),
         )
 
     engine = create_engine("sqlite://", creator=connect, poolclass=pool, **options)

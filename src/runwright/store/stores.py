@@ -11,8 +11,8 @@ from runwright.core.ports import AgentStore, Blobs, RunStore, SignalStore, Threa
 from runwright.store.agents import SqlAgentStore
 from runwright.store.append import SqlWrites
 from runwright.store.blobs import SqlBlobs
-from runwright.store.database import Database, open_database
-from runwright.store.migrate import upgrade
+from runwright.store.database import Database, open_database, open_read_only
+from runwright.store.migrate import require_head, upgrade
 from runwright.store.runs import SqlRunStore
 from runwright.store.signals import SqlSignalStore
 from runwright.store.sqlite import Durability
@@ -46,8 +46,21 @@ def open_stores(
     `progress` is told of a migration. Raises StorageError, StorageReadOnly, StorageVersion.
     """
     database = open_database(url, durability=durability)
+    return _over(database, lambda: upgrade(database, progress))
+
+
+def open_stores_to_read(path: Path) -> Stores:
+    """Open the file of a database that cannot be written, and give its ports, which raise StorageReadOnly for writes.
+
+    Raises StorageReadOnly, StorageVersion.
+    """
+    database = open_read_only(path)
+    return _over(database, lambda: require_head(database))
+
+
+def _over(database: Database, prepare: Callable[[], None]) -> Stores:
     try:
-        upgrade(database, progress)
+        prepare()
     except BaseException:
         database.close()
         raise

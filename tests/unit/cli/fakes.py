@@ -149,7 +149,7 @@ class FakeCall(Call):
         self._access = access or FakeAccess()
 
     @asynccontextmanager
-    async def open(self, *, has_agents: bool = True) -> AsyncGenerator[Access]:
+    async def open(self, *, has_agents: bool = True, is_reading: bool = False) -> AsyncGenerator[Access]:
         """The test's access."""
         yield self._access
 

@@ -15,7 +15,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from runwright.core.thread import Thread
 from runwright.errors import StorageError, StorageFull, StorageReadOnly
-from runwright.store import open_database, open_stores
+from runwright.store import open_database, open_stores, open_stores_to_read
 from runwright.store.faults import storage_error
 from runwright.store.schema import WHERE, metadata, suit_postgres
 from runwright.store.statements import AppendStatements
@@ -103,6 +103,30 @@ def test_a_readonly_database(path: Path) -> None:
     with pytest.raises(StorageReadOnly):
         stores.writes.probe()
     stores.close()
+
+
+@pytest.mark.parametrize("is_written", [True, False])
+def test_a_database_is_read_where_it_cannot_be_written(path: Path, *, is_written: bool) -> None:
+    """To look at a file takes no right to write: neither while a server writes it, nor when nobody does."""
+    stores = open_stores(path)
+    stores.writes.append([new(run())])
+    if not is_written:
+        stores.close()
+    before = sorted(file.name for file in path.parent.iterdir())
+    reading = open_stores_to_read(path)
+    assert reading.runs.get(run().id) is not None
+    with pytest.raises(StorageReadOnly):
+        reading.threads.put(Thread(id="t1", created_at=NOW))
+    reading.close()
+    assert sorted(file.name for file in path.parent.iterdir()) == before
+    stores.close()
+
+
+def test_what_is_not_there_cannot_be_read(path: Path) -> None:
+    """A file that SQLite cannot open without writing is told with the way out, and none is made."""
+    with pytest.raises(StorageReadOnly, match="copy the data directory"):
+        open_stores_to_read(path)
+    assert not path.exists()
 
 
 def test_a_full_database_recovers(path: Path) -> None:

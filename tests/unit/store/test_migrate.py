@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, Table, select, update
 
 from runwright.errors import StorageVersion
-from runwright.store import Database, current, open_database, open_stores, upgrade
+from runwright.store import Database, current, open_database, open_stores, open_stores_to_read, upgrade
 from runwright.store.migrate import HEAD, REVISIONS
 from runwright.store.schema import metadata
 
@@ -93,6 +94,15 @@ def test_a_newer_database_is_refused(path: Path) -> None:
     with database.read() as connection:
         assert connection.scalar(select(version_table(connection).c.version_num)) == "9999"
     database.close()
+
+
+def test_a_database_of_an_older_release_is_not_read_as_if_it_were_of_this_one(path: Path) -> None:
+    """What cannot be written cannot be migrated: the message says where it can be."""
+    open_database(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    with pytest.raises(StorageVersion, match=r"has revision None.*copy the data directory"):
+        open_stores_to_read(path)
 
 
 def test_another_programs_database_is_refused(path: Path) -> None:
