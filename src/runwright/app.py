@@ -35,11 +35,8 @@ from runwright.service.threads import Threads
 from runwright.service.views import RunView
 from runwright.settings import Settings, provider_settings
 from runwright.store import Stores, open_stores, open_stores_to_read
-<<<<<<< Updated upstream
 from runwright.tools.deeds import Deeds
 from runwright.tools.http import HttpClient
-=======
->>>>>>> Stashed changes
 from runwright.watch.health import Health
 from runwright.watch.metrics import Metrics
 

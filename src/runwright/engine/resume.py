@@ -72,19 +72,6 @@ class Resumer:
         With `is_own` only the latter.
         """
         async with self._taking:
-<<<<<<< Updated upstream
-            await self._adopt_orphans(is_own=is_own)
-
-    async def _adopt_orphans(self, *, is_own: bool) -> None:
-        # A run that was live before the store was read may have come to wait since: its row is old.
-        busy = set(self._driver.live)
-        runs = await asyncio.to_thread(self._rows.runs.owned, ("queued", "running"))
-        left = [run for run in runs if run.id not in busy and run.id not in self._driver.live]
-        gone = await self._gone(set() if is_own else {run.owner for run in left})
-        for run in left:
-            if run.owner in gone and run.id not in self._driver.live:
-                await self._adopt_one(run)
-=======
             # A run that was live before the store was read may have come to wait since: its row is old.
             busy = set(self._driver.live)
             runs = await asyncio.to_thread(self._rows.runs.owned, ("queued", "running"))
@@ -93,7 +80,6 @@ class Resumer:
             for run in left:
                 if run.owner in gone and run.id not in self._driver.live:
                     await self._adopt_one(run)
->>>>>>> Stashed changes
 
     async def _gone(self, owners: set[str | None]) -> set[str | None]:
         """Those of the owners that execute nothing any more; this process is one for what it does not hold."""
