@@ -30,6 +30,7 @@ from runwright.journal.read import JournalReader
 from runwright.journal.write import Journal
 from runwright.models import PROVIDERS, ModelRegistry, ProviderSettings, price, provider_spec
 from runwright.service.agents import Agents
+from runwright.service.diffs import Diffs
 from runwright.service.runs import Runs
 from runwright.service.threads import Threads
 from runwright.service.views import RunView
@@ -70,6 +71,7 @@ class App:
     runs: Runs
     agents: Agents
     threads: Threads
+    diffs: Diffs
 
     def __init__(
         self,
@@ -183,6 +185,7 @@ class App:
         self.runs = Runs(self._engine, self._stores.runs, rows.reader)
         self.agents = Agents(self.registry, self._stores.agents, clock)
         self.threads = Threads(self._stores.threads, self.runs, clock)
+        self.diffs = Diffs(self._stores.runs, rows.reader)
         await self.agents.load(is_recording=not self.options.is_read_only)
         self._count_agents()
         if self.metrics is not None:

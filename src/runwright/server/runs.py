@@ -16,6 +16,7 @@ from runwright.core.event import NULL
 from runwright.core.ports import RunFilter
 from runwright.core.run import TERMINAL, Multitask, RunMode, RunRequest, RunStatus
 from runwright.errors import InvalidRequest
+from runwright.journal.diff import RunDiff
 from runwright.server.auth import caller
 from runwright.server.reference import FastRoute, documented, parameter
 from runwright.server.sse import NativeFrames, Streams
@@ -275,6 +276,12 @@ async def list_steps(request: Request, run: str, *, after: After = 0, limit: Lim
 async def get_step(request: Request, run: str, seq: Seq) -> Response:
     """One step; its number is that of the event that began it."""
     return Answer(await served(request).runs.step(run, seq))
+
+
+@router.get("/{run}/diff/{other}", **documented(RunDiff))
+async def diff_runs(request: Request, run: str, other: str) -> Response:
+    """How another run differs from this one: steps side by side, the first divergence, and what each took."""
+    return Answer(await served(request).diffs.between(run, other))
 
 
 @router.post("/{run}/cancel", **documented(RunView, body=CancelBody))

@@ -103,6 +103,7 @@ async def test_the_document_has_every_endpoint(client: httpx2.AsyncClient, serve
             "GET /api/v1/agents/{agent}/versions",
             "GET /api/v1/runs",
             "GET /api/v1/runs/{run}",
+            "GET /api/v1/runs/{run}/diff/{other}",
             "GET /api/v1/runs/{run}/events",
             "GET /api/v1/runs/{run}/steps",
             "GET /api/v1/runs/{run}/steps/{seq}",

@@ -452,3 +452,29 @@ async def test_a_stream_that_is_left(
         run_id = await leaver.run_id
         leaver.left.set()
     assert (await app.runs.wait(run_id)).status == status
+
+
+async def test_two_runs_are_compared(client: httpx2.AsyncClient) -> None:
+    """The diff names both runs, what each took, and where they part."""
+    one, two = [(await start(client, input=text)).json()["id"] for text in ("hello", "goodbye")]
+    same = (await client.get(f"/api/v1/runs/{one}/diff/{one}")).json()
+    assert (same["is_same"], same["first_divergence"]) == (True, None)
+    diff = (await client.get(f"/api/v1/runs/{one}/diff/{two}")).json()
+    assert (diff["left"]["run_id"], diff["right"]["run_id"], diff["is_same"]) == (one, two, False)
+    assert [change["what"] for change in diff["changes"]] == ["input", "output"]
+    step = diff["steps"][diff["first_divergence"]]
+    assert (step["mark"], step["changes"][0]) == snapshot(
+        (
+            "changed_request",
+            {"what": "messages", "text": "@@ -1,2 +1,2 @@\n user:\n-  hello\n+  goodbye", "cut": 0},
+        )
+    )
+
+
+async def test_a_run_that_is_not_there_cannot_be_compared(client: httpx2.AsyncClient) -> None:
+    """The problem names the run that is missing, whichever it is."""
+    run = (await start(client)).json()["id"]
+    for pair in (f"{run}/diff/run_x", f"run_x/diff/{run}"):
+        answer = await client.get(f"/api/v1/runs/{pair}")
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+        assert "run_x" in answer.json()["detail"]
