@@ -24,7 +24,7 @@ NOTE = "<!-- Written by docs/generate.py; change the code, then run `python -m d
 
 EXIT_CODES = {
     0: "ok",
-    1: "the run failed, or waits for somebody",
+    1: "the run failed, or waits for somebody; with `runs diff`, the runs differ",
     2: "the command or the request is wrong",
     3: "settings, definitions or the data directory are wrong",
     4: "the server cannot be reached",

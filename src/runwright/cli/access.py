@@ -21,6 +21,7 @@ from runwright.service.views import (
 )
 
 if TYPE_CHECKING:
+    from runwright.journal.diff import RunDiff
     from runwright.settings import Settings
 
 
@@ -77,6 +78,14 @@ class RunAccess(Protocol):
         ...
 
 
+class DiffAccess(Protocol):
+    """What commands ask about two runs."""
+
+    async def between(self, left: str, right: str) -> RunDiff:
+        """How the right run differs from the left one."""
+        ...
+
+
 class AgentAccess(Protocol):
     """What commands ask about agents and templates."""
 
@@ -107,6 +116,11 @@ class Access(Protocol):
     @property
     def runs(self) -> RunAccess:
         """Runs."""
+        ...
+
+    @property
+    def diffs(self) -> DiffAccess:
+        """Runs side by side."""
         ...
 
     @property

@@ -21,6 +21,7 @@ NOUNS: dict[str, tuple[str, dict[str, str]]] = {
             "ls": "List runs, newest first.",
             "show": "Show a run with its steps and its output.",
             "tail": "Print the events of a run as they happen.",
+            "diff": "Compare two runs: where they part, and what each took.",
             "cancel": "Cancel a run.",
             "resume": "Let a run go on that waits, or whose process is gone.",
             "resolve": "Say what became of a step whose outcome is unknown, so that its run goes on.",

@@ -12,6 +12,7 @@ from runwright.errors import ConfigError, RunwrightError, StorageError, Unauthor
 
 OK = 0
 RUN_FAILED = 1
+DIFFERENT = 1
 USAGE = 2
 CONFIG = 3
 UNREACHABLE = 4

@@ -12,6 +12,8 @@ from runwright.errors import ConfigError, InvalidRequest, RunwrightError
 # Everything a terminal could take for a command: C0 but tab and line feed, DEL, C1.
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 COLUMN_GAP = "  "
+COLORS = {"-": 31, "+": 32, "@": 36}
+"""Red, green and cyan for the lines of a diff (ECMA-48, SGR)."""
 
 
 class Output:
@@ -38,6 +40,17 @@ class Output:
     def text(self, text: str, *, end: str = "\n") -> None:
         """Text as it is, at once; on a terminal without control characters."""
         self._write(text + end)
+
+    def patch(self, lines: Sequence[str]) -> None:
+        """A unified diff, in colors where the terminal takes them."""
+        from runwright.settings import wants_color
+
+        is_colored = wants_color(self._stdout)
+        for line in lines:
+            shown = inert(line) if self.is_terminal else line
+            color = COLORS.get(line[:1]) if is_colored else None
+            self._stdout.write(f"{shown}\n" if color is None else f"\x1b[{color}m{shown}\x1b[0m\n")
+        self._stdout.flush()
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Rows under their column names, aligned on a terminal, separated by tabs elsewhere."""

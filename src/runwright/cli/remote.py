@@ -16,6 +16,7 @@ from runwright.core.event import Data, Event
 from runwright.core.ports import RunFilter
 from runwright.core.run import RunRequest
 from runwright.errors import ConfigError, InvalidRequest, RunwrightError, Unavailable, error_classes
+from runwright.journal.diff import RunDiff
 from runwright.service.views import (
     AgentSchema,
     AgentView,
@@ -198,6 +199,17 @@ class RemoteRuns:
         return view.ended_at is not None and after >= view.last_seq
 
 
+class RemoteDiffs:
+    """Runs of the server side by side."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def between(self, left: str, right: str) -> RunDiff:
+        """How the right run differs from the left one."""
+        return await self._http.ask(RunDiff, "GET", f"{_run(left)}/diff/{quote(right, safe='')}")
+
+
 class RemoteAgents:
     """Agents and templates on the server."""
 
@@ -230,6 +242,7 @@ class Remote:
 
     def __init__(self, http: Http) -> None:
         self.runs = RemoteRuns(http)
+        self.diffs = RemoteDiffs(http)
         self.agents = RemoteAgents(http)
 
 

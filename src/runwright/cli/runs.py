@@ -7,6 +7,8 @@ from msgspec.structs import asdict
 
 from runwright.cli.answer import summary, waits
 from runwright.cli.call import Called, Flag, Limit, Seq
+from runwright.cli.diffs import show as show_diff
+from runwright.cli.failures import DIFFERENT, Exit
 from runwright.cli.output import Output, short
 from runwright.core.event import DELTAS, NULL, Event, StepCompleted
 from runwright.core.message import AssistantMessage
@@ -90,6 +92,25 @@ async def tail(run: str, /, *, after: Seq = 0, deltas: Flag = False, call: Calle
             shown = group if deltas else [event for event in group if not isinstance(event.data, DELTAS)]
             for event in shown:
                 _print_event(call.out, event)
+
+
+async def diff(left: str, right: str, /, *, full: Flag = False, call: Called) -> None:
+    """Compare two runs. The exit code is 0 when they are the same, 1 when they differ.
+
+    Args:
+        left: The id of the run to start from.
+        right: The id of the run to compare it with.
+        full: Show every difference, not only those of the runs and of the first step that differs.
+        call: What every command is handed.
+    """
+    async with call.open(has_agents=False, is_reading=True) as access:
+        found = await access.diffs.between(left, right)
+    if call.out.is_json:
+        call.out.json(found)
+    else:
+        show_diff(call.out, found, is_full=full)
+    if not found.is_same:
+        raise Exit(DIFFERENT)
 
 
 async def cancel(run: str, /, *, reason: str = "", call: Called) -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from runwright.cli.access import Access, AgentAccess
+from runwright.cli.access import Access, AgentAccess, DiffAccess
 from runwright.cli.call import Call, Options
 from runwright.cli.output import Output
 from runwright.core.event import Data, Event, RunCompleted
@@ -121,15 +121,25 @@ class FakeRuns:
 class FakeAccess:
     """What commands reach."""
 
-    def __init__(self, runs: FakeRuns | None = None, agents: AgentAccess | None = None) -> None:
+    def __init__(
+        self, runs: FakeRuns | None = None, agents: AgentAccess | None = None, *, diffs: DiffAccess | None = None
+    ) -> None:
         self.runs = runs or FakeRuns()
         self._agents = agents
+        self._diffs = diffs
 
     @property
     def agents(self) -> AgentAccess:
         """The agents of the test."""
         assert self._agents is not None
         return self._agents
+
+
+    @property
+    def diffs(self) -> DiffAccess:
+        """The diffs of the test."""
+        assert self._diffs is not None
+        return self._diffs
 
 
 class FakeCall(Call):

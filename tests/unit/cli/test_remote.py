@@ -155,3 +155,25 @@ async def test_somebody_else_answers() -> None:
         async with served("GET", "/api/v1/runs/x", handler) as remote:
             with pytest.raises(Unavailable, match="not a Runwright server"):
                 await remote.runs.get("x")
+
+
+async def test_two_runs_are_compared_by_the_server() -> None:
+    """The ids stand in the path, escaped, and the answer is the diff."""
+    measure = {"input_tokens": 1, "output_tokens": 0, "nano_usd": None, "duration_s": None}
+    side = {"agent": "a", "version": "1", "status": "completed", "reason": None, "steps": 0, "measure": measure}
+    sides = {"left": {**side, "run_id": "run_1"}, "right": {**side, "run_id": "run 2"}}
+    body: dict[str, object] = {
+        **sides,
+        "is_same": True,
+        "delta": measure,
+        "first_divergence": None,
+        "changes": [],
+        "steps": [],
+    }
+
+    async def compare(request: web.Request) -> web.Response:
+        return json(body)
+
+    async with served("GET", "/api/v1/runs/run_1/diff/run 2", compare) as remote:
+        diff = await remote.diffs.between("run_1", "run 2")
+    assert (diff.is_same, diff.right.run_id, diff.delta.nano_usd) == (True, "run 2", None)
