@@ -25,6 +25,9 @@ AGENTS = Path(__file__).with_name("agents")
 WAIT_S = 50.0
 """How long anything may take before a test fails: starts of Python on a machine that is busy with other tests."""
 
+TEST_S = 240
+"""How long a test may take, which starts up to seven processes one after the other."""
+
 DELTAS = {"message.delta", "reasoning.delta", "tool.args.delta"}
 TERMINAL = {"run.completed", "run.failed", "run.cancelled"}
 RESULTS: Mapping[str, str] = {

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.harness import AGENTS, WAIT_S
+from tests.crash.harness import AGENTS, TEST_S, WAIT_S
 from tests.crash.stage import Stage
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(TEST_S)]
 
 NOBODY = 65534
 CONFIG = 3

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.crash.harness import RESULTS
+from tests.crash.harness import RESULTS, TEST_S
 from tests.crash.stage import Stage
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(TEST_S)]
 
 IS_WHOLE = os.environ.get("CRASH") == "all"
 

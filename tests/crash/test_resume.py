@@ -7,10 +7,10 @@ import os
 
 import pytest
 
-from tests.crash.harness import RESULTS, Body
+from tests.crash.harness import RESULTS, TEST_S, Body
 from tests.crash.stage import Stage
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(TEST_S)]
 
 IS_WHOLE = os.environ.get("CRASH") == "all"
 

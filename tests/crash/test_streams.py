@@ -7,10 +7,10 @@ import asyncio
 import aiohttp
 import pytest
 
-from tests.crash.harness import DELTAS, TERMINAL, Body, Frame, frames
+from tests.crash.harness import DELTAS, TERMINAL, TEST_S, Body, Frame, frames
 from tests.crash.stage import Stage
 
-pytestmark = pytest.mark.crash
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(TEST_S)]
 
 RUNS = 50
 STREAMS = 500
@@ -59,7 +59,6 @@ async def _resolve_all(stage: Stage) -> None:
             await stage.say(step, action="done", result=f"{step['name']} {step['name'] in done}")
 
 
-@pytest.mark.timeout(120)
 async def test_streams_outlive_a_kill(stage: Stage) -> None:
     """500 streams on 50 runs, cut off by a kill and attached again, lose and repeat nothing that lasts."""
     stage.provider.pause_s = 0.05
