@@ -134,7 +134,6 @@ class FakeAccess:
         assert self._agents is not None
         return self._agents
 
-
     @property
     def diffs(self) -> DiffAccess:
         """The diffs of the test."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
 from msgspec.structs import replace
@@ -449,6 +449,7 @@ acts = st.builds(
 runs = st.lists(acts, max_size=12)
 
 
+@settings(deadline=None)
 @given(runs)
 def test_a_run_does_not_differ_from_itself(made: Sequence[Act]) -> None:
     """The diff of a run with its like has pairs of the same alone."""
@@ -457,6 +458,7 @@ def test_a_run_does_not_differ_from_itself(made: Sequence[Act]) -> None:
     assert [step.mark for step in diff.steps] == ["same"] * len(made)
 
 
+@settings(deadline=None)
 @given(runs, runs)
 def test_every_step_is_told_once(left: Sequence[Act], right: Sequence[Act]) -> None:
     """Whatever two runs did, each step of each is in the diff once, and those of the left in their order."""
@@ -469,6 +471,7 @@ def test_every_step_is_told_once(left: Sequence[Act], right: Sequence[Act]) -> N
     assert (len(rights), set(rights)) == (len(right), {*rights})
 
 
+@settings(deadline=None)
 @given(st.lists(acts, min_size=1, max_size=12), st.data())
 def test_an_edit_is_reported_where_it_was_made(made: Sequence[Act], data: st.DataObject) -> None:
     """One edit of a run is the first divergence, whatever follows from it."""
