@@ -28,6 +28,10 @@ VARIANT_BYTES = 16 * 1024
 """A larger configuration is built anew for each run, so that what is kept has a bound."""
 
 
+NONE = "name a folder or file with definitions (--agents PATH), or let `runwright init` write some"
+"""What to do where there is no agent at all."""
+
+
 class Entry(msgspec.Struct, frozen=True, eq=False):
     """An agent, and what it was built from. Building again makes another entry, equal to none before."""
 
@@ -82,7 +86,8 @@ class Registry:
         state = self._state
         current = state.current.get(name)
         if current is None:
-            raise NotFound(f"there is no agent {name!r}{did_you_mean(name, state.current)}")
+            hint = did_you_mean(name, state.current) or f"; none is defined: {NONE}"
+            raise NotFound(f"there is no agent {name!r}{hint}")
         if version is None or version == current.agent.version:
             return current
         found = state.versions.get((name, version))

@@ -25,6 +25,10 @@ async def ls(*, call: Called) -> None:
         return
     rows = [(view.name, view.version, view.template, view.place or view.source, view.description) for view in page.data]
     call.out.table(("agent", "version", "template", "where", "description"), rows)
+    if not rows:
+        from runwright.agents.registry import NONE
+
+        call.out.note(f"There are no agents: {NONE}.")
 
 
 async def show(name: str, /, *, version: str | None = None, call: Called) -> None:

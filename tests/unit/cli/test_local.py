@@ -7,11 +7,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from runwright.agents.registry import Registry
 from runwright.cli import agents, config, doctor
 from runwright.cli.call import Options
 from runwright.cli.init import FILES, init
 from runwright.errors import ConfigError, Conflict
-from tests.unit.cli.fakes import FakeCall
+from runwright.service.agents import Agents
+from runwright.testing import FakeClock
+from tests.unit.cli.fakes import FakeAccess, FakeCall
+from tests.unit.service.test_agents import MemoryAgentStore
 
 
 @pytest.fixture(autouse=True)
@@ -116,3 +120,11 @@ def test_the_doctor_looks_at_the_port() -> None:
         check = doctor.port_check("127.0.0.1", port)
     assert (check.status, str(port) in check.detail) == ("note", True)
     assert doctor.port_check("127.0.0.1", 0).status == "ok"
+
+
+async def test_where_nothing_is_defined_the_list_says_how_to_begin() -> None:
+    """An empty list of agents tells on stderr where definitions come from."""
+    call = FakeCall(FakeAccess(agents=Agents(Registry(), MemoryAgentStore(), FakeClock())))
+    await agents.ls(call=call)
+    assert "runwright init" in call.noted
+    assert "runwright init" not in call.printed
