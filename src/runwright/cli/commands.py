@@ -20,8 +20,11 @@ NOUNS: dict[str, tuple[str, dict[str, str]]] = {
         {
             "ls": "List runs, newest first.",
             "show": "Show a run with its steps and its output.",
+            "cost": "Show what a run cost, step by step and line by line.",
             "tail": "Print the events of a run as they happen.",
             "diff": "Compare two runs: where they part, and what each took.",
+            "replay": "Run an agent again on what was recorded, and say whether it is the same.",
+            "fork": "Take a run over up to a step, and go on from there with something changed.",
             "cancel": "Cancel a run.",
             "resume": "Let a run go on that waits, or whose process is gone.",
             "resolve": "Say what became of a step whose outcome is unknown, so that its run goes on.",

@@ -14,6 +14,7 @@ import msgspec
 
 from runwright.core.event import Data, Event
 from runwright.core.ports import RunFilter
+from runwright.core.replay import Replay
 from runwright.core.run import RunRequest
 from runwright.errors import ConfigError, InvalidRequest, RunwrightError, Unavailable, error_classes
 from runwright.journal.diff import RunDiff
@@ -134,6 +135,8 @@ class RemoteRuns:
 
     async def create(self, request: RunRequest) -> RemoteHandle:
         """Create a run in the background; who wants to watch attaches, and attaches again when the line breaks."""
+        if request.replay is not None:
+            return await self._replay(request, request.replay)
         body = {
             "input": msgspec.Raw(request.input),
             "mode": "background",
@@ -146,6 +149,23 @@ class RemoteRuns:
             "config": request.config,
         }
         view = await self._http.ask(RunView, "POST", f"{_agent(request.agent)}/runs", body=body)
+        return RemoteHandle(self, view.id)
+
+    async def _replay(self, request: RunRequest, replay: Replay) -> RemoteHandle:
+        body = {
+            "live": replay.live,
+            "at": replay.at,
+            "results": replay.results,
+            "config": request.config,
+            "input": msgspec.Raw(request.input or b"null"),
+            "agent": request.agent or None,
+            "version": request.version,
+            "mode": "background",
+            "group": request.group,
+            "tags": request.tags,
+            "metadata": request.metadata,
+        }
+        view = await self._http.ask(RunView, "POST", f"{_run(replay.of)}/replay", body=body)
         return RemoteHandle(self, view.id)
 
     async def get(self, run_id: str) -> RunView:

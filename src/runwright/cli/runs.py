@@ -10,12 +10,15 @@ from runwright.cli.call import Called, Flag, Limit, Seq
 from runwright.cli.diffs import show as show_diff
 from runwright.cli.failures import DIFFERENT, Exit
 from runwright.cli.output import Output, short
+from runwright.cli.replays import fork, replay
 from runwright.core.event import DELTAS, NULL, Event, StepCompleted
 from runwright.core.message import AssistantMessage
 from runwright.core.ports import RunFilter
 from runwright.core.run import RunStatus
 from runwright.errors import InvalidRequest
 from runwright.service.views import Page, Resolution, RunView, StepView
+
+__all__ = ["cancel", "cost", "diff", "fork", "ls", "replay", "resolve", "resume", "show", "tail"]
 
 LINE = 160
 NULL_TEXT = b"null"

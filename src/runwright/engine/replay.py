@@ -34,6 +34,9 @@ from runwright.journal.requests import readable, sent_messages
 from runwright.journal.tape import Taped, read_tape
 from runwright.journal.write import Record, RunLog
 
+LIVE = ("model", "tool", "http", "clock", "random", "id", "env", "sleep", "memory", "all")
+"""What a replay may let go to the world."""
+
 TURNS = 1000
 """Turns of the loop that other branches get to ask for their steps before a run ends as its recording did."""
 
@@ -271,6 +274,11 @@ def _copied(event: Event, numbers: dict[int, int]) -> Record:
 
 
 def _check(replay: Replay, steps: Sequence[Taped]) -> None:
+    for each in replay.live:
+        kind, separator, _ = each.partition(":")
+        if kind not in LIVE or (kind == "all" and separator):
+            hint = f"{', '.join(LIVE)}, or one tool as tool:NAME"
+            raise InvalidRequest(f"Nothing is called {each!r} that could be live; there are {hint}.")
     known = {step.seq: step for step in steps}
     if replay.at is not None and replay.at not in known:
         raise InvalidRequest(f"{replay.of} has no step {replay.at} to fork at; look with: runwright runs show.")

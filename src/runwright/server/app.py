@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from runwright import __version__
 from runwright.errors import ConfigError
-from runwright.server import agents, openai, ops, runs, threads
+from runwright.server import agents, costs, openai, ops, replays, runs, threads
 from runwright.server.auth import Auth, check_bind
 from runwright.server.fast import FastRoutes
 from runwright.server.problems import Problems, reraise
@@ -49,7 +49,9 @@ def create_server(app: App, *, host: str | None = None) -> FastAPI:
     check_bind(host, app.settings.api_key)
     streams = Streams(heartbeat_s=app.settings.heartbeat_s)
     fast = [
-        Route(runs.START_PATH, runs.StartRun(app.runs, streams), methods=["POST"]),
+        Route(runs.START_PATH, runs.StartRun(app.runs, streams, runs.read_run), methods=["POST"]),
+        Route(replays.REPLAY_PATH, runs.StartRun(app.runs, streams, replays.read_replay), methods=["POST"]),
+        Route(replays.FORK_PATH, runs.StartRun(app.runs, streams, replays.read_fork), methods=["POST"]),
         Route(openai.CHAT_PATH, openai.Chat(app.runs, app.registry, streams), methods=["POST"]),
         Route(runs.EVENTS_PATH, runs.RunEvents(app.runs, streams), methods=["GET"]),
     ]
@@ -83,7 +85,7 @@ def create_server(app: App, *, host: str | None = None) -> FastAPI:
 def _add_reference(server: FastAPI) -> None:
     @cache
     def reference() -> dict[str, object]:
-        return document(server, [*runs.FAST, *openai.FAST])
+        return document(server, [*runs.FAST, *replays.FAST, *openai.FAST])
 
     async def openapi(_: Request) -> JSONResponse:
         return JSONResponse(reference())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from typing import Annotated, Literal
 
@@ -45,6 +46,7 @@ KEY_LENGTH = 255
 DIGITS = 20
 """More digits are not read as a number: Python refuses thousands of them."""
 
+OnDisconnect = Literal["continue", "cancel"]
 Seq = Annotated[int, Path(ge=0, le=LARGEST)]
 After = Annotated[int, Query(ge=0, le=LARGEST)]
 
@@ -61,7 +63,7 @@ class RunBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     session_id: Label | None = None
     mode: RunMode = "wait"
     multitask: Multitask = "enqueue"
-    on_disconnect: Literal["continue", "cancel"] = "continue"
+    on_disconnect: OnDisconnect = "continue"
     version: Label | None = None
     config: dict[str, object] = {}
     group: Label | None = None
@@ -104,20 +106,33 @@ def run_headers(handle: Handle) -> list[Header]:
     return named
 
 
-class StartRun:
-    """`POST /api/v1/agents/{agent}/runs`, without a framework's request and response."""
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request for a run comes to."""
 
-    def __init__(self, runs: Runs, streams: Streams) -> None:
+    request: RunRequest
+    on_disconnect: OnDisconnect
+
+
+def read_run(path: Mapping[str, str], body: bytes) -> Asked:
+    """The body of a request for a run of the agent in the path. Raises InvalidRequest."""
+    asked = decode(_run_body, body)
+    return Asked(request=_request(path["agent"], asked), on_disconnect=asked.on_disconnect)
+
+
+class StartRun:
+    """Starts a run, without a framework's request and response. `read` is handed the path's parameters and the body."""
+
+    def __init__(self, runs: Runs, streams: Streams, read: Callable[[Mapping[str, str], bytes], Asked]) -> None:
         self._runs = runs
         self._streams = streams
+        self._read = read
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Start a run and answer in the mode that was asked for."""
         body = await read_body(receive)
-        asked = decode(_run_body, body)
-        request = _request(scope["path_params"]["agent"], asked)
-        handle = await self._runs.create(request, claim=claim_of(scope, body))
-        match asked.mode:
+        asked = self._read(scope["path_params"], body)
+        handle = await self._runs.create(asked.request, claim=claim_of(scope, body))
+        match asked.request.mode:
             case "wait":
                 await self._wait(handle, asked, (receive, send))
             case "stream":
@@ -127,7 +142,7 @@ class StartRun:
                 headers = [*run_headers(handle), (b"location", f"/api/v1/runs/{handle.run_id}".encode())]
                 await send_json(send, encode(view), status=202, headers=headers)
 
-    async def _wait(self, handle: Handle, asked: RunBody, connection: tuple[Receive, Send]) -> None:
+    async def _wait(self, handle: Handle, asked: Asked, connection: tuple[Receive, Send]) -> None:
         receive, send = connection
         if asked.on_disconnect == "continue":
             view = await handle.wait()
@@ -136,7 +151,7 @@ class StartRun:
                 view = await handle.wait()
         await send_json(send, encode(view), headers=run_headers(handle))
 
-    async def _stream(self, handle: Handle, asked: RunBody, connection: tuple[Receive, Send]) -> None:
+    async def _stream(self, handle: Handle, asked: Asked, connection: tuple[Receive, Send]) -> None:
         await self._streams.serve(
             handle.events(),
             NativeFrames(handle.run_id),
@@ -154,9 +169,7 @@ def _request(agent: str, asked: RunBody) -> RunRequest:
     if asked.session_id not in {None, thread_id}:
         problem = ("/session_id", "another name of thread_id: send one of them")
         raise InvalidRequest("The request is not valid.", problems=[problem])
-    if named := named_files(asked.config):
-        problems = [(f"/config{place}", detail) for place, detail in named]
-        raise InvalidRequest("The request is not valid.", problems=problems)
+    refuse_files(asked.config)
     return RunRequest(
         agent=agent,
         input=bytes(asked.input),
@@ -170,6 +183,13 @@ def _request(agent: str, asked: RunBody) -> RunRequest:
         metadata=asked.metadata,
         config=asked.config,
     )
+
+
+def refuse_files(config: Mapping[str, object]) -> None:
+    """Raises InvalidRequest for a configuration that names files of this machine, which no caller may."""
+    if named := named_files(config):
+        problems = [(f"/config{place}", detail) for place, detail in named]
+        raise InvalidRequest("The request is not valid.", problems=problems)
 
 
 class RunEvents:
