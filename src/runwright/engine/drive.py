@@ -13,6 +13,7 @@ from runwright.core.event import Event, RunStarted
 from runwright.core.message import Said
 from runwright.core.ports import RunStore, SignalStore, ThreadStore
 from runwright.engine.end import Cancel, conclude
+from runwright.engine.escapes import watch
 from runwright.engine.executor import Executor
 from runwright.engine.fold import LOOP_VERSION
 from runwright.engine.gateway import World
@@ -71,6 +72,7 @@ class Driver:
 
     async def start(self) -> asyncio.TaskGroup:
         """Open the task group that everything of the engine runs in."""
+        watch(asyncio.get_running_loop())
         return await self._tasks.__aenter__()
 
     async def stop(self, *, drain_s: float) -> None:

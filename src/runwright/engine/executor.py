@@ -34,6 +34,7 @@ from runwright.engine.decide import (
     decide,
 )
 from runwright.engine.end import Cancel, End, conclude, is_in_doubt
+from runwright.engine.escapes import watched
 from runwright.engine.flow import FlowGateway, Suspended, run_flow, surroundings, tool_context
 from runwright.engine.fold import OpenStep, fold, start
 from runwright.engine.gateway import Bounds, Steps, World
@@ -218,7 +219,8 @@ async def _outcome(flow: CodeFlow, context: Context, input: bytes, *, gateway: F
     """A flow's output, or what it raised: SystemExit raised in a task would end the event loop."""
     gateway.enter()
     try:
-        return await run_flow(flow, context, input)
+        with watched(gateway.escaped):
+            return await run_flow(flow, context, input)
     except BaseException as error:  # noqa: BLE001 - handed to the run executor
         return error
 

@@ -18,6 +18,7 @@ from runwright.core.run import WaitReason
 from runwright.core.step import StepKey, StepKind
 from runwright.engine.branches import Branches
 from runwright.engine.decide import Fail, Finish, Wait, model_key, tool_key
+from runwright.engine.escapes import watched
 from runwright.engine.fold import OpenStep
 from runwright.engine.gateway import Steps, World, is_json
 from runwright.engine.replay import Stopped
@@ -234,7 +235,7 @@ class FlowGateway(FromThread):
 
     async def _perform(self, work: Coroutine[Any, Any, T], match: StepKey) -> T:
         try:
-            with self._branches.away():
+            with self._branches.away(), watched(None):
                 return await work
         except OutcomeUnknown as error:
             if all(step.match != match for step in self._steps.log.unknown_steps):
@@ -247,6 +248,10 @@ class FlowGateway(FromThread):
             if not self._is_leaving:
                 self._given_up(match)
             raise
+
+    def escaped(self, reason: str) -> None:
+        """The flow did something that was no step. Safe from any thread."""
+        self._on_loop(lambda: self._steps.taint(reason))
 
     def _given_up(self, match: StepKey) -> None:
         """The flow itself cancelled a step; after one that may have acted it gets no further."""

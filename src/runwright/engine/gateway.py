@@ -22,6 +22,7 @@ from runwright.core.event import (
     ReasoningDelta,
     RestartCause,
     RunResumed,
+    RunTainted,
     StepCompleted,
     StepFailed,
     StepRestarted,
@@ -247,7 +248,10 @@ class Steps:
         return await self._settle(tool, call, seq, attempt=lambda: _result(tool, arguments, surroundings))
 
     async def _settle(self, tool: Tool, call: Call, seq: int, *, attempt: Callable[[], Awaitable[bytes]]) -> bytes:
-        work = self._unaborted(attempt, seq) if tool.effect == "once" else None
+        work: Late | None = None
+        if tool.effect == "once":
+            # It is not aborted when its caller gives up.
+            work = Late(attempt, spawn=self._spawn, on_late=lambda result: self._late(seq, result))
         try:
             # Lines that the tool logs carry the run and the step.
             with logs.context(run=self._log.run.id, step=seq):
@@ -300,9 +304,6 @@ class Steps:
         error = OutcomeUnknown(f"The process died while {name!r} was in flight.")
         self._end(seq, StepFailed(error=error_info(error, step=seq), is_unknown=True))
 
-    def _unaborted(self, attempt: Callable[[], Awaitable[bytes]], seq: int) -> Late:
-        return Late(attempt, spawn=self._spawn, on_late=lambda result: self._late(seq, result))
-
     def _late(self, seq: int, result: bytes) -> None:
         """The outcome of a `once` tool that came after its step was given up resolves the step."""
         if self._log.lost is None:
@@ -320,6 +321,11 @@ class Steps:
         """Record how far the work is. On the loop's thread."""
         if self._is_told:
             self.append((ProgressReported(message=printable(message), fraction=fraction), step))
+
+    def taint(self, reason: str) -> None:
+        """Record, once, that the run did something that cannot be replayed. On the loop's thread."""
+        if self._is_told and reason not in self._log.run.tainted:
+            self.append((RunTainted(reason=reason), None))
 
     def emit(self, name: str, value: bytes, *, step: int | None) -> None:
         """Record a custom event. On the loop's thread."""

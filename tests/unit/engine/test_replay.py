@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestServer
 
 from runwright.core.agent import BuiltAgent, Limits
@@ -342,3 +342,32 @@ async def test_deeds_are_recorded_and_repeated() -> None:
         again = await replayed(process, first.id)
         assert bytes(again.output) == bytes(first.output), again.error
         assert await digests(process, again.id) == await digests(process, first.id)
+
+
+async def test_what_escapes_the_record_is_noticed() -> None:
+    """A flow that connects or begins a process by itself cannot be replayed, and the record says why."""
+
+    async def serve(_: web.Request) -> web.Response:
+        return web.Response(text="hello")
+
+    async def flow(context: Context, url: str) -> object:
+        await context.http("GET", url)
+        if url.endswith("quiet"):
+            return "quiet"
+        async with ClientSession() as session, session.get(url) as answer:
+            text = await answer.text()
+        process = await asyncio.create_subprocess_exec("true")
+        return [text, await process.wait()]
+
+    application = web.Application()
+    application.router.add_get("/{any}", serve)
+    async with TestServer(application, host="127.0.0.1") as server, started(flowing(flow)) as process:
+        quiet = await process.run(str(server.make_url("/quiet")))
+        assert (quiet.status, quiet.tainted) == ("completed", ()), quiet.error
+        loud = await process.run(str(server.make_url("/loud")))
+        assert loud.tainted == (
+            "its code opened a connection to 127.0.0.1 that was no step",
+            "its code began a process that was no step",
+        ), loud.error
+        with pytest.raises(Conflict, match="cannot be replayed: its code opened a connection"):
+            await replayed(process, loud.id)
