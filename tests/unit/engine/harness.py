@@ -34,6 +34,7 @@ from runwright.service.views import RunView, StepView
 from runwright.store import Stores, open_stores
 from runwright.testing import FixedModels, NoSecrets, ScriptedModel, ScriptedTool, tools_raw
 from runwright.tools.deeds import Deeds
+from runwright.tools.http import HttpClient
 
 PATIENCE_S = 10.0
 QUICK = EngineOptions(is_adopting=True, signal_poll_s=0.01, orphan_poll_s=0.02)
@@ -197,6 +198,7 @@ class Process:
         self.owner = owner
         self.gate = Gate(stores.writes)
         self.reader = JournalReader(stores.runs, stores.blobs)
+        self._http = HttpClient()
         self.journal = Journal(self.gate, clock=parts.clock, readers=parts.readers)
         rows = Rows(runs=stores.runs, threads=stores.threads, signals=stores.signals, reader=self.reader)
         world = World(
@@ -206,7 +208,7 @@ class Process:
             price=lambda ref, usage: FREE,
             state={"greeting": "hello"},
             room=self.journal.room,
-            deeds=Deeds(),
+            deeds=Deeds(self._http),
         )
         self.engine = Engine(
             rows=rows,
@@ -232,6 +234,7 @@ class Process:
             return
         self.is_dead = True
         await self.engine.stop(drain_s=drain_s)
+        await self._http.close()
         await self.journal.stop()
         await asyncio.to_thread(self.owner.release)
 
