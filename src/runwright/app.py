@@ -28,8 +28,10 @@ from runwright.errors import ConfigError, StorageReadOnly
 from runwright.guard import compose, default_layers
 from runwright.journal.read import JournalReader
 from runwright.journal.write import Journal
-from runwright.models import PROVIDERS, ModelRegistry, ProviderSettings, price, provider_spec
+from runwright.models import PROVIDERS, ModelRegistry, Prices, ProviderSettings, price_lists, provider_spec
+from runwright.models.prices import read_file
 from runwright.service.agents import Agents
+from runwright.service.costs import Costs
 from runwright.service.diffs import Diffs
 from runwright.service.runs import Runs
 from runwright.service.threads import Threads
@@ -44,6 +46,7 @@ from runwright.watch.metrics import Metrics
 DATABASE = "runwright.db"
 SERVER_LOCK = "server.lock"
 BOOTS = "boots"
+PRICES = "prices.toml"
 
 Source = str | PathLike[str]
 
@@ -72,6 +75,7 @@ class App:
     agents: Agents
     threads: Threads
     diffs: Diffs
+    prices: Prices
 
     def __init__(
         self,
@@ -154,8 +158,7 @@ class App:
         owner = self._own(stack)
         self._stores = await asyncio.to_thread(self._open_stores)
         stack.callback(self._stores.close)
-        self.prices = await asyncio.to_thread(open_prices, self.settings)
-        await self.models.discover()
+        self.prices, _ = await asyncio.gather(asyncio.to_thread(open_prices, self.settings), self.models.discover())
         stack.push_async_callback(self.models.close)
         stack.push_async_callback(self._http.close)
         for lifespan in discovery.lifespans:
@@ -171,7 +174,7 @@ class App:
         self._engine = Engine(
             rows=rows,
             journal=self._journal,
-            world=self._world(),
+            world=self._world(clock),
             agents=self.registry,
             owner=owner,
             clock=clock,
@@ -185,6 +188,7 @@ class App:
         self.runs = Runs(self._engine, self._stores.runs, rows.reader)
         self.agents = Agents(self.registry, self._stores.agents, clock)
         self.threads = Threads(self._stores.threads, self.runs, clock)
+        self.costs = Costs(self._stores.costs, self._stores.runs, rows.reader, prices=self.prices, clock=clock)
         self.diffs = Diffs(self._stores.runs, rows.reader)
         await self.agents.load(is_recording=not self.options.is_read_only)
         self._count_agents()
@@ -235,7 +239,8 @@ class App:
             ) from error
         stack.callback(lock.release)
 
-    def _world(self) -> World:
+    def _world(self, clock: Clock) -> World:
+        prices = self.prices
         known = KnownSecrets(self.settings.secret_values() | self.models.keys)
         return World(
             models=self.models,
@@ -262,7 +267,27 @@ class App:
             self.metrics.count_agents(len(self.registry.all()))
 
 
+def open_prices(settings: Settings) -> Prices:
+    """What calls cost: the user's prices are of the file that is set, else of the one in the data directory.
+
+    Raises ConfigError.
+    """
+    path = settings.prices or settings.data / PRICES
+    own = read_file(path) if settings.prices is not None or path.is_file() else ()
+    providers = _providers(settings)
+    prices = Prices(own, lists=price_lists(providers))
+    if providers:
+        # Else the first call of a paid model reads them, on the event loop.
+        prices.load()
+    return prices
+
+
 def _models(settings: Settings) -> ModelRegistry:
+    return ModelRegistry(_providers(settings), default=settings.model, weights=settings.cache_dir)
+
+
+def _providers(settings: Settings) -> Mapping[str, ProviderSettings]:
+    """What the user says about providers, in the variables of their own clients and in the settings."""
     variables = [name for spec in PROVIDERS.values() for name in (spec.key_env, spec.base_url_env) if name]
     variables += [entry.key_env for entry in settings.providers.values() if entry.key_env]
     values = provider_settings(variables)
@@ -273,8 +298,10 @@ def _models(settings: Settings) -> ModelRegistry:
     }
     named = {
         name: ProviderSettings(
-            base_url=entry.base_url, api_key=values.get(entry.key_env or provider_spec(name).key_env, "")
+            base_url=entry.base_url,
+            api_key=values.get(entry.key_env or provider_spec(name).key_env, ""),
+            prices=entry.prices or "",
         )
         for name, entry in settings.providers.items()
     }
-    return ModelRegistry({**given, **named}, default=settings.model, weights=settings.cache_dir)
+    return {**given, **named}

@@ -77,6 +77,11 @@ class ProviderEntry(BaseModel):
         default=None,
         description="The variable that holds its key, in the environment or `.env`. None is sent if unset.",
     )
+    prices: str | None = Field(
+        default=None,
+        description="The provider whose list prices its calls cost, such as `openai`. If unset they are unpriced, "
+        "unless you name prices of your own.",
+    )
 
 
 class Settings(BaseSettings):
@@ -116,6 +121,10 @@ class Settings(BaseSettings):
     )
     models_dir: Path | None = Field(
         default=None, description="Where local weights are kept. The user's cache directory when unset."
+    )
+    prices: Path | None = Field(
+        default=None,
+        description="A TOML file with prices of your own. `prices.toml` in the data directory where there is one.",
     )
     durability: Literal["normal", "full"] = Field(
         default="normal", description="`normal` survives the death of the process, `full` the loss of power too."

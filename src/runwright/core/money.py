@@ -7,13 +7,34 @@ from decimal import Decimal
 import msgspec
 
 NANO = 1_000_000_000
+PRICED_UNITS = 1_000_000
+"""A price is what this many units cost."""
 
 
-class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What something cost. `nano_usd` is None when no price is known: unpriced, which is not zero."""
+class CostLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a quantity of one unit cost. `unit_price_nano` is in nano-USD per million units."""
 
-    nano_usd: int | None = None
-    source: str = "unpriced"
+    unit: str
+    quantity: int
+    unit_price_nano: int
+    amount_nano: int
+
+
+class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What something cost. `nano_usd` is None when no price is known: unpriced, which is not zero.
+
+    The cost of one call has `lines`, whose amounts add up to it, and the `version` of the price data.
+    """
+
+    nano_usd: int | None
+    source: str
+    version: str = ""
+    lines: tuple[CostLine, ...] = ()
+
+    @property
+    def total(self) -> Cost:
+        """The amount and its source, without the lines."""
+        return Cost(nano_usd=self.nano_usd, source=self.source) if self.version else self
 
     @property
     def usd(self) -> str | None:
@@ -22,13 +43,19 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True):
 
     def __add__(self, other: Cost) -> Cost:
         if self.source == "none":
-            return other
+            return other.total
         if other.source == "none":
-            return self
+            return self.total
         if self.nano_usd is None or other.nano_usd is None:
             return UNPRICED
         source = self.source if self.source == other.source else "mixed"
         return Cost(nano_usd=self.nano_usd + other.nano_usd, source=source)
+
+
+def cost_line(unit: str, quantity: int, unit_price_nano: int) -> CostLine:
+    """The line of a quantity, rounded half up to the nano-USD."""
+    amount = (quantity * unit_price_nano + PRICED_UNITS // 2) // PRICED_UNITS
+    return CostLine(unit=unit, quantity=quantity, unit_price_nano=unit_price_nano, amount_nano=amount)
 
 
 def format_usd(nano_usd: int) -> str:
@@ -37,6 +64,6 @@ def format_usd(nano_usd: int) -> str:
     return format(amount.normalize(), "f")
 
 
-UNPRICED = Cost()
+UNPRICED = Cost(nano_usd=None, source="unpriced")
 NO_COST = Cost(nano_usd=0, source="none")
 FREE = Cost(nano_usd=0, source="free")

@@ -5,13 +5,14 @@ Store ports are synchronous and thread-safe; callers on the event loop go throug
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Literal, Protocol
 
 import msgspec
 
 from runwright.core.agent import Definition, Tool
+from runwright.core.cost import CostBy, CostCall, CostFilter, CostRow
 from runwright.core.event import Event
 from runwright.core.message import Message
 from runwright.core.model import ModelEvent, ModelRequest, ModelResponse
@@ -258,6 +259,18 @@ class SignalStore(Protocol):
 
     def drop(self, signal_id: str) -> None:
         """Forget a message that nobody needs any more."""
+        ...
+
+
+class CostStore(Protocol):
+    """What calls cost."""
+
+    def totals(self, by: CostBy, where: CostFilter) -> Sequence[CostRow]:
+        """Sums by key, in the order of keys."""
+        ...
+
+    def calls(self, by: CostBy, where: CostFilter) -> Iterator[CostCall]:
+        """Every call, in no order."""
         ...
 
 

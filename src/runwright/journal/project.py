@@ -80,7 +80,7 @@ def project_step(step: Step | None, event: Event, data: StepEvent) -> Step:
             return replace(step, status="running", attempt=data.attempt, end_seq=None, ended_at=None, error=None)
         case StepCompleted():
             ended = replace(step, status="completed", end_seq=event.seq, ended_at=event.ts, error=None)
-            return replace(ended, usage=data.usage, cost=data.cost, taped=data.taped)
+            return replace(ended, usage=data.usage, cost=data.cost.total, taped=data.taped)
         case StepFailed():
             status = "unknown" if data.is_unknown else "failed"
             ended = replace(step, status=status, end_seq=event.seq, ended_at=event.ts, error=data.error)

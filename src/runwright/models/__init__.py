@@ -3,7 +3,7 @@
 from runwright.models.demo import DemoModel
 from runwright.models.local import LocalModel
 from runwright.models.openai_wire import OpenAIModel, Provider
-from runwright.models.prices import price
+from runwright.models.prices import Prices, price_lists
 from runwright.models.providers import PROVIDERS, ProviderSettings, ProviderSpec, provider_spec
 from runwright.models.resolve import DefaultModel, ModelEntry, ModelRegistry, names_file
 from runwright.models.weights import WEIGHTS, Weights, has_weights, pull, weights_path
@@ -17,13 +17,14 @@ __all__ = [
     "ModelEntry",
     "ModelRegistry",
     "OpenAIModel",
+    "Prices",
     "Provider",
     "ProviderSettings",
     "ProviderSpec",
     "Weights",
     "has_weights",
     "names_file",
-    "price",
+    "price_lists",
     "provider_spec",
     "pull",
     "weights_path",

@@ -33,11 +33,15 @@ class ProviderSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a user says about a provider; the empty string leaves the table's value."""
+    """What a user says about a provider; the empty string leaves the table's value.
+
+    `prices` names the provider whose price list applies, where a base URL of the user's own leaves that open.
+    """
 
     base_url: str = ""
     api_key: str = ""
     headers: Mapping[str, str] = {}
+    prices: str = ""
 
     def __repr__(self) -> str:
         key = "***" if self.api_key else ""

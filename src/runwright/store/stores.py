@@ -7,10 +7,11 @@ from pathlib import Path
 
 import msgspec
 
-from runwright.core.ports import AgentStore, Blobs, RunStore, SignalStore, ThreadStore, Writes
+from runwright.core.ports import AgentStore, Blobs, CostStore, RunStore, SignalStore, ThreadStore, Writes
 from runwright.store.agents import SqlAgentStore
 from runwright.store.append import SqlWrites
 from runwright.store.blobs import SqlBlobs
+from runwright.store.costs import SqlCostStore
 from runwright.store.database import Database, open_database, open_read_only
 from runwright.store.migrate import require_head, upgrade
 from runwright.store.runs import SqlRunStore
@@ -29,6 +30,7 @@ class Stores(msgspec.Struct, frozen=True, kw_only=True):
     threads: ThreadStore
     signals: SignalStore
     blobs: Blobs
+    costs: CostStore
 
     def close(self) -> None:
         """Close the database."""
@@ -72,4 +74,5 @@ def _over(database: Database, prepare: Callable[[], None]) -> Stores:
         threads=SqlThreadStore(database),
         signals=SqlSignalStore(database),
         blobs=SqlBlobs(database),
+        costs=SqlCostStore(database),
     )

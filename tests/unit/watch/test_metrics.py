@@ -91,7 +91,9 @@ def test_a_model_call_is_timed_and_its_tokens_counted() -> None:
     """A model step gives duration, tokens and cost under the standard names, across commits."""
     metrics = Metrics(version="1")
     usage = Usage(input_tokens=100, output_tokens=20)
-    done = StepCompleted(model="gpt-5-mini", provider="openai", usage=usage, cost=Cost(nano_usd=500_000_000))
+    done = StepCompleted(
+        model="gpt-5-mini", provider="openai", usage=usage, cost=Cost(nano_usd=500_000_000, source="list")
+    )
     started, ended = told((0, MODEL_CALL, None), (1.5, done, 1))
     metrics.record(a_run(), [started])
     metrics.record(a_run(), [ended])

@@ -1,0 +1,7 @@
+"""What model calls cost."""
+
+from runwright.models.prices.book import Prices, price_lists
+from runwright.models.prices.files import read_file, read_prices
+from runwright.models.prices.price import UNITS, Price, Rate, quantities
+
+__all__ = ["UNITS", "Price", "Prices", "Rate", "price_lists", "quantities", "read_file", "read_prices"]

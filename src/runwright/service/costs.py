@@ -1,0 +1,279 @@
+"""Costs: what calls cost, by what, and what they would cost at other prices or on another model."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import takewhile
+from typing import Literal
+
+import msgspec
+
+from runwright.core.cost import CostBy, CostCall, CostFilter, CostRow
+from runwright.core.event import Event, StepCompleted, StepStarted
+from runwright.core.money import NO_COST, Cost, CostLine, format_usd
+from runwright.core.ports import Clock, CostStore, RunStore
+from runwright.core.run import Run
+from runwright.core.step import StepKind
+from runwright.core.usage import Usage
+from runwright.errors import ConfigError, InvalidRequest, NotFound
+from runwright.journal.read import JournalReader
+from runwright.models.prices import Price, Prices, read_prices
+from runwright.service.labels import Label
+from runwright.service.views import CostView, cost_view
+
+AGO = re.compile(r"(\d{1,5})([hdw])")
+HOURS = {"h": 1, "d": 24, "w": 168}
+
+
+class CostQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to sum up: calls that ended from `since` until before `until`, each a time (`2026-11-01`) or how long ago.
+
+    `on_model` and `prices` (a text like that of a file of prices) ask what the same calls would have cost.
+    """
+
+    by: CostBy = "model"
+    since: str | None = None
+    until: str | None = None
+    agent: Label | None = None
+    on_model: Label | None = None
+    prices: str | None = None
+
+
+class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
+    """What calls would have cost. `difference_usd` compares those that are priced both as recorded and here."""
+
+    usd: str | None
+    unpriced_calls: int
+    difference_usd: str
+
+
+class CostGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """The calls of one agent, model, day, group or user; `key` is None for runs without one, and for all in all.
+
+    `usd` is what those calls cost that are priced, None when none of them is.
+    """
+
+    key: str | None
+    calls: int
+    unpriced_calls: int
+    usd: str | None
+    usage: Usage
+    what_if: WhatIf | None = None
+
+
+class CostReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What calls cost, by what was asked for, and in all."""
+
+    object: Literal["cost_report"] = "cost_report"
+    by: CostBy
+    since: datetime | None
+    until: datetime | None
+    data: Sequence[CostGroup]
+    total: CostGroup
+
+
+class CostLineView(msgspec.Struct, frozen=True, kw_only=True):
+    """What a quantity of one unit cost: `unit_price_usd` is per million units."""
+
+    unit: str
+    quantity: int
+    unit_price_usd: str
+    amount_usd: str
+    source: str
+    version: str
+
+
+class StepCost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a step cost, line by line. What a tape answered (`is_taped`) was not spent again."""
+
+    step: int
+    kind: StepKind
+    name: str
+    cost: CostView
+    lines: Sequence[CostLineView]
+    is_taped: bool = False
+
+
+class RunCost(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run cost: its own steps, without those of child runs, which have costs of their own."""
+
+    object: Literal["run_cost"] = "run_cost"
+    run_id: str
+    cost: CostView
+    steps: Sequence[StepCost]
+
+
+class Costs:
+    """What a caller can ask about costs."""
+
+    def __init__(
+        self, store: CostStore, runs: RunStore, reader: JournalReader, *, prices: Prices, clock: Clock
+    ) -> None:
+        self._store = store
+        self._runs = runs
+        self._reader = reader
+        self._prices = prices
+        self._clock = clock
+
+    async def report(self, query: CostQuery) -> CostReport:
+        """What calls cost. With other prices or another model every call is priced again, which takes 10 us each.
+
+        Raises InvalidRequest.
+        """
+        now = self._clock.now()
+        since, until = moment("since", query.since, now), moment("until", query.until, now)
+        where = CostFilter(since=since, until=until, agent=query.agent)
+        tallies = await asyncio.to_thread(self._tallies, query, where)
+        total = _Tally(None)
+        for tally in tallies:
+            total.absorb(tally)
+        return CostReport(
+            by=query.by,
+            since=where.since,
+            until=where.until,
+            data=[tally.group for tally in tallies],
+            total=total.group,
+        )
+
+    async def run(self, run_id: str) -> RunCost:
+        """What a run cost so far, step by step. Raises NotFound."""
+        return await asyncio.to_thread(self._run, run_id)
+
+    def _tallies(self, query: CostQuery, where: CostFilter) -> Sequence[_Tally]:
+        if query.on_model is None and query.prices is None:
+            return [_Tally(row.key, row) for row in self._store.totals(query.by, where)]
+        prices = self._prices.over(_other_prices(query))
+        tallies: dict[str | None, _Tally] = {}
+        for call in self._store.calls(query.by, where):
+            tally = tallies.get(call.key)
+            if tally is None:
+                tally = tallies[call.key] = _Tally(call.key)
+            tally.add(call, prices.cost(query.on_model or call.ref, call.usage, at=call.at))
+        return [tallies[key] for key in sorted(tallies, key=lambda key: (key is not None, key or ""))]
+
+    def _run(self, run_id: str) -> RunCost:
+        run = self._runs.get(run_id)
+        if run is None:
+            raise NotFound(f"There is no run {run_id!r}.")
+        # A run that is at work goes on while it is read.
+        events = takewhile(lambda event: event.seq <= run.last_seq, self._reader.events(run_id))
+        return _run_cost(run, events)
+
+
+class _Tally:
+    """Calls of one key, counted: amounts are in nano-USD, `_other` ones at other prices."""
+
+    def __init__(self, key: str | None, row: CostRow | None = None) -> None:
+        row = row or CostRow(key=key)
+        self._key = key
+        self._calls, self._unpriced, self._nano = row.calls, row.unpriced_calls, row.nano_usd
+        self._usage = row.usage
+        self._is_repriced = False
+        self._other = self._other_unpriced = self._difference = 0
+
+    def add(self, call: CostCall, other: Cost) -> None:
+        """One more call, as recorded and at other prices."""
+        self._is_repriced = True
+        self._calls += 1
+        self._usage += call.usage
+        before, after = call.cost.nano_usd, other.nano_usd
+        self._unpriced += before is None
+        self._other_unpriced += after is None
+        self._nano += before or 0
+        self._other += after or 0
+        if before is not None and after is not None:
+            self._difference += after - before
+
+    def absorb(self, tally: _Tally) -> None:
+        """All calls of another key."""
+        self._is_repriced = tally._is_repriced
+        self._calls += tally._calls
+        self._usage += tally._usage
+        self._unpriced += tally._unpriced
+        self._nano += tally._nano
+        self._other += tally._other
+        self._other_unpriced += tally._other_unpriced
+        self._difference += tally._difference
+
+    @property
+    def group(self) -> CostGroup:
+        """What callers see."""
+        what_if = WhatIf(
+            usd=_priced(self._other, self._calls, self._other_unpriced),
+            unpriced_calls=self._other_unpriced,
+            difference_usd=format_usd(self._difference),
+        )
+        return CostGroup(
+            key=self._key,
+            calls=self._calls,
+            unpriced_calls=self._unpriced,
+            usd=_priced(self._nano, self._calls, self._unpriced),
+            usage=self._usage,
+            what_if=what_if if self._is_repriced else None,
+        )
+
+
+def _priced(nano_usd: int, calls: int, unpriced: int) -> str | None:
+    return None if calls and calls == unpriced else format_usd(nano_usd)
+
+
+def moment(name: str, text: str | None, now: datetime) -> datetime | None:
+    """A time from `2026-11-01`, a whole ISO 8601 time, or how long ago it was: 12h, 30d, 2w. Raises InvalidRequest."""
+    if text is None:
+        return None
+    ago = AGO.fullmatch(text)
+    try:
+        if ago is not None:
+            return now - timedelta(hours=int(ago[1]) * HOURS[ago[2]])
+        found = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        detail = f"a day like 2026-11-01, or how long ago like 12h, 30d or 2w; not {text!r}"
+        raise InvalidRequest(f"The time {text!r} cannot be read.", problems=[(f"/{name}", detail)]) from None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def _other_prices(query: CostQuery) -> Sequence[Price]:
+    """Raises InvalidRequest for what the caller got wrong."""
+    if query.on_model is not None and ":" not in query.on_model:
+        detail = f"write it as provider:name, for example openai:{query.on_model}"
+        raise InvalidRequest(f"{query.on_model!r} names no provider.", problems=[("/on_model", detail)])
+    try:
+        return read_prices(query.prices or "", place="/prices")
+    except ConfigError as error:
+        raise InvalidRequest(error.message, problems=error.problems) from error
+
+
+def _run_cost(run: Run, events: Iterable[Event]) -> RunCost:
+    started: dict[int, StepStarted] = {}
+    steps: list[StepCost] = []
+    for event in events:
+        data = event.data
+        if isinstance(data, StepStarted):
+            started[event.seq] = data
+        elif isinstance(data, StepCompleted) and event.step in started and data.cost != NO_COST:
+            begun = started[event.step]
+            steps.append(
+                StepCost(
+                    step=event.step,
+                    kind=begun.kind,
+                    name=begun.name,
+                    cost=cost_view(data.cost),
+                    lines=[_line(data.cost, line) for line in data.cost.lines],
+                    is_taped=data.taped is not None,
+                )
+            )
+    return RunCost(run_id=run.id, cost=cost_view(run.cost), steps=steps)
+
+
+def _line(cost: Cost, line: CostLine) -> CostLineView:
+    return CostLineView(
+        unit=line.unit,
+        quantity=line.quantity,
+        unit_price_usd=format_usd(line.unit_price_nano),
+        amount_usd=format_usd(line.amount_nano),
+        source=cost.source,
+        version=cost.version,
+    )

@@ -1,0 +1,110 @@
+"""What calls cost, from the rows of their steps: the same cost stands nowhere else, so nothing counts twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, case, func, select
+
+from runwright.core.cost import CostBy, CostCall, CostFilter, CostRow
+from runwright.core.money import Cost
+from runwright.core.usage import Usage
+from runwright.store.database import Database
+from runwright.store.rows import Row, micros, moment
+from runwright.store.schema import runs, steps
+
+_DAY = 86_400_000_000
+_PAGE = 5_000
+_OF_RUN = frozenset({"agent", "group", "user"})
+_USAGE = (
+    steps.c.input_tokens,
+    steps.c.output_tokens,
+    steps.c.cached_input_tokens,
+    steps.c.cache_write_tokens,
+    steps.c.reasoning_tokens,
+    steps.c.requests,
+)
+_KEYS: dict[CostBy, ColumnElement[Any]] = {
+    "agent": runs.c.agent,
+    "model": steps.c.name,
+    "day": steps.c.ended_at // _DAY,
+    "group": runs.c.group,
+    "user": runs.c.user,
+}
+
+
+class SqlCostStore:
+    """The CostStore port over a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def totals(self, by: CostBy, where: CostFilter) -> Sequence[CostRow]:
+        """Sums by key, in the order of keys."""
+        key = _KEYS[by].label("key")
+        unpriced = func.sum(case((steps.c.cost_nano.is_(None), 1), else_=0))
+        estimated = func.max(case((steps.c.is_estimated, 1), else_=0))
+        sums = [func.sum(steps.c.cost_nano), *(func.sum(column) for column in _USAGE), estimated]
+        query = _charged([key, func.count(), unpriced, *sums], by, where).group_by(key).order_by(key)
+        with self._database.read() as connection:
+            return [_row(by, row) for row in connection.execute(query)]
+
+    def calls(self, by: CostBy, where: CostFilter) -> Iterator[CostCall]:
+        """Every call, in no order."""
+        of_call = (steps.c.name, steps.c.ended_at, steps.c.cost_nano, steps.c.cost_source)
+        query = _charged([_KEYS[by].label("key"), *of_call, *_USAGE, steps.c.is_estimated], by, where)
+        with self._database.read() as connection:
+            for row in connection.execution_options(yield_per=_PAGE).execute(query):
+                yield _call(by, row)
+
+
+def _charged(columns: Sequence[ColumnElement[Any]], by: CostBy, where: CostFilter) -> Select[*tuple[Any, ...]]:
+    """Calls that may cost something. What a tape answered was paid for by the run that recorded it."""
+    query = select(*columns).select_from(steps)
+    query = query.where(steps.c.status == "completed", steps.c.cost_source != "none", steps.c.taped.is_(None))
+    if by in _OF_RUN or where.agent is not None:
+        query = query.join(runs, runs.c.id == steps.c.run_id)
+    if where.agent is not None:
+        query = query.where(runs.c.agent == where.agent)
+    if where.since is not None:
+        query = query.where(steps.c.ended_at >= micros(where.since))
+    if where.until is not None:
+        query = query.where(steps.c.ended_at < micros(where.until))
+    return query
+
+
+def _call(by: CostBy, row: Row) -> CostCall:
+    key, ref, at, nano_usd, source, *usage = row
+    cost = Cost(nano_usd=nano_usd, source=source)
+    return CostCall(key=_named(by, key), ref=ref, at=moment(at), usage=_usage(usage), cost=cost)
+
+
+def _row(by: CostBy, row: Row) -> CostRow:
+    key, calls, unpriced, nano_usd, *usage = row
+    return CostRow(
+        key=_named(by, key),
+        calls=calls,
+        unpriced_calls=int(unpriced),
+        nano_usd=int(nano_usd or 0),
+        usage=_usage(usage),
+    )
+
+
+def _usage(sums: Row) -> Usage:
+    return Usage(
+        input_tokens=int(sums[0]),
+        output_tokens=int(sums[1]),
+        cached_input_tokens=int(sums[2]),
+        cache_write_tokens=int(sums[3]),
+        reasoning_tokens=int(sums[4]),
+        requests=int(sums[5]),
+        is_estimated=bool(sums[6]),
+    )
+
+
+def _named(by: CostBy, key: Any) -> str | None:  # noqa: ANN401 - a driver's value
+    if by != "day" or key is None:
+        return key
+    return f"{moment(0) + timedelta(days=int(key)):%Y-%m-%d}"

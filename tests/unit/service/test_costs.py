@@ -1,0 +1,141 @@
+"""What callers can ask about costs."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runwright import Agent, App, Context
+from runwright.app import AppOptions
+from runwright.core.money import NANO
+from runwright.errors import ConfigError, InvalidRequest, NotFound
+from runwright.models import ModelRegistry
+from runwright.service.costs import CostQuery, moment
+from runwright.settings import Settings
+
+IN_MEMORY = AppOptions(is_in_memory=True)
+PRICES = '[[price]]\nmodels = ["demo:*"]\ninput_tokens = 0.3\noutput_tokens = 1.7\n'
+DOUBLED = '[[price]]\nmodels = ["demo:*"]\ninput_tokens = 0.6\noutput_tokens = 3.4\n'
+
+
+async def twice(text: str, context: Context) -> str:
+    """Ask twice, of two models."""
+    first = await context.model(text, model="demo")
+    second = await context.model(text, model="demo:slow")
+    return f"{first.message.content}{second.message.content}"
+
+
+@pytest.fixture
+async def opened(tmp_path: Path) -> AsyncIterator[App]:
+    """An App in memory whose demo model costs what a file says."""
+    path = tmp_path / "prices.toml"
+    path.write_text(PRICES)
+    settings = Settings(model="demo", prices=path, drain_s=0)
+    agents = (Agent("support", model="demo"), Agent("twice", run=twice, model="demo"))
+    async with App(settings, agents=agents, models=ModelRegistry(default="demo"), options=IN_MEMORY) as app:
+        yield app
+
+
+def nano(usd: str | None) -> int:
+    """A decimal string in nano-USD."""
+    whole, _, rest = (usd or "").partition(".")
+    return int(whole) * NANO + int((rest + "0" * 9)[:9])
+
+
+async def test_lines_steps_run_and_report_agree(opened: App) -> None:
+    """The lines of a run add up to its steps, its steps to the run, and the runs to the report, to the nano."""
+    one = await opened.run("support", "hello there")
+    two = await opened.run("twice", "what do you cost?", group="g")
+    costs = [await opened.costs.run(view.id) for view in (one, two)]
+    for view, cost in zip((one, two), costs, strict=True):
+        assert cost.cost == view.cost
+        for step in cost.steps:
+            assert sum(nano(line.amount_usd) for line in step.lines) == nano(step.cost.usd) > 0
+            assert [line.source for line in step.lines] == ["override", "override"]
+        assert sum(nano(step.cost.usd) for step in cost.steps) == nano(view.cost.usd)
+    report = await opened.costs.report(CostQuery(by="model"))
+    assert [group.key for group in report.data] == ["demo", "demo:slow"]
+    assert nano(report.total.usd) == sum(nano(view.cost.usd) for view in (one, two))
+    assert (report.total.calls, report.total.unpriced_calls, report.total.what_if) == (3, 0, None)
+    assert report.total.usage.output_tokens == one.usage.output_tokens + two.usage.output_tokens
+
+
+async def test_the_same_calls_at_other_prices(opened: App) -> None:
+    """Other prices are asked of the same record, which stays as it is."""
+    view = await opened.run("support", "hello there")
+    report = await opened.costs.report(CostQuery(by="agent", prices=DOUBLED))
+    what_if = report.total.what_if
+    assert what_if is not None
+    assert nano(what_if.usd) == 2 * nano(view.cost.usd)
+    assert nano(what_if.difference_usd) == nano(view.cost.usd)
+    assert report.total.usd == view.cost.usd == (await opened.runs.get(view.id)).cost.usd
+
+
+async def test_the_same_calls_on_another_model(opened: App) -> None:
+    """A model that has a price is compared; one that has none leaves the calls unpriced, and is never guessed."""
+    await opened.run("twice", "hello there", group="g")
+    known = await opened.costs.report(CostQuery(by="group", on_model="mistralai:mistral-large-latest"))
+    assert [(group.key, group.what_if is not None) for group in known.data] == [("g", True)]
+    usage, what_if = known.total.usage, known.total.what_if
+    assert what_if is not None
+    assert nano(what_if.usd) == 500 * usage.input_tokens + 1500 * usage.output_tokens
+    unknown = (await opened.costs.report(CostQuery(on_model="acme:large"))).total.what_if
+    assert unknown is not None
+    assert (unknown.usd, unknown.unpriced_calls, unknown.difference_usd) == (None, 2, "0")
+
+
+async def test_nothing_recorded_costs_nothing(opened: App) -> None:
+    """Without calls the report is empty and its total zero."""
+    report = await opened.costs.report(CostQuery(since="30d"))
+    assert (report.data, report.total.calls, report.total.usd) == ([], 0, "0")
+
+
+@pytest.mark.parametrize(
+    ("query", "place"),
+    [
+        ({"since": "yesterday"}, "/since"),
+        ({"until": "99999x"}, "/until"),
+        ({"on_model": "gpt-5"}, "/on_model"),
+        ({"prices": "[[price]]\nmodels = 5"}, "/prices"),
+    ],
+    ids=["since", "until", "model", "prices"],
+)
+async def test_a_mistake_is_told_with_its_place(opened: App, query: dict[str, Any], place: str) -> None:
+    """What cannot be read is the caller's mistake."""
+    with pytest.raises(InvalidRequest) as caught:
+        await opened.costs.report(CostQuery(**query))
+    assert caught.value.problems[0][0] == place
+
+
+async def test_an_unknown_run_has_no_cost(opened: App) -> None:
+    """A run that is not there is not found."""
+    with pytest.raises(NotFound):
+        await opened.costs.run("run_none")
+
+
+async def test_a_broken_file_of_prices_stops_the_start(tmp_path: Path) -> None:
+    """Prices that cannot be read are told when the process starts, not at the first call."""
+    path = tmp_path / "prices.toml"
+    path.write_text("[[price]]\n")
+    with pytest.raises(ConfigError, match="prices"):
+        async with App(Settings(prices=path), models=ModelRegistry(default="demo"), options=IN_MEMORY):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2026-11-01", datetime(2026, 11, 1, tzinfo=UTC)),
+        ("2026-11-01T12:00:00+02:00", datetime(2026, 11, 1, 10, tzinfo=UTC)),
+        ("12h", datetime(2026, 11, 20, 12, tzinfo=UTC)),
+        ("30d", datetime(2026, 10, 22, tzinfo=UTC)),
+        ("2w", datetime(2026, 11, 7, tzinfo=UTC)),
+        (None, None),
+    ],
+    ids=["day", "time", "hours", "days", "weeks", "none"],
+)
+def test_times_are_days_or_how_long_ago(text: str | None, expected: datetime | None) -> None:
+    """A day begins in UTC; an age is counted back from now."""
+    assert moment("since", text, datetime(2026, 11, 21, tzinfo=UTC)) == expected
