@@ -22,6 +22,7 @@ from runwright.service.views import (
 
 if TYPE_CHECKING:
     from runwright.journal.diff import RunDiff
+    from runwright.service.costs import CostQuery, CostReport, RunCost
     from runwright.settings import Settings
 
 
@@ -86,6 +87,18 @@ class DiffAccess(Protocol):
         ...
 
 
+class CostAccess(Protocol):
+    """What commands ask about costs."""
+
+    async def report(self, query: CostQuery) -> CostReport:
+        """What calls cost, or would cost."""
+        ...
+
+    async def run(self, run_id: str) -> RunCost:
+        """What a run cost, step by step."""
+        ...
+
+
 class AgentAccess(Protocol):
     """What commands ask about agents and templates."""
 
@@ -121,6 +134,11 @@ class Access(Protocol):
     @property
     def diffs(self) -> DiffAccess:
         """Runs side by side."""
+        ...
+
+    @property
+    def costs(self) -> CostAccess:
+        """Costs."""
         ...
 
     @property

@@ -42,7 +42,11 @@ NOUNS: dict[str, tuple[str, dict[str, str]]] = {
     "templates": ("Look at templates.", {"ls": "List the templates.", "show": "Show a template and its schema."}),
     "models": (
         "Look at models.",
-        {"ls": "List the models that can be used.", "pull": "Download the weights of a local model."},
+        {
+            "ls": "List the models that can be used.",
+            "price": "Show what a model costs, and who says so.",
+            "pull": "Download the weights of a local model.",
+        },
     ),
     "config": (
         "Look at the settings.",
@@ -56,6 +60,7 @@ VERBS: dict[str, str] = {
     "serve": "Serve the agents over HTTP.",
     "run": "Run an agent once and print its answer.",
     "chat": "Talk with an agent.",
+    "costs": "Sum up what calls cost, or would cost.",
     "doctor": "Check this machine and say what to do.",
 }
 

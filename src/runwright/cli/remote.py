@@ -18,6 +18,7 @@ from runwright.core.replay import Replay
 from runwright.core.run import RunRequest
 from runwright.errors import ConfigError, InvalidRequest, RunwrightError, Unavailable, error_classes
 from runwright.journal.diff import RunDiff
+from runwright.service.costs import CostQuery, CostReport, RunCost
 from runwright.service.views import (
     AgentSchema,
     AgentView,
@@ -230,6 +231,21 @@ class RemoteDiffs:
         return await self._http.ask(RunDiff, "GET", f"{_run(left)}/diff/{quote(right, safe='')}")
 
 
+class RemoteCosts:
+    """Costs on the server."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def report(self, query: CostQuery) -> CostReport:
+        """What calls cost, or would cost."""
+        return await self._http.ask(CostReport, "POST", "/costs", body=query)
+
+    async def run(self, run_id: str) -> RunCost:
+        """What a run cost, step by step."""
+        return await self._http.ask(RunCost, "GET", f"{_run(run_id)}/cost")
+
+
 class RemoteAgents:
     """Agents and templates on the server."""
 
@@ -263,6 +279,7 @@ class Remote:
     def __init__(self, http: Http) -> None:
         self.runs = RemoteRuns(http)
         self.diffs = RemoteDiffs(http)
+        self.costs = RemoteCosts(http)
         self.agents = RemoteAgents(http)
 
 

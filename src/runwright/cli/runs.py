@@ -7,6 +7,7 @@ from msgspec.structs import asdict
 
 from runwright.cli.answer import summary, waits
 from runwright.cli.call import Called, Flag, Limit, Seq
+from runwright.cli.costs import print_run
 from runwright.cli.diffs import show as show_diff
 from runwright.cli.failures import DIFFERENT, Exit
 from runwright.cli.output import Output, short
@@ -79,6 +80,21 @@ async def show(run: str, /, *, limit: Limit = 100, call: Called) -> None:
         call.out.json({**asdict(view), "steps": steps.data})
     else:
         _show(call.out, view, steps)
+
+
+async def cost(run: str, /, *, call: Called) -> None:
+    """Show what a run cost: each step, and each line of it as quantity, price of a million, and amount.
+
+    Args:
+        run: The run's id.
+        call: What every command is handed.
+    """
+    async with call.open(has_agents=False, is_reading=True) as access:
+        found = await access.costs.run(run)
+    if call.out.is_json:
+        call.out.json(found)
+    else:
+        print_run(call.out, found)
 
 
 async def tail(run: str, /, *, after: Seq = 0, deltas: Flag = False, call: Called) -> None:

@@ -76,7 +76,7 @@ def create_server(app: App, *, host: str | None = None) -> FastAPI:
     server.state.streams = streams
     # Known to the router too, so that another method on their paths is told which ones there are.
     server.router.routes += fast
-    for part in (agents, runs, threads, openai, ops):
+    for part in (agents, runs, costs, threads, openai, ops):
         server.include_router(part.router)
     _add_reference(server)
     return server

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from runwright.cli.access import Access, AgentAccess, DiffAccess
+from runwright.cli.access import Access, AgentAccess, CostAccess, DiffAccess
 from runwright.cli.call import Call, Options
 from runwright.cli.output import Output
 from runwright.core.event import Data, Event, RunCompleted
@@ -122,11 +122,17 @@ class FakeAccess:
     """What commands reach."""
 
     def __init__(
-        self, runs: FakeRuns | None = None, agents: AgentAccess | None = None, *, diffs: DiffAccess | None = None
+        self,
+        runs: FakeRuns | None = None,
+        agents: AgentAccess | None = None,
+        *,
+        diffs: DiffAccess | None = None,
+        costs: CostAccess | None = None,
     ) -> None:
         self.runs = runs or FakeRuns()
         self._agents = agents
         self._diffs = diffs
+        self._costs = costs
 
     @property
     def agents(self) -> AgentAccess:
@@ -139,6 +145,12 @@ class FakeAccess:
         """The diffs of the test."""
         assert self._diffs is not None
         return self._diffs
+
+    @property
+    def costs(self) -> CostAccess:
+        """The costs of the test."""
+        assert self._costs is not None
+        return self._costs
 
 
 class FakeCall(Call):

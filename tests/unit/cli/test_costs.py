@@ -1,0 +1,144 @@
+"""`runwright costs`, `runs cost` and `models price`."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+from inline_snapshot import snapshot
+
+from runwright.cli import models, runs
+from runwright.cli.call import Options
+from runwright.cli.costs import costs
+from runwright.core.usage import Usage
+from runwright.errors import InvalidRequest
+from runwright.service.costs import CostGroup, CostLineView, CostQuery, CostReport, RunCost, StepCost, WhatIf
+from runwright.service.views import CostView
+from tests.unit.cli.fakes import FakeAccess, FakeCall
+
+USAGE = Usage(input_tokens=1000, output_tokens=200, requests=3)
+
+
+class FakeCosts:
+    """Costs of a test; what was asked stands in `asked`."""
+
+    def __init__(self, what_if: WhatIf | None = None) -> None:
+        self._what_if = what_if
+        self.asked: list[CostQuery] = []
+
+    async def report(self, query: CostQuery) -> CostReport:
+        """Three calls, one of them unpriced."""
+        self.asked.append(query)
+        group = CostGroup(key="a", calls=3, unpriced_calls=1, usd="0.5", usage=USAGE, what_if=self._what_if)
+        none = CostGroup(key=None, calls=2, unpriced_calls=2, usd=None, usage=USAGE, what_if=self._what_if)
+        return CostReport(by=query.by, since=None, until=None, data=[group, none], total=group)
+
+    async def run(self, run_id: str) -> RunCost:
+        """A run with a priced and an unpriced step, and one from a tape."""
+        line = CostLineView(
+            unit="input_tokens", quantity=4, unit_price_usd="2", amount_usd="0.000008", source="overlay", version="7"
+        )
+        spent = CostView(usd="0.000008", source="overlay")
+        unpriced = CostView(usd=None, source="unpriced")
+        steps = [
+            StepCost(step=3, kind="model", name="mistral:x", cost=spent, lines=[line]),
+            StepCost(step=5, kind="model", name="acme:x", cost=unpriced, lines=[]),
+            StepCost(step=7, kind="model", name="mistral:x", cost=spent, lines=[], is_taped=True),
+        ]
+        return RunCost(run_id=run_id, cost=unpriced, steps=steps)
+
+
+async def test_costs_are_a_table() -> None:
+    """Keys with calls, tokens, cost, and how many calls are not in it; the total comes last."""
+    call = FakeCall(FakeAccess(costs=FakeCosts()))
+    await costs(by="user", call=call)
+    assert call.printed == snapshot(
+        """\
+USER	CALLS	INPUT	OUTPUT	USD	UNPRICED
+a	3	1000	200	0.5	1
+-	2	1000	200	unpriced	2
+total	3	1000	200	0.5	1
+"""
+    )
+    assert call.noted.startswith("1 of 3 calls are unpriced and not in the sums")
+
+
+async def test_what_calls_would_cost(tmp_path: Path) -> None:
+    """Another model and the text of a file of prices are handed on, and three columns more are shown."""
+    fake = FakeCosts(WhatIf(usd="0.7", unpriced_calls=0, difference_usd="0.2"))
+    call = FakeCall(FakeAccess(costs=fake))
+    path = tmp_path / "prices.toml"
+    path.write_text("version = '1'")
+    await costs(since="30d", until="1d", agent="a", on_model="openai:gpt-5-mini", at_prices=path, call=call)
+    assert fake.asked == [
+        CostQuery(since="30d", until="1d", agent="a", on_model="openai:gpt-5-mini", prices="version = '1'")
+    ]
+    assert call.printed.splitlines()[0].endswith("UNPRICED\tWOULD BE\tDIFFERENCE\tTHEN UNPRICED")
+    assert call.printed.splitlines()[1].endswith("0.5\t1\t0.7\t0.2\t0")
+    with pytest.raises(InvalidRequest, match="cannot be read"):
+        await costs(at_prices=tmp_path / "none.toml", call=call)
+
+
+async def test_costs_as_json() -> None:
+    """`--json` gives the report as the API does."""
+    call = FakeCall(FakeAccess(costs=FakeCosts()), is_json=True)
+    await costs(call=call)
+    assert msgspec.json.decode(call.printed)["total"]["usd"] == "0.5"
+
+
+async def test_the_cost_of_a_run_shows_the_arithmetic() -> None:
+    """Each step, and under it quantity, price of a million and amount; what a tape answered was not spent."""
+    call = FakeCall(FakeAccess(costs=FakeCosts()))
+    await runs.cost("run_1", call=call)
+    assert call.printed == snapshot(
+        """\
+STEP	NAME	UNIT	QUANTITY	USD PER MILLION	USD	SOURCE
+3	mistral:x				0.000008	overlay 7
+		input_tokens	4	2	0.000008	\n\
+5	acme:x				unpriced	unpriced
+7	mistral:x				taped	overlay
+"""
+    )
+    assert call.noted == "run_1: unpriced\n"
+    as_json = FakeCall(FakeAccess(costs=FakeCosts()), is_json=True)
+    await runs.cost("run_1", call=as_json)
+    assert msgspec.json.decode(as_json.printed)["steps"][2]["is_taped"] is True
+
+
+def price(data: Path, model: str, **options: object) -> FakeCall:
+    """Ask for a price."""
+    call = FakeCall(options=Options(data=data))
+    models.price(model, call=call, **options)  # pyright: ignore[reportArgumentType] - options of a test's choice
+    return call
+
+
+def test_the_price_of_a_model(tmp_path: Path) -> None:
+    """Each unit with its price, tier, source, version and days; the page of the provider beside it."""
+    assert price(tmp_path, "mistral:mistral-large-latest", at="2026-11-21").printed == snapshot(
+        """\
+UNIT	USD PER MILLION	ABOVE INPUT	SOURCE	VERSION	FROM	UNTIL	HOURS
+input_tokens	0.5		overlay	2026-11-21	2025-12-02		\n\
+cached_input_tokens	0.05		overlay	2026-11-21	2025-12-02		\n\
+output_tokens	1.5		overlay	2026-11-21	2025-12-02		\n\
+"""
+    )
+    assert "2.5\t200000" in price(tmp_path, "google:gemini-2.5-pro").printed
+    assert "01:00-04:00" in price(tmp_path, "deepseek:deepseek-v4-pro", all=True).printed
+    assert "everything\t0" in price(tmp_path, "demo").printed
+
+
+def test_a_price_that_is_not_known(tmp_path: Path) -> None:
+    """Unpriced is said, a name without a provider is refused, and one's own prices are found in the data directory."""
+    assert price(tmp_path, "acme:large").noted.startswith("acme:large is unpriced")
+    with pytest.raises(InvalidRequest, match="names no provider"):
+        price(tmp_path, "gpt-5")
+    (tmp_path / "prices.toml").write_text('[[price]]\nmodels = ["acme:large"]\ninput_tokens = 3\n')
+    assert "input_tokens\t3\t\toverride" in price(tmp_path, "acme:large").printed
+
+
+def test_a_price_as_json(tmp_path: Path) -> None:
+    """`--json` gives the price in force and all that are known."""
+    call = FakeCall(options=Options(data=tmp_path), is_json=True)
+    models.price("openai:gpt-5-mini", call=call)
+    found = msgspec.json.decode(call.printed)
+    assert found["price"]["rates"][0] == {"unit": "input_tokens", "usd": "0.25", "above": None}
+    assert len(found["known"]) == 1

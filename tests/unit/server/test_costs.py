@@ -1,0 +1,64 @@
+"""Costs over HTTP."""
+
+import httpx2
+import pytest
+from inline_snapshot import snapshot
+
+PRICES = '[[price]]\nmodels = ["demo:*"]\ninput_tokens = 1\noutput_tokens = 1\n'
+
+
+async def test_costs_are_reported(client: httpx2.AsyncClient) -> None:
+    """A report sums up by what was asked for; the demo model costs nothing."""
+    await client.post("/api/v1/agents/support/runs", json={"input": "hello"})
+    answer = await client.get("/api/v1/costs", params={"by": "agent", "since": "1d"})
+    report = answer.json()
+    assert (answer.status_code, report["by"], report["until"]) == (200, "agent", None)
+    assert report["data"] == snapshot(
+        [
+            {
+                "key": "support",
+                "calls": 1,
+                "unpriced_calls": 0,
+                "usd": "0",
+                "usage": {
+                    "input_tokens": 18,
+                    "output_tokens": 13,
+                    "cached_input_tokens": 0,
+                    "cache_write_tokens": 0,
+                    "reasoning_tokens": 0,
+                    "requests": 1,
+                    "tool_calls": 0,
+                    "is_estimated": False,
+                },
+                "what_if": None,
+            }
+        ]
+    )
+
+
+async def test_other_prices_are_asked_in_a_body(client: httpx2.AsyncClient) -> None:
+    """A text of prices, or another model, tells what the same calls would cost."""
+    await client.post("/api/v1/agents/support/runs", json={"input": "hello"})
+    asked = await client.post("/api/v1/costs", json={"by": "model", "prices": PRICES})
+    assert asked.json()["total"]["what_if"] == {"usd": "0.000031", "unpriced_calls": 0, "difference_usd": "0.000031"}
+    other = await client.get("/api/v1/costs", params={"on_model": "mistral:mistral-large-latest"})
+    assert other.json()["total"]["what_if"]["usd"] == "0.0000285"
+
+
+async def test_the_cost_of_a_run(client: httpx2.AsyncClient) -> None:
+    """A run's cost names its steps; an unknown run is 404."""
+    run = (await client.post("/api/v1/agents/support/runs", json={"input": "hello"})).json()["id"]
+    answer = await client.get(f"/api/v1/runs/{run}/cost")
+    assert (answer.json()["cost"], [step["name"] for step in answer.json()["steps"]]) == (
+        {"usd": "0", "source": "demo"},
+        ["demo"],
+    )
+    assert (await client.get("/api/v1/runs/run_none/cost")).status_code == 404
+
+
+@pytest.mark.parametrize("query", [{"by": "planet"}, {"since": "soon"}, {"on_model": "gpt"}, {"colour": "red"}])
+async def test_a_mistake_is_422_or_400(client: httpx2.AsyncClient, query: dict[str, str]) -> None:
+    """What cannot be asked is refused with its place."""
+    answer = await client.get("/api/v1/costs", params=query)
+    assert answer.status_code in {400, 422}
+    assert next(iter(query)) in answer.text
