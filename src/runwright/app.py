@@ -33,6 +33,7 @@ from runwright.models.prices import read_file
 from runwright.service.agents import Agents
 from runwright.service.costs import Costs
 from runwright.service.diffs import Diffs
+from runwright.service.exports import Exports
 from runwright.service.runs import Runs
 from runwright.service.threads import Threads
 from runwright.service.views import RunView
@@ -75,6 +76,7 @@ class App:
     agents: Agents
     threads: Threads
     diffs: Diffs
+    exports: Exports
     prices: Prices
 
     def __init__(
@@ -190,6 +192,7 @@ class App:
         self.threads = Threads(self._stores.threads, self.runs, clock)
         self.costs = Costs(self._stores.costs, self._stores.runs, rows.reader, prices=self.prices, clock=clock)
         self.diffs = Diffs(self._stores.runs, rows.reader)
+        self.exports = Exports(self._stores.runs, rows.reader, self._stores.imports)
         await self.agents.load(is_recording=not self.options.is_read_only)
         self._count_agents()
         if self.metrics is not None:

@@ -87,6 +87,18 @@ class DiffAccess(Protocol):
         ...
 
 
+class ExportAccess(Protocol):
+    """What commands ask about runs as files."""
+
+    async def export(self, run_id: str) -> bytes:
+        """A run as a file."""
+        ...
+
+    async def import_file(self, raw: bytes) -> RunView:
+        """Take a run in from a file."""
+        ...
+
+
 class CostAccess(Protocol):
     """What commands ask about costs."""
 
@@ -134,6 +146,11 @@ class Access(Protocol):
     @property
     def diffs(self) -> DiffAccess:
         """Runs side by side."""
+        ...
+
+    @property
+    def exports(self) -> ExportAccess:
+        """Runs as files."""
         ...
 
     @property

@@ -6,6 +6,7 @@ import gc
 import inspect
 import sys
 from collections.abc import Sequence
+from keyword import iskeyword
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Group, Parameter
@@ -25,6 +26,8 @@ NOUNS: dict[str, tuple[str, dict[str, str]]] = {
             "diff": "Compare two runs: where they part, and what each took.",
             "replay": "Run an agent again on what was recorded, and say whether it is the same.",
             "fork": "Take a run over up to a step, and go on from there with something changed.",
+            "export": "Write a run that is over into one file.",
+            "import": "Take a run in from a file.",
             "cancel": "Cancel a run.",
             "resume": "Let a run go on that waits, or whose process is gone.",
             "resolve": "Say what became of a step whose outcome is unknown, so that its run goes on.",
@@ -86,7 +89,9 @@ def build() -> App:
     for noun, (text, actions) in NOUNS.items():
         group = App(name=noun, help=text, help_format="plaintext")
         for action, line in actions.items():
-            group.command(f"runwright.cli.{noun}:{action}", name=action, help=line)
+            # A command may be called what no function can be.
+            function = f"{action}_" if iskeyword(action) else action
+            group.command(f"runwright.cli.{noun}:{function}", name=action, help=line)
         app.command(group)
     return app
 

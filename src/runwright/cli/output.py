@@ -37,6 +37,11 @@ class Output:
         text = msgspec.json.format(raw, indent=2 if self.is_terminal else 0).decode()
         self._write(text + "\n")
 
+    def bytes(self, data: bytes) -> None:
+        """Bytes as they are."""
+        self._stdout.buffer.write(data)
+        self._stdout.buffer.flush()
+
     def text(self, text: str, *, end: str = "\n") -> None:
         """Text as it is, at once; on a terminal without control characters."""
         self._write(text + end)

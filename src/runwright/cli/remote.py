@@ -74,6 +74,14 @@ class Http:
     async def ask(self, kind: type[T], method: str, path: str, *, query: Query | None = None, body: object = None) -> T:
         """Send a request and read the answer. Raises what the server raised, or Unavailable."""
         data = None if body is None else msgspec.json.encode(body)
+        raw = await self.bytes(method, path, query=query, data=data)
+        try:
+            return msgspec.json.decode(raw, type=kind)
+        except msgspec.DecodeError as error:
+            raise Unavailable(f"What answers at {self._url} is not a Runwright server of this release.") from error
+
+    async def bytes(self, method: str, path: str, *, query: Query | None = None, data: bytes | None = None) -> bytes:
+        """Send a request and give the answer's body. Raises what the server raised, or Unavailable."""
         try:
             async with self._session.request(method, self._url + API + path, params=_given(query), data=data) as answer:
                 raw = await answer.read()
@@ -231,6 +239,21 @@ class RemoteDiffs:
         return await self._http.ask(RunDiff, "GET", f"{_run(left)}/diff/{quote(right, safe='')}")
 
 
+class RemoteExports:
+    """Runs of the server as files."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def export(self, run_id: str) -> bytes:
+        """A run as a file."""
+        return await self._http.bytes("GET", f"{_run(run_id)}/export")
+
+    async def import_file(self, raw: bytes) -> RunView:
+        """Take a run in from a file."""
+        return msgspec.json.decode(await self._http.bytes("POST", "/runs/import", data=raw), type=RunView)
+
+
 class RemoteCosts:
     """Costs on the server."""
 
@@ -279,6 +302,7 @@ class Remote:
     def __init__(self, http: Http) -> None:
         self.runs = RemoteRuns(http)
         self.diffs = RemoteDiffs(http)
+        self.exports = RemoteExports(http)
         self.costs = RemoteCosts(http)
         self.agents = RemoteAgents(http)
 

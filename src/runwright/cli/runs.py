@@ -9,6 +9,7 @@ from runwright.cli.answer import summary, waits
 from runwright.cli.call import Called, Flag, Limit, Seq
 from runwright.cli.costs import print_run
 from runwright.cli.diffs import show as show_diff
+from runwright.cli.exports import export, import_
 from runwright.cli.failures import DIFFERENT, Exit
 from runwright.cli.output import Output, short
 from runwright.cli.replays import fork, replay
@@ -19,7 +20,7 @@ from runwright.core.run import RunStatus
 from runwright.errors import InvalidRequest
 from runwright.service.views import Page, Resolution, RunView, StepView
 
-__all__ = ["cancel", "cost", "diff", "fork", "ls", "replay", "resolve", "resume", "show", "tail"]
+__all__ = ["cancel", "cost", "diff", "export", "fork", "import_", "ls", "replay", "resolve", "resume", "show", "tail"]
 
 LINE = 160
 NULL_TEXT = b"null"

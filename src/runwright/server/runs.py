@@ -47,6 +47,9 @@ DIGITS = 20
 """More digits are not read as a number: Python refuses thousands of them."""
 
 OnDisconnect = Literal["continue", "cancel"]
+FILE_LIMIT = 64 << 20
+"""Bytes of a file that is taken in."""
+
 Seq = Annotated[int, Path(ge=0, le=LARGEST)]
 After = Annotated[int, Query(ge=0, le=LARGEST)]
 
@@ -302,6 +305,21 @@ async def get_step(request: Request, run: str, seq: Seq) -> Response:
 async def diff_runs(request: Request, run: str, other: str) -> Response:
     """How another run differs from this one: steps side by side, the first divergence, and what each took."""
     return Answer(await served(request).diffs.between(run, other))
+
+
+@router.get("/{run}/export", **documented(None))
+async def export_run(request: Request, run: str) -> Response:
+    """A run that is over as one file, for `POST /api/v1/runs/import` and for tests."""
+    raw = await served(request).exports.export(run)
+    headers = {"content-disposition": f'attachment; filename="{run}.run"'}
+    return Response(raw, media_type="application/gzip", headers=headers)
+
+
+@router.post("/import", **documented(RunView, status=201))
+async def import_run(request: Request) -> Response:
+    """Take a run in from a file that an export gave; the body is the file. A run that is here already stays."""
+    view = await served(request).exports.import_file(await read_body(request.receive, limit=FILE_LIMIT))
+    return Answer(view, status_code=201, headers={"location": f"/api/v1/runs/{view.id}"})
 
 
 @router.post("/{run}/cancel", **documented(RunView, body=CancelBody))

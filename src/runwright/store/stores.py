@@ -21,10 +21,12 @@ from runwright.store.threads import SqlThreadStore
 
 
 class Stores(msgspec.Struct, frozen=True, kw_only=True):
-    """The store ports of one open database. `writes` is for the journal's writer thread alone."""
+    """The store ports of one open database. `writes` is for the journal's writer thread alone, `imports` for whole
+    runs from elsewhere."""
 
     database: Database
     writes: Writes
+    imports: Writes
     runs: RunStore
     agents: AgentStore
     threads: ThreadStore
@@ -69,6 +71,7 @@ def _over(database: Database, prepare: Callable[[], None]) -> Stores:
     return Stores(
         database=database,
         writes=SqlWrites(database),
+        imports=SqlWrites(database),
         runs=SqlRunStore(database),
         agents=SqlAgentStore(database),
         threads=SqlThreadStore(database),

@@ -1,0 +1,78 @@
+"""Runs as files: taken out of one place, taken into another."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from importlib.metadata import version
+
+from runwright.core.event import RunStarted
+from runwright.core.ports import RunStore, Writes
+from runwright.core.run import Run
+from runwright.errors import Conflict, InvalidRequest, NotFound
+from runwright.journal.export import Bundle, RecordedRun, batch_of, read_bundle, recorded, write_bundle
+from runwright.journal.read import JournalReader
+from runwright.service.views import RunView, run_view
+
+RUN_ID = re.compile(r"run_[0-9a-f]{32}")
+
+
+class Exports:
+    """What a caller can ask about runs as files. `writes` is for imports alone."""
+
+    def __init__(self, store: RunStore, reader: JournalReader, writes: Writes) -> None:
+        self._store = store
+        self._reader = reader
+        self._writes = writes
+
+    async def bundle(self, run_id: str) -> Bundle:
+        """A run that is over, and the run whose conversation it went on from. Raises NotFound or Conflict."""
+        return await asyncio.to_thread(self._bundle, run_id)
+
+    async def export(self, run_id: str) -> bytes:
+        """A run as a file. Raises NotFound, or Conflict while it goes on."""
+        return write_bundle(await self.bundle(run_id), release=version("runwright"))
+
+    async def import_file(self, raw: bytes) -> RunView:
+        """Take a run in from a file; one that is here already stays as it is.
+
+        Raises InvalidRequest or StorageVersion that says what is wrong with the file, Conflict when another run has its
+        id.
+        """
+        bundle = await asyncio.to_thread(read_bundle, raw)
+        return run_view(await asyncio.to_thread(self.take, bundle))
+
+    def take(self, bundle: Bundle) -> Run:
+        """Store what a file holds. Raises InvalidRequest, Conflict or StorageError."""
+        for recording in bundle.runs:
+            if not RUN_ID.fullmatch(recording.run.id):
+                raise InvalidRequest(f"The file's run has the id {recording.run.id!r}, which none has.")
+            if not recording.run.is_over:
+                raise InvalidRequest(f"The file's run is {recording.run.status}; only runs that are over are taken in.")
+        for recording in bundle.runs:
+            if not self._is_here(recording):
+                (error,) = self._writes.append([batch_of(recording)])
+                if error is not None:
+                    raise error
+        run = self._store.get(bundle.runs[0].run.id)
+        assert run is not None
+        return run
+
+    def _is_here(self, recording: RecordedRun) -> bool:
+        run = self._store.get(recording.run.id)
+        if run is None:
+            return False
+        if recorded(run, list(self._reader.events(run.id))).events != recording.events:
+            raise Conflict(f"There is another run {run.id} here; look at it with: runwright runs show {run.id}.")
+        return True
+
+    def _bundle(self, run_id: str) -> Bundle:
+        run = self._store.get(run_id)
+        if run is None:
+            raise NotFound(f"There is no run {run_id!r}.")
+        if not run.is_over:
+            raise Conflict(f"{run_id} is {run.status}; a run can be exported when it is over.")
+        first = recorded(run, list(self._reader.events(run_id)))
+        started = next((told.data for told in first.events if isinstance(told.data, RunStarted)), None)
+        head = None if started is None or started.thread_head is None else self._store.get(started.thread_head)
+        return Bundle(runs=(first,) if head is None else (first, recorded(head, list(self._reader.events(head.id)))))
