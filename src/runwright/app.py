@@ -56,12 +56,14 @@ class AppOptions(msgspec.Struct, frozen=True, kw_only=True):
     """What kind of process this is.
 
     A server holds the lock of its data directory and takes up the runs of dead processes. `is_in_memory` keeps
-    everything in memory, for tests; `is_read_only` looks at a data directory that cannot be written, and runs nothing.
-    `readers` are told of every committed event, in the journal's thread.
+    everything in memory, for tests; `is_offline` looks for no model on this machine. `is_read_only` looks at a data
+    directory that cannot be written, and runs nothing. `readers` are told of every committed event, in the journal's
+    thread.
     """
 
     is_server: bool = False
     is_in_memory: bool = False
+    is_offline: bool = False
     is_read_only: bool = False
     readers: tuple[Reader, ...] = ()
 
@@ -160,7 +162,8 @@ class App:
         owner = self._own(stack)
         self._stores = await asyncio.to_thread(self._open_stores)
         stack.callback(self._stores.close)
-        self.prices, _ = await asyncio.gather(asyncio.to_thread(open_prices, self.settings), self.models.discover())
+        looking = asyncio.sleep(0) if self.options.is_offline else self.models.discover()
+        self.prices, _ = await asyncio.gather(asyncio.to_thread(open_prices, self.settings), looking)
         stack.push_async_callback(self.models.close)
         stack.push_async_callback(self._http.close)
         for lifespan in discovery.lifespans:

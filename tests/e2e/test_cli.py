@@ -259,11 +259,14 @@ def read_only(project: Path) -> Generator[Path]:
     is_root = os.getuid() == 0
     if is_root and subprocess.run(["mount", "-t", "tmpfs", "tmpfs", data], check=False).returncode != 0:
         pytest.skip("root may write everywhere, and cannot mount here")
-    assert runwright(project, "run", "helper", "Hello").returncode == 0
     shut, undo = MOUNT if is_root else CHMOD
-    subprocess.run([*shut, data], check=True)
-    yield project
-    subprocess.run([*undo, data], check=True)
+    try:
+        assert runwright(project, "run", "helper", "Hello").returncode == 0
+        subprocess.run([*shut, data], check=True)
+        yield project
+    finally:
+        # A mount that stays would be in the way of every later cleaning of temporary folders.
+        subprocess.run([*undo, data], check=True)
 
 
 def test_what_cannot_be_written_can_be_looked_at(read_only: Path) -> None:

@@ -73,11 +73,11 @@ _decoder = msgspec.json.Decoder(Bundle)
 
 
 def recorded(run: Run, events: Sequence[Event]) -> RecordedRun:
-    """A run for a file, free of what ties it to a place: its thread, its parents, its owner."""
+    """A run for a file, free of what ties it to a place: its thread, its parents, its owners."""
+    last = events[-1].seq
     told = tuple(Told(seq=event.seq, ts=event.ts, data=event.data, step=event.step) for event in events)
-    return RecordedRun(
-        run=replace(run, thread_id=None, parent_run_id=None, root_run_id=run.id, owner=None), events=told
-    )
+    free = replace(run, thread_id=None, parent_run_id=None, root_run_id=run.id, owner=None, epoch=1, adoptions=0)
+    return RecordedRun(run=replace(free, seq_limit=last, last_seq=last), events=told)
 
 
 def write_bundle(bundle: Bundle, *, release: str) -> bytes:
@@ -151,8 +151,9 @@ def batch_of(recording: RecordedRun) -> Batch:
             steps[step.seq] = step
     if len({row.seq for row in rows}) != len(rows):
         raise InvalidRequest("The file's events do not follow from each other: a number comes twice.")
-    run = replace(recording.run, epoch=1, owner=None, seq_limit=rows[-1].seq, last_seq=rows[-1].seq)
-    return Batch(run=RunRow(run, is_first=True), steps=tuple(steps.values()), events=tuple(rows), blobs=tuple(blobs))
+    return Batch(
+        run=RunRow(recording.run, is_first=True), steps=tuple(steps.values()), events=tuple(rows), blobs=tuple(blobs)
+    )
 
 
 def _step_event(event: Event) -> StepEvent:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from importlib.metadata import version
 
+from runwright import __version__
 from runwright.core.event import RunStarted
 from runwright.core.ports import RunStore, Writes
 from runwright.core.run import Run
@@ -31,7 +31,8 @@ class Exports:
 
     async def export(self, run_id: str) -> bytes:
         """A run as a file. Raises NotFound, or Conflict while it goes on."""
-        return write_bundle(await self.bundle(run_id), release=version("runwright"))
+        bundle = await self.bundle(run_id)
+        return await asyncio.to_thread(write_bundle, bundle, release=__version__)
 
     async def import_file(self, raw: bytes) -> RunView:
         """Take a run in from a file; one that is here already stays as it is.
