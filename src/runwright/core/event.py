@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, get_args
 
 import msgspec
 
+from runwright.core.memory import Action
 from runwright.core.money import NO_COST, Cost
 from runwright.core.replay import Replay
 from runwright.core.run import ErrorInfo, RunStatus, WaitReason
@@ -50,11 +51,13 @@ class RunStarted(EventData, frozen=True, kw_only=True, tag="run.started"):
 
     `thread_head` is the newest completed run of its thread at that moment: its conversation is this run's history.
     `code_changed` names what differs from the code that it was created for, if it waited for its turn so long.
+    The run sees memory as it stood when this was stored; a replay as it stood at the event at position `memory`.
     """
 
     loop: int
     thread_head: str | None = None
     code_changed: tuple[str, ...] = ()
+    memory: int | None = None
 
 
 class RunResumed(EventData, frozen=True, kw_only=True, tag="run.resumed"):
@@ -228,6 +231,22 @@ class RunTainted(EventData, frozen=True, kw_only=True, tag="run.tainted"):
     reason: str
 
 
+class MemoryWritten(EventData, frozen=True, kw_only=True, tag="memory.written"):
+    """A step wrote a block of memory, as it completed. `owner` is `agent:NAME` or `thread:ID`.
+
+    `value` is what was set, or the text that was appended. It makes a commit, but not where `taped` names the step of
+    the replayed run that wrote it. `base` is the position of the event at which a replay sees memory.
+    """
+
+    bulky: ClassVar[tuple[str, ...]] = ("value",)
+    owner: str
+    name: str
+    action: Action
+    value: msgspec.Raw = NULL
+    taped: int | None = None
+    base: int | None = None
+
+
 class ProgressReported(EventData, frozen=True, kw_only=True, tag="progress.reported"):
     """A tool or flow said how far it is: `fraction` from 0 to 1."""
 
@@ -264,6 +283,7 @@ Data = (
     | OutputRejected
     | ReplayDiverged
     | RunTainted
+    | MemoryWritten
     | ProgressReported
     | CustomEmitted
 )

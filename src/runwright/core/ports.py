@@ -14,6 +14,7 @@ import msgspec
 from runwright.core.agent import Definition, Tool
 from runwright.core.cost import CostBy, CostCall, CostFilter, CostRow
 from runwright.core.event import Event
+from runwright.core.memory import Commit, CommitFilter, Draft, Entry, Owner
 from runwright.core.message import Message
 from runwright.core.model import ModelEvent, ModelRequest, ModelResponse
 from runwright.core.run import Run, RunStatus
@@ -169,6 +170,7 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     consumed: tuple[str, ...] = ()
     idempotency: IdempotencyKey | None = None
     thread_head: tuple[str, str] | None = None
+    memory: tuple[Draft, ...] = ()
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -274,8 +276,43 @@ class CostStore(Protocol):
         ...
 
 
+class MemoryStore(Protocol):
+    """Named blocks of agents and threads with all their commits. What runs write comes with their batches."""
+
+    def owners(self, *, after: str | None = None, limit: int = 50) -> Sequence[Owner]:
+        """A page of those who have memory, by name."""
+        ...
+
+    def began(self, run_id: str) -> int:
+        """The position of the event with which a run started; 0 when it has not."""
+        ...
+
+    def head(self, owner: str, *, before: int | None = None) -> int:
+        """The newest commit, or the one that stood before the event at a position; 0 when there was none."""
+        ...
+
+    def blocks(self, owner: str, at: int) -> Sequence[Entry]:
+        """The blocks as they stood at a commit, by name."""
+        ...
+
+    def commits(self, where: CommitFilter) -> Sequence[Commit]:
+        """A page of commits, newest first."""
+        ...
+
+    def history(self, owner: str, name: str, *, after: int = 0, limit: int = 100) -> Sequence[Entry]:
+        """What each commit made of a block, the oldest first."""
+        ...
+
+    def commit(self, draft: Draft, *, expect: int | None = None) -> int:
+        """Write what is no run's; the number of the commit, or the newest one where nothing changed.
+
+        Raises Conflict where a changed block was not left as it is by the commit `expect`; 0 expects none.
+        """
+        ...
+
+
 class Blobs(Protocol):
-    """Content-addressed bytes, written by the journal alone."""
+    """Content-addressed bytes."""
 
     def get(self, hashes: Sequence[str]) -> Mapping[str, bytes]:
         """The bytes of those hashes that are stored."""

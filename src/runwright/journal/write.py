@@ -16,10 +16,11 @@ import msgspec
 from msgspec.structs import replace
 
 from runwright.core.event import Data, Delta, Event, StepFailed, StepStarted
-from runwright.core.ports import Batch, Blob, Clock, IdempotencyKey, Reader, RunRow, Stored, Writes
+from runwright.core.ports import Batch, Clock, IdempotencyKey, Reader, RunRow, Writes
 from runwright.core.run import ErrorInfo, Run
 from runwright.core.step import Step
 from runwright.errors import StorageError, Unavailable
+from runwright.journal.memory import is_commit, memory_draft
 from runwright.journal.project import RUN_EVENTS, STEP_EVENTS, RunEvent, StepEvent, account, project_run, project_step
 from runwright.journal.shapes import pack, pack_deltas, size_of
 
@@ -481,20 +482,17 @@ def _packed(entry: _Entry) -> Batch | None:
 
 
 def _batch(entry: _Entry) -> Batch:
-    rows: list[Stored] = []
-    blobs: list[Blob] = []
-    for event in entry.events:
-        row, found = pack(event)
-        rows.append(row)
-        blobs.extend(found)
+    packed = [pack(event) for event in entry.events]
+    rows = [row for row, _ in packed]
     rows.extend(map(pack_deltas, entry.deltas))
     return Batch(
         run=entry.run,
         steps=entry.steps,
         events=tuple(rows),
-        blobs=tuple(blobs),
+        blobs=tuple(blob for _, blobs in packed for blob in blobs),
         voided=entry.voided,
         consumed=entry.consumed,
         idempotency=entry.idempotency,
         thread_head=entry.thread_head,
+        memory=tuple(map(memory_draft, filter(is_commit, entry.events))),
     )

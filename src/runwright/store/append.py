@@ -12,6 +12,7 @@ from typing import TypeAlias
 
 from sqlalchemy.engine.interfaces import DBAPICursor
 
+from runwright.core.memory import Draft
 from runwright.core.message import digest
 from runwright.core.ports import DELTA_ROW, Batch, IdempotencyKey
 from runwright.core.run import Run
@@ -20,6 +21,7 @@ from runwright.core.thread import Thread
 from runwright.errors import Conflict, OwnershipLost, RunwrightError
 from runwright.store.database import Database
 from runwright.store.faults import is_refused, storage_error
+from runwright.store.memory import Ledger
 from runwright.store.rows import (
     RAW,
     Values,
@@ -44,6 +46,7 @@ class SqlWrites:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._sql = AppendStatements(database.dialect)
+        self._ledger = Ledger(database.dialect)
         self._known: dict[bytes, None] = {}
         # A driver raises the last two for text that is no Unicode and for numbers that are too large.
         self._faults = (*database.faults, ValueError, OverflowError)
@@ -165,6 +168,9 @@ class SqlWrites:
             cursor.executemany(sql.insert_blob, list(plan.blobs.values()))
         if plan.events:
             self._write_events(cursor, plan.events)
+        # After the events, whose positions they take.
+        for draft in plan.memory:
+            self._ledger.record(cursor, draft)
         # After the inserts, so that the position of a deleted row is not given again.
         if plan.voided:
             cursor.executemany(sql.void, plan.voided)
@@ -210,6 +216,7 @@ class _Plan:
         "events",
         "heads",
         "known",
+        "memory",
         "new",
         "newcomers",
         "outcomes",
@@ -236,6 +243,7 @@ class _Plan:
         self.voided: list[Values] = []
         self.consumed: list[Values] = []
         self.heads: list[Values] = []
+        self.memory: list[Draft] = []
         self.claims: dict[_Owned, IdempotencyKey] = {}
         self.newcomers: dict[_Owned, None] = {}
         for batch in batches:
@@ -264,6 +272,7 @@ class _Plan:
         if batch.thread_head is not None:
             thread_id, run_id = batch.thread_head
             self.heads.append((run_id, thread_id))
+        self.memory += batch.memory
         if batch.idempotency is not None:
             self.claims[_owned(batch)] = batch.idempotency
             self.newcomers[_owned(batch)] = None

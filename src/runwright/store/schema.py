@@ -224,3 +224,37 @@ idempotency = Table(
     Column("created_at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
+
+OPEN: Final = 2**63 - 1
+"""The commit at which an entry that still stands ends."""
+
+memory_commits = Table(
+    "memory_commits",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    # That of the event that told of it; for what no run wrote, that of the newest event then.
+    Column("position", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("run_id", Text),
+    Column("step", BigInteger),
+    Column("restores", BigInteger),
+    sqlite_with_rowid=False,
+)
+_partial("memory_commits_run", memory_commits.c.run_id, where=memory_commits.c.run_id.is_not(None))
+
+# A block stood so from the commit `number` until the commit `until`; without a blob it was not there.
+memory_entries = Table(
+    "memory_entries",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("until", BigInteger, nullable=False),
+    Column("blob", LargeBinary),
+    Column("size", BigInteger, nullable=False),
+    Column("overwrote", BigInteger),
+    sqlite_with_rowid=False,
+)
+Index("memory_entries_until", memory_entries.c.owner, memory_entries.c.until)
+Index("memory_entries_number", memory_entries.c.owner, memory_entries.c.number)

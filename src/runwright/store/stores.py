@@ -7,12 +7,13 @@ from pathlib import Path
 
 import msgspec
 
-from runwright.core.ports import AgentStore, Blobs, CostStore, RunStore, SignalStore, ThreadStore, Writes
+from runwright.core.ports import AgentStore, Blobs, CostStore, MemoryStore, RunStore, SignalStore, ThreadStore, Writes
 from runwright.store.agents import SqlAgentStore
 from runwright.store.append import SqlWrites
 from runwright.store.blobs import SqlBlobs
 from runwright.store.costs import SqlCostStore
 from runwright.store.database import Database, open_database, open_read_only
+from runwright.store.memory import SqlMemoryStore
 from runwright.store.migrate import require_head, upgrade
 from runwright.store.runs import SqlRunStore
 from runwright.store.signals import SqlSignalStore
@@ -33,6 +34,7 @@ class Stores(msgspec.Struct, frozen=True, kw_only=True):
     signals: SignalStore
     blobs: Blobs
     costs: CostStore
+    memory: MemoryStore
 
     def close(self) -> None:
         """Close the database."""
@@ -78,4 +80,5 @@ def _over(database: Database, prepare: Callable[[], None]) -> Stores:
         signals=SqlSignalStore(database),
         blobs=SqlBlobs(database),
         costs=SqlCostStore(database),
+        memory=SqlMemoryStore(database),
     )
