@@ -53,7 +53,7 @@ NOUNS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "config": (
         "Look at the settings.",
-        {"show": "Print every setting.", "check": "Check settings and definitions, and say what is wrong."},
+        {"show": "Print every setting.", "check": "Check settings, prices and definitions, and say what is wrong."},
     ),
     "db": ("Care for the database.", {"migrate": "Bring the database to the schema of this release."}),
 }

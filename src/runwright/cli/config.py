@@ -39,14 +39,16 @@ def show(*, origin: Flag = False, call: Called) -> None:
 
 
 def check(*, call: Called) -> None:
-    """Check settings and definitions, and say what is wrong.
+    """Check settings, prices and definitions, and say what is wrong.
 
     Args:
         call: What every command is handed.
     """
+    from runwright.app import open_prices
     from runwright.cli.agents import fitting
 
     settings = call.settings()
+    open_prices(settings)
     sources = agent_sources(settings)
     names = fitting(sources)
     if call.out.is_json:

@@ -53,6 +53,14 @@ def test_a_new_project_fits(folder: Path) -> None:
     assert call.printed == "ok: helper, writer\n"
 
 
+def test_broken_prices_are_named(folder: Path) -> None:
+    """`config check` reads the file of prices in the data directory, as a start does."""
+    (folder / "prices").mkdir()
+    (folder / "prices" / "prices.toml").write_text("[[price]]\nmodels = 5\n")
+    with pytest.raises(ConfigError, match="prices cannot be read"):
+        config.check(call=FakeCall(options=Options(data=folder / "prices")))
+
+
 def test_a_broken_definition_is_named(folder: Path) -> None:
     """`agents check` says which line of which file is wrong and what would be right."""
     (folder / "mine").mkdir()
