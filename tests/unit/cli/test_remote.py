@@ -12,6 +12,7 @@ from runwright.cli.remote import Remote, connect
 from runwright.core.ports import RunFilter
 from runwright.core.run import RunRequest
 from runwright.errors import InvalidRequest, NotFound, Unavailable
+from runwright.service.costs import CostQuery
 from runwright.service.views import Resolution
 from tests.unit.cli.fakes import a_run
 
@@ -177,3 +178,30 @@ async def test_two_runs_are_compared_by_the_server() -> None:
     async with served("GET", "/api/v1/runs/run_1/diff/run 2", compare) as remote:
         diff = await remote.diffs.between("run_1", "run 2")
     assert (diff.is_same, diff.right.run_id, diff.delta.nano_usd) == (True, "run 2", None)
+
+
+async def test_costs_are_asked_of_the_server() -> None:
+    """The question goes as a body, so that it can hold a file of prices; the answer is the report."""
+    seen: list[object] = []
+    usage: dict[str, object] = {"input_tokens": 5, "output_tokens": 1}
+    total = {"key": None, "calls": 1, "unpriced_calls": 0, "usd": "0.5", "usage": usage, "what_if": None}
+
+    async def report(request: web.Request) -> web.Response:
+        seen.append(await request.json())
+        return json({"by": "day", "since": None, "until": None, "data": [], "total": total})
+
+    async with served("POST", "/api/v1/costs", report) as remote:
+        found = await remote.costs.report(CostQuery(by="day", prices="version = '1'"))
+    assert (found.total.usd, found.total.usage.input_tokens) == ("0.5", 5)
+    assert isinstance(seen[0], dict)
+    assert (seen[0]["by"], seen[0]["prices"]) == ("day", "version = '1'")
+
+
+async def test_the_cost_of_a_run_is_asked_of_the_server() -> None:
+    """The id stands in the path, escaped."""
+
+    async def cost(request: web.Request) -> web.Response:
+        return json({"run_id": "run 1", "cost": {"usd": None, "source": "unpriced"}, "steps": []})
+
+    async with served("GET", "/api/v1/runs/run 1/cost", cost) as remote:
+        assert (await remote.costs.run("run 1")).cost.usd is None
