@@ -256,6 +256,7 @@ class App:
             price=lambda ref, usage: prices.cost(ref, usage, at=clock.now()),
             state=self._state,
             room=self._journal.room,
+            memory=self._stores.memory,
             deeds=Deeds(self._http, env=lambda name: provider_settings([name]).get(name)),
         )
 

@@ -10,7 +10,7 @@ import msgspec
 from runwright.agents.base import Declared, Origin, Parts
 from runwright.agents.output import schema_of
 from runwright.agents.schema import config_error, read_definition
-from runwright.core.agent import Limits, Tool
+from runwright.core.agent import Limits, MemoryBlock, Tool
 from runwright.core.model import ModelSettings
 from runwright.errors import ConfigError
 from runwright.tools.base import is_tool
@@ -31,6 +31,7 @@ class Agent(_Named, frozen=True, kw_only=True):
     instructions: str = ""
     tools: Sequence[Tool | str] = ()
     output: Any = None
+    memory: Sequence[MemoryBlock | Mapping[str, object]] = ()
     settings: ModelSettings | Mapping[str, object] | None = None
     limits: Limits | Mapping[str, object] | None = None
     description: str = ""
@@ -65,6 +66,7 @@ class Agent(_Named, frozen=True, kw_only=True):
             "instructions": self.instructions or None,
             "tools": tools or None,
             "output": self._output_schema(),
+            "memory": [_plain(each) for each in self.memory] or None,
             "settings": _plain(self.settings),
             "limits": _plain(self.limits),
         }

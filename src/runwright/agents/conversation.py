@@ -6,15 +6,17 @@ from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import msgspec
+from msgspec.structs import replace
 from pydantic import Field
 
 from runwright.agents.base import BuildContext, Template
 from runwright.agents.input import INPUT_SCHEMA, read_messages
 from runwright.agents.output import output_check
-from runwright.agents.schema import Fields, LimitsFields, SettingsFields, config_error
-from runwright.core.agent import Loop, OutputCheck
+from runwright.agents.schema import BlockFields, Fields, LimitsFields, SettingsFields, config_error
+from runwright.core.agent import Loop, MemoryBlock, OutputCheck
 from runwright.core.model import ToolSpec
 from runwright.errors import ConfigError
+from runwright.tools.memory import memory_tools
 
 
 class ConversationFields(Fields):
@@ -28,6 +30,7 @@ class ConversationFields(Fields):
     output: dict[str, Any] | None = Field(
         default=None, description="A JSON Schema that the final answer must fit; text when left out."
     )
+    memory: tuple[BlockFields, ...] = Field(default=(), description="Blocks of memory that the model is shown.")
     settings: SettingsFields = Field(default=SettingsFields(), description="Sampling parameters.")
     limits: LimitsFields = Field(default=LimitsFields(), description="Bounds of one run.")
 
@@ -41,6 +44,8 @@ class Conversation(Template):
 
     def build(self, config: ConversationFields, context: BuildContext) -> Loop:
         """Make the loop. Raises ConfigError for unknown tools and a schema that is none."""
+        memory = _memory(config)
+        context = replace(context, toolbox={**context.toolbox, **memory_tools(memory)})
         tools = context.tools(config.tools)
         return Loop(
             model=config.model,
@@ -48,6 +53,7 @@ class Conversation(Template):
             tools=tools,
             tools_raw=encode_tools(each.spec for each in tools.values()),
             output=_output(config, context),
+            memory=memory,
             settings=config.settings.to_core(),
             limits=config.limits.to_core(),
             read_input=read_messages,
@@ -59,6 +65,14 @@ def encode_tools(specs: Iterable[ToolSpec]) -> bytes:
     """The OpenAI `tools` array; empty when there are no tools."""
     wire = [{"type": "function", "function": each} for each in specs]
     return msgspec.json.encode(wire) if wire else b""
+
+
+def _memory(config: ConversationFields) -> tuple[MemoryBlock, ...]:
+    names = [block.name for block in config.memory]
+    twice = [index for index, name in enumerate(names) if name in names[:index]]
+    if twice:
+        raise config_error((f"/memory/{index}/name", f"there is a block {names[index]!r} already") for index in twice)
+    return tuple(block.to_core() for block in config.memory)
 
 
 def _output(config: ConversationFields, context: BuildContext) -> OutputCheck | None:

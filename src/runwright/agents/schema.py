@@ -8,7 +8,9 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from runwright.core.agent import Definition, Limits
+from runwright.core.agent import Definition, Limits, MemoryBlock
+from runwright.core.memory import BLOCK_BYTES, Scope
+from runwright.core.memory import NAME as MEMORY_NAME
 from runwright.core.model import ModelSettings
 from runwright.errors import ConfigError
 from runwright.tools.signature import in_words, pointed
@@ -20,7 +22,7 @@ SEMVER = (
 )
 """The shape of a version (semver.org 2.0.0)."""
 
-SHARED = ("model", "instructions", "tools", "output", "settings", "limits")
+SHARED = ("model", "instructions", "tools", "output", "memory", "settings", "limits")
 """Fields of a definition that are part of the template's configuration."""
 
 Problems = tuple[tuple[str, str], ...]
@@ -82,6 +84,21 @@ class LimitsFields(Fields):
         return Limits(**self.model_dump(exclude_unset=True))
 
 
+class BlockFields(Fields):
+    """A block of memory that the model is shown."""
+
+    name: str = Field(pattern=f"^{MEMORY_NAME.pattern}$", description="Up to 64 letters, digits, '.', '_' and '-'.")
+    description: str = Field(default="", description="What the block is for; the model is told.")
+    scope: Scope = Field(
+        default="agent", description="`agent`: one for all runs of the agent; `thread`: one for each thread."
+    )
+    limit: int = Field(default=4000, ge=1, le=BLOCK_BYTES, description="The characters that the model may write there.")
+
+    def to_core(self) -> MemoryBlock:
+        """The block as the core knows it."""
+        return MemoryBlock(**self.model_dump(exclude_unset=True))
+
+
 class DefinitionFields(Fields):
     """The definition of an agent, as in `Agent(...)`."""
 
@@ -96,6 +113,7 @@ class DefinitionFields(Fields):
     instructions: str | None = Field(default=None, description="What the model is told before the conversation.")
     tools: list[str] | None = Field(default=None, description="Names of tools.")
     output: dict[str, Any] | None = Field(default=None, description="A JSON Schema that the final answer must fit.")
+    memory: list[dict[str, Any]] | None = Field(default=None, description="Blocks of memory that the model is shown.")
     settings: dict[str, Any] | None = Field(default=None, description="Sampling parameters.")
     limits: dict[str, Any] | None = Field(default=None, description="Bounds of one run.")
     config: dict[str, Any] = Field(default={}, description="Further configuration of the template.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from runwright.core.memory import Scope
 from runwright.core.message import Message
 from runwright.core.model import ModelSettings, OutputSpec, ToolSpec
 from runwright.core.step import Effect
@@ -82,6 +83,15 @@ class OutputCheck(Protocol):
         ...
 
 
+class MemoryBlock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A block of memory that a model is shown with its instructions; `limit` counts characters."""
+
+    name: str
+    description: str = ""
+    scope: Scope = "agent"
+    limit: int = 4000
+
+
 class Loop(msgspec.Struct, frozen=True, kw_only=True):
     """A loop definition: model calls and tool calls until the model answers without a tool call.
 
@@ -93,6 +103,7 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
     tools: Mapping[str, Tool] = {}
     tools_raw: bytes = b""
     output: OutputCheck | None = None
+    memory: tuple[MemoryBlock, ...] = ()
     settings: ModelSettings = ModelSettings()
     limits: Limits = Limits()
     read_input: Callable[[bytes], tuple[Message, ...]]

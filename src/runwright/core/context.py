@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import msgspec
 
 from runwright.core.agent import Tool
 from runwright.core.http import HttpResponse
+from runwright.core.memory import Scope
 from runwright.core.message import Message
 from runwright.core.model import ModelResponse
 from runwright.core.ports import Gateway, Secrets
@@ -26,6 +27,55 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     agent: str
     user: str | None = None
     state: Mapping[str, Any] = {}
+
+
+class _Act(Protocol):
+    """Performs a memory step."""
+
+    def __call__(self, kind: StepKind, /, **arguments: object) -> Awaitable[bytes]: ...
+
+
+class Memory:
+    """Named blocks that outlive the run: those of the agent, and by `thread` those of the run's thread.
+
+    A run sees them as they stood when it started, and what it wrote itself. Values are JSON; each write is a commit.
+    In a tool, writes count when the tool has returned, and not at all if it raised.
+    """
+
+    __slots__ = ("_act", "_scope")
+
+    def __init__(self, act: _Act, scope: Scope = "agent") -> None:
+        self._act = act
+        self._scope: Scope = scope
+
+    @property
+    def thread(self) -> Memory:
+        """The memory of the run's thread: empty, and not to be written, in a run without one."""
+        return Memory(self._act, "thread")
+
+    async def get(self, name: str, default: object = None) -> Any:  # noqa: ANN401 - a block holds any JSON
+        """What a block holds, or the default where there is none."""
+        given = msgspec.json.decode(await self._do("get", name=name))
+        return default if given is None else given
+
+    async def set(self, name: str, value: object) -> None:
+        """Replace a block by any JSON value but null. Raises ToolFailed when it is too large."""
+        await self._do("set", name=name, value=value)
+
+    async def append(self, name: str, text: str) -> None:
+        """Add a line to a text: to what stands there by then, if another run writes too. Raises ToolFailed."""
+        await self._do("append", name=name, value=text)
+
+    async def delete(self, name: str) -> None:
+        """Take a block away; its history stays."""
+        await self._do("delete", name=name)
+
+    async def list(self) -> Sequence[str]:
+        """The names of all blocks, in order."""
+        return msgspec.json.decode(await self._do("list"))
+
+    async def _do(self, do: str, **arguments: object) -> bytes:
+        return await self._act("memory", do=do, scope=self._scope, **arguments)
 
 
 class Context:
@@ -72,6 +122,11 @@ class Context:
     def state(self) -> Mapping[str, Any]:
         """What the application's lifespan yielded."""
         return self._around.state
+
+    @property
+    def memory(self) -> Memory:
+        """Named blocks that outlive the run."""
+        return Memory(self._act)
 
     def secret(self, name: str) -> str:
         """The value of a secret. Raises ConfigError when it is not set."""
@@ -139,7 +194,7 @@ class Context:
         given = await self._act("http", method=method.upper(), url=url, headers=sent, body=raw)
         return msgspec.json.decode(given, type=HttpResponse)
 
-    async def _act(self, kind: StepKind, **arguments: object) -> bytes:
+    async def _act(self, kind: StepKind, /, **arguments: object) -> bytes:
         return await self._around.gateway.act(kind, msgspec.json.encode(arguments).decode(), lane=self.lane_path)
 
     def lane(self, name: str) -> Context:

@@ -5,17 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
+from msgspec.structs import replace
 
-from runwright.core.agent import Loop, Tool
+from runwright.core.agent import Loop, MemoryBlock, Tool
 from runwright.core.message import Said, SystemMessage, ToolCall, digest, said
 from runwright.core.model import ModelRequest
 from runwright.core.run import ErrorInfo, WaitReason
 from runwright.core.step import StepKey
-from runwright.engine.fold import Conversation, OpenStep
+from runwright.engine.fold import Conversation, OpenStep, result_text
 from runwright.errors import InvalidRequest, OutputInvalid
 
 _deterministic = msgspec.json.Encoder(order="deterministic")
 _plain = msgspec.json.Encoder()
+
+
+class Recall(msgspec.Struct, frozen=True, kw_only=True):
+    """Read the blocks of memory that the model is shown. `again` is an unfinished step that this repeats."""
+
+    arguments: str
+    match: StepKey
+    again: OpenStep | None = None
 
 
 class ModelCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +95,7 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
-Decision = ModelCall | ToolCalls | Lost | Supersede | RejectOutput | Finish | Fail | Wait
+Decision = Recall | ModelCall | ToolCalls | Lost | Supersede | RejectOutput | Finish | Fail | Wait
 
 
 def decide(state: Conversation, loop: Loop, *, model: str, is_streamed: bool = False) -> Decision:
@@ -99,6 +108,8 @@ def decide(state: Conversation, loop: Loop, *, model: str, is_streamed: bool = F
         return _tools(state, loop)
     if state.final is not None:
         return _finish(state, loop, state.final)
+    if loop.memory and state.memory is None:
+        return _recall(state, loop)
     return _limit(state, loop) or _ask(state, loop, model=model, is_streamed=is_streamed)
 
 
@@ -116,6 +127,15 @@ def tool_key(name: str, arguments: str) -> str:
     except msgspec.DecodeError:
         value = arguments
     return digest(name.encode() + b"\0" + _deterministic.encode(value)).hex()
+
+
+def _recall(state: Conversation, loop: Loop) -> Recall:
+    again = next((step for step in state.open_steps.values() if step.kind == "memory"), None)
+    asked = {"do": "recall", "blocks": [(block.scope, block.name) for block in loop.memory]}
+    arguments = _plain.encode(asked).decode()
+    first = StepKey("", "memory", tool_key("recall", arguments), 0)
+    match = replace(first, nth=state.seen.get(first, 0)) if again is None else again.match
+    return Recall(arguments=arguments, match=match, again=again)
 
 
 def _wait(state: Conversation) -> Wait:
@@ -199,7 +219,8 @@ def _exceeded(message: str) -> Fail:
 
 def _ask(state: Conversation, loop: Loop, *, model: str, is_streamed: bool) -> ModelCall | Supersede:
     again = next((step for step in state.open_steps.values() if step.kind == "model"), None)
-    system = (said(SystemMessage(content=loop.instructions)),) if loop.instructions else ()
+    told = "\n\n".join(filter(None, (loop.instructions, _remembered(loop, state.memory))))
+    system = (said(SystemMessage(content=told)),) if told else ()
     request = ModelRequest(
         model=model,
         messages=system + state.messages,
@@ -221,3 +242,18 @@ def _ask(state: Conversation, loop: Loop, *, model: str, is_streamed: bool) -> M
     base = state.base if is_same else None
     fresh = state.messages[state.base_count :] if base is not None else request.messages
     return ModelCall(request=request, match=StepKey("", "model", first.key, nth), base=base, fresh=fresh)
+
+
+def _remembered(loop: Loop, memory: bytes | None) -> str:
+    """The blocks of memory as the model is told of them; empty where there are none."""
+    if not loop.memory or memory is None:
+        return ""
+    held = msgspec.json.decode(memory, type=dict[str, msgspec.Raw])
+    blocks = (_block(block, held.get(block.name)) for block in loop.memory)
+    return "\n".join(("Your memory, as it stood when this run began:", "<memory>", *blocks, "</memory>"))
+
+
+def _block(block: MemoryBlock, value: msgspec.Raw | None) -> str:
+    text = "" if value is None else result_text(bytes(value))
+    about = f' description="{block.description}"' if block.description else ""
+    return f'<{block.name}{about} characters="{len(text)}" limit="{block.limit}">\n{text}\n</{block.name}>'

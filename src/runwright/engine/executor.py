@@ -13,8 +13,6 @@ from runwright.core.context import Context
 from runwright.core.event import (
     Event,
     OutputRejected,
-    RestartCause,
-    RunResumed,
     StepFailed,
     ToolRejected,
 )
@@ -27,6 +25,7 @@ from runwright.engine.decide import (
     Lost,
     ModelCall,
     PlannedTool,
+    Recall,
     RejectOutput,
     Supersede,
     ToolCalls,
@@ -71,7 +70,7 @@ class Executor:
             bounds=Bounds(limits=flow.limits, deadline=deadline),
             note=self._note,
             spawn=spawn,
-            cause=_restart_cause(events),
+            past=events,
             player=player,
         )
 
@@ -157,8 +156,10 @@ class Executor:
             raise outcome
         return outcome
 
-    async def _act(self, decision: ModelCall | ToolCalls | Lost | Supersede | RejectOutput) -> None:
+    async def _act(self, decision: Recall | ModelCall | ToolCalls | Lost | Supersede | RejectOutput) -> None:
         match decision:
+            case Recall():
+                await self._recall(decision)
             case ModelCall():
                 await self._ask(decision)
             case ToolCalls():
@@ -169,6 +170,18 @@ class Executor:
                 self._supersede(decision.step)
             case RejectOutput():
                 self._steps.append((OutputRejected(reason=decision.reason), None))
+
+    async def _recall(self, recall: Recall) -> None:
+        deed = self._steps.memory.deed(recall.arguments)
+        context = tool_context(self._steps, self._world, self._live.agent)
+        arguments = deed.check(recall.arguments)
+        try:
+            await self._steps.tool(
+                deed, arguments, match=recall.match, call_id=None, context=context, again=recall.again
+            )
+        except (ToolError, RunError):
+            # Recorded as a failed step: `decide` sees it in the conversation.
+            return
 
     async def _ask(self, call: ModelCall) -> None:
         try:
@@ -232,10 +245,3 @@ def _cause(error: BaseException) -> BaseException:
     group = cast("BaseExceptionGroup[BaseException]", error)  # isinstance cannot know what the group holds
     causes = [_cause(each) for each in group.exceptions]
     return next((each for each in causes if isinstance(each, Suspended)), causes[0])
-
-
-def _restart_cause(events: Sequence[Event]) -> RestartCause:
-    resumed = next((event.data for event in reversed(events) if isinstance(event.data, RunResumed)), None)
-    if resumed is None or resumed.cause == "crash":
-        return "crash"
-    return "storage" if resumed.cause == "storage" else "resolved"

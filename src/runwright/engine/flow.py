@@ -24,6 +24,7 @@ from runwright.engine.gateway import Steps, World, is_json
 from runwright.engine.replay import Stopped
 from runwright.errors import InvalidRequest, LimitExceeded, OutcomeUnknown, RunError, ToolFailed, revive
 from runwright.journal.tape import GIVEN_UP, Tape, Taped
+from runwright.tools.deeds import Deed
 
 PATIENCE_S = 1.0
 """Seconds beyond its recorded time that another branch of a flow may take to ask for a step again."""
@@ -70,10 +71,11 @@ class FromThread:
 class ToolGateway(FromThread):
     """What a tool's context reaches: it may tell, not perform steps of its own."""
 
-    def __init__(self, steps: Steps, world: World, *, agent: BuiltAgent) -> None:
+    def __init__(self, steps: Steps, world: World, *, agent: BuiltAgent, step: int) -> None:
         super().__init__(steps)
         self._world = world
         self._agent = agent
+        self._step = step
 
     async def model(
         self, messages: str | Sequence[Message], *, model: str | None, instructions: str, lane: str
@@ -86,10 +88,10 @@ class ToolGateway(FromThread):
         raise RunError("A tool cannot call another tool as a step; call the function itself, or use a code flow.")
 
     async def act(self, kind: StepKind, arguments: str, *, lane: str) -> bytes:
-        """Done at once: a tool's result is recorded as a whole."""
-        deed = self._world.deeds.find(kind, arguments)
+        """Done at once: a tool's result is recorded as a whole, together with what it wrote to memory."""
+        deed = _deed(self._steps, self._world, kind, arguments)
         around = surroundings(self._steps, self._world, self._agent, gateway=self)
-        return await deed.call(deed.check(arguments), Context(around, lane_path=lane))
+        return await deed.call(deed.check(arguments), Context(around, step=self._step, lane_path=lane))
 
 
 class FlowGateway(FromThread):
@@ -169,7 +171,7 @@ class FlowGateway(FromThread):
 
     async def act(self, kind: StepKind, arguments: str, *, lane: str) -> bytes:
         """A deed of the runtime's own as a step."""
-        return await self._use(kind, self._world.deeds.find(kind, arguments), arguments, lane=lane)
+        return await self._use(kind, _deed(self._steps, self._world, kind, arguments), arguments, lane=lane)
 
     @property
     def _flow(self) -> CodeFlow:
@@ -278,6 +280,10 @@ class FlowGateway(FromThread):
 _GO_ON = "resume it with the current code, or cancel it."
 
 
+def _deed(steps: Steps, world: World, kind: StepKind, arguments: str) -> Deed:
+    return steps.memory.deed(arguments) if kind == "memory" else world.deeds.find(kind, arguments)
+
+
 def _named(step: Taped) -> str:
     return f"{step.name!r} (step {step.seq})"
 
@@ -294,7 +300,7 @@ def tool_context(steps: Steps, world: World, agent: BuiltAgent) -> Callable[[int
     """Makes the context of a tool call from the number of its step and its idempotency key."""
 
     def context(step: int, idempotency_key: str) -> Context:
-        around = surroundings(steps, world, agent, gateway=ToolGateway(steps, world, agent=agent))
+        around = surroundings(steps, world, agent, gateway=ToolGateway(steps, world, agent=agent, step=step))
         begun = next((each.started_at for each in steps.log.open_steps if each.seq == step), None)
         return Context(around, step=step, started_at=begun, idempotency_key=idempotency_key)
 

@@ -55,7 +55,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
 
     `head` is the rolling digest of `messages`. `calls` are the tool calls of the last assistant message until all of
     them are answered; `answers` maps call ids to result texts. `final` is the text of an answer without tool calls.
-    `granted` are open steps that a person allowed to run again.
+    `granted` are open steps that a person allowed to run again. `memory` are the blocks that the model is shown, as a
+    JSON object, once they were recalled.
     `base` and `base_count` say which model step was last and how many messages it was sent; `system` and `tools` are
     what stood before and beside them, as recorded.
     """
@@ -74,6 +75,7 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     rejections: int = 0
     steps: int = 0
     usage: Usage = NO_USAGE
+    memory: bytes | None = None
     base: int | None = None
     base_count: int = 0
     system: tuple[bytes, ...] = ()
@@ -145,7 +147,8 @@ def _begin(state: Conversation, seq: int, data: StepStarted) -> Conversation:
         state,
         open_steps={**state.open_steps, seq: step},
         seen={**state.seen, counted: state.seen.get(counted, 0) + 1},
-        steps=state.steps + 1,
+        # Memory is recalled at no cost.
+        steps=state.steps + (data.kind != "memory"),
     )
     if data.kind != "model":
         return state
@@ -177,6 +180,8 @@ def _complete(state: Conversation, seq: int, data: StepCompleted) -> Conversatio
     state = replace(_close(state, seq), usage=state.usage + data.usage)
     if step.kind == "model":
         return replace(state, finish_reason=data.finish_reason)
+    if step.kind == "memory":
+        return replace(state, memory=bytes(data.result))
     return _answer(state, step.call_id, result_text(bytes(data.result)))
 
 
@@ -185,6 +190,8 @@ def _fail(state: Conversation, seq: int, data: StepFailed) -> Conversation:
     state = replace(_close(state, seq), usage=state.usage + data.usage)
     if data.is_unknown:
         return replace(state, unknown={**state.unknown, seq: step})
+    if step.kind == "memory":
+        return replace(state, failure=data.error)
     if step.kind == "model":
         # One that was superseded does not count: the run stays within the limits that it was within.
         is_superseded = data.error.code == SUPERSEDED
@@ -199,7 +206,7 @@ def _resolve(state: Conversation, seq: int, data: StepResolved) -> Conversation:
     if data.action == "retry":
         opened = {**state.open_steps, seq: step}
         return replace(_close(state, seq), open_steps=opened, granted=state.granted | {seq})
-    error = ErrorInfo(code="outcome_unknown", message=f"Step {seq} ({step.name}) was resolved as failed.", step=seq)
+    error = ErrorInfo(code="outcome_unknown", message=f"{step.name!r} was resolved as failed.", step=seq)
     return replace(_close(state, seq), failure=error)
 
 

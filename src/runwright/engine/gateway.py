@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import reprlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -16,6 +16,8 @@ from runwright.core.event import (
     CustomEmitted,
     Delta,
     Event,
+    EventData,
+    MemoryWritten,
     MessageCompleted,
     MessageDelta,
     ProgressReported,
@@ -42,13 +44,14 @@ from runwright.core.model import (
     ReasoningDelta as ModelReasoningDelta,
 )
 from runwright.core.money import Cost
-from runwright.core.ports import Model, Models, Secrets
+from runwright.core.ports import MemoryStore, Model, Models, Secrets
 from runwright.core.redact import KnownSecrets
 from runwright.core.run import error_info, printable
 from runwright.core.step import StepKey
 from runwright.core.usage import Usage
 from runwright.engine.fold import OpenStep
 from runwright.engine.late import Late, Spawn, is_cancelled
+from runwright.engine.memory import RunMemory
 from runwright.engine.playback import Playback
 from runwright.engine.replay import Player
 from runwright.errors import (
@@ -82,6 +85,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
     room: Callable[[], Awaitable[None]]
     known: KnownSecrets = KnownSecrets()
     deeds: Deeds
+    memory: MemoryStore
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,7 +96,7 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Steps:
-    """Performs the steps of one run. `note` is told of every event that is appended; `cause` is why the run goes on."""
+    """Performs the steps of one run, which has these `past` events. `note` is told of every event that is appended."""
 
     def __init__(
         self,
@@ -102,7 +106,7 @@ class Steps:
         bounds: Bounds,
         note: Note,
         spawn: Spawn,
-        cause: RestartCause,
+        past: Sequence[Event],
         player: Player | None = None,
     ) -> None:
         self._log = log
@@ -110,7 +114,9 @@ class Steps:
         self._bounds = bounds
         self._note = note
         self._spawn = spawn
-        self._cause: RestartCause = cause
+        self._past = past
+        # Of a replay, all that is repeated has to be known.
+        self._memory = None if player is None else RunMemory(world.memory, log, past=past)
         self._playback = None if player is None else Playback(player, append=self.append, begin=self._begin)
         self._is_closed = False
 
@@ -123,7 +129,16 @@ class Steps:
         """Append to the log and tell."""
         events = self._log.append(*records)
         self._note(events)
+        if self._memory is not None:
+            self._memory.note(events)
         return events
+
+    @property
+    def memory(self) -> RunMemory:
+        """Memory as the run sees it. A run that does not ask for it has none."""
+        if self._memory is None:
+            self._memory = RunMemory(self._world.memory, self._log, past=self._past)
+        return self._memory
 
     async def model(
         self,
@@ -245,7 +260,7 @@ class Steps:
             timeout_s=tool.timeout_s or self._bounds.limits.tool_timeout_s,
         )
         surroundings = context(seq, idempotency_key(self._log.run.id, match))
-        return await self._settle(tool, call, seq, attempt=lambda: _result(tool, arguments, surroundings))
+        return await self._settle(tool, call, seq, attempt=lambda: self._result(tool, arguments, surroundings))
 
     async def _settle(self, tool: Tool, call: Call, seq: int, *, attempt: Callable[[], Awaitable[bytes]]) -> bytes:
         work: Late | None = None
@@ -289,11 +304,28 @@ class Steps:
         A run that waits for nothing else goes on: it has no owner, so it is taken up like an orphan.
         """
         log = self._log
+        written = () if self._memory is None else self._written(self._memory, seq, data[-1])
         if not log.is_open(seq):
             return
-        self.append(*((each, seq) for each in data))
+        self.append(*((each, seq) for each in (*written, *data)))
         if log.run.reason == "unknown_effect" and not log.unknown_steps:
             self.append((RunResumed(cause="resolved", epoch=log.run.epoch), None))
+
+    def _written(self, memory: RunMemory, seq: int, end: EventData) -> Sequence[MemoryWritten]:
+        """What a step that ends wrote to memory: nothing if it failed, and not yet if its outcome is unknown."""
+        if isinstance(end, StepFailed) and end.is_unknown:
+            return ()
+        drafts = memory.take(seq)
+        return drafts if isinstance(end, StepCompleted) else ()
+
+    async def _result(self, tool: Tool, arguments: Mapping[str, object], context: Context) -> bytes:
+        if self._memory is not None and context.step is not None:
+            # Of an attempt before, which failed.
+            self._memory.take(context.step)
+        result = await tool.call(arguments, context)
+        if not is_json(result):
+            raise ToolFailed(f"{tool.spec.name!r} gave no JSON text but {reprlib.repr(result)}")
+        return result
 
     def close(self) -> None:
         """The run has ended or waits: tasks that it left behind perform no steps."""
@@ -314,7 +346,7 @@ class Steps:
             raise RunError(f"The run is {self._log.run.status}; a task that it left behind asked for {data.name!r}.")
         if again is None:
             return self.append((data, None))[0].seq
-        self.append((StepRestarted(attempt=again.attempt + 1, cause=self._cause), again.seq))
+        self.append((StepRestarted(attempt=again.attempt + 1, cause=_restart_cause(self._past)), again.seq))
         return again.seq
 
     def progress(self, message: str, *, fraction: float | None, step: int | None) -> None:
@@ -359,11 +391,12 @@ def is_json(value: object) -> bool:
     return True
 
 
-async def _result(tool: Tool, arguments: Mapping[str, object], context: Context) -> bytes:
-    result = await tool.call(arguments, context)
-    if not is_json(result):
-        raise ToolFailed(f"{tool.spec.name!r} gave no JSON text but {reprlib.repr(result)}")
-    return result
+def _restart_cause(past: Sequence[Event]) -> RestartCause:
+    """Why steps that a run left open begin again."""
+    resumed = next((event.data for event in reversed(past) if isinstance(event.data, RunResumed)), None)
+    if resumed is None or resumed.cause == "crash":
+        return "crash"
+    return "storage" if resumed.cause == "storage" else "resolved"
 
 
 def _told(error: BaseException) -> str:

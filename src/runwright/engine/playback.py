@@ -73,7 +73,8 @@ class Playback:
             await self._fail(step, answer, otherwise=ToolFailed)
         seq = self._begin(step)
         completed = StepCompleted(result=msgspec.Raw(taped.result), taped=taped.seq, is_drifted=answer.is_drifted)
-        self._append((completed, seq))
+        written = (replace(each, taped=taped.seq, base=None) for each in taped.written)
+        self._append(*((each, seq) for each in written), (completed, seq))
         return taped.result
 
     async def _answer(self, asked: Asked) -> Answer | None:

@@ -12,6 +12,7 @@ from runwright.core.event import (
     CustomEmitted,
     Data,
     EventData,
+    MemoryWritten,
     OutputRejected,
     ProgressReported,
     ReplayDiverged,
@@ -42,6 +43,7 @@ SAID: Mapping[type[EventData], tuple[str, ...]] = {
     ToolRejected: ("reason",),
     OutputRejected: ("reason",),
     ReplayDiverged: ("detail", "difference"),
+    MemoryWritten: ("value",),
     ProgressReported: ("message",),
     CustomEmitted: ("value",),
 }
@@ -55,7 +57,7 @@ def said_fields(data: Data, *, is_code: bool) -> tuple[str, ...]:
     messages and its output hold, while those of a code flow are what its code says.
     """
     match data:
-        case StepStarted(kind="tool"):
+        case StepStarted(kind="tool" | "memory"):
             return ("request",)
         case StepStarted():
             return ("messages",) if is_code else ()

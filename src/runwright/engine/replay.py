@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from runwright.core.event import (
     DELTAS,
     Event,
+    MemoryWritten,
     ReplayDiverged,
     RunCancelled,
     RunFailed,
@@ -241,8 +242,8 @@ class Recording:
 
     def begin(self, log: RunLog) -> tuple[Event, ...]:
         """Append the beginning of a replay: its start with the recorded history, and what a fork takes over."""
-        started = next(event.data for event in self._events if isinstance(event.data, RunStarted))
-        events = log.append((started, None))
+        started = next(filter(_is_start, self._events))
+        events = log.append((_start(started), None))
         numbers: dict[int, int] = {}
         for event in () if self._replay.at is None else _prefix(self._events, self._replay.at):
             (copy,) = log.append(_copied(event, numbers))
@@ -250,6 +251,16 @@ class Recording:
                 numbers[event.seq] = copy.seq
             events += (copy,)
         return events
+
+
+def _is_start(event: Event) -> bool:
+    return isinstance(event.data, RunStarted)
+
+
+def _start(event: Event) -> RunStarted:
+    """The start of a replay: it sees memory as the recorded run did."""
+    assert isinstance(event.data, RunStarted)
+    return replace(event.data, memory=event.position if event.data.memory is None else event.data.memory)
 
 
 def _prefix(events: Sequence[Event], at: int) -> Sequence[Event]:
@@ -268,7 +279,7 @@ def _copied(event: Event, numbers: dict[int, int]) -> Record:
     data = event.data
     if isinstance(data, StepStarted) and data.base is not None:
         data = replace(data, base=numbers[data.base])
-    elif isinstance(data, StepCompleted | StepFailed):
+    elif isinstance(data, StepCompleted | StepFailed | MemoryWritten):
         data = replace(data, taped=event.step)
     return data, None if event.step is None else numbers.get(event.step)
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from runwright.core.event import (
     Event,
+    MemoryWritten,
     MessageCompleted,
     RunResumed,
     RunStarted,
@@ -34,7 +35,7 @@ class Taped(msgspec.Struct, frozen=True, kw_only=True):
 
     `is_granted` says that a person allowed a step of unknown outcome to run again; `is_past`, that a person let the run
     go on with other code since, which need not ask for this step. `after_s` is how long the run had been executing
-    when the step began.
+    when the step began, `written` what it wrote to memory.
     """
 
     seq: int
@@ -49,6 +50,7 @@ class Taped(msgspec.Struct, frozen=True, kw_only=True):
     result: bytes = b"null"
     response: ModelResponse | None = None
     cost: Cost = NO_COST
+    written: tuple[MemoryWritten, ...] = ()
     error: ErrorInfo | None = None
 
     @property
@@ -126,6 +128,8 @@ def _after(step: Taped, event: Event) -> Taped:
             message = said_raw(bytes(data.message)).message
             assert isinstance(message, AssistantMessage)
             return replace(step, response=ModelResponse(message=message, reasoning=data.reasoning))
+        case MemoryWritten() as data:
+            return replace(step, written=(*step.written, data))
         case StepCompleted() as data:
             return replace(_answered(step, data), status="completed", result=bytes(data.result), cost=data.cost)
         case StepFailed() as data:

@@ -208,6 +208,7 @@ class Process:
             price=lambda ref, usage: FREE,
             state={"greeting": "hello"},
             room=self.journal.room,
+            memory=stores.memory,
             deeds=Deeds(self._http),
         )
         self.engine = Engine(

@@ -12,6 +12,7 @@ from runwright.core.event import (
     CustomEmitted,
     Data,
     EventData,
+    MemoryWritten,
     MessageCompleted,
     MessageDelta,
     ProgressReported,
@@ -59,6 +60,7 @@ KEPT: dict[type[EventData], set[str]] = {
     ToolArgsDelta: {"call_id", "name", "arguments"},
     MessageCompleted: {"message", "reasoning"},
     ToolRejected: {"call_id", "name"},
+    MemoryWritten: {"owner", "name"},
     CustomEmitted: {"name"},
 }
 """Names, and words that the run goes on with: those of the caller, of the definition and of models."""
