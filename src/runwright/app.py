@@ -34,6 +34,7 @@ from runwright.service.agents import Agents
 from runwright.service.costs import Costs
 from runwright.service.diffs import Diffs
 from runwright.service.exports import Exports
+from runwright.service.groups import Groups
 from runwright.service.runs import Runs
 from runwright.service.threads import Threads
 from runwright.service.views import RunView
@@ -195,6 +196,7 @@ class App:
         self.threads = Threads(self._stores.threads, self.runs, clock)
         self.costs = Costs(self._stores.costs, self._stores.runs, rows.reader, prices=self.prices, clock=clock)
         self.diffs = Diffs(self._stores.runs, rows.reader)
+        self.groups = Groups(self._stores.runs)
         self.exports = Exports(self._stores.runs, rows.reader, self._stores.imports)
         await self.agents.load(is_recording=not self.options.is_read_only)
         self._count_agents()

@@ -24,10 +24,10 @@ HOMES = {
     "structlog": {"watch"},
     "xllamacpp": {"models"},
     "runwright.backends": {"app"},
-    "runwright.settings": {"app", "cli"},
+    "runwright.settings": {"app", "cli", "testing"},
 }
-# Starlette is FastAPI's own base, and FastAPI says which one fits.
-BROUGHT = {"starlette"}
+# Starlette is FastAPI's own base, and FastAPI says which one fits; the plugin of pytest is imported by pytest itself.
+BROUGHT = {"pytest", "starlette"}
 # Frameworks that one file of each home knows.
 ONE_FILE = {"langgraph", "pydantic_ai", "xllamacpp"}
 

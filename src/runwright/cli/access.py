@@ -23,6 +23,7 @@ from runwright.service.views import (
 if TYPE_CHECKING:
     from runwright.journal.diff import RunDiff
     from runwright.service.costs import CostQuery, CostReport, RunCost
+    from runwright.service.groups import GroupView
     from runwright.settings import Settings
 
 
@@ -99,6 +100,14 @@ class ExportAccess(Protocol):
         ...
 
 
+class GroupAccess(Protocol):
+    """What commands ask about groups."""
+
+    async def get(self, group: str, *, steps: int = 0) -> GroupView:
+        """A group, with its first steps."""
+        ...
+
+
 class CostAccess(Protocol):
     """What commands ask about costs."""
 
@@ -151,6 +160,11 @@ class Access(Protocol):
     @property
     def exports(self) -> ExportAccess:
         """Runs as files."""
+        ...
+
+    @property
+    def groups(self) -> GroupAccess:
+        """Runs that belong together."""
         ...
 
     @property

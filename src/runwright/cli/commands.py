@@ -33,6 +33,10 @@ NOUNS: dict[str, tuple[str, dict[str, str]]] = {
             "resolve": "Say what became of a step whose outcome is unknown, so that its run goes on.",
         },
     ),
+    "groups": (
+        "Look at runs that belong together.",
+        {"show": "Show the runs of a group, and what they took together."},
+    ),
     "agents": (
         "Look at agents.",
         {

@@ -19,6 +19,7 @@ from runwright.core.run import RunRequest
 from runwright.errors import ConfigError, InvalidRequest, RunwrightError, Unavailable, error_classes
 from runwright.journal.diff import RunDiff
 from runwright.service.costs import CostQuery, CostReport, RunCost
+from runwright.service.groups import GroupView
 from runwright.service.views import (
     AgentSchema,
     AgentView,
@@ -251,6 +252,17 @@ class RemoteExports:
         return msgspec.json.decode(await self._http.bytes("POST", "/runs/import", data=raw), type=RunView)
 
 
+class RemoteGroups:
+    """Groups on the server."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def get(self, group: str, *, steps: int = 0) -> GroupView:
+        """A group, with its first steps."""
+        return await self._http.ask(GroupView, "GET", f"/groups/{quote(group, safe='')}", query={"steps": steps})
+
+
 class RemoteCosts:
     """Costs on the server."""
 
@@ -300,6 +312,7 @@ class Remote:
         self.runs = RemoteRuns(http)
         self.diffs = RemoteDiffs(http)
         self.exports = RemoteExports(http)
+        self.groups = RemoteGroups(http)
         self.costs = RemoteCosts(http)
         self.agents = RemoteAgents(http)
 

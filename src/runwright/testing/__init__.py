@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from runwright.testing.fakes import (
+    Answer,
     FakeClock,
     FixedModels,
     NoSecrets,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from runwright.testing.replays import assert_replays
 
 __all__ = [
+    "Answer",
     "FakeClock",
     "FixedModels",
     "NoSecrets",

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from runwright.cli.access import Access, AgentAccess, CostAccess, DiffAccess
+from runwright.cli.access import Access, AgentAccess, CostAccess, DiffAccess, ExportAccess, GroupAccess
 from runwright.cli.call import Call, Options
 from runwright.cli.output import Output
 from runwright.core.event import Data, Event, RunCompleted
@@ -145,6 +145,16 @@ class FakeAccess:
         """The diffs of the test."""
         assert self._diffs is not None
         return self._diffs
+
+    @property
+    def exports(self) -> ExportAccess:
+        """Nothing: files are made by commands over a real store."""
+        raise NotImplementedError
+
+    @property
+    def groups(self) -> GroupAccess:
+        """Nothing: groups are shown over a real store."""
+        raise NotImplementedError
 
     @property
     def costs(self) -> CostAccess:

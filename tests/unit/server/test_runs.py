@@ -49,6 +49,7 @@ async def test_a_run_is_answered_when_it_is_over(client: httpx2.AsyncClient) -> 
             "parent_run_id": None,
             "root_run_id": "<root_run_id>",
             "replay_of": None,
+            "tainted": [],
             "group": "g",
             "user": "u1",
             "tags": ["a"],
@@ -226,6 +227,7 @@ async def test_steps_show_requests_and_results(client: httpx2.AsyncClient) -> No
                     "cost": {"usd": "0", "source": "demo"},
                     "started_at": "<started_at>",
                     "ended_at": "<ended_at>",
+                    "taped": None,
                 }
             ],
             "has_more": False,
