@@ -12,7 +12,7 @@ from runwright.core.cost import CostBy
 from runwright.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from runwright.service.costs import CostGroup, CostReport, RunCost
+    from runwright.service.views import CostGroup, CostReport, RunCost
 
 UNPRICED = "unpriced"
 
@@ -38,7 +38,7 @@ async def costs(
         at_prices: What the same calls would cost at the prices of this file.
         call: What every command is handed.
     """
-    from runwright.service.costs import CostQuery
+    from runwright.service.views import CostQuery
 
     prices = None if at_prices is None else await asyncio.to_thread(_read, at_prices)
     query = CostQuery(by=by, since=since, until=until, agent=agent, on_model=on_model, prices=prices)

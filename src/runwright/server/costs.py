@@ -12,7 +12,7 @@ from starlette.responses import Response
 from runwright.core.cost import CostBy
 from runwright.server.reference import documented
 from runwright.server.wire import Answer, body_of, served
-from runwright.service.costs import CostQuery, CostReport, RunCost
+from runwright.service.views import CostQuery, CostReport, RunCost
 
 router = APIRouter(prefix="/api/v1", tags=["costs"])
 

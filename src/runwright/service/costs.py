@@ -7,103 +7,28 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import takewhile
-from typing import Literal
 
-import msgspec
-
-from runwright.core.cost import CostBy, CostCall, CostFilter, CostRow
+from runwright.core.cost import CostCall, CostFilter, CostRow
 from runwright.core.event import Event, StepCompleted, StepStarted
 from runwright.core.money import NO_COST, Cost, CostLine, format_usd
 from runwright.core.ports import Clock, CostStore, RunStore
 from runwright.core.run import Run
-from runwright.core.step import StepKind
-from runwright.core.usage import Usage
 from runwright.errors import ConfigError, InvalidRequest, NotFound
 from runwright.journal.read import JournalReader
 from runwright.models.prices import Price, Prices, read_prices
-from runwright.service.labels import Label
-from runwright.service.views import CostView, cost_view
+from runwright.service.views import (
+    CostGroup,
+    CostLineView,
+    CostQuery,
+    CostReport,
+    RunCost,
+    StepCost,
+    WhatIf,
+    cost_view,
+)
 
 AGO = re.compile(r"(\d{1,5})([hdw])")
 HOURS = {"h": 1, "d": 24, "w": 168}
-
-
-class CostQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to sum up: calls that ended from `since` until before `until`, each a time (`2026-11-01`) or how long ago.
-
-    `on_model` and `prices` (a text like that of a file of prices) ask what the same calls would have cost.
-    """
-
-    by: CostBy = "model"
-    since: str | None = None
-    until: str | None = None
-    agent: Label | None = None
-    on_model: Label | None = None
-    prices: str | None = None
-
-
-class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
-    """What calls would have cost. `difference_usd` compares those that are priced both as recorded and here."""
-
-    usd: str | None
-    unpriced_calls: int
-    difference_usd: str
-
-
-class CostGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """The calls of one agent, model, day, group or user; `key` is None for runs without one, and for all in all.
-
-    `usd` is what those calls cost that are priced, None when none of them is.
-    """
-
-    key: str | None
-    calls: int
-    unpriced_calls: int
-    usd: str | None
-    usage: Usage
-    what_if: WhatIf | None = None
-
-
-class CostReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What calls cost, by what was asked for, and in all."""
-
-    object: Literal["cost_report"] = "cost_report"
-    by: CostBy
-    since: datetime | None
-    until: datetime | None
-    data: Sequence[CostGroup]
-    total: CostGroup
-
-
-class CostLineView(msgspec.Struct, frozen=True, kw_only=True):
-    """What a quantity of one unit cost: `unit_price_usd` is per million units."""
-
-    unit: str
-    quantity: int
-    unit_price_usd: str
-    amount_usd: str
-    source: str
-    version: str
-
-
-class StepCost(msgspec.Struct, frozen=True, kw_only=True):
-    """What a step cost, line by line. What a tape answered (`is_taped`) was not spent again."""
-
-    step: int
-    kind: StepKind
-    name: str
-    cost: CostView
-    lines: Sequence[CostLineView]
-    is_taped: bool = False
-
-
-class RunCost(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run cost: its own steps, without those of child runs, which have costs of their own."""
-
-    object: Literal["run_cost"] = "run_cost"
-    run_id: str
-    cost: CostView
-    steps: Sequence[StepCost]
 
 
 class Costs:

@@ -11,8 +11,16 @@ from runwright.cli.call import Options
 from runwright.cli.costs import costs
 from runwright.core.usage import Usage
 from runwright.errors import InvalidRequest
-from runwright.service.costs import CostGroup, CostLineView, CostQuery, CostReport, RunCost, StepCost, WhatIf
-from runwright.service.views import CostView
+from runwright.service.views import (
+    CostGroup,
+    CostLineView,
+    CostQuery,
+    CostReport,
+    CostView,
+    RunCost,
+    StepCost,
+    WhatIf,
+)
 from tests.unit.cli.fakes import FakeAccess, FakeCall
 
 USAGE = Usage(input_tokens=1000, output_tokens=200, requests=3)

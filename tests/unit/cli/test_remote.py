@@ -12,8 +12,7 @@ from runwright.cli.remote import Remote, connect
 from runwright.core.ports import RunFilter
 from runwright.core.run import RunRequest
 from runwright.errors import InvalidRequest, NotFound, Unavailable
-from runwright.service.costs import CostQuery
-from runwright.service.views import Resolution
+from runwright.service.views import CostQuery, Resolution
 from tests.unit.cli.fakes import a_run
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

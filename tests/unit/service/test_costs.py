@@ -12,7 +12,8 @@ from runwright.app import AppOptions
 from runwright.core.money import NANO
 from runwright.errors import ConfigError, InvalidRequest, NotFound
 from runwright.models import ModelRegistry
-from runwright.service.costs import CostQuery, moment
+from runwright.service.costs import moment
+from runwright.service.views import CostQuery
 from runwright.settings import Settings
 
 IN_MEMORY = AppOptions(is_in_memory=True)
