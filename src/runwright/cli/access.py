@@ -93,8 +93,8 @@ class DiffAccess(Protocol):
 class ExportAccess(Protocol):
     """What commands ask about runs as files."""
 
-    async def export(self, run_id: str) -> bytes:
-        """A run as a file."""
+    async def export(self, run_id: str, *, redact: Sequence[str] = ()) -> bytes:
+        """A run as a file, without what these rules find."""
         ...
 
     async def import_file(self, raw: bytes) -> RunView:

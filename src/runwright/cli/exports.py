@@ -12,21 +12,30 @@ from runwright.cli.answer import summary
 from runwright.cli.call import Called
 from runwright.errors import InvalidRequest
 
+Texts = Annotated[tuple[str, ...], Parameter(consume_multiple=False, negative=(), show_default=False)]
+
 
 async def export(
-    run: str, /, *, output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None, call: Called
+    run: str,
+    /,
+    *,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    redact: Texts = (),
+    call: Called,
 ) -> None:
     """Write a run that is over into one file, which holds all that a replay needs.
 
     Args:
         run: The run's id.
         output: The file; stdout when left out.
+        redact: Take personal data out, by a rule: email, phone, card, ip, iban, or one of your own as NAME=REGEX. The
+            same text becomes the same pseudonym everywhere, so that the run still replays.
         call: What every command is handed.
     """
     if output is None and call.out.is_terminal:
         raise InvalidRequest("A run as a file is no text for a terminal: name a file with -o, or redirect stdout.")
     async with call.open(has_agents=False) as access:
-        raw = await access.exports.export(run)
+        raw = await access.exports.export(run, redact=redact)
     if output is None:
         call.out.bytes(raw)
         return

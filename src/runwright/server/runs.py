@@ -47,6 +47,7 @@ DIGITS = 20
 """More digits are not read as a number: Python refuses thousands of them."""
 
 OnDisconnect = Literal["continue", "cancel"]
+RuleName = Annotated[str, Query(pattern="^[a-z]+$", description="email, phone, card, ip or iban.")]
 FILE_LIMIT = 64 << 20
 """Bytes of a file that is taken in."""
 
@@ -308,9 +309,9 @@ async def diff_runs(request: Request, run: str, other: str) -> Response:
 
 
 @router.get("/{run}/export", **documented(None))
-async def export_run(request: Request, run: str) -> Response:
-    """A run that is over as one file, for `POST /api/v1/runs/import` and for tests."""
-    raw = await served(request).exports.export(run)
+async def export_run(request: Request, run: str, redact: Annotated[list[RuleName] | None, Query()] = None) -> Response:
+    """A run that is over as one file, for `POST /api/v1/runs/import` and for tests; `redact` names rules."""
+    raw = await served(request).exports.export(run, redact=redact or ())
     headers = {"content-disposition": f'attachment; filename="{run}.run"'}
     return Response(raw, media_type="application/gzip", headers=headers)
 

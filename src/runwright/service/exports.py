@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Sequence
 
 from runwright import __version__
 from runwright.core.event import RunStarted
@@ -12,6 +13,7 @@ from runwright.core.run import Run
 from runwright.errors import Conflict, InvalidRequest, NotFound
 from runwright.journal.export import Bundle, RecordedRun, batch_of, read_bundle, recorded, write_bundle
 from runwright.journal.read import JournalReader
+from runwright.service.redaction import redacted
 from runwright.service.views import RunView, run_view
 
 RUN_ID = re.compile(r"run_[0-9a-f]{32}")
@@ -29,9 +31,14 @@ class Exports:
         """A run that is over, and the run whose conversation it went on from. Raises NotFound or Conflict."""
         return await asyncio.to_thread(self._bundle, run_id)
 
-    async def export(self, run_id: str) -> bytes:
-        """A run as a file. Raises NotFound, or Conflict while it goes on."""
+    async def export(self, run_id: str, *, redact: Sequence[str] = ()) -> bytes:
+        """A run as a file, without what these rules find.
+
+        Raises NotFound, InvalidRequest for a rule that is none, or Conflict while the run goes on.
+        """
         bundle = await self.bundle(run_id)
+        if redact:
+            bundle = await asyncio.to_thread(redacted, bundle, redact)
         return await asyncio.to_thread(write_bundle, bundle, release=__version__)
 
     async def import_file(self, raw: bytes) -> RunView:
