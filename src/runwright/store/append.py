@@ -22,6 +22,7 @@ from runwright.errors import Conflict, OwnershipLost, RunwrightError
 from runwright.store.database import Database
 from runwright.store.faults import is_refused, storage_error
 from runwright.store.memory import Ledger
+from runwright.store.rollups import Counts, Rollups
 from runwright.store.rows import (
     RAW,
     Values,
@@ -47,6 +48,7 @@ class SqlWrites:
         self._database = database
         self._sql = AppendStatements(database.dialect)
         self._ledger = Ledger(database.dialect)
+        self._rollups = Rollups(database.dialect)
         self._known: dict[bytes, None] = {}
         # A driver raises the last two for text that is no Unicode and for numbers that are too large.
         self._faults = (*database.faults, ValueError, OverflowError)
@@ -60,11 +62,13 @@ class SqlWrites:
         try:
             return self._append(batches)
         except self._faults as error:
+            self._rollups.forget()
             if not is_refused(error):
                 raise storage_error(error, self._database.place) from error
         try:
             return self._append_apart(batches)
         except self._faults as error:
+            self._rollups.forget()
             raise storage_error(error, self._database.place) from error
 
     def probe(self) -> None:
@@ -95,6 +99,7 @@ class SqlWrites:
                 if error is not None:
                     refused[owned] = error
                     cursor.execute("ROLLBACK TO apart")
+                    self._rollups.forget()
                 cursor.execute("RELEASE apart")
         return _Plan(batches, known=self._known, lost=refused).outcomes
 
@@ -164,6 +169,7 @@ class SqlWrites:
             cursor.executemany(sql.insert_tag, plan.tags)
         if plan.steps:
             cursor.executemany(sql.upsert_step, [step_values(s) for s in plan.steps.values()])
+        self._rollups.write(cursor, plan.counts)
         if plan.blobs:
             cursor.executemany(sql.insert_blob, list(plan.blobs.values()))
         if plan.events:
@@ -213,6 +219,7 @@ class _Plan:
         "changed",
         "claims",
         "consumed",
+        "counts",
         "events",
         "heads",
         "known",
@@ -237,6 +244,7 @@ class _Plan:
         self.new: dict[str, Run] = {}
         self.changed: dict[_Owned, Run] = {}
         self.steps: dict[tuple[str, int], Step] = {}
+        self.counts = Counts()
         self.events: list[Values] = []
         self.blobs: dict[bytes, Values] = {}
         self.tags: list[Values] = []
@@ -258,6 +266,7 @@ class _Plan:
             self._void(batch)
         for step in batch.steps:
             self.steps[step.run_id, step.seq] = step
+        self.counts.add(batch)
         for blob in batch.blobs:
             self._keep(bytes.fromhex(blob.hash), blob.data)
         for event in batch.events:

@@ -1,9 +1,9 @@
-"""What calls cost, from the rows of their steps: the same cost stands nowhere else, so nothing counts twice."""
+"""What calls cost: from the roll-ups, or from the rows of their steps where these cannot say it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, case, func, select
@@ -12,8 +12,9 @@ from runwright.core.cost import CostBy, CostCall, CostFilter, CostRow
 from runwright.core.money import Cost
 from runwright.core.usage import Usage
 from runwright.store.database import Database
+from runwright.store.rollups import HOUR
 from runwright.store.rows import Row, micros, moment
-from runwright.store.schema import runs, steps
+from runwright.store.schema import rollup_hour, runs, steps
 
 _DAY = 86_400_000_000
 _PAGE = 5_000
@@ -33,6 +34,12 @@ _KEYS: dict[CostBy, ColumnElement[Any]] = {
     "group": runs.c.group,
     "user": runs.c.user,
 }
+_ROLLED: dict[CostBy, ColumnElement[Any]] = {
+    "agent": rollup_hour.c.agent,
+    "model": rollup_hour.c.name,
+    "day": rollup_hour.c.hour // (_DAY // HOUR),
+}
+"""What roll-ups tell apart; groups and users would make them as long as the steps."""
 
 
 class SqlCostStore:
@@ -42,14 +49,18 @@ class SqlCostStore:
         self._database = database
 
     def totals(self, by: CostBy, where: CostFilter) -> Sequence[CostRow]:
-        """Sums by key, in the order of keys."""
+        """Sums by key, in the order of keys. Roll-ups know whole hours, and also what was pruned."""
+        is_rolled = by in _ROLLED and _is_whole(where.since) and _is_whole(where.until)
+        query = _rolled(by, where) if is_rolled else self._scanned(by, where)
+        with self._database.read() as connection:
+            return [_row(by, row) for row in connection.execute(query)]
+
+    def _scanned(self, by: CostBy, where: CostFilter) -> Select[*tuple[Any, ...]]:
         key = _KEYS[by].label("key")
         unpriced = func.sum(case((steps.c.cost_nano.is_(None), 1), else_=0))
         estimated = func.max(case((steps.c.is_estimated, 1), else_=0))
         sums = [func.sum(steps.c.cost_nano), *(func.sum(column) for column in _USAGE), estimated]
-        query = _charged([key, func.count(), unpriced, *sums], by, where).group_by(key).order_by(key)
-        with self._database.read() as connection:
-            return [_row(by, row) for row in connection.execute(query)]
+        return _charged([key, func.count(), unpriced, *sums], by, where).group_by(key).order_by(key)
 
     def calls(self, by: CostBy, where: CostFilter) -> Iterator[CostCall]:
         """Every call, in no order."""
@@ -58,6 +69,26 @@ class SqlCostStore:
         with self._database.read() as connection:
             for row in connection.execution_options(yield_per=_PAGE).execute(query):
                 yield _call(by, row)
+
+
+def _is_whole(moment: datetime | None) -> bool:
+    return moment is None or micros(moment) % HOUR == 0
+
+
+def _rolled(by: CostBy, where: CostFilter) -> Select[*tuple[Any, ...]]:
+    """The same sums as of the steps, in the same order of columns."""
+    of = rollup_hour.c
+    key = _ROLLED[by].label("key")
+    usage = (of.input_tokens, of.output_tokens, of.cached_input_tokens, of.cache_write_tokens, of.reasoning_tokens)
+    summed = (of.calls, of.unpriced, of.cost_nano, *usage, of.requests, of.estimated)
+    query = select(key, *(func.sum(column) for column in summed)).where(of.is_charged)
+    if where.agent is not None:
+        query = query.where(of.agent == where.agent)
+    if where.since is not None:
+        query = query.where(of.hour >= micros(where.since) // HOUR)
+    if where.until is not None:
+        query = query.where(of.hour < micros(where.until) // HOUR)
+    return query.group_by(key).order_by(key)
 
 
 def _charged(columns: Sequence[ColumnElement[Any]], by: CostBy, where: CostFilter) -> Select[*tuple[Any, ...]]:

@@ -258,3 +258,32 @@ memory_entries = Table(
 )
 Index("memory_entries_until", memory_entries.c.owner, memory_entries.c.until)
 Index("memory_entries_number", memory_entries.c.owner, memory_entries.c.number)
+
+# What ended in an hour (of UTC, counted from 1970), summed up: a row for each hour, agent, kind of step or `run`,
+# name and status. `is_charged` rows are calls that may cost something; `latency` is a histogram of durations.
+rollup_hour = Table(
+    "rollup_hour",
+    metadata,
+    # A row is changed by this number, for half of what it costs to find it by its key.
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("hour", BigInteger, nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("is_charged", Boolean, nullable=False),
+    Column("calls", BigInteger, nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cached_input_tokens", BigInteger, nullable=False),
+    Column("cache_write_tokens", BigInteger, nullable=False),
+    Column("reasoning_tokens", BigInteger, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("estimated", BigInteger, nullable=False),
+    Column("cost_nano", BigInteger, nullable=False),
+    Column("unpriced", BigInteger, nullable=False),
+    Column("duration_us", BigInteger, nullable=False),
+    Column("latency", LargeBinary, nullable=False),
+)
+_r = rollup_hour.c
+Index("rollup_hour_key", _r.hour, _r.agent, _r.kind, _r.name, _r.status, _r.is_charged, unique=True)

@@ -1,0 +1,139 @@
+"""What ended, counted by hour in the transaction that stores it, so that no sum has to read every step."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import BindParameter, Dialect, bindparam, insert, select, update
+from sqlalchemy.engine.interfaces import DBAPICursor
+
+from runwright.core.histogram import from_bytes, one, to_bytes
+from runwright.core.ports import Batch
+from runwright.core.run import Run
+from runwright.core.step import Step
+from runwright.core.usage import NO_USAGE, Usage
+from runwright.store.rows import micros, names
+from runwright.store.schema import rollup_hour
+from runwright.store.statements import compiled
+
+HOUR: Final = 3_600_000_000
+RUN: Final = "run"
+"""The kind of rows that count runs."""
+
+_Key: TypeAlias = tuple[int, str, str, str, str, bool]
+"""Hour, agent, kind, name, status, and whether it may cost something."""
+
+_REMEMBERED = 1024
+_COLUMNS = names(rollup_hour)[1:]
+_KEYS = _COLUMNS[: _COLUMNS.index("calls")]
+_VALUES = _COLUMNS[len(_KEYS) :]
+_WIDTH = len(_VALUES)
+_CALLS, _COST = 0, _VALUES.index("cost_nano")
+_ENDS = frozenset({"run.completed", "run.failed", "run.cancelled"})
+_INNER = frozenset({"sleep", "clock", "random", "id", "env"})
+"""Kinds of steps that say nothing of the world: neither how long it takes nor whether it fails."""
+
+
+class Counts:
+    """What ended in the batches of one transaction: by key the values of the columns, the histogram as a number.
+
+    What a tape answered did not happen again: such steps, and the runs that replay others, are not counted.
+    """
+
+    __slots__ = ("values",)
+
+    def __init__(self) -> None:
+        self.values: dict[_Key, list[int]] = {}
+
+    def add(self, batch: Batch) -> None:
+        """Count the steps and the run that end in a batch. Both end once; what is unknown has not ended."""
+        run = batch.run.run
+        for step in batch.steps:
+            if step.ended_at is not None and step.taped is None and step.is_over and step.kind not in _INNER:
+                self._add_step(run.agent, step, micros(step.ended_at))
+        if run.ended_at is None or run.replay_of is not None:
+            return
+        for event in batch.events:
+            if event.type in _ENDS:
+                self._add_run(run, micros(run.ended_at))
+
+    def _add_step(self, agent: str, step: Step, ended: int) -> None:
+        cost, status = step.cost, step.status
+        key = (ended // HOUR, agent, step.kind, step.name, status, cost.source != "none" and status == "completed")
+        self._add(key, step.usage, cost.nano_usd, duration_us=ended - micros(step.started_at))
+
+    def _add_run(self, run: Run, ended: int) -> None:
+        key = (ended // HOUR, run.agent, RUN, "", run.status, False)
+        self._add(key, run.usage, run.cost.nano_usd, duration_us=ended - micros(run.started_at or run.created_at))
+
+    def _add(self, key: _Key, usage: Usage, nano_usd: int | None, *, duration_us: int) -> None:
+        values = self.values.get(key)
+        if values is None:
+            values = self.values[key] = [0] * _WIDTH
+        # A clock that was set back makes no time negative.
+        duration_us = max(duration_us, 0)
+        values[_CALLS] += 1
+        if usage is not NO_USAGE:
+            values[1] += usage.input_tokens
+            values[2] += usage.output_tokens
+            values[3] += usage.cached_input_tokens
+            values[4] += usage.cache_write_tokens
+            values[5] += usage.reasoning_tokens
+            values[6] += usage.requests
+            values[7] += usage.is_estimated
+        if nano_usd is None:
+            values[_COST + 1] += 1
+        else:
+            values[_COST] += nano_usd
+        values[-2] += duration_us
+        values[-1] += one(duration_us)
+
+
+class Rollups:
+    """Adds counts to the rows of their hours.
+
+    What a row holds is remembered, for another process seldom changes it: a row is changed only if it still has as
+    many calls, else it is read again.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        keys = [rollup_hour.c[name] == bindparam(f"of_{name}") for name in _KEYS]
+        held = select(rollup_hour.c.id, *(rollup_hour.c[name] for name in _VALUES)).where(*keys)
+        self._held = compiled(dialect, held, [f"of_{name}" for name in _KEYS])
+        self._insert = compiled(dialect, insert(rollup_hour), _COLUMNS)
+        changes: dict[str, BindParameter[Any]] = {name: bindparam(f"to_{name}") for name in _VALUES}
+        is_held = (rollup_hour.c.id == bindparam("row")) & (rollup_hour.c.calls == bindparam("held_calls"))
+        order = [*(f"to_{name}" for name in _VALUES), "row", "held_calls"]
+        self._update = compiled(dialect, update(rollup_hour).where(is_held).values(changes), order)
+        self._rows: dict[_Key, tuple[int, list[int]]] = {}
+
+    def write(self, cursor: DBAPICursor, counts: Counts) -> None:
+        """Add what ended in this transaction."""
+        for key, added in counts.values.items():
+            row = self._rows.get(key)
+            if row is None or not self._change(cursor, key, row, added):
+                row = self._read(cursor, key)
+                if row is None:
+                    cursor.execute(self._insert, (*key, *added[:-1], to_bytes(added[-1])))
+                else:
+                    self._change(cursor, key, row, added)
+
+    def forget(self) -> None:
+        """The transaction failed: what is remembered may never have been written."""
+        self._rows.clear()
+
+    def _change(self, cursor: DBAPICursor, key: _Key, row: tuple[int, list[int]], added: list[int]) -> bool:
+        number, held = row
+        values = [before + more for before, more in zip(held, added, strict=True)]
+        cursor.execute(self._update, (*values[:-1], to_bytes(values[-1]), number, held[_CALLS]))
+        if cursor.rowcount == 0:
+            return False
+        if key not in self._rows and len(self._rows) >= _REMEMBERED:
+            del self._rows[next(iter(self._rows))]
+        self._rows[key] = number, values
+        return True
+
+    def _read(self, cursor: DBAPICursor, key: _Key) -> tuple[int, list[int]] | None:
+        cursor.execute(self._held, key)
+        row = cursor.fetchone()
+        return None if row is None else (row[0], [*row[1:-1], from_bytes(row[-1])])
