@@ -35,7 +35,9 @@ from runwright.service.costs import Costs
 from runwright.service.diffs import Diffs
 from runwright.service.exports import Exports
 from runwright.service.groups import Groups
+from runwright.service.memory import Memory
 from runwright.service.runs import Runs
+from runwright.service.stats import Stats
 from runwright.service.threads import Threads
 from runwright.service.views import RunView
 from runwright.settings import Settings, provider_settings
@@ -78,6 +80,7 @@ class App:
     runs: Runs
     agents: Agents
     threads: Threads
+    memory: Memory
     diffs: Diffs
     exports: Exports
     prices: Prices
@@ -195,6 +198,8 @@ class App:
         self.agents = Agents(self.registry, self._stores.agents, clock)
         self.threads = Threads(self._stores.threads, self.runs, clock)
         self.costs = Costs(self._stores.costs, self._stores.runs, rows.reader, prices=self.prices, clock=clock)
+        self.memory = Memory(self._stores.memory, self._stores.runs, rows.reader, clock=clock)
+        self.stats = Stats(self._stores.stats, clock)
         self.diffs = Diffs(self._stores.runs, rows.reader)
         self.groups = Groups(self._stores.runs)
         self.exports = Exports(self._stores.runs, rows.reader, self._stores.imports)

@@ -24,8 +24,19 @@ from runwright.service.views import (
 )
 
 if TYPE_CHECKING:
+    from runwright.core.memory import Owner
     from runwright.journal.diff import RunDiff
     from runwright.service.groups import GroupView
+    from runwright.service.memory_views import (
+        BlockBody,
+        BlockView,
+        CommitView,
+        LineView,
+        MemoryDiff,
+        RestoreBody,
+        RunMemoryView,
+    )
+    from runwright.service.stats import StatQuery, StatReport
     from runwright.settings import Settings
 
 
@@ -122,6 +133,56 @@ class CostAccess(Protocol):
         ...
 
 
+class MemoryAccess(Protocol):
+    """What commands ask about memory."""
+
+    async def owners(self, *, after: str | None = None, limit: int = 50) -> Page[Owner]:
+        """Who has memory."""
+        ...
+
+    async def blocks(self, owner: str, *, at: str | None = None) -> Page[BlockView]:
+        """All blocks, now or at a place in the history."""
+        ...
+
+    async def commits(
+        self, owner: str, *, name: str | None = None, after: int | None = None, limit: int = 50
+    ) -> Page[CommitView]:
+        """Commits, newest first."""
+        ...
+
+    async def diff(self, owner: str, left: str, right: str | None = None) -> MemoryDiff:
+        """How memory differs between two places in its history."""
+        ...
+
+    async def blame(self, owner: str, name: str, *, at: int | None = None) -> Page[LineView]:
+        """Who wrote each line of a block."""
+        ...
+
+    async def put(self, owner: str, name: str, body: BlockBody) -> BlockView:
+        """Write a block."""
+        ...
+
+    async def delete(self, owner: str, name: str, *, expect: int | None = None) -> None:
+        """Take a block away."""
+        ...
+
+    async def restore(self, owner: str, body: RestoreBody) -> CommitView:
+        """Make an old content stand again."""
+        ...
+
+    async def of_run(self, run_id: str) -> RunMemoryView:
+        """What a run read and wrote."""
+        ...
+
+
+class StatAccess(Protocol):
+    """What commands ask about what happened."""
+
+    async def report(self, query: StatQuery) -> StatReport:
+        """What happened, counted."""
+        ...
+
+
 class AgentAccess(Protocol):
     """What commands ask about agents and templates."""
 
@@ -172,6 +233,16 @@ class Access(Protocol):
     @property
     def costs(self) -> CostAccess:
         """Costs."""
+        ...
+
+    @property
+    def memory(self) -> MemoryAccess:
+        """Memory."""
+        ...
+
+    @property
+    def stats(self) -> StatAccess:
+        """What happened, counted."""
         ...
 
     @property

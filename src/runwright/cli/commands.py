@@ -22,6 +22,7 @@ NOUNS: dict[str, tuple[str, dict[str, str]]] = {
             "ls": "List runs, newest first.",
             "show": "Show a run with its steps and its output.",
             "cost": "Show what a run cost, step by step and line by line.",
+            "memory": "Show what a run read from memory and wrote there.",
             "tail": "Print the events of a run as they happen.",
             "diff": "Compare two runs: where they part, and what each took.",
             "replay": "Run an agent again on what was recorded, and say whether it is the same.",
@@ -55,6 +56,19 @@ NOUNS: dict[str, tuple[str, dict[str, str]]] = {
             "pull": "Download the weights of a local model.",
         },
     ),
+    "memory": (
+        "Look at what agents and threads keep, and change it.",
+        {
+            "ls": "List who has memory, or the blocks of one.",
+            "show": "Print a block, or all of them, now or at a place in the history.",
+            "log": "List the commits, newest first.",
+            "diff": "Show what changed between two places in the history.",
+            "blame": "Show who wrote each line of a block.",
+            "set": "Write a block.",
+            "rm": "Take a block away; its history stays.",
+            "restore": "Make an old content stand again.",
+        },
+    ),
     "config": (
         "Look at the settings.",
         {"show": "Print every setting.", "check": "Check settings, prices and definitions, and say what is wrong."},
@@ -68,6 +82,7 @@ VERBS: dict[str, str] = {
     "run": "Run an agent once and print its answer.",
     "chat": "Talk with an agent.",
     "costs": "Sum up what calls cost, or would cost.",
+    "stats": "Count what happened: calls, errors, tokens, cost and durations.",
     "doctor": "Check this machine and say what to do.",
 }
 

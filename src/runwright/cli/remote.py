@@ -13,12 +13,23 @@ import aiohttp
 import msgspec
 
 from runwright.core.event import Data, Event
+from runwright.core.memory import Owner
 from runwright.core.ports import RunFilter
 from runwright.core.replay import Replay
 from runwright.core.run import RunRequest
 from runwright.errors import ConfigError, InvalidRequest, RunwrightError, Unavailable, error_classes
 from runwright.journal.diff import RunDiff
 from runwright.service.groups import GroupView
+from runwright.service.memory_views import (
+    BlockBody,
+    BlockView,
+    CommitView,
+    LineView,
+    MemoryDiff,
+    RestoreBody,
+    RunMemoryView,
+)
+from runwright.service.stats import StatQuery, StatReport
 from runwright.service.views import (
     AgentSchema,
     AgentView,
@@ -281,6 +292,65 @@ class RemoteCosts:
         return await self._http.ask(RunCost, "GET", f"{_run(run_id)}/cost")
 
 
+class RemoteMemory:
+    """Memory on the server."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def owners(self, *, after: str | None = None, limit: int = 50) -> Page[Owner]:
+        """Who has memory."""
+        return await self._http.ask(Page[Owner], "GET", "/memory", query={"after": after, "limit": limit})
+
+    async def blocks(self, owner: str, *, at: str | None = None) -> Page[BlockView]:
+        """All blocks, now or at a place in the history."""
+        return await self._http.ask(Page[BlockView], "GET", f"{_memory(owner)}/blocks", query={"at": at})
+
+    async def commits(
+        self, owner: str, *, name: str | None = None, after: int | None = None, limit: int = 50
+    ) -> Page[CommitView]:
+        """Commits, newest first."""
+        query = {"name": name, "after": after, "limit": limit}
+        return await self._http.ask(Page[CommitView], "GET", f"{_memory(owner)}/commits", query=query)
+
+    async def diff(self, owner: str, left: str, right: str | None = None) -> MemoryDiff:
+        """How memory differs between two places in its history."""
+        query = {"left": left, "right": right}
+        return await self._http.ask(MemoryDiff, "GET", f"{_memory(owner)}/diff", query=query)
+
+    async def blame(self, owner: str, name: str, *, at: int | None = None) -> Page[LineView]:
+        """Who wrote each line of a block."""
+        return await self._http.ask(Page[LineView], "GET", f"{_memory(owner, name)}/blame", query={"at": at})
+
+    async def put(self, owner: str, name: str, body: BlockBody) -> BlockView:
+        """Write a block."""
+        return await self._http.ask(BlockView, "PUT", _memory(owner, name), body=body)
+
+    async def delete(self, owner: str, name: str, *, expect: int | None = None) -> None:
+        """Take a block away."""
+        await self._http.bytes("DELETE", _memory(owner, name), query={"expect": expect})
+
+    async def restore(self, owner: str, body: RestoreBody) -> CommitView:
+        """Make an old content stand again."""
+        return await self._http.ask(CommitView, "POST", f"{_memory(owner)}/restore", body=body)
+
+    async def of_run(self, run_id: str) -> RunMemoryView:
+        """What a run read and wrote."""
+        return await self._http.ask(RunMemoryView, "GET", f"{_run(run_id)}/memory")
+
+
+class RemoteStats:
+    """What happened, counted on the server."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def report(self, query: StatQuery) -> StatReport:
+        """What happened, counted."""
+        asked = msgspec.structs.asdict(query)
+        return await self._http.ask(StatReport, "GET", "/stats", query=asked)
+
+
 class RemoteAgents:
     """Agents and templates on the server."""
 
@@ -317,6 +387,8 @@ class Remote:
         self.exports = RemoteExports(http)
         self.groups = RemoteGroups(http)
         self.costs = RemoteCosts(http)
+        self.stats = RemoteStats(http)
+        self.memory = RemoteMemory(http)
         self.agents = RemoteAgents(http)
 
 
@@ -366,6 +438,11 @@ def _error(found: _Problem) -> RunwrightError:
 
 def _run(run_id: str) -> str:
     return f"/runs/{quote(run_id, safe='')}"
+
+
+def _memory(owner: str, name: str | None = None) -> str:
+    path = f"/memory/{quote(owner, safe='')}"
+    return path if name is None else f"{path}/blocks/{quote(name, safe='')}"
 
 
 def _agent(name: str) -> str:

@@ -98,6 +98,23 @@ async def cost(run: str, /, *, call: Called) -> None:
         print_run(call.out, found)
 
 
+async def memory(run: str, /, *, call: Called) -> None:
+    """Show what a run read from memory and wrote there, with the commits that it made.
+
+    Args:
+        run: The run's id.
+        call: What every command is handed.
+    """
+    from runwright.cli.memory import print_run as print_memory
+
+    async with call.open(has_agents=False, is_reading=True) as access:
+        found = await access.memory.of_run(run)
+    if call.out.is_json:
+        call.out.json(found)
+    else:
+        print_memory(call.out, found)
+
+
 async def tail(run: str, /, *, after: Seq = 0, deltas: Flag = False, call: Called) -> None:
     """Print the events of a run as they happen, from the first one, until the run is over.
 

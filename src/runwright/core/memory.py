@@ -34,6 +34,16 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     value: bytes = b"null"
 
 
+class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a memory step is asked for. `recall` gives several `blocks` at once, as pairs of scope and name."""
+
+    do: Literal["get", "list", "recall", "set", "append", "delete"]
+    scope: Scope = "agent"
+    name: str = ""
+    value: object = None
+    blocks: tuple[tuple[Scope, str], ...] = ()
+
+
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """A commit to be made. `seq` is the event of the run that tells of it; nobody's run writes over the API.
 

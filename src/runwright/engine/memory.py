@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
 from runwright.core.context import Context
 from runwright.core.event import Event, MemoryWritten, RunStarted
-from runwright.core.memory import Action, Change, Scope, misfit, owned_by
+from runwright.core.memory import Action, Asked, Change, Scope, misfit, owned_by
 from runwright.core.ports import MemoryStore
 from runwright.errors import ToolFailed
 from runwright.journal.memory import change_of, changed
@@ -18,16 +18,6 @@ from runwright.journal.write import RunLog
 from runwright.tools.deeds import Deed
 
 WRITES: Final[Mapping[str, Action]] = {"set": "set", "append": "append", "delete": "delete"}
-
-
-class Asked(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a memory step is asked for. `recall` gives several `blocks` at once, as pairs of scope and name."""
-
-    do: Literal["get", "list", "recall", "set", "append", "delete"]
-    scope: Scope = "agent"
-    name: str = ""
-    value: object = None
-    blocks: tuple[tuple[Scope, str], ...] = ()
 
 
 class RunMemory:

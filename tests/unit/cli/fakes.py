@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from runwright.cli.access import Access, AgentAccess, CostAccess, DiffAccess, ExportAccess, GroupAccess
+from runwright.cli.access import Access, AgentAccess, CostAccess, DiffAccess, ExportAccess, GroupAccess, MemoryAccess
 from runwright.cli.call import Call, Options
 from runwright.cli.output import Output
 from runwright.core.event import Data, Event, RunCompleted
@@ -128,11 +128,13 @@ class FakeAccess:
         *,
         diffs: DiffAccess | None = None,
         costs: CostAccess | None = None,
+        memory: MemoryAccess | None = None,
     ) -> None:
         self.runs = runs or FakeRuns()
         self._agents = agents
         self._diffs = diffs
         self._costs = costs
+        self._memory = memory
 
     @property
     def agents(self) -> AgentAccess:
@@ -161,6 +163,12 @@ class FakeAccess:
         """The costs of the test."""
         assert self._costs is not None
         return self._costs
+
+    @property
+    def memory(self) -> MemoryAccess:
+        """The memory of the test."""
+        assert self._memory is not None
+        return self._memory
 
 
 class FakeCall(Call):

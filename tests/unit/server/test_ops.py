@@ -96,6 +96,7 @@ async def test_the_document_has_every_endpoint(client: httpx2.AsyncClient, serve
     assert listed == snapshot(
         [
             "DELETE /api/v1/agents/{agent}",
+            "DELETE /api/v1/memory/{owner}/blocks/{name}",
             "DELETE /api/v1/threads/{thread}",
             "GET /api/v1/agents",
             "GET /api/v1/agents/{agent}",
@@ -103,12 +104,19 @@ async def test_the_document_has_every_endpoint(client: httpx2.AsyncClient, serve
             "GET /api/v1/agents/{agent}/versions",
             "GET /api/v1/costs",
             "GET /api/v1/groups/{group}",
+            "GET /api/v1/memory",
+            "GET /api/v1/memory/{owner}/blocks",
+            "GET /api/v1/memory/{owner}/blocks/{name}",
+            "GET /api/v1/memory/{owner}/blocks/{name}/blame",
+            "GET /api/v1/memory/{owner}/commits",
+            "GET /api/v1/memory/{owner}/diff",
             "GET /api/v1/runs",
             "GET /api/v1/runs/{run}",
             "GET /api/v1/runs/{run}/cost",
             "GET /api/v1/runs/{run}/diff/{other}",
             "GET /api/v1/runs/{run}/events",
             "GET /api/v1/runs/{run}/export",
+            "GET /api/v1/runs/{run}/memory",
             "GET /api/v1/runs/{run}/steps",
             "GET /api/v1/runs/{run}/steps/{seq}",
             "GET /api/v1/templates",
@@ -131,6 +139,7 @@ async def test_the_document_has_every_endpoint(client: httpx2.AsyncClient, serve
             "POST /api/v1/agents/{agent}/runs",
             "POST /api/v1/agents/{agent}/versions",
             "POST /api/v1/costs",
+            "POST /api/v1/memory/{owner}/restore",
             "POST /api/v1/runs/import",
             "POST /api/v1/runs/{run}/cancel",
             "POST /api/v1/runs/{run}/fork",
@@ -140,6 +149,7 @@ async def test_the_document_has_every_endpoint(client: httpx2.AsyncClient, serve
             "POST /api/v1/threads",
             "POST /v1/chat/completions",
             "PUT /api/v1/agents/{agent}",
+            "PUT /api/v1/memory/{owner}/blocks/{name}",
         ]
     )
     body = document["paths"]["/api/v1/agents/{agent}/runs"]["post"]["requestBody"]["content"]["application/json"]
