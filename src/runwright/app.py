@@ -37,7 +37,6 @@ from runwright.service.exports import Exports
 from runwright.service.groups import Groups
 from runwright.service.memory import Memory
 from runwright.service.runs import Runs
-from runwright.service.stats import Stats
 from runwright.service.threads import Threads
 from runwright.service.views import RunView
 from runwright.settings import Settings, provider_settings
@@ -194,15 +193,7 @@ class App:
                 is_recovering=self.settings.recover,
             ),
         )
-        self.runs = Runs(self._engine, self._stores.runs, rows.reader)
-        self.agents = Agents(self.registry, self._stores.agents, clock)
-        self.threads = Threads(self._stores.threads, self.runs, clock)
-        self.costs = Costs(self._stores.costs, self._stores.runs, rows.reader, prices=self.prices, clock=clock)
-        self.memory = Memory(self._stores.memory, self._stores.runs, rows.reader, clock=clock)
-        self.stats = Stats(self._stores.stats, clock)
-        self.diffs = Diffs(self._stores.runs, rows.reader)
-        self.groups = Groups(self._stores.runs)
-        self.exports = Exports(self._stores.runs, rows.reader, self._stores.imports)
+        self._offer(rows, clock)
         await self.agents.load(is_recording=not self.options.is_read_only)
         self._count_agents()
         if self.metrics is not None:
@@ -212,6 +203,18 @@ class App:
             stack.push_async_callback(self._journal.stop)
             await self._engine.start()
             stack.push_async_callback(self.drain)
+
+    def _offer(self, rows: Rows, clock: Clock) -> None:
+        """What callers can ask for."""
+        stores = self._stores
+        self.runs = Runs(self._engine, stores.runs, rows.reader)
+        self.agents = Agents(self.registry, stores.agents, clock)
+        self.threads = Threads(stores.threads, self.runs, clock)
+        self.costs = Costs(stores.costs, stores.runs, rows.reader, prices=self.prices, clock=clock)
+        self.memory = Memory(stores.memory, stores.runs, rows.reader, clock=clock)
+        self.diffs = Diffs(stores.runs, rows.reader)
+        self.groups = Groups(stores.runs)
+        self.exports = Exports(stores.runs, rows.reader, stores.imports)
 
     def _open_stores(self) -> Stores:
         if self.options.is_read_only:

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
         RestoreBody,
         RunMemoryView,
     )
-    from runwright.service.stats import StatQuery, StatReport
     from runwright.settings import Settings
 
 
@@ -175,14 +174,6 @@ class MemoryAccess(Protocol):
         ...
 
 
-class StatAccess(Protocol):
-    """What commands ask about what happened."""
-
-    async def report(self, query: StatQuery) -> StatReport:
-        """What happened, counted."""
-        ...
-
-
 class AgentAccess(Protocol):
     """What commands ask about agents and templates."""
 
@@ -238,11 +229,6 @@ class Access(Protocol):
     @property
     def memory(self) -> MemoryAccess:
         """Memory."""
-        ...
-
-    @property
-    def stats(self) -> StatAccess:
-        """What happened, counted."""
         ...
 
     @property

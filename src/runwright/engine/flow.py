@@ -89,7 +89,7 @@ class ToolGateway(FromThread):
 
     async def act(self, kind: StepKind, arguments: str, *, lane: str) -> bytes:
         """Done at once: a tool's result is recorded as a whole, together with what it wrote to memory."""
-        deed = _deed(self._steps, self._world, kind, arguments)
+        deed = _deed(self._steps, self._world, kind=kind, arguments=arguments)
         around = surroundings(self._steps, self._world, self._agent, gateway=self)
         return await deed.call(deed.check(arguments), Context(around, step=self._step, lane_path=lane))
 
@@ -171,7 +171,8 @@ class FlowGateway(FromThread):
 
     async def act(self, kind: StepKind, arguments: str, *, lane: str) -> bytes:
         """A deed of the runtime's own as a step."""
-        return await self._use(kind, _deed(self._steps, self._world, kind, arguments), arguments, lane=lane)
+        deed = _deed(self._steps, self._world, kind=kind, arguments=arguments)
+        return await self._use(kind, deed, arguments, lane=lane)
 
     @property
     def _flow(self) -> CodeFlow:
@@ -280,7 +281,7 @@ class FlowGateway(FromThread):
 _GO_ON = "resume it with the current code, or cancel it."
 
 
-def _deed(steps: Steps, world: World, kind: StepKind, arguments: str) -> Deed:
+def _deed(steps: Steps, world: World, *, kind: StepKind, arguments: str) -> Deed:
     return steps.memory.deed(arguments) if kind == "memory" else world.deeds.find(kind, arguments)
 
 

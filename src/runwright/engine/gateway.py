@@ -16,8 +16,6 @@ from runwright.core.event import (
     CustomEmitted,
     Delta,
     Event,
-    EventData,
-    MemoryWritten,
     MessageCompleted,
     MessageDelta,
     ProgressReported,
@@ -109,7 +107,7 @@ class Steps:
         past: Sequence[Event],
         player: Player | None = None,
     ) -> None:
-        self._log = log
+        self.log = log
         self._world = world
         self._bounds = bounds
         self._note = note
@@ -120,14 +118,9 @@ class Steps:
         self._playback = None if player is None else Playback(player, append=self.append, begin=self._begin)
         self._is_closed = False
 
-    @property
-    def log(self) -> RunLog:
-        """The run's log."""
-        return self._log
-
     def append(self, *records: Record) -> tuple[Event, ...]:
         """Append to the log and tell."""
-        events = self._log.append(*records)
+        events = self.log.append(*records)
         self._note(events)
         if self._memory is not None:
             self._memory.note(events)
@@ -137,7 +130,7 @@ class Steps:
     def memory(self) -> RunMemory:
         """Memory as the run sees it. A run that does not ask for it has none."""
         if self._memory is None:
-            self._memory = RunMemory(self._world.memory, self._log, past=self._past)
+            self._memory = RunMemory(self._world.memory, self.log, past=self._past)
         return self._memory
 
     async def model(
@@ -213,7 +206,7 @@ class Steps:
             async for event in stream:
                 if isinstance(event, ResponseCompleted):
                     return event.response
-                self._log.delta(_delta(event), seq)
+                self.log.delta(_delta(event), seq)
         finally:
             close = getattr(stream, "aclose", None)
             if close is not None:
@@ -251,7 +244,7 @@ class Steps:
                 return recorded
         seq = self._begin(step, again)
         if tool.effect != "read":
-            await self._log.durable()
+            await self.log.durable()
         call = Call(
             kind=match.kind,
             target=tool.spec.name,
@@ -259,8 +252,10 @@ class Steps:
             deadline=self._bounds.deadline,
             timeout_s=tool.timeout_s or self._bounds.limits.tool_timeout_s,
         )
-        surroundings = context(seq, idempotency_key(self._log.run.id, match))
-        return await self._settle(tool, call, seq, attempt=lambda: self._result(tool, arguments, surroundings))
+        surroundings = context(seq, idempotency_key(self.log.run.id, match))
+        return await self._settle(
+            tool, call, seq, attempt=lambda: _result(tool, arguments, surroundings, memory=self._memory)
+        )
 
     async def _settle(self, tool: Tool, call: Call, seq: int, *, attempt: Callable[[], Awaitable[bytes]]) -> bytes:
         work: Late | None = None
@@ -269,7 +264,7 @@ class Steps:
             work = Late(attempt, spawn=self._spawn, on_late=lambda result: self._late(seq, result))
         try:
             # Lines that the tool logs carry the run and the step.
-            with logs.context(run=self._log.run.id, step=seq):
+            with logs.context(run=self.log.run.id, step=seq):
                 result = await self._world.guard(call, work.run if work is not None else attempt)
         except asyncio.CancelledError as error:
             if not is_cancelled():
@@ -294,7 +289,7 @@ class Steps:
 
     def _unknown(self, tool: Tool, seq: int, why: str) -> OutcomeUnknown:
         error = OutcomeUnknown(f"It is not known whether {tool.spec.name!r} took effect: {why}.")
-        if all(step.seq != seq for step in self._log.unknown_steps):
+        if all(step.seq != seq for step in self.log.unknown_steps):
             self._end(seq, StepFailed(error=error_info(error, step=seq), is_unknown=True))
         return error
 
@@ -303,29 +298,13 @@ class Steps:
 
         A run that waits for nothing else goes on: it has no owner, so it is taken up like an orphan.
         """
-        log = self._log
-        written = () if self._memory is None else self._written(self._memory, seq, data[-1])
+        log = self.log
+        written = () if self._memory is None else self._memory.taken(seq, data[-1])
         if not log.is_open(seq):
             return
         self.append(*((each, seq) for each in (*written, *data)))
         if log.run.reason == "unknown_effect" and not log.unknown_steps:
             self.append((RunResumed(cause="resolved", epoch=log.run.epoch), None))
-
-    def _written(self, memory: RunMemory, seq: int, end: EventData) -> Sequence[MemoryWritten]:
-        """What a step that ends wrote to memory: nothing if it failed, and not yet if its outcome is unknown."""
-        if isinstance(end, StepFailed) and end.is_unknown:
-            return ()
-        drafts = memory.take(seq)
-        return drafts if isinstance(end, StepCompleted) else ()
-
-    async def _result(self, tool: Tool, arguments: Mapping[str, object], context: Context) -> bytes:
-        if self._memory is not None and context.step is not None:
-            # Of an attempt before, which failed.
-            self._memory.take(context.step)
-        result = await tool.call(arguments, context)
-        if not is_json(result):
-            raise ToolFailed(f"{tool.spec.name!r} gave no JSON text but {reprlib.repr(result)}")
-        return result
 
     def close(self) -> None:
         """The run has ended or waits: tasks that it left behind perform no steps."""
@@ -338,12 +317,12 @@ class Steps:
 
     def _late(self, seq: int, result: bytes) -> None:
         """The outcome of a `once` tool that came after its step was given up resolves the step."""
-        if self._log.lost is None:
+        if self.log.lost is None:
             self._end(seq, StepCompleted(result=msgspec.Raw(result)))
 
     def _begin(self, data: StepStarted, again: OpenStep | None = None) -> int:
         if self._is_closed:
-            raise RunError(f"The run is {self._log.run.status}; a task that it left behind asked for {data.name!r}.")
+            raise RunError(f"The run is {self.log.run.status}; a task that it left behind asked for {data.name!r}.")
         if again is None:
             return self.append((data, None))[0].seq
         self.append((StepRestarted(attempt=again.attempt + 1, cause=_restart_cause(self._past)), again.seq))
@@ -356,7 +335,7 @@ class Steps:
 
     def taint(self, reason: str) -> None:
         """Record, once, that the run did something that cannot be replayed. On the loop's thread."""
-        if self._is_told and reason not in self._log.run.tainted:
+        if self._is_told and reason not in self.log.run.tainted:
             self.append((RunTainted(reason=reason), None))
 
     def emit(self, name: str, value: bytes, *, step: int | None) -> None:
@@ -367,7 +346,7 @@ class Steps:
     @property
     def _is_told(self) -> bool:
         """What a tool says after its run has ended, or was lost, is dropped."""
-        return self._log.lost is None and not self._log.run.is_over
+        return self.log.lost is None and not self.log.run.is_over
 
 
 def idempotency_key(run_id: str, match: StepKey) -> str:
@@ -389,6 +368,17 @@ def is_json(value: object) -> bool:
     except ValueError:
         return False
     return True
+
+
+async def _result(
+    tool: Tool, arguments: Mapping[str, object], context: Context, *, memory: RunMemory | None
+) -> bytes:
+    if memory is not None and context.step is not None:
+        memory.forget(context.step)
+    result = await tool.call(arguments, context)
+    if not is_json(result):
+        raise ToolFailed(f"{tool.spec.name!r} gave no JSON text but {reprlib.repr(result)}")
+    return result
 
 
 def _restart_cause(past: Sequence[Event]) -> RestartCause:

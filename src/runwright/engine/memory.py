@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from runwright.core.context import Context
-from runwright.core.event import Event, MemoryWritten, RunStarted
+from runwright.core.event import Event, EventData, MemoryWritten, RunStarted, StepCompleted, StepFailed
 from runwright.core.memory import Action, Asked, Change, Scope, misfit, owned_by
 from runwright.core.ports import MemoryStore
 from runwright.errors import ToolFailed
@@ -50,9 +50,16 @@ class RunMemory:
         for event in events:
             self._note(event)
 
-    def take(self, step: int) -> Sequence[MemoryWritten]:
-        """What a step is about to write; it is forgotten here."""
-        return self._drafts.pop(step, ())
+    def taken(self, step: int, end: EventData) -> Sequence[MemoryWritten]:
+        """What a step wrote that ends: nothing if it failed, and not yet if its outcome is unknown."""
+        if isinstance(end, StepFailed) and end.is_unknown:
+            return ()
+        drafts = self._drafts.pop(step, ())
+        return drafts if isinstance(end, StepCompleted) else ()
+
+    def forget(self, step: int) -> None:
+        """A step is tried again: what it was about to write before is void."""
+        self._drafts.pop(step, None)
 
     def _note(self, event: Event) -> None:
         data = event.data

@@ -107,7 +107,7 @@ class Memory:
 
     async def blame(self, owner: str, name: str, *, at: int | None = None) -> Page[LineView]:
         """The lines of a block, now or at a commit, with who wrote each. Raises NotFound."""
-        lines = await asyncio.to_thread(lambda: blame(self._history(owner, name, at)))
+        lines = await asyncio.to_thread(lambda: blame(_history(self._store, owner, name=name, at=at)))
         if not lines:
             await self.block(owner, name, at=None if at is None else str(at))
         return Page(data=[_line(line.text, line.entry) for line in lines])
@@ -161,27 +161,16 @@ class Memory:
         for event in self._events(self._run(run_id)):
             if isinstance(event.data, RunStarted):
                 base = event.position if event.data.memory is None else event.data.memory
-                entries = {entry.name: entry for entry in self._stood(owner, base)}
+                stood = self._store.blocks(owner, self._store.head(owner, before=base))
+                entries = {entry.name: entry for entry in stood}
             elif isinstance(event.data, MemoryWritten) and event.data.owner == owner and (event.step or 0) <= step:
                 _apply(entries, event, number=numbers.get((owner, event.position)))
         return sorted((entry for entry in entries.values() if entry.value is not None), key=lambda entry: entry.name)
-
-    def _stood(self, owner: str, position: int) -> Sequence[Entry]:
-        return self._store.blocks(owner, self._store.head(owner, before=position))
 
     def _numbers(self, run_id: str) -> Mapping[tuple[str, int], Commit]:
         """The commits of a run by owner, and the position of the event that tells of each."""
         commits = self._store.commits(CommitFilter(run_id=run_id, limit=100_000))
         return {(commit.owner, commit.position): commit for commit in commits}
-
-    def _history(self, owner: str, name: str, at: int | None) -> Iterator[Entry]:
-        after = 0
-        while page := self._store.history(owner, name, after=after, limit=PAGE):
-            for entry in page:
-                after = entry.commit or 0
-                if at is not None and after > at:
-                    return
-                yield entry
 
     def _write(self, owner: str, changes: Sequence[Change], *, expect: int | None = None) -> int:
         check_owner(owner)
@@ -218,7 +207,7 @@ class Memory:
             if isinstance(data, StepStarted) and data.kind == "memory":
                 asked[event.seq] = msgspec.json.decode(data.request, type=Asked)
             elif isinstance(data, StepCompleted) and event.step in asked:
-                reads += _reads(run, event.step, asked[event.step], bytes(data.result))
+                reads += _reads(run, event.step, asked[event.step], result=bytes(data.result))
             elif isinstance(data, MemoryWritten):
                 writes.append(_written(event, data, numbers.get((data.owner, event.position))))
         return RunMemoryView(run_id=run_id, reads=reads, writes=writes)
@@ -232,6 +221,16 @@ class Memory:
     def _events(self, run: Run) -> Iterable[Event]:
         # A run that is at work goes on while it is read.
         return takewhile(lambda event: event.seq <= run.last_seq, self._reader.events(run.id))
+
+
+def _history(store: MemoryStore, owner: str, *, name: str, at: int | None) -> Iterator[Entry]:
+    after = 0
+    while page := store.history(owner, name, after=after, limit=PAGE):
+        for entry in page:
+            after = entry.commit or 0
+            if at is not None and after > at:
+                return
+            yield entry
 
 
 def check_owner(owner: str) -> None:
@@ -274,7 +273,7 @@ def _canonical(value: bytes) -> bytes:
     return msgspec.json.format(value, indent=-1)
 
 
-def _reads(run: Run, step: int, asked: Asked, result: bytes) -> Iterator[MemoryRead]:
+def _reads(run: Run, step: int, asked: Asked, *, result: bytes) -> Iterator[MemoryRead]:
     if asked.do in {"get", "list"}:
         owner = _owner(run, asked.scope)
         yield MemoryRead(step=step, owner=owner, name=asked.name, value=msgspec.Raw(result))
