@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         RestoreBody,
         RunMemoryView,
     )
+    from runwright.service.stat_views import StatQuery, StatReport
     from runwright.settings import Settings
 
 
@@ -174,6 +175,14 @@ class MemoryAccess(Protocol):
         ...
 
 
+class StatAccess(Protocol):
+    """What commands ask about what happened."""
+
+    async def report(self, query: StatQuery) -> StatReport:
+        """What happened, counted."""
+        ...
+
+
 class AgentAccess(Protocol):
     """What commands ask about agents and templates."""
 
@@ -229,6 +238,11 @@ class Access(Protocol):
     @property
     def memory(self) -> MemoryAccess:
         """Memory."""
+        ...
+
+    @property
+    def stats(self) -> StatAccess:
+        """What happened, counted."""
         ...
 
     @property

@@ -29,6 +29,7 @@ from runwright.service.memory_views import (
     RestoreBody,
     RunMemoryView,
 )
+from runwright.service.stat_views import StatQuery, StatReport
 from runwright.service.views import (
     AgentSchema,
     AgentView,
@@ -338,6 +339,18 @@ class RemoteMemory:
         return await self._http.ask(RunMemoryView, "GET", f"{_run(run_id)}/memory")
 
 
+class RemoteStats:
+    """What happened, counted on the server."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def report(self, query: StatQuery) -> StatReport:
+        """What happened, counted."""
+        asked = msgspec.structs.asdict(query)
+        return await self._http.ask(StatReport, "GET", "/stats", query=asked)
+
+
 class RemoteAgents:
     """Agents and templates on the server."""
 
@@ -374,6 +387,7 @@ class Remote:
         self.exports = RemoteExports(http)
         self.groups = RemoteGroups(http)
         self.costs = RemoteCosts(http)
+        self.stats = RemoteStats(http)
         self.memory = RemoteMemory(http)
         self.agents = RemoteAgents(http)
 

@@ -18,6 +18,7 @@ from runwright.core.memory import Commit, CommitFilter, Draft, Entry, Owner
 from runwright.core.message import Message
 from runwright.core.model import ModelEvent, ModelRequest, ModelResponse
 from runwright.core.run import Run, RunStatus
+from runwright.core.stats import StatBy, StatFilter, StatRow
 from runwright.core.step import Step, StepKind
 from runwright.core.thread import Thread
 
@@ -273,6 +274,14 @@ class CostStore(Protocol):
 
     def calls(self, by: CostBy, where: CostFilter) -> Iterator[CostCall]:
         """Every call, in no order."""
+        ...
+
+
+class StatStore(Protocol):
+    """What happened, counted by the hour."""
+
+    def totals(self, by: StatBy, where: StatFilter) -> Sequence[StatRow]:
+        """Counts, sums and histograms by key, in the order of keys."""
         ...
 
 

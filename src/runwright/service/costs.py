@@ -49,7 +49,7 @@ class Costs:
         Raises InvalidRequest.
         """
         now = self._clock.now()
-        since, until = moment("since", query.since, now), moment("until", query.until, now)
+        since, until = _whole("since", query.since, now), _whole("until", query.until, now)
         where = CostFilter(since=since, until=until, agent=query.agent)
         tallies = await asyncio.to_thread(self._tallies, query, where)
         total = _Tally(None)
@@ -127,7 +127,7 @@ class _Tally:
     def group(self) -> CostGroup:
         """What callers see."""
         what_if = WhatIf(
-            usd=_priced(self._other, self._calls, self._other_unpriced),
+            usd=priced(self._other, self._calls, self._other_unpriced),
             unpriced_calls=self._other_unpriced,
             difference_usd=format_usd(self._difference),
         )
@@ -135,13 +135,14 @@ class _Tally:
             key=self._key,
             calls=self._calls,
             unpriced_calls=self._unpriced,
-            usd=_priced(self._nano, self._calls, self._unpriced),
+            usd=priced(self._nano, self._calls, self._unpriced),
             usage=self._usage,
             what_if=what_if if self._is_repriced else None,
         )
 
 
-def _priced(nano_usd: int, calls: int, unpriced: int) -> str | None:
+def priced(nano_usd: int, calls: int, unpriced: int) -> str | None:
+    """What those calls cost that are priced, None when none of them is."""
     return None if calls and calls == unpriced else format_usd(nano_usd)
 
 
@@ -158,6 +159,14 @@ def moment(name: str, text: str | None, now: datetime) -> datetime | None:
         detail = f"a day like 2026-11-01, or how long ago like 12h, 30d or 2w; not {text!r}"
         raise InvalidRequest(f"The time {text!r} cannot be read.", problems=[(f"/{name}", detail)]) from None
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def _whole(name: str, text: str | None, now: datetime) -> datetime | None:
+    """A time; an age reaches back to the beginning of its hour, because sums are kept by the hour."""
+    found = moment(name, text, now)
+    if found is None or text is None or AGO.fullmatch(text) is None:
+        return found
+    return found.replace(minute=0, second=0, microsecond=0)
 
 
 def _other_prices(query: CostQuery) -> Sequence[Price]:

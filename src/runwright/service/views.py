@@ -161,7 +161,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CostQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What to sum up: calls that ended from `since` until before `until`, each a time (`2026-11-01`) or how long ago.
+    """What to sum up: calls that ended from `since` until before `until`, each a time (`2026-11-01`) or how long ago,
+    from the beginning of that hour.
 
     `on_model` and `prices` (a text like that of a file of prices) ask what the same calls would have cost.
     """

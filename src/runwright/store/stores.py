@@ -7,7 +7,17 @@ from pathlib import Path
 
 import msgspec
 
-from runwright.core.ports import AgentStore, Blobs, CostStore, MemoryStore, RunStore, SignalStore, ThreadStore, Writes
+from runwright.core.ports import (
+    AgentStore,
+    Blobs,
+    CostStore,
+    MemoryStore,
+    RunStore,
+    SignalStore,
+    StatStore,
+    ThreadStore,
+    Writes,
+)
 from runwright.store.agents import SqlAgentStore
 from runwright.store.append import SqlWrites
 from runwright.store.blobs import SqlBlobs
@@ -18,6 +28,7 @@ from runwright.store.migrate import require_head, upgrade
 from runwright.store.runs import SqlRunStore
 from runwright.store.signals import SqlSignalStore
 from runwright.store.sqlite import Durability
+from runwright.store.stats import SqlStatStore
 from runwright.store.threads import SqlThreadStore
 
 
@@ -34,6 +45,7 @@ class Stores(msgspec.Struct, frozen=True, kw_only=True):
     signals: SignalStore
     blobs: Blobs
     costs: CostStore
+    stats: StatStore
     memory: MemoryStore
 
     def close(self) -> None:
@@ -80,5 +92,6 @@ def _over(database: Database, prepare: Callable[[], None]) -> Stores:
         signals=SqlSignalStore(database),
         blobs=SqlBlobs(database),
         costs=SqlCostStore(database),
+        stats=SqlStatStore(database),
         memory=SqlMemoryStore(database),
     )

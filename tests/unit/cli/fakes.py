@@ -7,7 +7,16 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from runwright.cli.access import Access, AgentAccess, CostAccess, DiffAccess, ExportAccess, GroupAccess, MemoryAccess
+from runwright.cli.access import (
+    Access,
+    AgentAccess,
+    CostAccess,
+    DiffAccess,
+    ExportAccess,
+    GroupAccess,
+    MemoryAccess,
+    StatAccess,
+)
 from runwright.cli.call import Call, Options
 from runwright.cli.output import Output
 from runwright.core.event import Data, Event, RunCompleted
@@ -128,12 +137,14 @@ class FakeAccess:
         *,
         diffs: DiffAccess | None = None,
         costs: CostAccess | None = None,
+        stats: StatAccess | None = None,
         memory: MemoryAccess | None = None,
     ) -> None:
         self.runs = runs or FakeRuns()
         self._agents = agents
         self._diffs = diffs
         self._costs = costs
+        self._stats = stats
         self._memory = memory
 
     @property
@@ -163,6 +174,12 @@ class FakeAccess:
         """The costs of the test."""
         assert self._costs is not None
         return self._costs
+
+    @property
+    def stats(self) -> StatAccess:
+        """The stats of the test."""
+        assert self._stats is not None
+        return self._stats
 
     @property
     def memory(self) -> MemoryAccess:

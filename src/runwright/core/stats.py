@@ -1,0 +1,37 @@
+"""What happened, counted: by hour, day, agent, model or tool."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from runwright.core.usage import NO_USAGE, Usage
+
+StatBy = Literal["hour", "day", "agent", "model", "tool"]
+StatKind = Literal["run", "model", "tool"]
+
+
+class StatFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """What to count: runs, model calls or tool calls that ended in whole hours from `since` until before `until`."""
+
+    kind: StatKind = "model"
+    since: datetime | None = None
+    until: datetime | None = None
+    agent: str | None = None
+
+
+class StatRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What ended under one key: an hour as `2026-12-31T23`, a day, an agent, a model or a tool.
+
+    `latency` is a histogram of durations (see `core/histogram.py`); `nano_usd` is the cost of those that are priced.
+    """
+
+    key: str
+    calls: int
+    errors: int
+    unpriced: int
+    nano_usd: int
+    latency: int
+    usage: Usage = NO_USAGE

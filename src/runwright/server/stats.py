@@ -1,0 +1,34 @@
+"""Stats over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response
+
+from runwright.core.stats import StatBy, StatKind
+from runwright.server.reference import documented
+from runwright.server.wire import Answer, served
+from runwright.service.stat_views import StatQuery, StatReport
+
+router = APIRouter(prefix="/api/v1", tags=["stats"])
+
+
+class StatParameters(BaseModel):
+    """What to count: what ended in the hours from `since` until before `until`: `2026-11-01`, or an age, as `30d`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    by: StatBy = "day"
+    kind: StatKind = "model"
+    since: str | None = "30d"
+    until: str | None = None
+    agent: str | None = None
+
+
+@router.get("/stats", **documented(StatReport))
+async def get_stats(request: Request, asked: Annotated[StatParameters, Query()]) -> Response:
+    """Calls, errors, tokens, cost and percentiles of durations, by hour, day, agent, model or tool."""
+    return Answer(await served(request).stats.report(StatQuery(**asked.model_dump())))

@@ -1,0 +1,55 @@
+"""The shapes of stats."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from runwright.core.stats import StatBy, StatKind
+from runwright.core.usage import Usage
+from runwright.service.labels import Label
+
+
+class StatQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What to count: what ended in the hours from `since` until before `until`, each a time or how long ago.
+
+    `kind` is taken for runs, or for calls of models or tools; by model and by tool it goes without saying.
+    """
+
+    by: StatBy = "day"
+    kind: StatKind = "model"
+    since: str | None = "30d"
+    until: str | None = None
+    agent: Label | None = None
+
+
+class StatGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """What ended under one key; `key` is None for all in all.
+
+    `p50_s` and `p95_s` are durations that half, and 19 of 20, stay below, right within 7 %. `usd` is what those calls
+    cost that are priced, None when none of them is.
+    """
+
+    key: str | None
+    calls: int
+    errors: int
+    p50_s: float | None
+    p95_s: float | None
+    usd: str | None
+    unpriced_calls: int
+    usage: Usage
+
+
+class StatReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened, by what was asked for, and in all. `since` and `until` are whole hours."""
+
+    object: Literal["stat_report"] = "stat_report"
+    by: StatBy
+    kind: StatKind
+    since: datetime | None
+    until: datetime | None
+    data: Sequence[StatGroup]
+    total: StatGroup

@@ -1,0 +1,92 @@
+"""What happened, from the roll-ups."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, case, func, select
+
+from runwright.core.histogram import from_bytes
+from runwright.core.stats import StatBy, StatFilter, StatRow
+from runwright.core.usage import Usage
+from runwright.store.database import Database
+from runwright.store.rollups import HOUR
+from runwright.store.rows import Row, micros, moment
+from runwright.store.schema import rollup_hour
+
+_of = rollup_hour.c
+_KEYS: dict[StatBy, ColumnElement[Any]] = {
+    "hour": _of.hour,
+    "day": _of.hour // 24,
+    "agent": _of.agent,
+    "model": _of.name,
+    "tool": _of.name,
+}
+_SUMS = (
+    _of.calls,
+    case((_of.status == "failed", _of.calls), else_=0),
+    _of.unpriced,
+    _of.cost_nano,
+    _of.input_tokens,
+    _of.output_tokens,
+    _of.cached_input_tokens,
+    _of.cache_write_tokens,
+    _of.reasoning_tokens,
+    _of.requests,
+    _of.estimated,
+)
+
+
+class SqlStatStore:
+    """The StatStore port over a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def totals(self, by: StatBy, where: StatFilter) -> Sequence[StatRow]:
+        """Counts, sums and histograms by key, in the order of keys."""
+        key, chosen = _KEYS[by], _chosen(where)
+        sums = select(key, *(func.sum(column) for column in _SUMS)).where(chosen).group_by(key).order_by(key)
+        latencies: dict[Any, int] = {}
+        with self._database.read() as connection:
+            # Histograms are added here: as numbers that is a fifth of what a function called by SQLite costs.
+            for of, latency in connection.execute(select(key, _of.latency).where(chosen)):
+                latencies[of] = latencies.get(of, 0) + from_bytes(latency)
+            found = connection.execute(sums).all()
+        return [_row(by, row, latencies[row[0]]) for row in found]
+
+
+def _chosen(where: StatFilter) -> ColumnElement[bool]:
+    conditions = [_of.kind == where.kind]
+    if where.since is not None:
+        conditions.append(_of.hour >= micros(where.since) // HOUR)
+    if where.until is not None:
+        conditions.append(_of.hour < micros(where.until) // HOUR)
+    if where.agent is not None:
+        conditions.append(_of.agent == where.agent)
+    return and_(*conditions)
+
+
+def _row(by: StatBy, row: Row, latency: int) -> StatRow:
+    key, calls, errors, unpriced, nano_usd, *usage, estimated = row
+    names = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
+    used = dict(zip((*names, "requests"), map(int, usage), strict=True))
+    return StatRow(
+        key=_named(by, key),
+        calls=int(calls),
+        errors=int(errors),
+        unpriced=int(unpriced),
+        nano_usd=int(nano_usd),
+        latency=latency,
+        usage=Usage(**used, is_estimated=bool(estimated)),
+    )
+
+
+def _named(by: StatBy, key: Any) -> str:  # noqa: ANN401 - a driver's value
+    if by == "hour":
+        return f"{moment(int(key) * HOUR):%Y-%m-%dT%H}"
+    if by == "day":
+        return f"{moment(0) + timedelta(days=int(key)):%Y-%m-%d}"
+    return str(key)

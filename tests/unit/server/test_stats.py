@@ -1,0 +1,19 @@
+"""Stats over HTTP."""
+
+import httpx2
+
+
+async def test_stats_are_reported(client: httpx2.AsyncClient) -> None:
+    """A report counts by what was asked for: model calls of the last 30 days when nothing is said."""
+    await client.post("/api/v1/agents/support/runs", json={"input": "hello"})
+    report = (await client.get("/api/v1/stats")).json()
+    assert (report["by"], report["kind"], report["total"]["calls"], report["total"]["errors"]) == ("day", "model", 1, 0)
+    runs = (await client.get("/api/v1/stats", params={"by": "agent", "kind": "run", "since": "1h"})).json()
+    assert [(group["key"], group["calls"]) for group in runs["data"]] == [("support", 1)]
+    assert runs["total"]["p95_s"] >= runs["total"]["p50_s"] > 0
+
+
+async def test_a_mistake_is_told(client: httpx2.AsyncClient) -> None:
+    """What is no key, no time or no parameter is the caller's mistake."""
+    for query in ({"by": "planet"}, {"since": "soon"}, {"colour": "red"}):
+        assert (await client.get("/api/v1/stats", params=query)).status_code in {400, 422}

@@ -1,0 +1,60 @@
+"""What callers can ask about what happened."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from runwright.core.histogram import one
+from runwright.core.stats import StatBy, StatFilter, StatRow
+from runwright.errors import InvalidRequest
+from runwright.service.stat_views import StatQuery
+from runwright.service.stats import Stats
+from runwright.testing import FakeClock
+
+NOW = datetime(2026, 11, 21, 19, 30, tzinfo=UTC)
+
+
+class FakeStats:
+    """Two rows; what was asked stands in `asked`."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[StatBy, StatFilter]] = []
+
+    def totals(self, by: StatBy, where: StatFilter) -> list[StatRow]:
+        """A fast row that is unpriced, and a slow one that cost something."""
+        self.asked.append((by, where))
+        fast = StatRow(key="a", calls=3, errors=1, unpriced=3, nano_usd=0, latency=3 * one(1_000))
+        slow = StatRow(key="b", calls=1, errors=0, unpriced=0, nano_usd=5_000_000, latency=one(9_000_000))
+        return [fast, slow]
+
+
+async def test_the_total_is_of_all_groups() -> None:
+    """Counts and costs add up, and percentiles are of all durations, not of those of the groups."""
+    report = await Stats(FakeStats(), FakeClock(NOW)).report(StatQuery())
+    first, second = report.data
+    assert (first.calls, first.errors, first.usd, first.p95_s) == (3, 1, None, pytest.approx(0.001, rel=0.07))
+    assert (second.usd, second.p50_s) == ("0.005", pytest.approx(9, rel=0.07))
+    total = report.total
+    assert (total.key, total.calls, total.errors, total.usd, total.unpriced_calls) == (None, 4, 1, "0.005", 3)
+    assert (total.p50_s, total.p95_s) == (first.p95_s, second.p50_s)
+
+
+async def test_hours_are_whole() -> None:
+    """What lies within an hour means its beginning; by model and by tool the kind goes without saying."""
+    store = FakeStats()
+    stats = Stats(store, FakeClock(NOW))
+    await stats.report(StatQuery(by="tool", since="2h", until="2026-11-21T19:10", agent="a"))
+    hour = NOW.replace(minute=0)
+    expected = StatFilter(kind="tool", since=hour - timedelta(hours=2), until=hour, agent="a")
+    assert store.asked == [("tool", expected)]
+    await stats.report(StatQuery(kind="run", since=None))
+    assert store.asked[1] == ("day", StatFilter(kind="run"))
+
+
+async def test_a_mistake_is_told_with_its_place() -> None:
+    """A time that cannot be read is the caller's mistake."""
+    with pytest.raises(InvalidRequest) as caught:
+        await Stats(FakeStats(), FakeClock(NOW)).report(StatQuery(since="soon"))
+    assert caught.value.problems[0][0] == "/since"

@@ -1,0 +1,73 @@
+"""The StatStore port."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from runwright.core.histogram import percentile
+from runwright.core.money import NO_COST, UNPRICED, Cost
+from runwright.core.run import Run
+from runwright.core.stats import StatBy, StatFilter, StatRow
+from runwright.core.step import Step
+from runwright.core.usage import Usage
+from runwright.store import Stores
+from tests.unit.store.rows import NOW, later, new, run, step
+
+HOUR = NOW.replace(minute=0, second=0, microsecond=0)
+USAGE = Usage(input_tokens=100, output_tokens=10, requests=1)
+
+
+def call(owner: Run, seq: int, took_s: float, **changes: object) -> Step:
+    """A call that ended."""
+    ended = {"status": "completed", "ended_at": later(took_s), "usage": USAGE, "cost": Cost(nano_usd=5, source="x")}
+    return step(owner, seq, **{**ended, **changes})
+
+
+@pytest.fixture(autouse=True)
+def recorded(stores: Stores) -> None:
+    """Calls of two agents in two hours: a slow one, an unpriced one, a failed one, and one of a tool."""
+    first, second = run(1), run(2, agent="writer")
+    calls = (call(first, 2, 1), call(first, 4, 1), call(first, 6, 40), call(first, 8, 2, cost=UNPRICED, name="m:x"))
+    tool = call(second, 2, 0.5, kind="tool", name="search", usage=Usage(), cost=NO_COST)
+    failed = call(second, 4, 3600, status="failed", cost=NO_COST)
+    assert not any(stores.writes.append([new(first, steps=calls), new(second, steps=(tool, failed))]))
+
+
+@pytest.mark.parametrize(
+    ("by", "expected"),
+    [
+        ("hour", [("2026-01-02T03", 4, 0, 1, 15), ("2026-01-02T04", 1, 1, 0, 0)]),
+        ("day", [("2026-01-02", 5, 1, 1, 15)]),
+        ("agent", [("support", 4, 0, 1, 15), ("writer", 1, 1, 0, 0)]),
+        ("model", [("demo:echo", 4, 1, 0, 15), ("m:x", 1, 0, 1, 0)]),
+    ],
+    ids=["hour", "day", "agent", "model"],
+)
+def test_calls_are_counted(stores: Stores, by: StatBy, expected: list[tuple[object, ...]]) -> None:
+    """Calls, errors, calls without a price, and cost, by key."""
+    assert [told(row) for row in stores.stats.totals(by, StatFilter())] == expected
+
+
+def test_what_is_counted_is_chosen(stores: Stores) -> None:
+    """By kind, by hours from `since` until before `until`, and by agent."""
+    assert [told(row) for row in stores.stats.totals("tool", StatFilter(kind="tool"))] == [("search", 1, 0, 0, 0)]
+    later_hour = HOUR + timedelta(hours=1)
+    assert [row.calls for row in stores.stats.totals("day", StatFilter(since=later_hour))] == [1]
+    assert [row.calls for row in stores.stats.totals("day", StatFilter(until=later_hour))] == [4]
+    assert [row.key for row in stores.stats.totals("agent", StatFilter(agent="writer"))] == ["writer"]
+    assert stores.stats.totals("day", StatFilter(kind="run")) == []
+
+
+def test_durations_and_tokens_are_added(stores: Stores) -> None:
+    """The histogram of a key is that of all its calls, and so are the tokens."""
+    (row,) = stores.stats.totals("agent", StatFilter(agent="support"))
+    assert percentile(row.latency, 0.5) == pytest.approx(1, rel=0.07)
+    assert percentile(row.latency, 0.95) == pytest.approx(40, rel=0.07)
+    assert (row.usage.input_tokens, row.usage.output_tokens, row.usage.requests) == (400, 40, 4)
+
+
+def told(row: StatRow) -> tuple[object, ...]:
+    """A row without its tokens and durations."""
+    return row.key, row.calls, row.errors, row.unpriced, row.nano_usd
