@@ -37,6 +37,7 @@ from runwright.service.exports import Exports
 from runwright.service.groups import Groups
 from runwright.service.memory import Memory
 from runwright.service.runs import Runs
+from runwright.service.stats import Stats
 from runwright.service.threads import Threads
 from runwright.service.views import RunView
 from runwright.settings import Settings, provider_settings
@@ -212,6 +213,7 @@ class App:
         self.threads = Threads(stores.threads, self.runs, clock)
         self.costs = Costs(stores.costs, stores.runs, rows.reader, prices=self.prices, clock=clock)
         self.memory = Memory(stores.memory, stores.runs, rows.reader, clock=clock)
+        self.stats = Stats(stores.stats, clock)
         self.diffs = Diffs(stores.runs, rows.reader)
         self.groups = Groups(stores.runs)
         self.exports = Exports(stores.runs, rows.reader, stores.imports)

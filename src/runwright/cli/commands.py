@@ -82,6 +82,7 @@ VERBS: dict[str, str] = {
     "run": "Run an agent once and print its answer.",
     "chat": "Talk with an agent.",
     "costs": "Sum up what calls cost, or would cost.",
+    "stats": "Count what happened: calls, errors, tokens, cost and durations.",
     "doctor": "Check this machine and say what to do.",
 }
 
