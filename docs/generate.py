@@ -11,7 +11,7 @@ import msgspec
 from cyclopts import App
 from pydantic import BaseModel
 
-from runwright.agents.schema import DefinitionFields, LimitsFields, SettingsFields
+from runwright.agents.schema import BlockFields, DefinitionFields, LimitsFields, SettingsFields
 from runwright.cli.call import Options
 from runwright.cli.commands import NO_OPTIONS, build
 from runwright.core.event import DELTAS, TERMINAL_STATUS, Data, EventData
@@ -153,8 +153,10 @@ def definition_page() -> str:
         "`tools` may hold `@tool` functions, `output` may be a type, and `run` may be an async function that takes the "
         "place of the loop. `runwright agents schema AGENT` prints the schemas of an agent's input and output.",
         _fields_table(DefinitionFields),
-        "`model`, `instructions`, `tools`, `output`, `settings` and `limits` are part of the template's configuration; "
-        "they may stand under `config` too, but not in both places.",
+        "`model`, `instructions`, `tools`, `output`, `memory`, `settings` and `limits` are part of the template's "
+        "configuration; they may stand under `config` too, but not in both places.",
+        "## memory",
+        _fields_table(BlockFields),
         "## settings",
         _fields_table(SettingsFields),
         "## limits",

@@ -141,8 +141,7 @@ class Memory:
             return self._store.blocks(owner, self._store.head(owner))
         asked = AT.fullmatch(at)
         if asked is None:
-            detail = f"a place in the history is a commit's number, run_ID or run_ID:STEP, not {at!r}"
-            raise InvalidRequest(f"There is no such place: {detail}.", problems=[("/at", detail)])
+            raise InvalidRequest(f"A place in the history is a commit's number, run_ID or run_ID:STEP, not {at!r}.")
         if asked["number"] is not None:
             number = int(asked["number"])
             self._check_commit(owner, number)
@@ -177,7 +176,7 @@ class Memory:
         held = _values(self._store.blocks(owner, self._store.head(owner)))
         for change in changes:
             if told := misfit(held, change):
-                raise InvalidRequest(told, problems=[("/value", told)])
+                raise InvalidRequest("The block cannot be written so.", problems=[("/value", told)])
         draft = Draft(owner=owner, changes=tuple(changes), created_at=self._clock.now())
         return self._store.commit(draft, expect=expect)
 
@@ -241,10 +240,9 @@ def check_owner(owner: str) -> None:
         try:
             msgspec.convert(name, ThreadId)
         except msgspec.ValidationError as error:
-            raise InvalidRequest(f"{name!r} is no id of a thread.", problems=[("/owner", str(error))]) from error
+            raise InvalidRequest(f"{name!r} is no id of a thread: {error}.") from error
     elif kind != "agent" or re.fullmatch(AGENT_NAME, name) is None:
-        detail = f"memory is that of agent:NAME or thread:ID, not of {owner!r}"
-        raise InvalidRequest(f"There is no such owner: {detail}.", problems=[("/owner", detail)])
+        raise InvalidRequest(f"Memory is that of agent:NAME or thread:ID, not of {owner!r}.")
 
 
 def _apply(entries: dict[str, Entry], event: Event, *, number: Commit | None) -> None:
