@@ -99,6 +99,24 @@ async def trade(order: str, context: Context) -> str:
 flow = Agent("flow", run=trade, model=MODEL, tools=[look, reserve, charge, notify, stamp])
 
 
+async def keep(order: str, context: Context) -> str:
+    """Three writes to memory: two by the flow, one by its tool."""
+    await context.memory.append("log", "first")
+    await context.tool("note", text="second")
+    await context.memory.append("log", "third")
+    return str(await context.memory.get("log"))
+
+
+@tool(effect="idempotent")
+async def note(text: str, context: Context) -> str:
+    """Note something down."""
+    await context.memory.append("log", text)
+    return await _act("note", context, f"noted {text}")
+
+
+keeper = Agent("keeper", run=keep, tools=[note])
+
+
 def _dying(append: Append) -> Append:
     """Commit batch by batch, and die before or after the one that is meant."""
     moment, kind, number = POINT
