@@ -203,7 +203,7 @@ def test_not_found() -> None:
     """An unknown name is answered with the nearest known one, or with how there come to be any."""
     with pytest.raises(NotFound, match="there is no agent 'suport'; did you mean 'support'"):
         registry(SUPPORT).get("suport")
-    with pytest.raises(NotFound, match="there is no agent 'x'; none is defined: .*runwright init"):
+    with pytest.raises(NotFound, match=r"there is no agent 'x'; none is defined: .*runwright init"):
         Registry().get("x")
 
 
