@@ -20,11 +20,11 @@ HOUR: Final = 3_600_000_000
 RUN: Final = "run"
 """The kind of rows that count runs."""
 
-_Key: TypeAlias = tuple[int, str, str, str, str, bool]
-"""Hour, agent, kind, name, status, and whether it may cost something."""
+_Key: TypeAlias = tuple[str, int, str, str, str, bool]
+"""Kind, hour, agent, name, status, and whether it may cost something."""
 
 _REMEMBERED = 1024
-_COLUMNS = names(rollup_hour)[1:]
+_COLUMNS = names(rollup_hour)
 _KEYS = _COLUMNS[: _COLUMNS.index("calls")]
 _VALUES = _COLUMNS[len(_KEYS) :]
 _WIDTH = len(_VALUES)
@@ -59,11 +59,11 @@ class Counts:
 
     def _add_step(self, agent: str, step: Step, ended: int) -> None:
         cost, status = step.cost, step.status
-        key = (ended // HOUR, agent, step.kind, step.name, status, cost.source != "none" and status == "completed")
+        key = (step.kind, ended // HOUR, agent, step.name, status, cost.source != "none" and status == "completed")
         self._add(key, step.usage, cost.nano_usd, duration_us=ended - micros(step.started_at))
 
     def _add_run(self, run: Run, ended: int) -> None:
-        key = (ended // HOUR, run.agent, RUN, "", run.status, False)
+        key = (RUN, ended // HOUR, run.agent, "", run.status, False)
         self._add(key, run.usage, run.cost.nano_usd, duration_us=ended - micros(run.started_at or run.created_at))
 
     def _add(self, key: _Key, usage: Usage, nano_usd: int | None, *, duration_us: int) -> None:
@@ -98,42 +98,41 @@ class Rollups:
 
     def __init__(self, dialect: Dialect) -> None:
         keys = [rollup_hour.c[name] == bindparam(f"of_{name}") for name in _KEYS]
-        held = select(rollup_hour.c.id, *(rollup_hour.c[name] for name in _VALUES)).where(*keys)
+        held = select(*(rollup_hour.c[name] for name in _VALUES)).where(*keys)
         self._held = compiled(dialect, held, [f"of_{name}" for name in _KEYS])
         self._insert = compiled(dialect, insert(rollup_hour), _COLUMNS)
         changes: dict[str, BindParameter[Any]] = {name: bindparam(f"to_{name}") for name in _VALUES}
-        is_held = (rollup_hour.c.id == bindparam("row")) & (rollup_hour.c.calls == bindparam("held_calls"))
-        order = [*(f"to_{name}" for name in _VALUES), "row", "held_calls"]
-        self._update = compiled(dialect, update(rollup_hour).where(is_held).values(changes), order)
-        self._rows: dict[_Key, tuple[int, list[int]]] = {}
+        is_held = rollup_hour.c.calls == bindparam("held_calls")
+        order = [*(f"to_{name}" for name in _VALUES), *(f"of_{name}" for name in _KEYS), "held_calls"]
+        self._update = compiled(dialect, update(rollup_hour).where(*keys, is_held).values(changes), order)
+        self._rows: dict[_Key, list[int]] = {}
 
     def write(self, cursor: DBAPICursor, counts: Counts) -> None:
         """Add what ended in this transaction."""
         for key, added in counts.values.items():
-            row = self._rows.get(key)
-            if row is None or not self._change(cursor, key, row, added):
-                row = self._read(cursor, key)
-                if row is None:
+            held = self._rows.get(key)
+            if held is None or not self._change(cursor, key, held, added):
+                held = self._read(cursor, key)
+                if held is None:
                     cursor.execute(self._insert, (*key, *added[:-1], to_bytes(added[-1])))
                 else:
-                    self._change(cursor, key, row, added)
+                    self._change(cursor, key, held, added)
 
     def forget(self) -> None:
         """The transaction failed: what is remembered may never have been written."""
         self._rows.clear()
 
-    def _change(self, cursor: DBAPICursor, key: _Key, row: tuple[int, list[int]], added: list[int]) -> bool:
-        number, held = row
+    def _change(self, cursor: DBAPICursor, key: _Key, held: list[int], added: list[int]) -> bool:
         values = [before + more for before, more in zip(held, added, strict=True)]
-        cursor.execute(self._update, (*values[:-1], to_bytes(values[-1]), number, held[_CALLS]))
+        cursor.execute(self._update, (*values[:-1], to_bytes(values[-1]), *key, held[_CALLS]))
         if cursor.rowcount == 0:
             return False
         if key not in self._rows and len(self._rows) >= _REMEMBERED:
             del self._rows[next(iter(self._rows))]
-        self._rows[key] = number, values
+        self._rows[key] = values
         return True
 
-    def _read(self, cursor: DBAPICursor, key: _Key) -> tuple[int, list[int]] | None:
+    def _read(self, cursor: DBAPICursor, key: _Key) -> list[int] | None:
         cursor.execute(self._held, key)
         row = cursor.fetchone()
-        return None if row is None else (row[0], [*row[1:-1], from_bytes(row[-1])])
+        return None if row is None else [*row[:-1], from_bytes(row[-1])]

@@ -259,19 +259,17 @@ memory_entries = Table(
 Index("memory_entries_until", memory_entries.c.owner, memory_entries.c.until)
 Index("memory_entries_number", memory_entries.c.owner, memory_entries.c.number)
 
-# What ended in an hour (of UTC, counted from 1970), summed up: a row for each hour, agent, kind of step or `run`,
+# What ended in an hour (of UTC, counted from 1970), summed up: a row for each kind of step or `run`, hour, agent,
 # name and status. `is_charged` rows are calls that may cost something; `latency` is a histogram of durations.
 rollup_hour = Table(
     "rollup_hour",
     metadata,
-    # A row is changed by this number, for half of what it costs to find it by its key.
-    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
-    Column("hour", BigInteger, nullable=False),
-    Column("agent", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("status", Text, nullable=False),
-    Column("is_charged", Boolean, nullable=False),
+    Column("kind", Text, primary_key=True),
+    Column("hour", BigInteger, primary_key=True),
+    Column("agent", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("status", Text, primary_key=True),
+    Column("is_charged", Boolean, primary_key=True),
     Column("calls", BigInteger, nullable=False),
     Column("input_tokens", BigInteger, nullable=False),
     Column("output_tokens", BigInteger, nullable=False),
@@ -284,6 +282,5 @@ rollup_hour = Table(
     Column("unpriced", BigInteger, nullable=False),
     Column("duration_us", BigInteger, nullable=False),
     Column("latency", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
 )
-_r = rollup_hour.c
-Index("rollup_hour_key", _r.hour, _r.agent, _r.kind, _r.name, _r.status, _r.is_charged, unique=True)

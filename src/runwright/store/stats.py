@@ -51,7 +51,6 @@ class SqlStatStore:
         sums = select(key, *(func.sum(column) for column in _SUMS)).where(chosen).group_by(key).order_by(key)
         latencies: dict[Any, int] = {}
         with self._database.read() as connection:
-            # Histograms are added here: as numbers that is a fifth of what a function called by SQLite costs.
             for of, latency in connection.execute(select(key, _of.latency).where(chosen)):
                 latencies[of] = latencies.get(of, 0) + from_bytes(latency)
             found = connection.execute(sums).all()

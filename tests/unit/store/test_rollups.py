@@ -30,8 +30,8 @@ STATUSES = ("completed", "failed", "unknown")
 
 def rolled(stores: Stores, *columns: str) -> list[tuple[object, ...]]:
     """These columns of all roll-ups, or all but the number, in the order of keys."""
-    chosen = [rollup_hour.c[name] for name in columns] or rollup_hour.columns[1:]
-    query = select(*chosen).order_by(*rollup_hour.columns[1:6])
+    chosen = [rollup_hour.c[name] for name in columns] or rollup_hour.columns
+    query = select(*chosen).order_by(*rollup_hour.primary_key.columns)
     with stores.database.read() as connection:
         return [tuple(row) for row in connection.execute(query)]
 

@@ -12,7 +12,7 @@ revision = "0004"
 down_revision = "0003"
 
 _HOUR = 3_600_000_000
-_KEYS = ("hour", "agent", "kind", "name", "status", "is_charged")
+_KEYS = ("kind", "hour", "agent", "name", "status", "is_charged")
 _SUMS = (
     "calls",
     "input_tokens",
@@ -44,18 +44,17 @@ _RUNS = (
 def upgrade() -> None:
     table = op.create_table(
         "rollup_hour",
-        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("hour", sa.BigInteger(), nullable=False),
         sa.Column("agent", sa.Text(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
         sa.Column("is_charged", sa.Boolean(), nullable=False),
         *(sa.Column(name, sa.BigInteger(), nullable=False) for name in _SUMS),
         sa.Column("latency", sa.LargeBinary(), nullable=False),
-        sa.PrimaryKeyConstraint("id"),
+        sa.PrimaryKeyConstraint(*_KEYS),
+        sqlite_with_rowid=False,
     )
-    op.create_index("rollup_hour_key", "rollup_hour", list(_KEYS), unique=True)
     sums = _summed(op.get_bind())
     if sums:
         rows: list[dict[str, Any]] = [
@@ -70,7 +69,7 @@ def _summed(connection: sa.Connection) -> dict[tuple[Any, ...], list[Any]]:
     buckets: dict[tuple[Any, ...], dict[int, int]] = {}
     for query in (_STEPS, _RUNS):
         for agent, kind, name, status, is_charged, ended, started, *usage, nano in connection.exec_driver_sql(query):
-            key = (ended // _HOUR, agent, kind, name, status, bool(is_charged))
+            key = (kind, ended // _HOUR, agent, name, status, bool(is_charged))
             duration = max(ended - started, 0)
             added = (1, *map(int, usage), nano or 0, int(nano is None), duration)
             held = sums.setdefault(key, [0] * len(_SUMS))
