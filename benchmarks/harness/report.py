@@ -13,7 +13,6 @@ from harness.machine import Machine
 Values = list[float | None]
 _CASES = {case.name: case for case in CASES}
 _OURS = ("native", "/v1")
-_BEGIN, _END = "<!-- serving: begin -->", "<!-- serving: end -->"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,12 +78,13 @@ def as_json(outcome: Outcome, plan: Plan, machine: Machine) -> dict[str, Any]:
     }
 
 
-def write_section(path: Path, section: str) -> None:
-    """Put the section into a Markdown file, in place of the one that is there."""
+def write_section(path: Path, section: str, *, name: str = "serving", title: str = "Serving") -> None:
+    """Put the section into a Markdown file, in place of the one of that name, else at the end."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     text = path.read_text() if path.exists() else "# Benchmark results\n"
-    before, found, rest = text.partition(_BEGIN)
-    after = rest.partition(_END)[2] if found else ""
-    block = f"{_BEGIN}\n## Serving\n\n{section}{_END}"
+    before, found, rest = text.partition(begin)
+    after = rest.partition(end)[2] if found else ""
+    block = f"{begin}\n## {title}\n\n{section}{end}"
     path.write_text("\n\n".join(part for part in (before.rstrip(), block, after.strip()) if part) + "\n")
 
 
