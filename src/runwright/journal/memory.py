@@ -15,15 +15,14 @@ COMPARED = 400
 """Lines that two versions of a text differ in, beyond which all of them count as written anew: difflib is quadratic."""
 
 
-def is_commit(event: Event) -> bool:
-    """Whether an event makes a commit: what a replay repeats is written already."""
-    return type(event.data) is MemoryWritten and event.data.taped is None
+def memory_drafts(events: Iterable[Event]) -> tuple[Draft, ...]:
+    """The commits that events make. What a replay repeats makes none: it is written already."""
+    # This looks at every event that is stored, and most runs have none.
+    written = [(event, event.data) for event in events if type(event.data) is MemoryWritten]
+    return tuple(_draft(event, data) for event, data in written if data.taped is None) if written else ()
 
 
-def memory_draft(event: Event) -> Draft:
-    """The commit that an event makes."""
-    data = event.data
-    assert isinstance(data, MemoryWritten)
+def _draft(event: Event, data: MemoryWritten) -> Draft:
     return Draft(
         owner=data.owner,
         changes=(change_of(data),),

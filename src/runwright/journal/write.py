@@ -20,7 +20,7 @@ from runwright.core.ports import Batch, Clock, IdempotencyKey, Reader, RunRow, W
 from runwright.core.run import ErrorInfo, Run
 from runwright.core.step import Step
 from runwright.errors import StorageError, Unavailable
-from runwright.journal.memory import is_commit, memory_draft
+from runwright.journal.memory import memory_drafts
 from runwright.journal.project import RUN_EVENTS, STEP_EVENTS, RunEvent, StepEvent, account, project_run, project_step
 from runwright.journal.shapes import pack, pack_deltas, size_of
 
@@ -494,5 +494,5 @@ def _batch(entry: _Entry) -> Batch:
         consumed=entry.consumed,
         idempotency=entry.idempotency,
         thread_head=entry.thread_head,
-        memory=tuple(map(memory_draft, filter(is_commit, entry.events))),
+        memory=memory_drafts(entry.events),
     )

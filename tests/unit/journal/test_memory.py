@@ -9,7 +9,7 @@ import pytest
 
 from runwright.core.event import Event, MemoryWritten, RunTainted
 from runwright.core.memory import BLOCK_BYTES, BLOCKS, OWNER_BYTES, Change, Draft, Entry, misfit
-from runwright.journal.memory import COMPARED, blame, changed, is_commit, memory_draft
+from runwright.journal.memory import COMPARED, blame, changed, memory_drafts
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
@@ -29,7 +29,7 @@ def blamed(*texts: object) -> list[tuple[str, int | None]]:
 
 def test_an_event_makes_a_commit() -> None:
     """The commit of a write is tied to run, step and event; what a replay repeats makes none."""
-    assert memory_draft(told()) == Draft(
+    made = Draft(
         owner="agent:a",
         changes=(Change("notes", "set", b'"x"'),),
         created_at=NOW,
@@ -37,8 +37,8 @@ def test_an_event_makes_a_commit() -> None:
         step=5,
         seq=7,
     )
-    assert [is_commit(event) for event in (told(), told(taped=3))] == [True, False]
-    assert not is_commit(Event("run_1", 7, NOW, RunTainted(reason="x")))
+    assert memory_drafts([Event("run_1", 7, NOW, RunTainted(reason="x")), told(), told(taped=3)]) == (made,)
+    assert memory_drafts([]) == ()
 
 
 def test_blocks_after_changes() -> None:
