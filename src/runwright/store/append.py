@@ -50,6 +50,7 @@ class SqlWrites:
         self._ledger = Ledger(database.dialect)
         self._rollups = Rollups(database.dialect)
         self._known: dict[bytes, None] = {}
+        self._generation = 0
         # A driver raises the last two for text that is no Unicode and for numbers that are too large.
         self._faults = (*database.faults, ValueError, OverflowError)
 
@@ -75,16 +76,18 @@ class SqlWrites:
         """Write as much as a large run would, and roll back. Raises StorageError."""
         try:
             with self._database.trial() as cursor:
-                cursor.execute(self._sql.insert_blob, (b"probe", RAW, bytes(_PROBE)))
+                cursor.execute(self._sql.insert_blob, (b"probe", RAW, bytes(_PROBE), None))
         except self._faults as error:
             raise storage_error(error, self._database.place) from error
 
     def _append(self, batches: Sequence[Batch]) -> list[RunwrightError | None]:
-        plan = _Plan(batches, known=self._known)
+        plan = _Plan(batches, known=self._known, generation=self._generation)
         with self._database.cursor() as cursor:
+            if self._is_outdated(cursor):
+                plan = _Plan(batches, known=self._known, generation=self._generation)
             lost = self._fence(cursor, plan)
             if lost:
-                plan = _Plan(batches, known=self._known, lost=lost)
+                plan = _Plan(batches, known=self._known, generation=self._generation, lost=lost)
             self._write(cursor, plan)
         self._remember(plan.blobs)
         return plan.outcomes
@@ -93,6 +96,7 @@ class SqlWrites:
         """Append in one transaction, but each run under a savepoint, so that a bad one takes no other with it."""
         refused: dict[_Owned, RunwrightError] = {}
         with self._database.cursor() as cursor:
+            self._is_outdated(cursor)
             for owned in dict.fromkeys(map(_owned, batches)):
                 cursor.execute("SAVEPOINT apart")
                 error = self._try_one(cursor, [b for b in batches if _owned(b) == owned])
@@ -101,11 +105,11 @@ class SqlWrites:
                     cursor.execute("ROLLBACK TO apart")
                     self._rollups.forget()
                 cursor.execute("RELEASE apart")
-        return _Plan(batches, known=self._known, lost=refused).outcomes
+        return _Plan(batches, known=self._known, generation=self._generation, lost=refused).outcomes
 
     def _try_one(self, cursor: DBAPICursor, batches: Sequence[Batch]) -> RunwrightError | None:
         try:
-            plan = _Plan(batches, known={})
+            plan = _Plan(batches, known={}, generation=self._generation)
             lost = self._fence(cursor, plan)
             if lost:
                 return next(iter(lost.values()))
@@ -115,6 +119,17 @@ class SqlWrites:
                 raise
             return Conflict(f"The rows of run {batches[0].run.run.id!r} were refused: {error}")
         return None
+
+    def _is_outdated(self, cursor: DBAPICursor) -> bool:
+        """Whether another generation of blobs has begun, so that none is known to be there (see `prune.py`)."""
+        cursor.execute(self._sql.generation)
+        row = cursor.fetchone()
+        assert row is not None
+        if row[0] == self._generation:
+            return False
+        self._generation = row[0]
+        self._known.clear()
+        return True
 
     def _fence(self, cursor: DBAPICursor, plan: _Plan) -> dict[_Owned, RunwrightError]:
         """Update run rows, claim keys and look for a place in threads; give the runs that cannot be written."""
@@ -221,6 +236,7 @@ class _Plan:
         "consumed",
         "counts",
         "events",
+        "generation",
         "heads",
         "known",
         "memory",
@@ -237,9 +253,11 @@ class _Plan:
         batches: Sequence[Batch],
         *,
         known: dict[bytes, None],
+        generation: int,
         lost: dict[_Owned, RunwrightError] | None = None,
     ) -> None:
         self.known = known
+        self.generation = generation
         self.outcomes: list[RunwrightError | None] = []
         self.new: dict[str, Run] = {}
         self.changed: dict[_Owned, Run] = {}
@@ -300,7 +318,7 @@ class _Plan:
 
     def _keep(self, key: bytes, data: bytes) -> None:
         if key not in self.known and key not in self.blobs:
-            self.blobs[key] = blob_values(key, data)
+            self.blobs[key] = blob_values(key, data, self.generation)
 
     def _void(self, batch: Batch) -> None:
         """Drop deltas of earlier batches, stored or planned; deltas that come after are of a new attempt."""

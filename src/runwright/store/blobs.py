@@ -35,7 +35,9 @@ def fetch_blobs(connection: Connection, keys: Sequence[bytes]) -> dict[bytes, by
     found: dict[bytes, bytes] = {}
     wanted = list(dict.fromkeys(keys))
     for start in range(0, len(wanted), _CHUNK):
-        query = select(blobs).where(blobs.c.hash.in_(wanted[start : start + _CHUNK]))
+        query = select(blobs.c.hash, blobs.c.codec, blobs.c.data).where(
+            blobs.c.hash.in_(wanted[start : start + _CHUNK])
+        )
         for key, codec, data in connection.execute(query):
             found[bytes(key)] = blob_of(codec, data)
     return found

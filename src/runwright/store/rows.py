@@ -282,13 +282,13 @@ def event_of(row: Row, body: bytes) -> Stored:
     )
 
 
-def blob_values(key: bytes, data: bytes) -> Values:
+def blob_values(key: bytes, data: bytes, seen: int | None = None) -> Values:
     """The columns of a blob, compressed where that saves a tenth."""
     if len(data) >= _WORTH:
         packed = zlib.compress(data, 1)
         if len(packed) < len(data) * 0.9:
-            return (key, ZLIB, packed)
-    return (key, RAW, data)
+            return (key, ZLIB, packed, seen)
+    return (key, RAW, data, seen)
 
 
 def blob_of(codec: int, data: bytes) -> bytes:

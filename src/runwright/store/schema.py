@@ -173,6 +173,26 @@ blobs = Table(
     Column("hash", LargeBinary, primary_key=True),
     Column("codec", SmallInteger, nullable=False),
     Column("data", LargeBinary, nullable=False),
+    # The newest sweep before the newest event that a writer made with it, none for what only memory holds.
+    Column("seen", BigInteger),
+)
+Index("blobs_seen", blobs.c.seen)
+
+# The generations of blobs (see `prune.py`), each with the position of the newest event before it began.
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("position", BigInteger, nullable=False),
+)
+
+# Apart from the runs, whose rows their owners write.
+pins = Table(
+    "pins",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 signals = Table(
@@ -224,6 +244,7 @@ idempotency = Table(
     Column("created_at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
+Index("idempotency_run", idempotency.c.run_id)
 
 OPEN: Final = 2**63 - 1
 """The commit at which an entry that still stands ends."""

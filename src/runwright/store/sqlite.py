@@ -28,6 +28,8 @@ _BUSY_S = 10.0
 _CHECKPOINT_PAGES = 256
 _WAL_LIMIT = 16 << 20
 _WRITER = (
+    # Before the first table is made, else it is not heeded; old databases need `runwright db compact` once.
+    "PRAGMA auto_vacuum = INCREMENTAL",
     "PRAGMA journal_mode = WAL",
     f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}",
     f"PRAGMA journal_size_limit = {_WAL_LIMIT}",

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     bindparam,
     delete,
+    func,
     insert,
     literal_column,
     select,
@@ -32,6 +33,7 @@ from runwright.store.schema import (
     runs,
     signals,
     steps,
+    sweeps,
     threads,
 )
 
@@ -83,6 +85,7 @@ class AppendStatements:
 
     def __init__(self, dialect: Dialect) -> None:
         run = names(runs)
+        quoted = dialect.identifier_preparer.quote
         self.insert_run = compiled(dialect, insert(runs), run)
         changes: dict[str, BindParameter[object]] = {name: bindparam(f"new_{name}") for name in RUN_CHANGES}
         fence = (runs.c.id == bindparam("run")) & (runs.c.epoch == bindparam("owned"))
@@ -92,7 +95,11 @@ class AppendStatements:
         self.upsert_step = upsert(dialect, steps, columns=STEP_COLUMNS, changes=STEP_CHANGES)
         self.insert_event = compiled(dialect, insert(events), EVENT_COLUMNS)
         self.insert_events = many_rows(self.insert_event, EVENTS_AT_ONCE)
-        self.insert_blob = insert_absent(dialect, blobs)
+        seen = ("seen",)
+        again = f"{quoted(blobs.name)}.seen IS NULL OR {quoted(blobs.name)}.seen < excluded.seen"
+        self.insert_blob = f"{upsert(dialect, blobs, columns=names(blobs), changes=seen)} WHERE {again}"
+        newest = select(func.coalesce(func.max(sweeps.c.number), literal_column("0")))
+        self.generation = compiled(dialect, newest, ())
         deltas = (
             (events.c.run_id == bindparam("run"))
             & (events.c.step == bindparam("of"))

@@ -12,6 +12,8 @@ from runwright.core.ports import (
     Blobs,
     CostStore,
     MemoryStore,
+    PinStore,
+    PruneStore,
     RunStore,
     SignalStore,
     StatStore,
@@ -25,6 +27,7 @@ from runwright.store.costs import SqlCostStore
 from runwright.store.database import Database, open_database, open_read_only
 from runwright.store.memory import SqlMemoryStore
 from runwright.store.migrate import require_head, upgrade
+from runwright.store.prune import SqlPinStore, SqlPruneStore
 from runwright.store.runs import SqlRunStore
 from runwright.store.signals import SqlSignalStore
 from runwright.store.sqlite import Durability
@@ -46,6 +49,8 @@ class Stores(msgspec.Struct, frozen=True, kw_only=True):
     blobs: Blobs
     costs: CostStore
     stats: StatStore
+    prune: PruneStore
+    pins: PinStore
     memory: MemoryStore
 
     def close(self) -> None:
@@ -93,5 +98,7 @@ def _over(database: Database, prepare: Callable[[], None]) -> Stores:
         blobs=SqlBlobs(database),
         costs=SqlCostStore(database),
         stats=SqlStatStore(database),
+        prune=SqlPruneStore(database),
+        pins=SqlPinStore(database),
         memory=SqlMemoryStore(database),
     )

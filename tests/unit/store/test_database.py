@@ -184,7 +184,7 @@ def test_an_exception_rolls_back(path: Path) -> None:
     """A transaction that its user leaves by an exception writes nothing."""
     stores = open_stores(path)
     with suppress(KeyError), stores.database.write() as connection:
-        connection.exec_driver_sql("INSERT INTO blobs VALUES (x'00', 0, x'00')")
+        connection.exec_driver_sql("INSERT INTO blobs VALUES (x'00', 0, x'00', NULL)")
         raise KeyError
     stores.threads.put(Thread(id="thr_1", created_at=NOW))
     with stores.database.read() as connection:
@@ -196,7 +196,7 @@ def test_statements_compile_for_postgres() -> None:
     """The journal's statements need nothing that only SQLite has."""
     made = AppendStatements(postgresql.dialect(paramstyle="format"))
     assert "ON CONFLICT (run_id, seq) DO UPDATE" in made.upsert_step
-    assert "ON CONFLICT DO NOTHING" in made.insert_blob
+    assert "ON CONFLICT (hash) DO UPDATE SET seen" in made.insert_blob
     assert made.insert_events.count("(%s") == 16
 
 
