@@ -290,7 +290,8 @@ class _Plan:
         for event in batch.events:
             body = event.body
             key = None
-            if len(body) > INLINE:
+            # Deltas go when their message is complete; a blob of theirs would stay.
+            if len(body) > INLINE and event.type != DELTA_ROW:
                 key = digest(body)
                 self._keep(key, body)
             self.events.append(event_values(event, key))

@@ -68,6 +68,15 @@ class Scene:
         """The types of the rows in the store."""
         return [row.type for row in await asyncio.to_thread(self.stores.runs.events, run_id)]
 
+    async def blobs(self) -> int:
+        """How many blobs are in the store."""
+
+        def count() -> int:
+            with self.stores.database.read() as connection:
+                return connection.exec_driver_sql("SELECT count(*) FROM blobs").scalar_one()
+
+        return await asyncio.to_thread(count)
+
     async def run(self, run_id: str) -> Run:
         """The row of a run in the store."""
         run = await asyncio.to_thread(self.stores.runs.get, run_id)

@@ -216,6 +216,7 @@ async def test_flushed_deltas_are_dropped_with_the_message() -> None:
         log.append(*((data, step) for data in ANSWER))
         await log.durable()
         assert (await at.rows(log.run.id))[2:] == ["step.started", "message.completed", "step.completed"]
+        assert await at.blobs() == 0
 
 
 async def test_deltas_are_flushed_after_a_moment() -> None:
@@ -237,6 +238,7 @@ async def test_a_restart_voids_deltas() -> None:
         log.append((StepRestarted(attempt=2, cause="retry"), step))
         await log.durable()
         assert "deltas" not in await at.rows(log.run.id)
+        assert await at.blobs() == 0
 
 
 @pytest.mark.parametrize("is_restarted", [True, False])
@@ -254,6 +256,7 @@ async def test_a_new_owner_voids_the_deltas_of_the_old_one(is_restarted: bool) -
             taken.close_steps(CANCELLED)
         await taken.durable()
         assert "deltas" not in await at.rows(log.run.id)
+        assert await at.blobs() == 0
 
 
 async def test_deltas_of_a_closed_step_are_dropped() -> None:
