@@ -36,6 +36,8 @@ from runwright.service.diffs import Diffs
 from runwright.service.exports import Exports
 from runwright.service.groups import Groups
 from runwright.service.memory import Memory
+from runwright.service.pins import Pins
+from runwright.service.retention import Retention, Rule
 from runwright.service.runs import Runs
 from runwright.service.stats import Stats
 from runwright.service.threads import Threads
@@ -202,6 +204,7 @@ class App:
         if not self.options.is_read_only:
             self._journal.start()
             stack.push_async_callback(self._journal.stop)
+            self._retain(stack, rows.reader, clock)
             await self._engine.start()
             stack.push_async_callback(self.drain)
 
@@ -214,9 +217,19 @@ class App:
         self.costs = Costs(stores.costs, stores.runs, rows.reader, prices=self.prices, clock=clock)
         self.memory = Memory(stores.memory, stores.runs, rows.reader, clock=clock)
         self.stats = Stats(stores.stats, clock)
+        self.pins = Pins(stores.pins, stores.runs, clock)
         self.diffs = Diffs(stores.runs, rows.reader)
         self.groups = Groups(stores.runs)
         self.exports = Exports(stores.runs, rows.reader, stores.imports)
+
+    def _retain(self, stack: AsyncExitStack, reader: JournalReader, clock: Clock) -> None:
+        """Prune in the background, if this is a server and the settings say what may go."""
+        retention = self.settings.retention
+        rule = Rule(age=retention.age, size=retention.size_bytes)
+        if self.options.is_server and rule != Rule():
+            pruning = Retention(self._stores.prune, reader, clock, rule=rule)
+            pruning.start()
+            stack.push_async_callback(asyncio.to_thread, pruning.stop)
 
     def _open_stores(self) -> Stores:
         if self.options.is_read_only:

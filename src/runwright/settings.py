@@ -10,6 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -59,6 +60,42 @@ class LogSettings(BaseModel):
         default=None, description="A file that gets every line as JSON, besides stderr. Rotated daily."
     )
     keep_days: int = Field(default=14, ge=1, description="Days that rotated log files are kept.")
+
+
+_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+class RetentionSettings(BaseModel):
+    """How long runs are kept. Pinned ones stay, and so do those that are not over or that something goes on from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    days: int | None = Field(
+        default=None, ge=1, description="Days after which a server deletes runs that are over. Unset, they stay."
+    )
+    size: str | None = Field(
+        default=None,
+        pattern=r"^\d{1,6}(\.\d{1,3})? ?(KB|MB|GB|TB)$",
+        description="The size of the database, such as `5GB`, above which a server deletes the oldest runs.",
+    )
+
+    @property
+    def age(self) -> timedelta | None:
+        """The days as a duration."""
+        return None if self.days is None else timedelta(days=self.days)
+
+    @property
+    def size_bytes(self) -> int | None:
+        """The size in bytes."""
+        return None if self.size is None else int(float(self.size[:-2]) * _UNITS[self.size[-2:]])
+
+    @classmethod
+    def of(cls, size: str) -> RetentionSettings:
+        """Those of a size. Raises InvalidRequest."""
+        try:
+            return cls(size=size)
+        except ValidationError:
+            raise InvalidRequest(f"The size {size!r} cannot be read: write it as 500MB or 5GB.") from None
 
 
 def _provider_name(name: str) -> str:
@@ -145,6 +182,7 @@ class Settings(BaseSettings):
         default=30.0, ge=0, description="Seconds that running work gets to finish when the server stops."
     )
     metrics: bool = Field(default=True, description="Whether `/metrics` is counted and served.")
+    retention: RetentionSettings = RetentionSettings()
     log: LogSettings = LogSettings()
     providers: dict[Annotated[str, AfterValidator(_provider_name)], ProviderEntry] = Field(
         default={}, description="Model providers that speak the OpenAI wire, by the name before the colon of a model."

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         RestoreBody,
         RunMemoryView,
     )
+    from runwright.service.pins import PinView
     from runwright.service.stat_views import StatQuery, StatReport
     from runwright.settings import Settings
 
@@ -175,6 +176,18 @@ class MemoryAccess(Protocol):
         ...
 
 
+class PinAccess(Protocol):
+    """What commands ask about pins."""
+
+    async def pin(self, run_id: str) -> PinView:
+        """Keep a run."""
+        ...
+
+    async def unpin(self, run_id: str) -> PinView:
+        """Let a run go when its time comes."""
+        ...
+
+
 class StatAccess(Protocol):
     """What commands ask about what happened."""
 
@@ -238,6 +251,11 @@ class Access(Protocol):
     @property
     def memory(self) -> MemoryAccess:
         """Memory."""
+        ...
+
+    @property
+    def pins(self) -> PinAccess:
+        """Runs that stay."""
         ...
 
     @property

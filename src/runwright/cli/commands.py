@@ -29,6 +29,8 @@ NOUNS: dict[str, tuple[str, dict[str, str]]] = {
             "fork": "Take a run over up to a step, and go on from there with something changed.",
             "export": "Write a run that is over into one file.",
             "import": "Take a run in from a file.",
+            "pin": "Keep a run whatever its age.",
+            "unpin": "Let a run go when its time comes.",
             "cancel": "Cancel a run.",
             "resume": "Let a run go on that waits, or whose process is gone.",
             "resolve": "Say what became of a step whose outcome is unknown, so that its run goes on.",
@@ -73,7 +75,15 @@ NOUNS: dict[str, tuple[str, dict[str, str]]] = {
         "Look at the settings.",
         {"show": "Print every setting.", "check": "Check settings, prices and definitions, and say what is wrong."},
     ),
-    "db": ("Care for the database.", {"migrate": "Bring the database to the schema of this release."}),
+    "db": (
+        "Care for the database.",
+        {
+            "migrate": "Bring the database to the schema of this release.",
+            "size": "Say what takes the space.",
+            "prune": "Delete old runs with all that is theirs.",
+            "compact": "Write the database anew, without gaps.",
+        },
+    ),
 }
 VERBS: dict[str, str] = {
     "init": "Write a small project to start from.",

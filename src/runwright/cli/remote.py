@@ -29,6 +29,7 @@ from runwright.service.memory_views import (
     RestoreBody,
     RunMemoryView,
 )
+from runwright.service.pins import PinView
 from runwright.service.stat_views import StatQuery, StatReport
 from runwright.service.views import (
     AgentSchema,
@@ -339,6 +340,21 @@ class RemoteMemory:
         return await self._http.ask(RunMemoryView, "GET", f"{_run(run_id)}/memory")
 
 
+class RemotePins:
+    """Pins on the server."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def pin(self, run_id: str) -> PinView:
+        """Keep a run."""
+        return await self._http.ask(PinView, "POST", f"{_run(run_id)}/pin")
+
+    async def unpin(self, run_id: str) -> PinView:
+        """Let a run go when its time comes."""
+        return await self._http.ask(PinView, "POST", f"{_run(run_id)}/unpin")
+
+
 class RemoteStats:
     """What happened, counted on the server."""
 
@@ -387,6 +403,7 @@ class Remote:
         self.exports = RemoteExports(http)
         self.groups = RemoteGroups(http)
         self.costs = RemoteCosts(http)
+        self.pins = RemotePins(http)
         self.stats = RemoteStats(http)
         self.memory = RemoteMemory(http)
         self.agents = RemoteAgents(http)

@@ -12,6 +12,7 @@ from runwright.cli.diffs import show as show_diff
 from runwright.cli.exports import export, import_
 from runwright.cli.failures import DIFFERENT, Exit
 from runwright.cli.output import Output, short
+from runwright.cli.pins import pin, unpin
 from runwright.cli.replays import fork, replay
 from runwright.core.event import DELTAS, NULL, Event, StepCompleted
 from runwright.core.message import AssistantMessage
@@ -20,7 +21,22 @@ from runwright.core.run import RunStatus
 from runwright.errors import InvalidRequest
 from runwright.service.views import Page, Resolution, RunView, StepView
 
-__all__ = ["cancel", "cost", "diff", "export", "fork", "import_", "ls", "replay", "resolve", "resume", "show", "tail"]
+__all__ = [
+    "cancel",
+    "cost",
+    "diff",
+    "export",
+    "fork",
+    "import_",
+    "ls",
+    "pin",
+    "replay",
+    "resolve",
+    "resume",
+    "show",
+    "tail",
+    "unpin",
+]
 
 LINE = 160
 NULL_TEXT = b"null"

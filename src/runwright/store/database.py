@@ -94,6 +94,23 @@ class Database:
                 connection.rollback()
                 cursor.execute(CACHE)
 
+    def compact(self) -> tuple[int, int]:
+        """Write the file anew, without gaps, so that it can shrink from now on; the bytes before and after.
+
+        Nobody else may write meanwhile. Raises StorageError.
+        """
+        pages = "SELECT page_size * page_count FROM pragma_page_size, pragma_page_count"
+        with self._write_lock, self._kept() as connection:
+            cursor = connection.cursor()
+            try:
+                before = cursor.execute(pages).fetchone()
+                cursor.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                cursor.execute("VACUUM")
+                after = cursor.execute(pages).fetchone()
+            except self.faults as error:
+                raise storage_error(error, self.place) from error
+        return before[0], after[0]
+
     @contextmanager
     def _kept(self) -> Generator[PoolProxiedConnection]:
         # To take a connection from the pool costs as much as an insert, so the journal's is kept.

@@ -15,6 +15,7 @@ from runwright.cli.access import (
     ExportAccess,
     GroupAccess,
     MemoryAccess,
+    PinAccess,
     StatAccess,
 )
 from runwright.cli.call import Call, Options
@@ -174,6 +175,11 @@ class FakeAccess:
         """The costs of the test."""
         assert self._costs is not None
         return self._costs
+
+    @property
+    def pins(self) -> PinAccess:
+        """Nothing: pins are put over a real store."""
+        raise NotImplementedError
 
     @property
     def stats(self) -> StatAccess:
