@@ -31,7 +31,9 @@ def watched(escaped: Escaped | None) -> Generator[None]:
     try:
         yield
     finally:
-        _told.reset(token)
+        # A coroutine that nobody awaits to its end is closed in another context.
+        with suppress(ValueError):
+            _told.reset(token)
 
 
 def watch(loop: asyncio.AbstractEventLoop) -> None:

@@ -55,11 +55,13 @@ class Executor:
             world = replace(world, models=player.models(world.models))
         self._live = live
         self._player = player
+        self._is_performing = True
         self._world = world
         self._events = events
         self._conversation = start(history)
         flow = live.agent.flow
-        limit = flow.limits.time_s
+        # A strict replay takes as long as it takes: it ends late where its recording did.
+        limit = None if player is not None and player.replay.is_strict else flow.limits.time_s
         deadline = None if limit is None else asyncio.get_running_loop().time() + limit
         self._flow = flow
         self._deadline = deadline
@@ -76,15 +78,26 @@ class Executor:
 
     async def execute(self) -> None:
         """Run until the run ends or waits, and record that. Raises StorageError when it cannot be recorded."""
+        if self._player is not None:
+            self._player.begin(self._stop)
         try:
             end = await self._perform()
         # The run executor is one of the three places where anything may arrive: an agent is anybody's code.
         except BaseException as error:  # noqa: BLE001 - recorded as the run's error
             end = self._broken(_cause(error))
         finally:
+            self._is_performing = False
             self._steps.close()
         self._conclude(end)
         await self._live.log.durable()
+
+    def _stop(self, end: End) -> None:
+        """Stop a replay as its recording was stopped."""
+        if not self._is_performing or self._live.task is None:
+            return
+        if isinstance(end, Cancel):
+            self._live.cancel_reason = self._live.cancel_reason or end.reason
+        self._live.task.cancel()
 
     def _broken(self, error: BaseException) -> End:
         """How a run ends that did not reach its end."""
@@ -103,7 +116,10 @@ class Executor:
     def _conclude(self, end: End) -> None:
         log, reason = self._live.log, self._live.cancel_reason
         if self._player is not None:
-            end = self._player.judge(end)
+            self._player.close()
+            self._steps.settle()
+            if reason is None or self._player.is_stopping:
+                end, reason = self._player.judge(end), None
             if (divergence := self._player.take_divergence()) is not None:
                 log.append((divergence, None))
         if self._gateway is not None and isinstance(end, Finish | Fail):
@@ -151,6 +167,8 @@ class Executor:
             except asyncio.CancelledError:
                 gateway.leave(is_final=self._live.cancel_reason is not None)
                 task.cancel()
+                if self._player is not None and not self._player.is_stopping:
+                    self._player.leave()
         outcome = task.result()
         if isinstance(outcome, BaseException):
             raise outcome

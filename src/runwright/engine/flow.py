@@ -14,7 +14,7 @@ from runwright.core.event import StepFailed
 from runwright.core.message import Message, SystemMessage, UserMessage, chain_digest, said
 from runwright.core.model import ModelRequest, ModelResponse
 from runwright.core.ports import Gateway
-from runwright.core.run import WaitReason
+from runwright.core.run import ErrorInfo, WaitReason
 from runwright.core.step import StepKey, StepKind
 from runwright.engine.branches import Branches
 from runwright.engine.decide import Fail, Finish, Wait, model_key, tool_key
@@ -23,6 +23,7 @@ from runwright.engine.fold import OpenStep
 from runwright.engine.gateway import Steps, World, is_json
 from runwright.engine.replay import Stopped
 from runwright.errors import InvalidRequest, LimitExceeded, OutcomeUnknown, RunError, ToolFailed, revive
+from runwright.journal.project import CANCELLED
 from runwright.journal.tape import GIVEN_UP, Tape, Taped
 from runwright.tools.deeds import Deed
 
@@ -112,6 +113,7 @@ class FlowGateway(FromThread):
         self._begun = asyncio.get_running_loop().time()
         self._branches = Branches()
         self._wait: Wait | None = None
+        self._tokens = 0
         self._is_leaving = False
         self._is_refusing = False
 
@@ -150,10 +152,14 @@ class FlowGateway(FromThread):
         match = self._issue(lane, "model", model_key(request, chain_digest(entries)))
         taped = await self._answer(match)
         if taped is not None and taped.response is not None:
-            return taped.response
-        self._refuse_spending()
-        work = self._steps.model(request, match=match, base=None, fresh=entries, again=_again(taped))
-        return await self._perform(work, match)
+            response = taped.response
+        else:
+            if not self._steps.is_taped(match):
+                self._refuse_spending()
+            work = self._steps.model(request, match=match, base=None, fresh=entries, again=_again(taped))
+            response = await self._perform(work, match)
+        self._tokens += response.usage.total_tokens
+        return response
 
     async def tool(self, tool: str | Tool, arguments: str, *, lane: str) -> bytes:
         """A tool call as a step."""
@@ -202,7 +208,8 @@ class FlowGateway(FromThread):
 
     def _refuse_spending(self) -> None:
         limit = self._flow.limits.tokens
-        used = self._steps.log.run.usage.total_tokens
+        # What a recording answered counts as well, though it was spent by another run.
+        used = max(self._tokens, self._steps.log.run.usage.total_tokens)
         if limit is not None and used >= limit:
             raise LimitExceeded(f"The run used {used} tokens of {limit}; raise limits.tokens.")
 
@@ -250,6 +257,9 @@ class FlowGateway(FromThread):
         except asyncio.CancelledError:
             if not self._is_leaving:
                 self._given_up(match)
+            elif not self._is_refusing:
+                # What the flow still does comes after that.
+                self._end(match, CANCELLED)
             raise
 
     def escaped(self, reason: str) -> None:
@@ -258,12 +268,14 @@ class FlowGateway(FromThread):
 
     def _given_up(self, match: StepKey) -> None:
         """The flow itself cancelled a step; after one that may have acted it gets no further."""
-        log = self._steps.log
-        for step in log.open_steps:
-            if step.match == match:
-                self._steps.append((StepFailed(error=replace(GIVEN_UP, step=step.seq)), step.seq))
-        if any(step.match == match for step in log.unknown_steps):
+        self._end(match, GIVEN_UP)
+        if any(step.match == match for step in self._steps.log.unknown_steps):
             self._suspended("unknown_effect", "The flow cancelled a step that may have taken effect.")
+
+    def _end(self, match: StepKey, error: ErrorInfo) -> None:
+        for step in self._steps.log.open_steps:
+            if step.match == match:
+                self._steps.append((StepFailed(error=replace(error, step=step.seq)), step.seq))
 
     def _suspended(self, reason: WaitReason, detail: str) -> Suspended:
         """The run has to wait, whatever the flow makes of it."""

@@ -16,6 +16,7 @@ from runwright.core.event import (
     CustomEmitted,
     Delta,
     Event,
+    MemoryWritten,
     MessageCompleted,
     MessageDelta,
     ProgressReported,
@@ -25,6 +26,7 @@ from runwright.core.event import (
     RunTainted,
     StepCompleted,
     StepFailed,
+    StepResolved,
     StepRestarted,
     StepStarted,
     ToolArgsDelta,
@@ -115,7 +117,9 @@ class Steps:
         self._past = past
         # Of a replay, all that is repeated has to be known.
         self._memory = None if player is None else RunMemory(world.memory, log, past=past)
-        self._playback = None if player is None else Playback(player, append=self.append, begin=self._begin)
+        self._playback: Playback | None = None
+        if player is not None:
+            self._playback = Playback(player, append=self.append, begin=self._begin, end=self._end)
         self._is_closed = False
 
     def append(self, *records: Record) -> tuple[Event, ...]:
@@ -132,6 +136,10 @@ class Steps:
         if self._memory is None:
             self._memory = RunMemory(self._world.memory, self.log, past=self._past)
         return self._memory
+
+    def is_taped(self, match: StepKey) -> bool:
+        """Whether a recorded step of exactly this key will answer."""
+        return self._playback is not None and self._playback.has(match)
 
     async def model(
         self,
@@ -155,8 +163,8 @@ class Steps:
             messages=tuple(msgspec.Raw(entry.raw) for entry in fresh),
             tools=msgspec.Raw(request.tools_raw or b"null") if base is None else _NULL,
         )
-        if again is None and self._playback is not None:
-            recorded = await self._playback.model(step, request.messages)
+        if self._playback is not None:
+            recorded = await self._playback.model(step, request.messages, again=again)
             if recorded is not None:
                 return recorded
         model = self._world.models.resolve(request.model)
@@ -238,8 +246,8 @@ class Steps:
             call_id=call_id,
             request=msgspec.Raw(msgspec.json.encode(arguments)),
         )
-        if again is None and self._playback is not None:
-            recorded = await self._playback.result(step)
+        if self._playback is not None:
+            recorded = await self._playback.result(step, again=again)
             if recorded is not None:
                 return recorded
         seq = self._begin(step, again)
@@ -293,7 +301,9 @@ class Steps:
             self._end(seq, StepFailed(error=error_info(error, step=seq), is_unknown=True))
         return error
 
-    def _end(self, seq: int, *data: MessageCompleted | StepCompleted | StepFailed) -> None:
+    def _end(
+        self, seq: int, *data: MemoryWritten | MessageCompleted | StepCompleted | StepFailed | StepResolved
+    ) -> None:
         """The end of a step; dropped when the run is over and has closed it.
 
         A run that waits for nothing else goes on: it has no owner, so it is taken up like an orphan.
@@ -309,6 +319,11 @@ class Steps:
     def close(self) -> None:
         """The run has ended or waits: tasks that it left behind perform no steps."""
         self._is_closed = True
+
+    def settle(self) -> None:
+        """End what the recorded run left open, if this is a replay."""
+        if self._playback is not None:
+            self._playback.close()
 
     def lose(self, seq: int, name: str) -> None:
         """Record that a `once` tool was in flight when the process died."""
@@ -370,9 +385,7 @@ def is_json(value: object) -> bool:
     return True
 
 
-async def _result(
-    tool: Tool, arguments: Mapping[str, object], context: Context, *, memory: RunMemory | None
-) -> bytes:
+async def _result(tool: Tool, arguments: Mapping[str, object], context: Context, *, memory: RunMemory | None) -> bytes:
     if memory is not None and context.step is not None:
         memory.forget(context.step)
     result = await tool.call(arguments, context)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 from msgspec.structs import replace
@@ -12,7 +11,9 @@ from msgspec.structs import replace
 from runwright.core.event import Event, MessageCompleted, StepCompleted, StepFailed, StepResolved, StepStarted
 from runwright.core.message import Said, said
 from runwright.core.model import ModelResponse
-from runwright.engine.replay import Answer, Asked, Player, Stopped
+from runwright.core.step import StepKey
+from runwright.engine.fold import OpenStep
+from runwright.engine.replay import Asked, Player, Stopped
 from runwright.errors import (
     AgentError,
     ModelError,
@@ -23,84 +24,113 @@ from runwright.errors import (
     ToolFailed,
     revive,
 )
-from runwright.journal.write import Record
+from runwright.journal.tape import Taped
 
 
 class Playback:
-    """Answers the steps of a replay from its recording. `begin` begins a step, `append` appends to the log."""
+    """Answers the steps of a replay from its recording. `begin` begins a step, `end` ends it, `append` appends."""
 
     def __init__(
         self,
         player: Player,
         *,
         append: Callable[..., tuple[Event, ...]],
-        begin: Callable[[StepStarted], int],
+        begin: Callable[[StepStarted, OpenStep | None], int],
+        end: Callable[..., None],
     ) -> None:
         self._player = player
         self._append = append
         self._begin = begin
+        self._end = end
+        self._missing: dict[int, Taped] = {}
 
-    async def model(self, step: StepStarted, messages: Sequence[Said]) -> ModelResponse | None:
+    def has(self, match: StepKey) -> bool:
+        """Whether a step of exactly this key was recorded, and answered nothing yet."""
+        return self._player.has(match)
+
+    async def model(
+        self, step: StepStarted, messages: Sequence[Said], *, again: OpenStep | None
+    ) -> ModelResponse | None:
         """The recorded answer of a model; None when the step is live. Raises the recorded error, or Stopped."""
-        answer = await self._answer(Asked(step=step, messages=messages))
+        found = await self._answer(Asked(step=step, messages=messages), again)
+        if found is None:
+            return None
+        seq, taped, is_drifted = found
+        self._end(seq, *_records(seq, taped, is_drifted=is_drifted))
+        if taped.status != "completed" or taped.response is None:
+            raise _raised(taped, otherwise=AgentError)
+        return taped.response
+
+    async def result(self, step: StepStarted, *, again: OpenStep | None) -> bytes | None:
+        """The recorded result, as JSON text; None when the step is live. Raises the recorded error, or Stopped."""
+        found = await self._answer(Asked(step=step), again)
+        if found is None:
+            return None
+        seq, taped, is_drifted = found
+        self._end(seq, *_records(seq, taped, is_drifted=is_drifted))
+        if taped.status != "completed":
+            raise _raised(taped, otherwise=ToolFailed)
+        return taped.result
+
+    def close(self) -> None:
+        """The run comes to its end: what still waits for an answer ends as it did in the recorded run."""
+        for seq, taped in self._missing.items():
+            self._end(seq, *_records(seq, taped))
+
+    async def _answer(self, asked: Asked, again: OpenStep | None) -> tuple[int, Taped, bool] | None:
+        """The step, begun, and its answer when it is the turn of that."""
+        try:
+            answer = await self._player.find(asked)
+        except Stopped:
+            if (divergence := self._player.take_divergence()) is not None:
+                self._append((divergence, None))
+            raise
         if answer is None:
             return None
-        taped, response = answer.taped, answer.taped.response
-        if taped.status != "completed" or response is None:
-            await self._fail(step, answer, otherwise=AgentError)
-        completed = StepCompleted(
+        seq = self._begin(asked.step, again)
+        try:
+            if answer.is_missing:
+                self._missing[seq] = answer.taped
+            await self._player.turn(answer)
+        except asyncio.CancelledError:
+            # A step without an answer ends as the recorded one did; another one had its answer before the cancellation.
+            if answer.is_missing or self._player.is_due(answer):
+                self._end(seq, *_records(seq, answer.taped, is_drifted=answer.is_drifted))
+            raise
+        finally:
+            self._missing.pop(seq, None)
+        return seq, answer.taped, answer.is_drifted
+
+
+def _records(
+    seq: int, taped: Taped, *, is_drifted: bool = False
+) -> Iterator[MessageCompleted | StepCompleted | StepFailed | StepResolved]:
+    """The end of a recorded step, as that of a step of a replay."""
+    if taped.error is not None:
+        is_unknown = taped.status == "unknown" or taped.error.code == OutcomeUnknown.code
+        yield StepFailed(error=replace(taped.error, step=seq), is_unknown=is_unknown, taped=taped.seq)
+        if is_unknown and taped.status == "failed":
+            # A person said that it is to be taken as failed, else the run would not have gone on.
+            yield StepResolved(action="fail")
+    if taped.status != "completed":
+        return
+    completed = StepCompleted(result=msgspec.Raw(taped.result), taped=taped.seq, is_drifted=is_drifted)
+    if (response := taped.response) is not None:
+        yield MessageCompleted(message=msgspec.Raw(said(response.message).raw), reasoning=response.reasoning)
+        completed = replace(
+            completed,
             model=response.model,
             provider=response.provider,
             finish_reason=response.finish_reason,
             response_id=response.response_id,
             usage=response.usage,
             cost=taped.cost,
-            taped=taped.seq,
-            is_drifted=answer.is_drifted,
         )
-        message = MessageCompleted(message=msgspec.Raw(said(response.message).raw), reasoning=response.reasoning)
-        seq = self._begin(step)
-        self._append((message, seq), (completed, seq))
-        return response
+    yield completed
 
-    async def result(self, step: StepStarted) -> bytes | None:
-        """The recorded result, as JSON text; None when the step is live. Raises the recorded error, or Stopped."""
-        answer = await self._answer(Asked(step=step))
-        if answer is None:
-            return None
-        taped = answer.taped
-        if taped.status != "completed":
-            await self._fail(step, answer, otherwise=ToolFailed)
-        seq = self._begin(step)
-        completed = StepCompleted(result=msgspec.Raw(taped.result), taped=taped.seq, is_drifted=answer.is_drifted)
-        written = (replace(each, taped=taped.seq, base=None) for each in taped.written)
-        self._append(*((each, seq) for each in written), (completed, seq))
-        return taped.result
 
-    async def _answer(self, asked: Asked) -> Answer | None:
-        try:
-            return await self._player.answer(asked)
-        except Stopped:
-            if (divergence := self._player.take_divergence()) is not None:
-                self._append((divergence, None))
-            raise
-
-    async def _fail(self, step: StepStarted, answer: Answer, *, otherwise: type[RunwrightError]) -> NoReturn:
-        """End a step as it was recorded: with its error, or without an answer.
-
-        The error is of its own class, or of `otherwise` where that is none which this kind of step raises.
-        """
-        seq = self._begin(step)
-        told = answer.taped.error
-        if answer.is_missing or told is None:
-            await self._player.stop_as_recorded()
-            # What gave the step up then does so now.
-            await asyncio.get_running_loop().create_future()
-            raise Stopped
-        is_unknown = told.code == OutcomeUnknown.code
-        failed: Record = (StepFailed(error=replace(told, step=seq), is_unknown=is_unknown, taped=answer.taped.seq), seq)
-        # A person said that it is to be taken as failed, else the run would not have gone on.
-        resolved: tuple[Record, ...] = ((StepResolved(action="fail"), seq),) if is_unknown else ()
-        self._append(failed, *resolved)
-        error = revive(told.code, told.message)
-        raise error if isinstance(error, (ModelError, ToolError, RunError)) else otherwise(told.message)
+def _raised(taped: Taped, *, otherwise: type[RunwrightError]) -> RunwrightError:
+    """The recorded error: one of its own class, or of `otherwise` where no such step raises it."""
+    assert taped.error is not None
+    error = revive(taped.error.code, taped.error.message)
+    return error if isinstance(error, (ModelError, ToolError, RunError)) else otherwise(taped.error.message)

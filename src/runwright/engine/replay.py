@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from difflib import unified_diff
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 from msgspec.structs import replace
 
 from runwright.core.event import (
     DELTAS,
+    Data,
     Event,
     MemoryWritten,
     ReplayDiverged,
     RunCancelled,
     RunFailed,
     RunQueued,
+    RunResumed,
     RunStarted,
     StepCompleted,
     StepFailed,
@@ -29,17 +30,24 @@ from runwright.core.run import ErrorInfo, Run, RunRequest
 from runwright.core.step import SUPERSEDED, StepKey
 from runwright.engine.decide import Fail, Finish
 from runwright.engine.end import UNANSWERED, Cancel, End
+from runwright.engine.fold import LOOP_VERSION
+from runwright.engine.late import is_cancelled
+from runwright.engine.order import AT_ONCE_S, Mark, Order
 from runwright.errors import Conflict, DeadlineExceeded, Diverged, InvalidRequest
-from runwright.journal.project import RUN_EVENTS
-from runwright.journal.requests import readable, sent_messages
-from runwright.journal.tape import Taped, read_tape
+from runwright.journal.project import CANCELLED, RUN_EVENTS
+from runwright.journal.requests import sent_messages
+from runwright.journal.tape import GIVEN_UP, Taped, read_tape
+from runwright.journal.wording import conversation, json_text, passages, unified
 from runwright.journal.write import Record, RunLog
 
 LIVE = ("model", "tool", "http", "clock", "random", "id", "env", "sleep", "memory", "all")
 """What a replay may let go to the world."""
 
-TURNS = 1000
-"""Turns of the loop that other branches get to ask for their steps before a run ends as its recording did."""
+TURNS = 100
+"""Turns of the event loop that other branches get before it is said that a step was not recorded."""
+
+UNANSWERED_S = 60.0
+"""Seconds beyond the recorded time that code may wait for a recorded step without an answer, if something is live."""
 
 DIFFERENCE = 8_000
 """Characters of a difference that are recorded."""
@@ -62,7 +70,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """A recorded step that answers; `is_drifted` if it was asked something else, None for `step` if nothing came."""
+    """A recorded step that answers; `is_drifted` if it was asked something else."""
 
     taped: Taped
     is_drifted: bool = False
@@ -70,7 +78,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_missing(self) -> bool:
         """Whether the recorded step never got an answer: its run, or its own code, gave it up."""
-        return not self.taped.is_final or (self.taped.error is not None and self.taped.error.code in UNANSWERED)
+        return not _is_answered(self.taped)
 
 
 class Player:
@@ -82,18 +90,27 @@ class Player:
         self._events = events
         steps = [step for step in read_tape(events) if step.error is None or step.error.code != SUPERSEDED]
         _check(replay, steps)
-        self._left = {step.match: step for step in steps if step.seq >= (replay.at or 0)}
-        used = {event.data.taped for event in own if isinstance(event.data, StepCompleted | StepFailed)}
-        for match in [step.match for step in self._left.values() if step.seq in used]:
+        self._steps = [step for step in steps if step.seq >= (replay.at or 0)]
+        self._left = {step.match: step for step in self._steps}
+        self._used = {event.data.taped for event in own if isinstance(event.data, StepCompleted | StepFailed)}
+        for match in [step.match for step in self._left.values() if step.seq in self._used]:
             del self._left[match]
-        self._imposed = _imposed_end(events)
-        self.end: End | None = None
+        self._recorded = _recorded_end(events)
+        self._stop: Callable[[End], None] = lambda end: None
         self._divergence: ReplayDiverged | None = None
+        self.end: End | None = None
+        self._is_closed = False
+        self.is_stopping = False
 
     @property
     def replay(self) -> Replay:
         """What is replayed, and how."""
         return self._replay
+
+    def begin(self, stop: Callable[[End], None]) -> None:
+        """The replay begins; `stop` stops it as the recorded run was stopped. Called on the event loop."""
+        self._stop = stop
+        self._order = self._ordered()
 
     def models(self, models: Models) -> Models:
         """The models as the replay finds them."""
@@ -102,37 +119,59 @@ class Player:
         default = next((name for name, kind in zip(names, kinds, strict=True) if kind == "model"), None)
         return _RecordedModels(models, default)
 
-    async def answer(self, asked: Asked) -> Answer | None:
+    def has(self, match: StepKey) -> bool:
+        """Whether a step of exactly this key was recorded, and answered nothing yet."""
+        return match in self._left
+
+    async def find(self, asked: Asked) -> Answer | None:
         """The recorded step that answers; None when the step is live. Raises Stopped."""
         step = asked.step
-        if self.end is not None:
+        if self.end is not None or self._is_closed:
             raise Stopped
         if self._replay.is_live(step.kind, step.name, effect=step.effect):
             return None
         taped = self._left.pop(asked.match, None)
         if taped is not None:
-            return Answer(taped=self._edited(taped))
+            return self._found(asked, Answer(taped=self._edited(taped)))
         near = self._nearest(asked)
         if near is not None and near.name == step.name and not self._replay.is_strict:
             del self._left[near.match]
-            return Answer(taped=self._edited(near), is_drifted=True)
-        if self._imposed is not None and not self._has_left(step.lane):
-            await self.stop_as_recorded()
+            return self._found(asked, Answer(taped=self._edited(near), is_drifted=True))
+        if self._is_stopped and not any(each.match.lane == step.lane for each in self._missed()):
+            # The recorded run was stopped before it came to this.
+            await self._order.hang(0)
+        for _ in range(TURNS):
+            # Another branch may end this one before it would have begun its step.
+            await asyncio.sleep(0)
+        if self.end is not None or self._is_closed:
+            raise Stopped
         raise self._diverged(asked, near)
 
-    async def stop_as_recorded(self) -> None:
-        """If somebody or a time limit ended the recorded run, end this one so, when other branches got as far.
+    async def turn(self, answer: Answer) -> None:
+        """Wait until it is the turn of an answer that was found; a missing one never comes."""
+        taped = answer.taped
+        self._order.done(taped.seq)
+        if taped.is_given_up and is_cancelled():
+            # What gave the step up came before it this time.
+            self._order.done(taped.end)
+            raise asyncio.CancelledError
+        if answer.is_missing:
+            await self._order.hang(taped.end if taped.is_given_up else 0)
+        elif self._replay.is_strict:
+            await self._order.turn(taped.end)
 
-        Raises Stopped; returns when the recorded run came to its end by itself.
-        """
-        if self._imposed is None or not self._replay.is_strict:
-            return
-        for _ in range(TURNS):
-            if not any(map(_is_answer, self._left.values())):
-                break
-            await asyncio.sleep(0)
-        self.end = self.end or self._imposed
-        raise Stopped
+    def is_due(self, answer: Answer) -> bool:
+        """Whether an answer was about to be given."""
+        return not answer.is_missing and self._order.is_due(answer.taped.end)
+
+    def leave(self) -> None:
+        """The run is cancelled, or the process stops: nothing waits any more."""
+        self._order.leave()
+
+    def close(self) -> None:
+        """The replay is over."""
+        self._is_closed = True
+        self._order.close()
 
     def take_divergence(self) -> ReplayDiverged | None:
         """What is to be recorded of a divergence, once."""
@@ -145,20 +184,77 @@ class Player:
             return self.end
         if not self._replay.is_strict or not isinstance(end, Finish | Fail):
             return end
-        missed = min(filter(_is_answer, self._left.values()), key=lambda step: step.seq, default=None)
-        if missed is None:
-            return end
-        how = "ended" if isinstance(end, Finish) else f"failed ({end.error.message})"
-        detail = f"The replay {how} without asking for {missed.name!r} (step {missed.seq})."
-        self._divergence = ReplayDiverged(detail=detail, taped=missed.seq)
-        return _failed(detail)
+        missed = next(self._missed(), None)
+        if missed is not None:
+            how = "ended" if isinstance(end, Finish) else f"failed ({end.error.message})"
+            detail = f"The replay {how} without asking for {missed.name!r} (step {missed.seq})."
+            self._divergence = ReplayDiverged(detail=detail, taped=missed.seq)
+            return _failed(detail)
+        return self._recorded if self._is_stopped and self._recorded is not None else end
+
+    @property
+    def _is_stopped(self) -> bool:
+        """Whether the replay is strict, and somebody or a limit of time ended the recorded run."""
+        is_late = isinstance(self._recorded, Fail) and self._recorded.error.code == DeadlineExceeded.code
+        return self._replay.is_strict and (is_late or isinstance(self._recorded, Cancel))
+
+    @property
+    def _over(self) -> int:
+        """The number of the event that ended the recorded run, or of the last one that it has yet."""
+        return next((event.seq for event in self._events if event.is_terminal), self._events[-1].seq)
+
+    def _ordered(self) -> Order:
+        """The recorded order; if something is live, only how long what hangs may hang."""
+        last = max(self._steps, key=lambda step: step.end_after_s, default=None)
+        after_s = 0.0 if last is None else last.end_after_s
+        marks: list[Mark] = []
+        if not self._replay.is_strict:
+            end = Mark(self._over, after_s + UNANSWERED_S)
+            return Order((), stop=end, is_stopped=False, stopped=self._unanswered)
+        # What stood on its tape when the recorded run went on for the last time was given as soon as it was asked for.
+        resumed = max((event.seq for event in self._events if isinstance(event.data, RunResumed)), default=0)
+        for step in self._steps:
+            if _is_brief(step):
+                continue
+            if step.seq > resumed:
+                marks.append(Mark(step.seq, step.after_s))
+            if step.end > resumed and (_is_answered(step) or step.is_given_up):
+                marks.append(Mark(step.end, step.end_after_s, is_end=True))
+        cancelled = [step.end for step in self._steps if _is_cancelled(step)]
+        end = Mark(min(cancelled, default=self._over), after_s)
+        is_stopped = bool(cancelled) or self._is_stopped
+        order = Order(marks, stop=end, is_stopped=is_stopped, stopped=self._stop_as_recorded)
+        for step in self._steps:
+            if step.seq in self._used:
+                order.done(step.seq)
+                order.done(step.end)
+        return order
+
+    def _found(self, asked: Asked, answer: Answer) -> Answer:
+        if answer.is_missing and not self._replay.is_strict and not answer.taped.is_given_up:
+            raise self._diverged(asked, answer.taped, why="that was never answered")
+        return answer
+
+    def _missed(self) -> Iterator[Taped]:
+        """Recorded steps that the code did not ask for yet, though it should."""
+        return (step for step in self._left.values() if not step.is_past and not _is_brief(step))
+
+    def _stop_as_recorded(self) -> None:
+        self.is_stopping = True
+        if isinstance(self._recorded, Fail):
+            self.end = self._recorded
+        # A run that was complete all the same made nothing of its cancellation.
+        self._stop(self._recorded or Cancel(reason=""))
+
+    def _unanswered(self) -> None:
+        detail = "The replay waits for a step that the recorded run gave up."
+        self._divergence = ReplayDiverged(detail=detail)
+        self.end = _failed(detail)
+        self._stop(self.end)
 
     def _edited(self, taped: Taped) -> Taped:
         result = self._replay.results.get(taped.seq)
         return taped if result is None else replace(taped, status="completed", result=bytes(result), error=None)
-
-    def _has_left(self, lane: str) -> bool:
-        return any(step.match.lane == lane and _is_answer(step) for step in self._left.values())
 
     def _nearest(self, asked: Asked) -> Taped | None:
         """The first step left of the same lane, kind and name, else of the same lane and kind."""
@@ -167,9 +263,9 @@ class Player:
         named = (each for each in same if each.name == step.name)
         return next(named, next(iter(same), None))
 
-    def _diverged(self, asked: Asked, near: Taped | None) -> Stopped:
+    def _diverged(self, asked: Asked, near: Taped | None, *, why: str = "that was not recorded") -> Stopped:
         step = asked.step
-        detail = f"The replay asks for {step.name!r} with a request that was not recorded"
+        detail = f"The replay asks for {step.name!r} with a request {why}"
         difference = ""
         if near is None:
             detail += f": no {step.kind} step is left."
@@ -179,24 +275,30 @@ class Player:
         if step.effect != "read" and not self._replay.is_strict:
             detail += f" It has effects: it goes to the world only if you say --live {step.kind}:{step.name}."
         self._divergence = ReplayDiverged(detail=detail, taped=near and near.seq, difference=difference)
-        self.end = _failed(detail)
+        self.end = end = _failed(detail)
+        # Not from within the step, which raises: other branches may wait for what never comes.
+        asyncio.get_running_loop().call_soon(lambda: self._stop(end))
         return Stopped()
 
     def _difference(self, asked: Asked, near: Taped) -> tuple[str, str]:
         """A unified diff from the recorded request to the asked one, and which message differs first."""
         recorded = next(event.data for event in self._events if event.seq == near.seq)
         assert isinstance(recorded, StepStarted)
-        sent = [bytes(raw) for raw in sent_messages(self._events).get(near.seq, ())]
-        asks = [entry.raw for entry in asked.messages]
-        before, after = readable(recorded, sent), readable(asked.step, asks)
-        lines = list(unified_diff(before, after, "recorded", "asked", n=2, lineterm=""))
-        text = "\n".join(lines)
-        if len(text) > DIFFERENCE:
-            text = f"{text[:DIFFERENCE]}\n... {len(text) - DIFFERENCE} characters more"
+        sent = sent_messages(self._events).get(near.seq, ())
+        asks = [msgspec.Raw(entry.raw) for entry in asked.messages]
+        text, cut = unified(_wording(recorded, sent), _wording(asked.step, asks), room=DIFFERENCE)
+        if cut:
+            text += f"\n... {cut} characters more"
         pairs = enumerate(zip(sent, asks, strict=False))
         first = next((index for index, (left, right) in pairs if left != right), min(len(sent), len(asks)))
         place = f", which differs from message {first} on" if sent[first:] or asks[first:] else ""
         return text, place
+
+
+def _wording(step: StepStarted, messages: Sequence[msgspec.Raw]) -> str:
+    """What a step asks, as text: its messages, or its arguments, and beside messages the settings."""
+    request = json_text(bytes(step.request))
+    return "\n".join([f"{step.kind} {step.name}:", request, conversation(passages(messages, {}))])
 
 
 class _RecordedModels:
@@ -242,8 +344,10 @@ class Recording:
 
     def begin(self, log: RunLog) -> tuple[Event, ...]:
         """Append the beginning of a replay: its start with the recorded history, and what a fork takes over."""
-        started = next(filter(_is_start, self._events))
-        events = log.append((_start(started), None))
+        started = next(filter(_is_start, self._events), None)
+        # A run that was cancelled before it began has no start.
+        start = RunStarted(loop=LOOP_VERSION) if started is None else _start(started)
+        events = log.append((start, None))
         numbers: dict[int, int] = {}
         for event in () if self._replay.at is None else _prefix(self._events, self._replay.at):
             (copy,) = log.append(_copied(event, numbers))
@@ -269,9 +373,17 @@ def _prefix(events: Sequence[Event], at: int) -> Sequence[Event]:
     for event in events:
         if type(event.data) in RUN_EVENTS or isinstance(event.data, DELTAS):
             continue
-        if event.seq < at if event.step is None else event.step < at:
+        is_before = event.seq < at if event.step is None else event.step < at
+        if is_before and not _is_end_of_run(event.data):
             kept.append(event)
     return kept
+
+
+def _is_end_of_run(data: Data) -> bool:
+    """Whether a step ended because its run did: in a fork it is open."""
+    if not isinstance(data, StepFailed):
+        return False
+    return data.error.code in UNANSWERED and data.error.message != GIVEN_UP.message
 
 
 def _copied(event: Event, numbers: dict[int, int]) -> Record:
@@ -300,18 +412,28 @@ def _check(replay: Replay, steps: Sequence[Taped]) -> None:
             raise InvalidRequest(f"Step {seq} is a model call; results are given for steps of other kinds.")
 
 
-def _is_answer(step: Taped) -> bool:
-    return not Answer(taped=step).is_missing
+def _is_answered(step: Taped) -> bool:
+    return step.is_final and not step.is_late and (step.error is None or step.error.code not in UNANSWERED)
 
 
-def _imposed_end(events: Sequence[Event]) -> End | None:
-    """The end of a run that its own code did not bring about."""
+def _is_cancelled(step: Taped) -> bool:
+    """Whether the cancellation of its run ended a step, also one that may have acted."""
+    is_open = step.error is not None and step.error.message == CANCELLED.message
+    return is_open or step.status == "unknown" or step.is_late
+
+
+def _is_brief(step: Taped) -> bool:
+    """Whether a step was given up, or left behind, as it began: that its branch got so far was chance."""
+    is_unanswered = not _is_answered(step) and not _is_cancelled(step)
+    return is_unanswered and step.end_after_s - step.after_s < AT_ONCE_S
+
+
+def _recorded_end(events: Sequence[Event]) -> Cancel | Fail | None:
+    """The end of a run, if it is not complete."""
     data = next((event.data for event in reversed(events) if event.is_terminal), None)
     if isinstance(data, RunCancelled):
         return Cancel(reason=data.reason)
-    if isinstance(data, RunFailed) and data.error.code == DeadlineExceeded.code:
-        return Fail(error=data.error)
-    return None
+    return Fail(error=data.error) if isinstance(data, RunFailed) else None
 
 
 def _failed(detail: str) -> Fail:

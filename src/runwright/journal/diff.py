@@ -341,8 +341,17 @@ def _run_side(side: _Side) -> RunSide:
         status=run.status,
         reason=run.reason,
         steps=len(side.steps),
-        measure=_measure(run.usage, run.cost, begin=run.started_at, end=run.ended_at),
+        measure=_measure(*_taken(run, side.steps.values()), begin=run.started_at, end=run.ended_at),
     )
+
+
+def _taken(run: Run, steps: Iterable[Told]) -> tuple[Usage, Cost]:
+    """What a run took. What the tape answered in a replay counts as it was recorded, though it was not spent again."""
+    usage, cost = run.usage, run.cost
+    for told in steps:
+        if told.step.taped is not None:
+            usage, cost = usage + told.step.usage, cost + told.step.cost
+    return usage, cost
 
 
 def _step_side(told: Told | None) -> StepSide | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -37,24 +37,3 @@ def history(events: Iterable[Event]) -> tuple[Said, ...]:
     raws = (*sent[last], answers[last]) if last in answers else sent[last]
     entries = (said_raw(bytes(raw)) for raw in raws)
     return tuple(entry for entry in entries if not isinstance(entry.message, SystemMessage))
-
-
-def readable(step: StepStarted, messages: Sequence[bytes]) -> list[str]:
-    """A step's request in lines, for people and for differences; `messages` are the whole ones of a model step."""
-    lines = _pretty(f"{step.kind} {step.name}", bytes(step.request))
-    for raw in messages:
-        message = msgspec.json.decode(raw, type=dict[str, object])
-        role, content = message.pop("role"), message.pop("content", None)
-        lines.append(f"{role}:")
-        lines += (content if isinstance(content, str) else _formatted(content)).splitlines()
-        if message:
-            lines += _formatted(message).splitlines()
-    return lines
-
-
-def _pretty(title: str, value: bytes) -> list[str]:
-    return [title, *msgspec.json.format(value, indent=2).decode().splitlines()]
-
-
-def _formatted(value: object) -> str:
-    return msgspec.json.format(msgspec.json.encode(value), indent=2).decode() if value is not None else ""

@@ -35,7 +35,9 @@ class Taped(msgspec.Struct, frozen=True, kw_only=True):
 
     `is_granted` says that a person allowed a step of unknown outcome to run again; `is_past`, that a person let the run
     go on with other code since, which need not ask for this step. `after_s` is how long the run had been executing
-    when the step began, `written` what it wrote to memory.
+    when the step began; `end` is the number of the event that ended it, and `end_after_s` the time of that. `is_late`
+    says that its outcome came when nobody waited for it any more, and the run did not go on since.
+    `written` is what the step wrote to memory.
     """
 
     seq: int
@@ -46,7 +48,10 @@ class Taped(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 1
     is_granted: bool = False
     is_past: bool = False
+    is_late: bool = False
     after_s: float = 0.0
+    end: int = 0
+    end_after_s: float = 0.0
     result: bytes = b"null"
     response: ModelResponse | None = None
     cost: Cost = NO_COST
@@ -69,7 +74,8 @@ class Taped(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_given_up(self) -> bool:
         """Whether the flow cancelled the step, and will do so again."""
-        return self.status == "failed" and self.error is not None and self.error.code == GIVEN_UP.code
+        # The steps of a cancelled run have the same code.
+        return self.status == "failed" and self.error is not None and self.error.message == GIVEN_UP.message
 
 
 class Tape:
@@ -105,14 +111,24 @@ def read_tape(events: Iterable[Event]) -> Sequence[Taped]:
     for event in events:
         if isinstance(event.data, RunStarted | RunResumed):
             begun = event.ts
+            late = [each for each in steps.values() if each.is_late]
+            steps |= {
+                each.seq: replace(each, is_late=False, error=None, end=event.seq, end_after_s=0.0) for each in late
+            }
             if isinstance(event.data, RunResumed) and event.data.cause == "input":
                 steps = {seq: replace(step, is_past=True) for seq, step in steps.items()}
         elif isinstance(event.data, StepStarted):
-            after_s = 0.0 if begun is None else max(0.0, (event.ts - begun).total_seconds())
-            steps[event.seq] = replace(_begun(event.seq, event.data), after_s=after_s)
+            steps[event.seq] = replace(_begun(event.seq, event.data), after_s=_since(begun, event))
         elif event.step is not None and event.step in steps:
-            steps[event.step] = _after(steps[event.step], event)
+            step = _after(steps[event.step], event)
+            if isinstance(event.data, StepCompleted | StepFailed | StepResolved) and not step.is_late:
+                step = replace(step, end=event.seq, end_after_s=_since(begun, event))
+            steps[event.step] = step
     return list(steps.values())
+
+
+def _since(begun: datetime | None, event: Event) -> float:
+    return 0.0 if begun is None else max(0.0, (event.ts - begun).total_seconds())
 
 
 def _begun(seq: int, data: StepStarted) -> Taped:
@@ -131,9 +147,13 @@ def _after(step: Taped, event: Event) -> Taped:
         case MemoryWritten() as data:
             return replace(step, written=(*step.written, data))
         case StepCompleted() as data:
-            return replace(_answered(step, data), status="completed", result=bytes(data.result), cost=data.cost)
+            given = replace(_answered(step, data), result=bytes(data.result), cost=data.cost)
+            is_late = step.status == "unknown"
+            return replace(given, status="completed", error=step.error if is_late else None, is_late=is_late)
         case StepFailed() as data:
             return replace(step, status="unknown" if data.is_unknown else "failed", error=data.error)
+        case StepResolved(action="done"):
+            return replace(step, status="running")
         case StepResolved(action="fail"):
             return replace(step, status="failed")
         case StepResolved(action="retry"):

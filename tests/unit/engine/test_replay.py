@@ -95,7 +95,7 @@ async def test_an_edit_diverges_where_it_shows_first() -> None:
         steps = await process.steps(first.id)
         found = await divergence(process, again.id)
         assert found.taped == steps[0].seq
-        assert "+Be brief." in found.difference.splitlines()
+        assert "+  Be brief." in found.difference.splitlines()
         assert talk.deeds == (3, 2, 1)
 
 

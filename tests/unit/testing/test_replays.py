@@ -66,7 +66,7 @@ def test_an_edited_agent_does_not(file: Path) -> None:
         assert_replays(file, agents=[agent("Multiply.")])
     lines = str(failure.value).splitlines()
     assert lines[0] == f"{file} does not replay: diverged."
-    assert {"-Add.", "+Multiply."} <= set(lines)
+    assert {"-  Add.", "+  Multiply."} <= set(lines)
     assert lines[-1].endswith("pytest --runwright-update")
 
 
