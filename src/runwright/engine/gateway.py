@@ -182,7 +182,7 @@ class Steps:
             self._end(
                 seq,
                 MessageCompleted(message=msgspec.Raw(said(response.message).raw), reasoning=response.reasoning),
-                self._completed(response, model.ref),
+                _completed(response, self._world.price(model.ref, response.usage)),
             )
         except asyncio.CancelledError as error:
             if is_cancelled():
@@ -197,16 +197,6 @@ class Steps:
         told = error if isinstance(error, (ModelError, DeadlineExceeded)) else AgentError(_told(error))
         self._end(seq, StepFailed(error=error_info(told, step=seq)))
         return told
-
-    def _completed(self, response: ModelResponse, ref: str) -> StepCompleted:
-        return StepCompleted(
-            model=response.model,
-            provider=response.provider,
-            finish_reason=response.finish_reason,
-            response_id=response.response_id,
-            usage=response.usage,
-            cost=self._world.price(ref, response.usage),
-        )
 
     async def _consume(self, model: Model, request: ModelRequest, seq: int) -> ModelResponse:
         stream = model.stream(request)
@@ -383,6 +373,17 @@ def is_json(value: object) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _completed(response: ModelResponse, cost: Cost) -> StepCompleted:
+    return StepCompleted(
+        model=response.model,
+        provider=response.provider,
+        finish_reason=response.finish_reason,
+        response_id=response.response_id,
+        usage=response.usage,
+        cost=cost,
+    )
 
 
 async def _result(tool: Tool, arguments: Mapping[str, object], context: Context, *, memory: RunMemory | None) -> bytes:
