@@ -81,6 +81,7 @@ NOUNS: dict[str, tuple[str, dict[str, str]]] = {
             "migrate": "Bring the database to the schema of this release.",
             "size": "Say what takes the space.",
             "prune": "Delete old runs with all that is theirs.",
+            "archive": "Write the rows of past days into Parquet files.",
             "compact": "Write the database anew, without gaps.",
         },
     ),
@@ -92,6 +93,7 @@ VERBS: dict[str, str] = {
     "run": "Run an agent once and print its answer.",
     "chat": "Talk with an agent.",
     "costs": "Sum up what calls cost, or would cost.",
+    "sql": "Answer a question in SQL over runs, steps and costs.",
     "stats": "Count what happened: calls, errors, tokens, cost and durations.",
     "doctor": "Check this machine and say what to do.",
 }

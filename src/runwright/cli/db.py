@@ -11,12 +11,14 @@ from runwright.errors import ConfigError, InvalidRequest
 
 if TYPE_CHECKING:
     from datetime import timedelta
+    from pathlib import Path
 
     from runwright.cli.call import Call
     from runwright.core.sizes import Share
     from runwright.service.retention import Pruned
     from runwright.store.stores import Stores
 
+ARCHIVE = "archive"
 KB = 1000
 
 
@@ -61,7 +63,7 @@ def prune(*, older_than: str | None = None, size: str | None = None, dry_run: Fl
     rule = Rule(age=age, size=None if chosen is None else chosen.size_bytes)
     if rule == Rule():
         raise InvalidRequest("Say what may go: --older-than 30d, --size 5GB, or the settings of retention.")
-    with _opened(call) as stores:
+    with opened(call) as stores:
         reader = JournalReader(stores.runs, stores.blobs)
         pruner = Pruner(stores.prune, reader, SystemClock(), note=call.out.note)
         pruned = pruner.plan(rule) if dry_run else pruner.prune(rule)
@@ -82,7 +84,7 @@ def compact(*, call: Called) -> None:
     from runwright.app import SERVER_LOCK
 
     data = call.settings().data
-    with _opened(call) as stores:
+    with opened(call) as stores:
         lock = FileLock(data / SERVER_LOCK)
         try:
             lock.acquire(blocking=False)
@@ -107,7 +109,7 @@ def size(*, call: Called) -> None:
     from runwright.journal.shapes import references
     from runwright.store.sizes import measure
 
-    with _opened(call) as stores:
+    with opened(call) as stores:
         sizes = measure(stores.database, references)
     out = call.out
     if out.is_json:
@@ -123,8 +125,33 @@ def size(*, call: Called) -> None:
         out.table((title, count, "size"), [_row(share) for share in shares if share.count])
 
 
+def archive(*, call: Called) -> None:
+    """Write the rows of runs and steps of each day before today into Parquet files. Needs the extra `analytics`.
+
+    Args:
+        call: What every command is handed.
+    """
+    from runwright.backends.duckdb import archive as write
+    from runwright.core.clock import SystemClock
+
+    with opened(call) as stores:
+        written = write(stores.database, archive_of(call), SystemClock().now())
+    if call.out.is_json:
+        call.out.json(written)
+        return
+    for name in written:
+        call.out.note(name)
+    call.out.text(f"{len(written)} files written")
+
+
+def archive_of(call: Call) -> Path:
+    """The folder of the archive."""
+    return call.settings().data / ARCHIVE
+
+
 @contextmanager
-def _opened(call: Call) -> Generator[Stores]:
+def opened(call: Call) -> Generator[Stores]:
+    """The store of the data directory, which has to be there."""
     from runwright.app import DATABASE
     from runwright.store.stores import open_stores
 

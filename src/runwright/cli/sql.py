@@ -1,0 +1,23 @@
+"""`runwright sql`: questions in SQL."""
+
+from __future__ import annotations
+
+from runwright.cli.call import Called
+from runwright.cli.db import archive_of, opened
+
+
+def sql(question: str, /, *, call: Called) -> None:
+    """Answer a question in SQL over `runs`, `steps` and `costs`, live ones and those of the archive. Nothing changes.
+
+    Args:
+        question: One SELECT, in the SQL of DuckDB.
+        call: What every command is handed.
+    """
+    from runwright.backends.duckdb import ask
+
+    with opened(call) as stores:
+        answer = ask(stores.database, archive_of(call), question)
+    if call.out.is_json:
+        call.out.json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
+    else:
+        call.out.table(answer.columns, answer.rows)
