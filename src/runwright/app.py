@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from datetime import datetime
 from os import PathLike
+from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -48,6 +50,9 @@ from runwright.tools.deeds import Deeds
 from runwright.tools.http import HttpClient
 from runwright.watch.health import Health
 from runwright.watch.metrics import Metrics
+
+if TYPE_CHECKING:
+    from runwright.backends.duckdb import Answer
 
 DATABASE = "runwright.db"
 SERVER_LOCK = "server.lock"
@@ -297,6 +302,20 @@ class App:
     def _count_agents(self) -> None:
         if self.metrics is not None:
             self.metrics.count_agents(len(self.registry.all()))
+
+
+def archive_days(stores: Stores, folder: Path, now: datetime) -> list[str]:
+    """Write the rows of past days into Parquet files; says which. Raises ConfigError without the extra `analytics`."""
+    from runwright.backends.duckdb import archive
+
+    return archive(stores.database, folder, now)
+
+
+def ask_sql(stores: Stores, folder: Path, question: str) -> Answer:
+    """Answer a question in SQL over live rows and those of the archive. Raises ConfigError and InvalidRequest."""
+    from runwright.backends.duckdb import ask
+
+    return ask(stores.database, folder, question)
 
 
 def open_prices(settings: Settings) -> Prices:

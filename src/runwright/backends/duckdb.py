@@ -52,7 +52,7 @@ def archive(database: Database, folder: Path, now: datetime) -> list[str]:
         for table in TABLES:
             query = f"SELECT DISTINCT ended_at::DATE::VARCHAR FROM live_{table} WHERE ended_at < '{today}' ORDER BY 1"
             days = [day for (day,) in connection.execute(query).fetchall()]
-            written += [f"{table}-{day}.parquet" for day in days if _seal(connection, folder, table, day)]
+            written += [f"{table}-{day}.parquet" for day in days if _seal(connection, folder, table, day=day)]
     return written
 
 
@@ -82,7 +82,7 @@ def ask(database: Database, folder: Path, question: str) -> Answer:
             raise InvalidRequest(f"The question cannot be answered: {error}") from error
 
 
-def _seal(connection: duckdb.DuckDBPyConnection, folder: Path, table: str, day: str) -> bool:
+def _seal(connection: duckdb.DuckDBPyConnection, folder: Path, table: str, *, day: str) -> bool:
     """Write one file, if it is missing or lacks rows."""
     path = folder / f"{table}-{day}.parquet"
     live = f"SELECT * FROM live_{table} WHERE ended_at::DATE = '{day}'"
@@ -117,11 +117,11 @@ def _live(database: Database) -> Generator[duckdb.DuckDBPyConnection]:
         for setting in _SAFE:
             connection.execute(setting)
         for table in TABLES:
-            _load(connection, database, table, Path(folder) / f"{table}.json")
+            _load(connection, database, table, path=Path(folder) / f"{table}.json")
         yield connection
 
 
-def _load(connection: duckdb.DuckDBPyConnection, database: Database, table: str, path: Path) -> None:
+def _load(connection: duckdb.DuckDBPyConnection, database: Database, table: str, *, path: Path) -> None:
     names = TABLES[table]
     with path.open("wb") as file:
         for row in table_rows(database, table):

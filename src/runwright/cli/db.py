@@ -131,11 +131,11 @@ def archive(*, call: Called) -> None:
     Args:
         call: What every command is handed.
     """
-    from runwright.backends.duckdb import archive as write
+    from runwright.app import archive_days
     from runwright.core.clock import SystemClock
 
     with opened(call) as stores:
-        written = write(stores.database, archive_of(call), SystemClock().now())
+        written = archive_days(stores, archive_of(call), SystemClock().now())
     if call.out.is_json:
         call.out.json(written)
         return

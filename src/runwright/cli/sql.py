@@ -13,10 +13,10 @@ def sql(question: str, /, *, call: Called) -> None:
         question: One SELECT, in the SQL of DuckDB.
         call: What every command is handed.
     """
-    from runwright.backends.duckdb import ask
+    from runwright.app import ask_sql
 
     with opened(call) as stores:
-        answer = ask(stores.database, archive_of(call), question)
+        answer = ask_sql(stores, archive_of(call), question)
     if call.out.is_json:
         call.out.json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
     else:

@@ -111,18 +111,18 @@ class Rollups:
         """Add what ended in this transaction."""
         for key, added in counts.values.items():
             held = self._rows.get(key)
-            if held is None or not self._change(cursor, key, held, added):
+            if held is None or not self._change(cursor, key, held, added=added):
                 held = self._read(cursor, key)
                 if held is None:
                     cursor.execute(self._insert, (*key, *added[:-1], to_bytes(added[-1])))
                 else:
-                    self._change(cursor, key, held, added)
+                    self._change(cursor, key, held, added=added)
 
     def forget(self) -> None:
         """The transaction failed: what is remembered may never have been written."""
         self._rows.clear()
 
-    def _change(self, cursor: DBAPICursor, key: _Key, held: list[int], added: list[int]) -> bool:
+    def _change(self, cursor: DBAPICursor, key: _Key, held: list[int], *, added: list[int]) -> bool:
         values = [before + more for before, more in zip(held, added, strict=True)]
         cursor.execute(self._update, (*values[:-1], to_bytes(values[-1]), *key, held[_CALLS]))
         if cursor.rowcount == 0:
