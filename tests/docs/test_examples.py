@@ -23,13 +23,14 @@ WITHIN_S = 50
 COMMAND = re.compile(r"^#? *(runwright run .*)$", re.MULTILINE)
 
 
-def _commands() -> list[tuple[str, str]]:
+def commands() -> list[tuple[str, str]]:
     """The commands that the example agents name, each with its file."""
     files = sorted(path for path in FEATURES.iterdir() if path.suffix in {".py", ".yaml"})
     return [(path.name, command) for path in files for command in COMMAND.findall(path.read_text(encoding="utf-8"))]
 
 
-def _environ(data: Path, **more: str) -> dict[str, str]:
+def environment(data: Path, **more: str) -> dict[str, str]:
+    """What commands see: the demo model, and a data directory of the test's own."""
     return {**os.environ, "RUNWRIGHT_MODEL": "demo", "RUNWRIGHT_DATA": str(data), **more}
 
 
@@ -53,7 +54,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "runwright", "serve", str(FEATURES), "--port", str(port)]
-    process = subprocess.Popen(command, env=_environ(tmp_path_factory.mktemp("data")), stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=environment(tmp_path_factory.mktemp("data")), stderr=subprocess.DEVNULL)
     try:
         url = f"http://127.0.0.1:{port}"
         with httpx2.Client(transport=httpx2.HTTPTransport(retries=8)) as client:
@@ -67,22 +68,22 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_every_agent_example_names_a_command() -> None:
     """Each file with example agents says how to run one of them."""
     files = {path.name for path in FEATURES.iterdir() if path.suffix in {".py", ".yaml"}}
-    assert {name for name, _ in _commands()} == files
+    assert {name for name, _ in commands()} == files
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize(("name", "command"), _commands())
+@pytest.mark.parametrize(("name", "command"), commands())
 def test_an_agent_example_runs(name: str, command: str, tmp_path: Path) -> None:
     """The command that an example names completes a run, without a key or a network."""
     arguments = shlex.split(command)[1:]
-    assert _python("-m", "runwright", *arguments, environ=_environ(tmp_path)).strip(), name
+    assert _python("-m", "runwright", *arguments, environ=environment(tmp_path)).strip(), name
 
 
 @pytest.mark.e2e
 @pytest.mark.parametrize("name", CLIENTS)
 def test_a_client_example_runs(name: str, server: str, tmp_path: Path) -> None:
     """A client talks to a server with the example agents."""
-    printed = _python(str(EXAMPLES / "clients" / name), environ=_environ(tmp_path, RUNWRIGHT_SERVER=server))
+    printed = _python(str(EXAMPLES / "clients" / name), environ=environment(tmp_path, RUNWRIGHT_SERVER=server))
     assert "customer" in printed or "run.completed" in printed
 
 
@@ -90,5 +91,5 @@ def test_a_client_example_runs(name: str, server: str, tmp_path: Path) -> None:
 def test_the_example_of_a_test_passes(tmp_path: Path) -> None:
     """The example of how an agent is tested is a test that passes."""
     file = EXAMPLES / "testing" / "test_agent.py"
-    environ = _environ(tmp_path)
+    environ = environment(tmp_path)
     assert "passed" in _python("-m", "pytest", "-q", "-p", "no:cacheprovider", str(file), environ=environ)
