@@ -27,9 +27,10 @@ _BUSY_S = 10.0
 # Checkpoints small and often: the default of 1,000 pages is a stall of 5 ms that waiting answers pay.
 _CHECKPOINT_PAGES = 256
 _WAL_LIMIT = 16 << 20
+# Heeded before the first table is made alone, and written to the file each time; old databases need
+# `runwright db compact` once.
+_FRESH = ("PRAGMA auto_vacuum = INCREMENTAL",)
 _WRITER = (
-    # Before the first table is made, else it is not heeded; old databases need `runwright db compact` once.
-    "PRAGMA auto_vacuum = INCREMENTAL",
     "PRAGMA journal_mode = WAL",
     f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}",
     f"PRAGMA journal_size_limit = {_WAL_LIMIT}",
@@ -42,7 +43,8 @@ _READER = ("PRAGMA query_only = ON", "PRAGMA cache_size = -1024", "PRAGMA temp_s
 def writer_engine(path: Path | None, durability: Durability) -> Engine:
     """The engine with the one connection that writes; None is a database in memory."""
     synchronous = f"PRAGMA synchronous = {durability.upper()}"
-    pragmas = (*_WRITER, synchronous) if path else ()
+    is_fresh = path is not None and (not path.exists() or path.stat().st_size == 0)
+    pragmas = (*(_FRESH if is_fresh else ()), *_WRITER, synchronous) if path else ()
     engine = _engine(path, StaticPool, pragmas)
     event.listen(engine, "begin", _begin)
     return engine
