@@ -40,7 +40,9 @@ def conclude(
     """
     if not isinstance(end, Cancel):
         _doubt(log)
-        asked = [step for step in log.unknown_steps if not (isinstance(end, Wait) and step.seq in granted)]
+        # What a recording answered did not act.
+        unknown = [step for step in log.unknown_steps if step.taped is None]
+        asked = [step for step in unknown if not (isinstance(end, Wait) and step.seq in granted)]
         is_asking = isinstance(end, Wait) and end.reason == "unknown_effect"
         if asked and not is_asking:
             end = Wait(reason="unknown_effect", detail=_detail(log))

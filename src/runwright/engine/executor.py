@@ -117,7 +117,8 @@ class Executor:
         log, reason = self._live.log, self._live.cancel_reason
         if self._player is not None:
             self._player.close()
-            self._steps.settle()
+            if self._steps.playback is not None:
+                self._steps.playback.close()
             if reason is None or self._player.is_stopping:
                 end, reason = self._player.judge(end), None
             if (divergence := self._player.take_divergence()) is not None:

@@ -154,7 +154,7 @@ class FlowGateway(FromThread):
         if taped is not None and taped.response is not None:
             response = taped.response
         else:
-            if not self._steps.is_taped(match):
+            if self._steps.playback is None or not self._steps.playback.has(match):
                 self._refuse_spending()
             work = self._steps.model(request, match=match, base=None, fresh=entries, again=_again(taped))
             response = await self._perform(work, match)

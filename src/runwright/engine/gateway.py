@@ -117,9 +117,9 @@ class Steps:
         self._past = past
         # Of a replay, all that is repeated has to be known.
         self._memory = None if player is None else RunMemory(world.memory, log, past=past)
-        self._playback: Playback | None = None
+        self.playback: Playback | None = None
         if player is not None:
-            self._playback = Playback(player, append=self.append, begin=self._begin, end=self._end)
+            self.playback = Playback(player, append=self.append, begin=self._begin, end=self._end)
         self._is_closed = False
 
     def append(self, *records: Record) -> tuple[Event, ...]:
@@ -136,10 +136,6 @@ class Steps:
         if self._memory is None:
             self._memory = RunMemory(self._world.memory, self.log, past=self._past)
         return self._memory
-
-    def is_taped(self, match: StepKey) -> bool:
-        """Whether a recorded step of exactly this key will answer."""
-        return self._playback is not None and self._playback.has(match)
 
     async def model(
         self,
@@ -163,8 +159,8 @@ class Steps:
             messages=tuple(msgspec.Raw(entry.raw) for entry in fresh),
             tools=msgspec.Raw(request.tools_raw or b"null") if base is None else _NULL,
         )
-        if self._playback is not None:
-            recorded = await self._playback.model(step, request.messages, again=again)
+        if self.playback is not None:
+            recorded = await self.playback.model(step, request.messages, again=again)
             if recorded is not None:
                 return recorded
         model = self._world.models.resolve(request.model)
@@ -236,8 +232,8 @@ class Steps:
             call_id=call_id,
             request=msgspec.Raw(msgspec.json.encode(arguments)),
         )
-        if self._playback is not None:
-            recorded = await self._playback.result(step, again=again)
+        if self.playback is not None:
+            recorded = await self.playback.result(step, again=again)
             if recorded is not None:
                 return recorded
         seq = self._begin(step, again)
@@ -309,11 +305,6 @@ class Steps:
     def close(self) -> None:
         """The run has ended or waits: tasks that it left behind perform no steps."""
         self._is_closed = True
-
-    def settle(self) -> None:
-        """End what the recorded run left open, if this is a replay."""
-        if self._playback is not None:
-            self._playback.close()
 
     def lose(self, seq: int, name: str) -> None:
         """Record that a `once` tool was in flight when the process died."""

@@ -7,7 +7,7 @@ that around, so an answer waits until all is done that was done before it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -24,7 +24,7 @@ SETTLE = 10
 class Mark(msgspec.Struct, frozen=True, order=True):
     """Something that the recorded run did: its number there, and how long the run had been executing."""
 
-    number: int
+    number: float
     after_s: float
     is_end: bool = False
 
@@ -38,23 +38,25 @@ class Order:
 
     def __init__(self, marks: Iterable[Mark], *, stop: Mark, is_stopped: bool, stopped: Callable[[], None]) -> None:
         self._marks = sorted((*marks, stop))
-        self._numbers = {mark.number for mark in self._marks}
+        # Where one came after the other there is nothing to keep.
+        self._kept: set[float] = set() if _is_sequential(self._marks) else {mark.number for mark in self._marks}
         self._stop = stop
         self._is_stopped = is_stopped
         self._stopped = stopped
         self._place = 0
-        self._passed: set[int] = set()
-        self._waiting: dict[int, asyncio.Future[None]] = {}
-        self._given: set[int] = set()
-        self._settling: int | None = None
+        self._passed: set[float] = set()
+        self._waiting: dict[float, asyncio.Future[None]] = {}
+        self._given: set[float] = set()
+        self._settling: float | None = None
         self._hanging: dict[asyncio.Future[None], int] = {}
+        self._again: set[asyncio.Future[None]] = set()
         self._is_left = False
         self._timer: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._begun = self._loop.time()
         self._last_s = 0.0
 
-    def done(self, number: int) -> None:
+    def done(self, number: float) -> None:
         """What has this number is done."""
         self._passed.add(number)
         self._advance()
@@ -62,20 +64,25 @@ class Order:
     async def turn(self, number: int) -> None:
         """Wait until it is the turn of what has this number. It is done then, or when the caller is cancelled."""
         if number > self._stop.number:
-            await self._after_stop(number)
-        elif number in self._numbers and number not in self._passed:
-            self._waiting[number] = waiting = self._loop.create_future()
-            has_older = bool(self._given)
-            try:
-                self._advance()
-                if waiting.done() and has_older:
-                    # Those that were woken before come before.
-                    await asyncio.sleep(0)
-                await waiting
-            finally:
-                del self._waiting[number]
-                self._given.discard(number)
-                self.done(number)
+            await self._stopping()
+        try:
+            if number in self._kept and number not in self._passed:
+                await self._wait(number)
+        finally:
+            self.done(number)
+
+    async def _wait(self, number: int) -> None:
+        self._waiting[number] = waiting = self._loop.create_future()
+        has_older = bool(self._given)
+        try:
+            self._advance()
+            if waiting.done() and has_older:
+                # Those that were woken before come before.
+                await asyncio.sleep(0)
+            await waiting
+        finally:
+            del self._waiting[number]
+            self._given.discard(number)
 
     def is_due(self, number: int) -> bool:
         """Whether what has this number comes at once with what is done."""
@@ -89,10 +96,14 @@ class Order:
         try:
             if self._is_left:
                 raise asyncio.CancelledError
+            if self._stop.number in self._passed:
+                # The code made nothing of being stopped, and was stopped again.
+                self._again.add(hanging)
             self._advance()
             await hanging
         finally:
             del self._hanging[hanging]
+            self._again.discard(hanging)
             self.done(number)
 
     def leave(self) -> None:
@@ -103,14 +114,15 @@ class Order:
 
     def close(self) -> None:
         """The replay is over."""
+        self._again.clear()
         self._place = len(self._marks)
         self._advance()
 
-    async def _after_stop(self, number: int) -> None:
+    async def _stopping(self) -> None:
         """What ended after the recorded run was stopped made nothing of its own cancellation."""
         try:
             if self._stop.number not in self._passed:
-                await self.hang(number)
+                await self.hang(0)
         except asyncio.CancelledError:
             if self._stop.number not in self._passed:
                 raise
@@ -148,6 +160,9 @@ class Order:
             self._timer.cancel()
             self._timer = None
         if mark is None:
+            if self._again:
+                self._again.clear()
+                self._loop.call_soon(self._stopped)
             return
         if mark is self._stop and self._is_stopped:
             # Not from within a step: it has to come to its end first.
@@ -175,3 +190,13 @@ class Order:
             hanging.cancel()
         if mark is self._stop:
             self._stopped()
+
+
+def _is_sequential(marks: Sequence[Mark]) -> bool:
+    """Whether each step of the run began when the one before it had ended."""
+    open_steps = 0
+    for mark in marks[:-1]:
+        open_steps += -1 if mark.is_end else 1
+        if open_steps > 1:
+            return False
+    return True

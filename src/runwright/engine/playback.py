@@ -8,7 +8,15 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from runwright.core.event import Event, MessageCompleted, StepCompleted, StepFailed, StepResolved, StepStarted
+from runwright.core.event import (
+    Event,
+    MemoryWritten,
+    MessageCompleted,
+    StepCompleted,
+    StepFailed,
+    StepResolved,
+    StepStarted,
+)
 from runwright.core.message import Said, said
 from runwright.core.model import ModelResponse
 from runwright.core.step import StepKey
@@ -104,7 +112,7 @@ class Playback:
 
 def _records(
     seq: int, taped: Taped, *, is_drifted: bool = False
-) -> Iterator[MessageCompleted | StepCompleted | StepFailed | StepResolved]:
+) -> Iterator[MemoryWritten | MessageCompleted | StepCompleted | StepFailed | StepResolved]:
     """The end of a recorded step, as that of a step of a replay."""
     if taped.error is not None:
         is_unknown = taped.status == "unknown" or taped.error.code == OutcomeUnknown.code
@@ -115,6 +123,7 @@ def _records(
     if taped.status != "completed":
         return
     completed = StepCompleted(result=msgspec.Raw(taped.result), taped=taped.seq, is_drifted=is_drifted)
+    yield from (replace(each, taped=taped.seq, base=None) for each in taped.written)
     if (response := taped.response) is not None:
         yield MessageCompleted(message=msgspec.Raw(said(response.message).raw), reasoning=response.reasoning)
         completed = replace(
@@ -131,6 +140,7 @@ def _records(
 
 def _raised(taped: Taped, *, otherwise: type[RunwrightError]) -> RunwrightError:
     """The recorded error: one of its own class, or of `otherwise` where no such step raises it."""
-    assert taped.error is not None
+    if taped.error is None:
+        return otherwise("The recorded step has no answer.")
     error = revive(taped.error.code, taped.error.message)
     return error if isinstance(error, (ModelError, ToolError, RunError)) else otherwise(taped.error.message)

@@ -14,10 +14,7 @@ from runwright.core.event import (
     Event,
     MemoryWritten,
     ReplayDiverged,
-    RunCancelled,
-    RunFailed,
     RunQueued,
-    RunResumed,
     RunStarted,
     StepCompleted,
     StepFailed,
@@ -27,16 +24,17 @@ from runwright.core.message import Said
 from runwright.core.ports import Model, Models
 from runwright.core.replay import Replay
 from runwright.core.run import ErrorInfo, Run, RunRequest
-from runwright.core.step import SUPERSEDED, StepKey
+from runwright.core.step import StepKey
 from runwright.engine.decide import Fail, Finish
 from runwright.engine.end import UNANSWERED, Cancel, End
 from runwright.engine.fold import LOOP_VERSION
 from runwright.engine.late import is_cancelled
-from runwright.engine.order import AT_ONCE_S, Mark, Order
-from runwright.errors import Conflict, DeadlineExceeded, Diverged, InvalidRequest
-from runwright.journal.project import CANCELLED, RUN_EVENTS
+from runwright.engine.order import Order
+from runwright.engine.past import Past, is_answered, is_brief
+from runwright.errors import Conflict, Diverged, InvalidRequest
+from runwright.journal.project import RUN_EVENTS
 from runwright.journal.requests import sent_messages
-from runwright.journal.tape import GIVEN_UP, Taped, read_tape
+from runwright.journal.tape import GIVEN_UP, Taped
 from runwright.journal.wording import conversation, json_text, passages, unified
 from runwright.journal.write import Record, RunLog
 
@@ -78,7 +76,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_missing(self) -> bool:
         """Whether the recorded step never got an answer: its run, or its own code, gave it up."""
-        return not _is_answered(self.taped)
+        return not is_answered(self.taped)
 
 
 class Player:
@@ -87,15 +85,12 @@ class Player:
     def __init__(self, replay: Replay, events: Sequence[Event], *, own: Iterable[Event] = ()) -> None:
         """`own` are the events that the replay has already, if it goes on after a crash. Raises InvalidRequest."""
         self._replay = replay
-        self._events = events
-        steps = [step for step in read_tape(events) if step.error is None or step.error.code != SUPERSEDED]
-        _check(replay, steps)
-        self._steps = [step for step in steps if step.seq >= (replay.at or 0)]
-        self._left = {step.match: step for step in self._steps}
+        self._past = past = Past(events)
+        _check(replay, past.steps)
+        self._left = {step.match: step for step in past.steps if step.seq >= (replay.at or 0)}
         self._used = {event.data.taped for event in own if isinstance(event.data, StepCompleted | StepFailed)}
         for match in [step.match for step in self._left.values() if step.seq in self._used]:
             del self._left[match]
-        self._recorded = _recorded_end(events)
         self._stop: Callable[[End], None] = lambda end: None
         self._divergence: ReplayDiverged | None = None
         self.end: End | None = None
@@ -114,10 +109,7 @@ class Player:
 
     def models(self, models: Models) -> Models:
         """The models as the replay finds them."""
-        names = (event.data.name for event in self._events if isinstance(event.data, StepStarted))
-        kinds = (event.data.kind for event in self._events if isinstance(event.data, StepStarted))
-        default = next((name for name, kind in zip(names, kinds, strict=True) if kind == "model"), None)
-        return _RecordedModels(models, default)
+        return _RecordedModels(models, self._past.model)
 
     def has(self, match: StepKey) -> bool:
         """Whether a step of exactly this key was recorded, and answered nothing yet."""
@@ -133,7 +125,7 @@ class Player:
         taped = self._left.pop(asked.match, None)
         if taped is not None:
             return self._found(asked, Answer(taped=self._edited(taped)))
-        near = self._nearest(asked)
+        near = _nearest(self._left.values(), step)
         if near is not None and near.name == step.name and not self._replay.is_strict:
             del self._left[near.match]
             return self._found(asked, Answer(taped=self._edited(near), is_drifted=True))
@@ -190,41 +182,20 @@ class Player:
             detail = f"The replay {how} without asking for {missed.name!r} (step {missed.seq})."
             self._divergence = ReplayDiverged(detail=detail, taped=missed.seq)
             return _failed(detail)
-        return self._recorded if self._is_stopped and self._recorded is not None else end
+        return self._past.end if self._is_stopped and self._past.end is not None else end
 
     @property
     def _is_stopped(self) -> bool:
-        """Whether the replay is strict, and somebody or a limit of time ended the recorded run."""
-        is_late = isinstance(self._recorded, Fail) and self._recorded.error.code == DeadlineExceeded.code
-        return self._replay.is_strict and (is_late or isinstance(self._recorded, Cancel))
-
-    @property
-    def _over(self) -> int:
-        """The number of the event that ended the recorded run, or of the last one that it has yet."""
-        return next((event.seq for event in self._events if event.is_terminal), self._events[-1].seq)
+        return self._replay.is_strict and self._past.is_stopped
 
     def _ordered(self) -> Order:
         """The recorded order; if something is live, only how long what hangs may hang."""
-        last = max(self._steps, key=lambda step: step.end_after_s, default=None)
-        after_s = 0.0 if last is None else last.end_after_s
-        marks: list[Mark] = []
+        stop = self._past.stop
         if not self._replay.is_strict:
-            end = Mark(self._over, after_s + UNANSWERED_S)
-            return Order((), stop=end, is_stopped=False, stopped=self._unanswered)
-        # What stood on its tape when the recorded run went on for the last time was given as soon as it was asked for.
-        resumed = max((event.seq for event in self._events if isinstance(event.data, RunResumed)), default=0)
-        for step in self._steps:
-            if _is_brief(step):
-                continue
-            if step.seq > resumed:
-                marks.append(Mark(step.seq, step.after_s))
-            if step.end > resumed and (_is_answered(step) or step.is_given_up):
-                marks.append(Mark(step.end, step.end_after_s, is_end=True))
-        cancelled = [step.end for step in self._steps if _is_cancelled(step)]
-        end = Mark(min(cancelled, default=self._over), after_s)
-        is_stopped = bool(cancelled) or self._is_stopped
-        order = Order(marks, stop=end, is_stopped=is_stopped, stopped=self._stop_as_recorded)
-        for step in self._steps:
+            mark = replace(stop.mark, after_s=stop.mark.after_s + UNANSWERED_S)
+            return Order((), stop=mark, is_stopped=False, stopped=self._unanswered)
+        order = Order(self._past.marks(), stop=stop.mark, is_stopped=stop.is_forced, stopped=self._stop_as_recorded)
+        for step in self._past.steps:
             if step.seq in self._used:
                 order.done(step.seq)
                 order.done(step.end)
@@ -237,14 +208,15 @@ class Player:
 
     def _missed(self) -> Iterator[Taped]:
         """Recorded steps that the code did not ask for yet, though it should."""
-        return (step for step in self._left.values() if not step.is_past and not _is_brief(step))
+        return (step for step in self._left.values() if not step.is_past and not is_brief(step))
 
     def _stop_as_recorded(self) -> None:
         self.is_stopping = True
-        if isinstance(self._recorded, Fail):
-            self.end = self._recorded
+        end = self._past.end
+        if isinstance(end, Fail):
+            self.end = end
         # A run that was complete all the same made nothing of its cancellation.
-        self._stop(self._recorded or Cancel(reason=""))
+        self._stop(end or Cancel(reason=""))
 
     def _unanswered(self) -> None:
         detail = "The replay waits for a step that the recorded run gave up."
@@ -256,13 +228,6 @@ class Player:
         result = self._replay.results.get(taped.seq)
         return taped if result is None else replace(taped, status="completed", result=bytes(result), error=None)
 
-    def _nearest(self, asked: Asked) -> Taped | None:
-        """The first step left of the same lane, kind and name, else of the same lane and kind."""
-        step = asked.step
-        same = [each for each in self._left.values() if (each.match.lane, each.match.kind) == (step.lane, step.kind)]
-        named = (each for each in same if each.name == step.name)
-        return next(named, next(iter(same), None))
-
     def _diverged(self, asked: Asked, near: Taped | None, *, why: str = "that was not recorded") -> Stopped:
         step = asked.step
         detail = f"The replay asks for {step.name!r} with a request {why}"
@@ -270,7 +235,7 @@ class Player:
         if near is None:
             detail += f": no {step.kind} step is left."
         else:
-            difference, place = self._difference(asked, near)
+            difference, place = _difference(self._past.events, asked, near)
             detail += f"; nearest is step {near.seq} ({near.name!r}){place}."
         if step.effect != "read" and not self._replay.is_strict:
             detail += f" It has effects: it goes to the world only if you say --live {step.kind}:{step.name}."
@@ -280,19 +245,27 @@ class Player:
         asyncio.get_running_loop().call_soon(lambda: self._stop(end))
         return Stopped()
 
-    def _difference(self, asked: Asked, near: Taped) -> tuple[str, str]:
-        """A unified diff from the recorded request to the asked one, and which message differs first."""
-        recorded = next(event.data for event in self._events if event.seq == near.seq)
-        assert isinstance(recorded, StepStarted)
-        sent = sent_messages(self._events).get(near.seq, ())
-        asks = [msgspec.Raw(entry.raw) for entry in asked.messages]
-        text, cut = unified(_wording(recorded, sent), _wording(asked.step, asks), room=DIFFERENCE)
-        if cut:
-            text += f"\n... {cut} characters more"
-        pairs = enumerate(zip(sent, asks, strict=False))
-        first = next((index for index, (left, right) in pairs if left != right), min(len(sent), len(asks)))
-        place = f", which differs from message {first} on" if sent[first:] or asks[first:] else ""
-        return text, place
+
+def _nearest(left: Iterable[Taped], step: StepStarted) -> Taped | None:
+    """The first of these steps of the same lane, kind and name, else of the same lane and kind."""
+    same = [each for each in left if (each.match.lane, each.match.kind) == (step.lane, step.kind)]
+    named = (each for each in same if each.name == step.name)
+    return next(named, next(iter(same), None))
+
+
+def _difference(events: Sequence[Event], asked: Asked, near: Taped) -> tuple[str, str]:
+    """A unified diff from the recorded request to the asked one, and which message differs first."""
+    recorded = next(event.data for event in events if event.seq == near.seq)
+    assert isinstance(recorded, StepStarted)
+    sent = sent_messages(events).get(near.seq, ())
+    asks = [msgspec.Raw(entry.raw) for entry in asked.messages]
+    text, cut = unified(_wording(recorded, sent), _wording(asked.step, asks), room=DIFFERENCE)
+    if cut:
+        text += f"\n... {cut} characters more"
+    pairs = enumerate(zip(sent, asks, strict=False))
+    first = next((index for index, (left, right) in pairs if left != right), min(len(sent), len(asks)))
+    place = f", which differs from message {first} on" if sent[first:] or asks[first:] else ""
+    return text, place
 
 
 def _wording(step: StepStarted, messages: Sequence[msgspec.Raw]) -> str:
@@ -410,30 +383,6 @@ def _check(replay: Replay, steps: Sequence[Taped]) -> None:
             raise InvalidRequest(f"{replay.of} has no step {seq} whose result could be another.")
         if known[seq].match.kind == "model":
             raise InvalidRequest(f"Step {seq} is a model call; results are given for steps of other kinds.")
-
-
-def _is_answered(step: Taped) -> bool:
-    return step.is_final and not step.is_late and (step.error is None or step.error.code not in UNANSWERED)
-
-
-def _is_cancelled(step: Taped) -> bool:
-    """Whether the cancellation of its run ended a step, also one that may have acted."""
-    is_open = step.error is not None and step.error.message == CANCELLED.message
-    return is_open or step.status == "unknown" or step.is_late
-
-
-def _is_brief(step: Taped) -> bool:
-    """Whether a step was given up, or left behind, as it began: that its branch got so far was chance."""
-    is_unanswered = not _is_answered(step) and not _is_cancelled(step)
-    return is_unanswered and step.end_after_s - step.after_s < AT_ONCE_S
-
-
-def _recorded_end(events: Sequence[Event]) -> Cancel | Fail | None:
-    """The end of a run, if it is not complete."""
-    data = next((event.data for event in reversed(events) if event.is_terminal), None)
-    if isinstance(data, RunCancelled):
-        return Cancel(reason=data.reason)
-    return Fail(error=data.error) if isinstance(data, RunFailed) else None
 
 
 def _failed(detail: str) -> Fail:

@@ -35,8 +35,8 @@ class Taped(msgspec.Struct, frozen=True, kw_only=True):
 
     `is_granted` says that a person allowed a step of unknown outcome to run again; `is_past`, that a person let the run
     go on with other code since, which need not ask for this step. `after_s` is how long the run had been executing
-    when the step began; `end` is the number of the event that ended it, and `end_after_s` the time of that. `is_late`
-    says that its outcome came when nobody waited for it any more, and the run did not go on since.
+    when the step began; `end` is the number of the event that ended it, and `end_after_s` the time of that. `late`
+    is an outcome that came when nobody waited for it any more: it counts from when the run goes on.
     `written` is what the step wrote to memory.
     """
 
@@ -48,7 +48,6 @@ class Taped(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 1
     is_granted: bool = False
     is_past: bool = False
-    is_late: bool = False
     after_s: float = 0.0
     end: int = 0
     end_after_s: float = 0.0
@@ -57,6 +56,7 @@ class Taped(msgspec.Struct, frozen=True, kw_only=True):
     cost: Cost = NO_COST
     written: tuple[MemoryWritten, ...] = ()
     error: ErrorInfo | None = None
+    late: StepCompleted | StepFailed | None = None
 
     @property
     def is_final(self) -> bool:
@@ -107,21 +107,21 @@ class Tape:
 def read_tape(events: Iterable[Event]) -> Sequence[Taped]:
     """The steps that these events tell of, in order."""
     steps: dict[int, Taped] = {}
+    done: set[int | None] = set()
     begun: datetime | None = None
     for event in events:
         if isinstance(event.data, RunStarted | RunResumed):
             begun = event.ts
-            late = [each for each in steps.values() if each.is_late]
-            steps |= {
-                each.seq: replace(each, is_late=False, error=None, end=event.seq, end_after_s=0.0) for each in late
-            }
+            steps = {seq: _settled(step, event) for seq, step in steps.items()}
             if isinstance(event.data, RunResumed) and event.data.cause == "input":
                 steps = {seq: replace(step, is_past=True) for seq, step in steps.items()}
         elif isinstance(event.data, StepStarted):
             steps[event.seq] = replace(_begun(event.seq, event.data), after_s=_since(begun, event))
         elif event.step is not None and event.step in steps:
-            step = _after(steps[event.step], event)
-            if isinstance(event.data, StepCompleted | StepFailed | StepResolved) and not step.is_late:
+            if isinstance(event.data, StepResolved) and event.data.action == "done":
+                done.add(event.step)
+            step = _after(steps[event.step], event, is_waited_for=event.step in done)
+            if isinstance(event.data, StepCompleted | StepFailed | StepResolved) and step.late is None:
                 step = replace(step, end=event.seq, end_after_s=_since(begun, event))
             steps[event.step] = step
     return list(steps.values())
@@ -136,7 +136,7 @@ def _begun(seq: int, data: StepStarted) -> Taped:
     return Taped(seq=seq, name=data.name, match=match, effect=data.effect)
 
 
-def _after(step: Taped, event: Event) -> Taped:
+def _after(step: Taped, event: Event, *, is_waited_for: bool) -> Taped:
     match event.data:
         case StepRestarted() as data:
             return replace(step, status="running", attempt=data.attempt, is_granted=False, is_past=False)
@@ -147,19 +147,34 @@ def _after(step: Taped, event: Event) -> Taped:
         case MemoryWritten() as data:
             return replace(step, written=(*step.written, data))
         case StepCompleted() as data:
-            given = replace(_answered(step, data), result=bytes(data.result), cost=data.cost)
-            is_late = step.status == "unknown"
-            return replace(given, status="completed", error=step.error if is_late else None, is_late=is_late)
+            is_late = step.status == "unknown" and not is_waited_for
+            return replace(step, late=data) if is_late else _completed(step, data)
         case StepFailed() as data:
-            return replace(step, status="unknown" if data.is_unknown else "failed", error=data.error)
-        case StepResolved(action="done"):
-            return replace(step, status="running")
+            is_late = step.status == "unknown" and not data.is_unknown
+            return replace(step, late=data) if is_late else _failed(step, data)
         case StepResolved(action="fail"):
             return replace(step, status="failed")
         case StepResolved(action="retry"):
             return replace(step, status="running", is_granted=True)
         case _:
             return step
+
+
+def _settled(step: Taped, event: Event) -> Taped:
+    """A step when its run goes on."""
+    if step.late is None:
+        return step
+    given = _completed(step, step.late) if isinstance(step.late, StepCompleted) else _failed(step, step.late)
+    return replace(given, late=None, end=event.seq, end_after_s=0.0)
+
+
+def _completed(step: Taped, data: StepCompleted) -> Taped:
+    given = replace(_answered(step, data), result=bytes(data.result), cost=data.cost)
+    return replace(given, status="completed", error=None)
+
+
+def _failed(step: Taped, data: StepFailed) -> Taped:
+    return replace(step, status="unknown" if data.is_unknown else "failed", error=data.error)
 
 
 def _answered(step: Taped, data: StepCompleted) -> Taped:
