@@ -12,7 +12,7 @@ from runwright.cli.answer import waits
 from runwright.cli.call import Call, Called, Limit, Seq
 from runwright.cli.cohorts import Cohort, replay_cohort
 from runwright.cli.failures import DIFFERENT, RUN_FAILED, Exit
-from runwright.cli.run import encoded
+from runwright.cli.run import check_text, encoded
 from runwright.cli.verdicts import replayed
 from runwright.core.replay import Replay
 from runwright.core.run import RunRequest
@@ -136,19 +136,25 @@ async def perform(access: Access, request: RunRequest, call: Call) -> tuple[Verd
 def _request(*, set: tuple[str, ...], input: str | None, version: str | None, group: str | None) -> RunRequest:
     config: dict[str, Any] = {}
     for each in set:
+        check_text(each)
         name, separator, value = each.partition("=")
-        if not separator or not name:
-            raise InvalidRequest(f"A change is name=value, not {each!r}.")
-        _put(config, name.split("."), _value(value))
+        path = name.split(".")
+        if not separator or not all(path) or not _put(config, path, _value(value)):
+            raise InvalidRequest(f"A change is name=value, or name.part=value, not {each!r}.")
     given = b"" if input is None else encoded(input, is_json=False)
     return RunRequest(agent="", input=given, version=version, group=group, config=config, mode="background")
 
 
-def _put(config: dict[str, Any], path: list[str], value: object) -> None:
+def _put(config: dict[str, Any], path: list[str], value: object) -> bool:
+    """Put a value where the path leads; False when something else stands in the way."""
     *parents, name = path
+    here: Any = config
     for parent in parents:
-        config = config.setdefault(parent, {})
-    config[name] = value
+        here = here.setdefault(parent, {})
+        if not isinstance(here, dict):
+            return False
+    here[name] = value
+    return True
 
 
 def _value(text: str) -> object:
@@ -160,6 +166,7 @@ def _value(text: str) -> object:
 
 
 def _result(text: str) -> tuple[int, msgspec.Raw]:
+    check_text(text)
     step, separator, value = text.partition("=")
     if not separator or not step.isdecimal():
         raise InvalidRequest(f"A result is STEP=JSON, not {text!r}.")

@@ -90,6 +90,7 @@ async def perform(runs: RunAccess, request: RunRequest, call: Call) -> RunView:
 
 def encoded(text: str, *, is_json: bool) -> bytes:
     """The input of a run as JSON text. Raises InvalidRequest when it should be JSON and is not."""
+    check_text(text)
     if not is_json:
         return msgspec.json.encode(text)
     try:
@@ -97,6 +98,12 @@ def encoded(text: str, *, is_json: bool) -> bytes:
     except msgspec.DecodeError as error:
         raise InvalidRequest(f"The input is not JSON: {error}. Leave out --as-json for text.") from error
     return text.encode()
+
+
+def check_text(text: str) -> None:
+    """Raises InvalidRequest for a word of the command line that is no text."""
+    if not text.isprintable() and any("\ud800" <= each <= "\udfff" for each in text):
+        raise InvalidRequest(f"{text!r} is not UTF-8 text.")
 
 
 def _given(input: str | None) -> str:
