@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 from cyclopts import Parameter
@@ -147,14 +147,13 @@ def _request(*, set: tuple[str, ...], input: str | None, version: str | None, gr
 
 def _put(config: dict[str, Any], path: list[str], value: object) -> bool:
     """Put a value where the path leads; False when something else stands in the way."""
-    *parents, name = path
-    here: Any = config
-    for parent in parents:
-        here = here.setdefault(parent, {})
-        if not isinstance(here, dict):
-            return False
-    here[name] = value
-    return True
+    name, *rest = path
+    if not rest:
+        config[name] = value
+        return True
+    inside = config.setdefault(name, {})
+    # Keys that come from the command line are text.
+    return isinstance(inside, dict) and _put(cast("dict[str, Any]", inside), rest, value)
 
 
 def _value(text: str) -> object:
