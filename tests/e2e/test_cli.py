@@ -2,12 +2,13 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -225,6 +226,31 @@ def test_a_waiting_run_is_resolved_beside_the_server(project: Path) -> None:
     with serving(project):
         tail = runwright(project, "runs", "tail", run["id"], "--after", str(run["last_seq"]))
     assert "run.completed" in tail.stdout
+
+
+def _replay(folder: Path, *arguments: str) -> tuple[int, list[str]]:
+    """The exit code of a replay, and the first words that it says of each run."""
+    done = runwright(folder, "runs", *arguments)
+    assert "Traceback" not in done.stderr
+    return done.returncode, re.findall(r": (same|changed|diverged) \(", done.stdout)
+
+
+@pytest.mark.parametrize("where", ["here", "server"])
+def test_runs_are_replayed_here_or_on_a_server(project: Path, where: str) -> None:
+    """A replay is the same (0) or is not (1), a fork goes on, and a cohort is a table, wherever it is executed."""
+    with serving(project) if where == "server" else nullcontext("") as url:
+        at = ("--server", url) if url else ()
+        answered(project, "run", "helper", "Hello", *at)
+        run = answered(project, "runs", "ls", *at)["data"][0]["id"]
+        assert _replay(project, "replay", run, *at) == (0, ["same"])
+        assert _replay(project, "replay", run, "--set", "instructions=Be kind.", *at) == (1, ["diverged"])
+        [step] = answered(project, "runs", "show", run, *at)["steps"]
+        assert _replay(project, "fork", run, "--at", str(step["seq"]), *at)[0] == 0
+        found = answered(project, "runs", "replay", "--agent", "helper", "--group", "cohort", *at)
+        assert (found["counts"], found["group"]) == ({"same": 1}, "cohort")
+        again = answered(project, "runs", "replay", "--agent", "helper", "--group", "cohort", *at)
+        assert [verdict["run_id"] for verdict in again["data"]] == [verdict["run_id"] for verdict in found["data"]]
+        assert runwright(project, "runs", "replay", "run_none", *at).returncode == 2
 
 
 def test_without_recovery_a_run_of_a_dead_process_goes_on_when_somebody_says_so(project: Path) -> None:

@@ -7,7 +7,6 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -23,9 +22,24 @@ REPLAYED = re.compile(r"(run_[0-9a-f]{32}) replays (run_[0-9a-f]{32}): same")
 APART = ["unshare", "--map-root-user", "--net"]
 """A namespace of its own has no network at all, not even loopback (unshare(1))."""
 
+WATCHED = """
+import sys
 
-def _runwright(words: Sequence[str], data: Path, *, before: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    command = [*before, sys.executable, "-m", *words]
+def hook(event, args):
+    if event in ("socket.connect", "socket.sendto") and args[1:] != (("127.0.0.1", 11434),):
+        sys.stderr.write(f"network: {event} {args[1:]}\\n")
+
+sys.addaudithook(hook)
+from runwright.cli import main
+main()
+"""
+"""The command, saying what it does with sockets: an audit hook sees what any library does (PEP 578).
+
+Its start looks once whether there is an Ollama on this machine; that is no part of a replay.
+"""
+
+
+def _ran(*command: str, data: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command, cwd=ROOT, env=environment(data), capture_output=True, text=True, timeout=WITHIN_S, check=False
     )
@@ -42,12 +56,13 @@ def _digests(data: Path, run: str) -> list[str]:
 @pytest.mark.parametrize(("name", "command"), commands())
 def test_an_example_replays_without_a_network(name: str, command: str, tmp_path: Path) -> None:
     """An example's run is repeated with equal hashes of its steps, in a place where there is no network."""
-    live = _runwright(shlex.split(command), tmp_path)
+    live = _ran(sys.executable, "-m", *shlex.split(command), data=tmp_path)
     run = re.search(r"run_[0-9a-f]{32}", live.stdout + live.stderr)
     assert run is not None, f"{name}: {live.stdout}{live.stderr}"
     is_apart = shutil.which(APART[0]) is not None and subprocess.run([*APART, "true"], check=False).returncode == 0
-    words = ["runwright", "runs", "replay", run[0], "--agents", str(FEATURES)]
-    again = _runwright(words, tmp_path, before=APART if is_apart else ())
+    words = ["runs", "replay", run[0], "--agents", str(FEATURES)]
+    again = _ran(*(APART if is_apart else ()), sys.executable, "-c", WATCHED, *words, data=tmp_path)
+    assert "network:" not in again.stderr
     found = REPLAYED.search(again.stdout)
     assert (again.returncode, found is not None) == (0, True), f"{name}: {again.stdout}{again.stderr}"
     assert found is not None
