@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 COVERAGE := $(BIN)/coverage
 export COVERAGE_FILE := $(CURDIR)/.venv/coverage/data
 
-.PHONY: help run test crash check lint format types layers size bench clean
+.PHONY: help run test crash chance check lint format types layers size bench clean
 
 help: ## show this list
 	@echo "usage: make TARGET [PYTHON=python3.12]"
@@ -21,12 +21,15 @@ help: ## show this list
 run: $(STAMP)-run ## serve the example agents and send a first prompt; ONCE=1 stops after it
 	@$(BIN)/python examples/quickstart.py $(if $(filter-out 0,$(ONCE)),--once)
 
-test: $(STAMP)-test ## run the tests (the crash matrix apart); ARGS="-k name" runs some
+test: $(STAMP)-test ## run the tests (the crash matrix and random agents apart); ARGS="-k name" runs some
 	@rm -rf .venv/coverage && mkdir -p .venv/coverage
 	@$(COVERAGE) run -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 crash: $(STAMP)-test ## kill a real server everywhere and look at what is left; CRASH=all kills it twice, everywhere
 	@$(BIN)/python -m pytest -m crash -n $(JOBS) --dist worksteal $(ARGS)
+
+chance: $(STAMP)-test ## execute hundreds of random agents and replay them
+	@$(BIN)/python -m pytest -m chance -n $(JOBS) --dist worksteal $(ARGS)
 
 check: lint types layers size test ## run every gate and the tests; CI runs this, `run` and `crash`
 	@$(COVERAGE) combine --quiet

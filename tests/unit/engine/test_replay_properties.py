@@ -25,7 +25,7 @@ from runwright.service.views import Resolution, RunView
 from tests.unit.engine.chance import Course, Talk, Use, World, calm_courses, calm_talks, courses, has_branches, talks
 from tests.unit.engine.harness import Process, started
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.chance, pytest.mark.timeout(300)]
 PATIENCE_S = 20.0
 
 
