@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
 from typing import Any, Literal, cast
@@ -114,13 +114,27 @@ class Course(msgspec.Struct, frozen=True):
 
 def has_branches(plan: Talk | Course) -> bool:
     """Whether parts of a flow are done side by side."""
-    return isinstance(plan, Course) and any(map(_has_branches, plan.parts))
+    return isinstance(plan, Course) and _has(plan.parts, Side)
 
 
-def _has_branches(part: Part) -> bool:
+def is_timed(plan: Course) -> bool:
+    """Whether it matters to a flow how long something takes."""
+    return _has(plan.parts, Side, Limited)
+
+
+def _has(part: object, *kinds: type) -> bool:
+    """Whether there is a part of these kinds, however deep."""
+    if isinstance(part, kinds):
+        return True
+    if isinstance(part, tuple):
+        # What isinstance finds is a tuple of parts.
+        return any(_has(each, *kinds) for each in cast("tuple[object, ...]", part))
     if isinstance(part, Tried):
-        return _has_branches(part.part)
-    return isinstance(part, Side) or (isinstance(part, Limited | Ended) and any(map(_has_branches, part.parts)))
+        return _has(part.part, *kinds)
+    if not isinstance(part, Side | Limited | Ended):
+        return False
+    inside = part.branches if isinstance(part, Side) else part.parts
+    return _has(inside, *kinds)
 
 
 class World:
@@ -306,7 +320,7 @@ class _Flow:
                 for work in works:
                     group.create_task(work)
         elif part.how == "first":
-            await _first([asyncio.ensure_future(work) for work in works])
+            await _first([asyncio.ensure_future(work) for work in (works[0], *map(_lost, works[1:]))])
         else:
             ends = await asyncio.gather(*works, return_exceptions=part.how == "all")
             seen += [str(end) for end in ends]
@@ -317,12 +331,17 @@ async def _first(tasks: list[asyncio.Future[None]]) -> None:
     """Wait for one of them, and give the others up."""
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        done = [task for task in tasks if task.done()]
     finally:
         for task in tasks:
             task.cancel()
-    for task in done:
-        task.result()
+    await tasks[0]
+
+
+async def _lost(work: Coroutine[Any, Any, None]) -> None:
+    """A branch that never comes first: a race that milliseconds decide may be decided the other way in a replay."""
+    with suppress(Exception):
+        await work
+    await asyncio.get_running_loop().create_future()
 
 
 async def _deed(context: Context, deed: Deed) -> object:
@@ -379,17 +398,7 @@ def _grown(parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 def _tame(course: Course) -> Course:
     """Without a stop, if the flow goes on after that: where it was when it was stopped is not recorded exactly."""
-    return msgspec.structs.replace(course, stop=None) if _has_end(course.parts) else course
-
-
-def _has_end(part: object) -> bool:
-    if isinstance(part, tuple):
-        return any(map(_has_end, cast("tuple[object, ...]", part)))
-    if isinstance(part, Side):
-        return _has_end(part.branches)
-    if isinstance(part, Tried):
-        return _has_end(part.part)
-    return isinstance(part, Ended) or (isinstance(part, Limited) and _has_end(part.parts))
+    return msgspec.structs.replace(course, stop=None) if _has(course.parts, Ended) else course
 
 
 _resolutions = st.sampled_from(["done", "fail", "retry"])

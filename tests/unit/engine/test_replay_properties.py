@@ -22,7 +22,18 @@ from runwright.engine.end import UNANSWERED
 from runwright.errors import Conflict
 from runwright.journal.tape import read_tape
 from runwright.service.views import Resolution, RunView
-from tests.unit.engine.chance import Course, Talk, Use, World, calm_courses, calm_talks, courses, has_branches, talks
+from tests.unit.engine.chance import (
+    Course,
+    Talk,
+    Use,
+    World,
+    calm_courses,
+    calm_talks,
+    courses,
+    has_branches,
+    is_timed,
+    talks,
+)
 from tests.unit.engine.harness import Process, started
 
 pytestmark = [pytest.mark.chance, pytest.mark.timeout(300)]
@@ -104,7 +115,15 @@ def test_a_loop_is_repeated(plan: Talk) -> None:
 @runs(350)
 def test_a_flow_is_repeated(plan: Course) -> None:
     """Whatever a code flow does, its strict replay does the same, without the world."""
-    asyncio.run(repeats(plan))
+    # On a busy machine a race may be decided by milliseconds, and a time-out come before an answer: not three times.
+    for left in (2, 1, 0) if is_timed(plan) else (0,):
+        try:
+            asyncio.run(repeats(plan))
+        except AssertionError:
+            if not left:
+                raise
+        else:
+            return
 
 
 class Edit(msgspec.Struct, frozen=True):
