@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, cast
 
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 from runwright.core.event import Data, Event, MessageCompleted, StepStarted
 from runwright.core.message import AssistantMessage, Said, SystemMessage, chain_digest, digest, said_raw
 from runwright.core.model import ModelRequest, ModelSettings, OutputSpec
+from runwright.core.replay import Replay
 from runwright.core.run import ErrorInfo
 from runwright.engine.decide import model_key, tool_key
 from runwright.engine.gateway import Manifest
@@ -42,6 +44,7 @@ class Redactor:
         self.names: tuple[str, ...] = ()
         self._rules: list[tuple[str, re.Pattern[str]]] = []
         self._pseudonyms: dict[tuple[str, str], str] = {}
+        self._counts: Counter[str] = Counter()
         order = [*RULES]
         for rule in sorted(rules, key=lambda rule: order.index(rule) if rule in RULES else len(order)):
             name, _, own = rule.partition("=")
@@ -78,8 +81,10 @@ class Redactor:
                 return value
 
     def _pseudonym(self, name: str, found: str) -> str:
-        known = sum(rule == name for rule, _ in self._pseudonyms)
-        return self._pseudonyms.setdefault((name, found), f"<{name}-{known + 1}>")
+        if (name, found) not in self._pseudonyms:
+            self._counts[name] += 1
+            self._pseudonyms[name, found] = f"<{name}-{self._counts[name]}>"
+        return self._pseudonyms[name, found]
 
 
 def redacted(bundle: Bundle, rules: Sequence[str]) -> Bundle:
@@ -97,6 +102,7 @@ def _run(recording: RecordedRun, redactor: Redactor) -> RecordedRun:
     free = replace(
         run,
         user=run.user and redactor.text(run.user),
+        group=run.group and redactor.text(run.group),
         tags=tuple(map(redactor.text, run.tags)),
         metadata={redactor.text(name): redactor.text(value) for name, value in run.metadata.items()},
         error=run.error and replace(run.error, message=redactor.text(run.error.message)),
@@ -112,6 +118,9 @@ def _told(told: Told, redactor: Redactor) -> Told:
         value: object = getattr(data, field)
         if field in data.bulky:
             changed[field] = _raw(value, redactor.json)
+        elif isinstance(value, Replay):
+            results = {seq: msgspec.Raw(redactor.json(bytes(result))) for seq, result in value.results.items()}
+            changed[field] = replace(value, results=results)
         elif isinstance(value, ErrorInfo):
             changed[field] = replace(value, message=redactor.text(value.message))
         elif field in TEXTS and isinstance(value, str):

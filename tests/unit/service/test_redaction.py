@@ -47,7 +47,7 @@ async def exported(agent: Agent, input: str, *rules: str) -> bytes:
     """A run as a redacted file."""
     app = await asyncio.to_thread(lambda: App(Settings(metrics=False), agents=[agent], options=MEMORY))
     async with app:
-        view = await app.run(agent.name, input, user=ADA, metadata={"who": ADA})
+        view = await app.run(agent.name, input, user=ADA, group=ADA, metadata={"who": ADA})
         assert view.status == "completed", view.error
         return await app.exports.export(view.id, redact=rules)
 
