@@ -57,11 +57,12 @@ class Exports:
                 raise InvalidRequest(f"The file's run has the id {recording.run.id!r}, which none has.")
             if not recording.run.is_over:
                 raise InvalidRequest(f"The file's run is {recording.run.status}; only runs that are over are taken in.")
-        for recording in bundle.runs:
-            if not self._is_here(recording):
-                (error,) = self._writes.append([batch_of(recording)])
-                if error is not None:
-                    raise error
+        # All of it is looked at before any of it is stored.
+        batches = [batch_of(recording) for recording in bundle.runs if not self._is_here(recording)]
+        errors = self._writes.append(batches) if batches else ()
+        for error in errors:
+            if error is not None:
+                raise error
         run = self._store.get(bundle.runs[0].run.id)
         assert run is not None
         return run
