@@ -320,14 +320,14 @@ class Recording:
         started = next(filter(_is_start, self._events), None)
         # A run that was cancelled before it began has no start.
         start = RunStarted(loop=LOOP_VERSION) if started is None else _start(started)
-        events = log.append((start, None))
+        events = [*log.append((start, None))]
         numbers: dict[int, int] = {}
         for event in () if self._replay.at is None else _prefix(self._events, self._replay.at):
             (copy,) = log.append(_copied(event, numbers))
             if isinstance(event.data, StepStarted):
                 numbers[event.seq] = copy.seq
-            events += (copy,)
-        return events
+            events.append(copy)
+        return tuple(events)
 
 
 def _is_start(event: Event) -> bool:

@@ -252,8 +252,8 @@ class Engine:
         run = await self._row(replay.of)
         if run.tainted and replay.is_strict:
             raise Conflict(f"{run.id} cannot be replayed: {'; '.join(run.tainted)}.")
-        events = await asyncio.to_thread(lambda: list(self._rows.reader.events(run.id)))
-        return Recording(run, events, replay)
+        # Reading the tape of a long run takes a while, so the loop does not do it.
+        return await asyncio.to_thread(lambda: Recording(run, list(self._rows.reader.events(run.id)), replay))
 
     async def _held(self, claim: Claim) -> str | None:
         """The run that an idempotency key was used for."""
