@@ -105,6 +105,9 @@ Limit = Annotated[int, Parameter(validator=_at_least(1))]
 Seq = Annotated[int, Parameter(validator=_at_least(0))]
 """The type of an option that is the number of an event or a step."""
 
+Texts = Annotated[tuple[str, ...], Parameter(consume_multiple=False, negative=(), show_default=False)]
+"""The type of an option that may be given more than once."""
+
 Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
 """The type of an option without a value."""
 

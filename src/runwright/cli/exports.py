@@ -9,10 +9,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from runwright.cli.answer import summary
-from runwright.cli.call import Called
+from runwright.cli.call import Called, Texts
 from runwright.errors import InvalidRequest
-
-Texts = Annotated[tuple[str, ...], Parameter(consume_multiple=False, negative=(), show_default=False)]
 
 
 async def export(

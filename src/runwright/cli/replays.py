@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
 import msgspec
-from cyclopts import Parameter
 
 from runwright.cli.access import Access
 from runwright.cli.answer import waits
-from runwright.cli.call import Call, Called, Limit, Seq
+from runwright.cli.call import Call, Called, Limit, Seq, Texts
 from runwright.cli.cohorts import Cohort, replay_cohort
 from runwright.cli.failures import DIFFERENT, RUN_FAILED, Exit
 from runwright.cli.run import check_text, encoded
@@ -19,8 +18,6 @@ from runwright.core.run import RunRequest
 from runwright.errors import InvalidRequest
 from runwright.service.replays import Verdict
 from runwright.service.views import RunView
-
-Texts = Annotated[tuple[str, ...], Parameter(consume_multiple=False, negative=(), show_default=False)]
 
 
 async def replay(

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from runwright.cli.access import RunAccess
 from runwright.cli.answer import Answer, summary, waits
-from runwright.cli.call import Call, Called, Flag
+from runwright.cli.call import Call, Called, Flag, Texts
 from runwright.cli.failures import RUN_FAILED, Exit
 from runwright.core.run import RunRequest
 from runwright.errors import InvalidRequest
@@ -29,7 +29,7 @@ async def run(
     model: str | None = None,
     user: str | None = None,
     group: str | None = None,
-    tag: Annotated[tuple[str, ...], Parameter(consume_multiple=False, negative=(), show_default=False)] = (),
+    tag: Texts = (),
     call: Called,
 ) -> None:
     """Run an agent once and print its answer.
