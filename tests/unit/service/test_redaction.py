@@ -6,6 +6,7 @@ import asyncio
 import gzip
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from runwright import Agent, App, Context, tool
@@ -96,3 +97,16 @@ def test_rules_that_are_none(rule: str) -> None:
     """An unknown rule and an expression that is none are refused."""
     with pytest.raises(InvalidRequest, match=r"no rule|no regular expression"):
         Redactor([rule])
+
+
+async def test_results_that_a_replay_was_given_are_cleaned() -> None:
+    """What somebody put in the place of a recorded result stands in the replay's request, and goes too."""
+    app = await asyncio.to_thread(lambda: App(Settings(metrics=False), agents=[flow], options=MEMORY))
+    async with app:
+        first = await app.run("flow", "somebody")
+        (step,) = (await app.runs.steps(first.id)).data
+        result = msgspec.Raw(msgspec.json.encode({"name": "Ada", "email": ADA}))
+        request = RunRequest(agent="", input=b"", replay=Replay(of=first.id, results={step.seq: result}))
+        again = await (await app.runs.create(request)).wait()
+        assert ADA in bytes(again.output).decode(), again.error
+        assert ADA not in gzip.decompress(await app.exports.export(again.id, redact=["email"])).decode()
