@@ -283,7 +283,7 @@ class App:
             secrets=self.settings,
             known=known,
             guard=compose(default_layers(known)),
-            price=lambda ref, usage: prices.cost(ref, usage, at=clock.now()),
+            price=lambda ref, used: prices.cost(ref, used, at=clock.now()),
             state=self._state,
             room=self._journal.room,
             memory=self._stores.memory,
@@ -327,9 +327,8 @@ def open_prices(settings: Settings) -> Prices:
     own = read_file(path) if settings.prices is not None or path.is_file() else ()
     providers = _providers(settings)
     prices = Prices(own, lists=price_lists(providers))
-    if providers:
-        # Else the first call of a paid model reads them, on the event loop.
-        prices.load()
+    # Else the first of a paid model's calls, or of the tools that spend, reads them on the event loop.
+    prices.load()
     return prices
 
 

@@ -66,7 +66,10 @@ def ask(database: Database, folder: Path, question: str) -> Answer:
         for table in TABLES:
             own = [str(file) for file in files if file.name.startswith(f"{table}-")]
             connection.execute(f"CREATE VIEW {table} AS {_both(table, own)}")
-        connection.execute("CREATE VIEW costs AS SELECT * FROM steps WHERE cost_source <> 'none' AND taped IS NULL")
+        connection.execute(
+            "CREATE VIEW costs AS SELECT * FROM steps WHERE "
+            "status IN ('completed', 'failed') AND cost_source <> 'none' AND taped IS NULL"
+        )
         paths = ", ".join(_quoted(str(file)) for file in files)
         connection.execute(f"SET allowed_paths = [{paths}]")
         connection.execute("SET enable_external_access = false")

@@ -12,7 +12,7 @@ from runwright.core.cost import CostBy
 from runwright.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from runwright.service.views import CostGroup, CostReport, RunCost
+    from runwright.service.views import CostGroup, CostLineView, CostReport, RunCost
 
 UNPRICED = "unpriced"
 
@@ -56,11 +56,16 @@ def print_run(out: Output, cost: RunCost) -> None:
     rows: list[tuple[object, ...]] = []
     for step in cost.steps:
         spent = "taped" if step.is_taped else step.cost.usd or UNPRICED
-        source = " ".join([step.cost.source, *dict.fromkeys(line.version for line in step.lines)])
+        source = " ".join([step.cost.source, *dict.fromkeys(line.version for line in step.lines if line.version)])
         rows.append((step.step, step.name, "", "", "", spent, source))
-        rows += [("", "", line.unit, line.quantity, line.unit_price_usd, line.amount_usd, "") for line in step.lines]
+        rows += [_line(line, step.name) for line in step.lines]
     out.table(columns, rows)
     out.note(f"{cost.run_id}: {_usd(cost.cost.usd)}")
+
+
+def _line(line: CostLineView, name: str) -> tuple[object, ...]:
+    of = "" if line.ref == name else f"  {line.ref}"
+    return ("", of, line.unit, line.quantity, line.unit_price_usd or "", line.amount_usd or UNPRICED, "")
 
 
 def _read(path: Path) -> str:

@@ -294,7 +294,8 @@ def _step(step: StepView) -> tuple[object, ...]:
     seconds = None if step.ended_at is None else f"{(step.ended_at - step.started_at).total_seconds():.2f}"
     outcome = step.error.message if step.error is not None else _outcome(step)
     name = f"{step.lane}/{step.name}" if step.lane else step.name
-    tokens, usd = (step.usage.total_tokens, step.cost.usd or "unpriced") if step.kind == "model" else (None, None)
+    tokens = step.usage.total_tokens if step.kind == "model" else None
+    usd = None if step.cost.source == "none" else step.cost.usd or "unpriced"
     return (step.seq, step.kind, name, step.status, step.attempt, seconds, tokens, usd, short(outcome, 60))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -15,7 +16,9 @@ from runwright.core.memory import Scope
 from runwright.core.message import Message
 from runwright.core.model import ModelResponse
 from runwright.core.ports import Gateway, Secrets
+from runwright.core.spending import check_spent
 from runwright.core.step import StepKind
+from runwright.errors import RunError
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +142,17 @@ class Context:
     def emit(self, name: str, value: object = None) -> None:
         """Record an event of your own. Safe from any thread. Raises TypeError when the value is no JSON."""
         self._around.gateway.emit(name, msgspec.json.encode(value), step=self.step)
+
+    def spent(self, ref: str, **quantities: int | Decimal) -> None:
+        """Say what this tool spent, as soon as it did: `context.spent("elevenlabs:eleven_v3", characters=120)`.
+
+        Units are those of prices. It is priced at once, and counts though the tool fails later. Safe from any thread.
+        Raises ValueError or TypeError for what is no quantity, and RunError outside of a tool.
+        """
+        used = check_spent(ref, quantities)
+        if self.step is None:
+            raise RunError("Only a tool says what it spent: in a code flow, do that in a tool and call it as a step.")
+        self._around.gateway.spent(ref, used, step=self.step)
 
     async def model(
         self, messages: str | Sequence[Message], *, model: str | None = None, instructions: str = ""

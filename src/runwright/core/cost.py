@@ -24,7 +24,8 @@ class CostFilter(msgspec.Struct, frozen=True, kw_only=True):
 class CostRow(msgspec.Struct, frozen=True, kw_only=True):
     """Calls of one key: an agent, a model, a day as `2026-12-31`, a group or a user; None for runs without one.
 
-    `nano_usd` is the cost of those calls that are priced.
+    A tool that spent something stands by its name among the models. `nano_usd` is the cost of those calls that are
+    priced.
     """
 
     key: str | None
@@ -35,10 +36,10 @@ class CostRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CostCall(msgspec.Struct, frozen=True, kw_only=True):
-    """One call, of the model `ref`, that ended at a time."""
+    """One call that ended at a time: of the model `ref`, or of a tool that spent something, without one."""
 
     key: str | None
-    ref: str
+    ref: str | None
     at: datetime
     usage: Usage
     cost: Cost = NO_COST

@@ -6,6 +6,7 @@ Each class is one event type; its docstring is its reference entry and its tag t
 from __future__ import annotations
 
 from datetime import datetime
+from decimal import Decimal
 from typing import ClassVar, Literal, get_args
 
 import msgspec
@@ -151,15 +152,27 @@ class StepCompleted(EventData, frozen=True, kw_only=True, tag="step.completed"):
     is_drifted: bool = False
 
 
+class StepCharged(EventData, frozen=True, kw_only=True, tag="step.charged"):
+    """A tool said what it spent: how much of each unit of `ref`, priced at once. It counts when the step ends.
+
+    What an attempt of an `idempotent` tool spent is void when the step begins again.
+    """
+
+    ref: str
+    used: dict[str, int | Decimal]
+    cost: Cost
+
+
 class StepFailed(EventData, frozen=True, kw_only=True, tag="step.failed"):
     """A step ended with an error. `is_unknown` says that its effect may or may not have happened.
 
-    `taped` is the number of the recorded step that gave the error in a replay.
+    `taped` is the number of the recorded step that gave the error in a replay, and `cost` what that had cost.
     """
 
     error: ErrorInfo
     is_unknown: bool = False
     usage: Usage = NO_USAGE
+    cost: Cost = NO_COST
     taped: int | None = None
 
 
@@ -272,6 +285,7 @@ Data = (
     | RunCancelled
     | StepStarted
     | StepRestarted
+    | StepCharged
     | StepCompleted
     | StepFailed
     | StepResolved

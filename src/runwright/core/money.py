@@ -15,7 +15,7 @@ class CostLine(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What a quantity of one unit cost. `unit_price_nano` is in nano-USD per million units."""
 
     unit: str
-    quantity: int
+    quantity: int | Decimal
     unit_price_nano: int
     amount_nano: int
 
@@ -52,9 +52,12 @@ class Cost(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return Cost(nano_usd=self.nano_usd + other.nano_usd, source=source)
 
 
-def cost_line(unit: str, quantity: int, unit_price_nano: int) -> CostLine:
+def cost_line(unit: str, quantity: int | Decimal, unit_price_nano: int) -> CostLine:
     """The line of a quantity, rounded half up to the nano-USD."""
-    amount = (quantity * unit_price_nano + PRICED_UNITS // 2) // PRICED_UNITS
+    # No Decimal is computed with, which would round to the digits of its context.
+    count, divisor = quantity.as_integer_ratio()
+    divisor *= PRICED_UNITS
+    amount = (2 * count * unit_price_nano + divisor) // (2 * divisor)
     return CostLine(unit=unit, quantity=quantity, unit_price_nano=unit_price_nano, amount_nano=amount)
 
 

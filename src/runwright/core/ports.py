@@ -19,6 +19,7 @@ from runwright.core.message import Message
 from runwright.core.model import ModelEvent, ModelRequest, ModelResponse
 from runwright.core.retention import Deleted, Prunable
 from runwright.core.run import Run, RunStatus
+from runwright.core.spending import Quantities
 from runwright.core.stats import StatBy, StatFilter, StatRow
 from runwright.core.step import Step, StepKind
 from runwright.core.thread import Thread
@@ -99,6 +100,10 @@ class Gateway(Protocol):
 
     def emit(self, name: str, value: bytes, *, step: int | None) -> None:
         """Record a custom event; `value` is JSON text. Safe from any thread."""
+        ...
+
+    def spent(self, ref: str, used: Quantities, *, step: int) -> None:
+        """Record what a tool spent. Safe from any thread."""
         ...
 
 

@@ -15,6 +15,7 @@ from runwright.core.message import Message, SystemMessage, UserMessage, chain_di
 from runwright.core.model import ModelRequest, ModelResponse
 from runwright.core.ports import Gateway
 from runwright.core.run import ErrorInfo, WaitReason
+from runwright.core.spending import Quantities
 from runwright.core.step import StepKey, StepKind
 from runwright.engine.branches import Branches
 from runwright.engine.decide import Fail, Finish, Wait, model_key, tool_key
@@ -44,7 +45,7 @@ class Suspended(BaseException):
 
 
 class FromThread:
-    """Progress and custom events of a run, from whatever thread they come."""
+    """What tools and flows of a run tell, from whatever thread it comes."""
 
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
@@ -57,6 +58,10 @@ class FromThread:
     def emit(self, name: str, value: bytes, *, step: int | None) -> None:
         """Record a custom event; `value` is JSON text."""
         self._on_loop(lambda: self._steps.emit(name, value, step=step))
+
+    def spent(self, ref: str, used: Quantities, *, step: int) -> None:
+        """Record what a tool spent."""
+        self._on_loop(lambda: self._steps.spent(ref, used, step=step))
 
     def _on_loop(self, append: Callable[[], None]) -> None:
         try:

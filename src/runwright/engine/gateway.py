@@ -24,6 +24,7 @@ from runwright.core.event import (
     RestartCause,
     RunResumed,
     RunTainted,
+    StepCharged,
     StepCompleted,
     StepFailed,
     StepResolved,
@@ -47,6 +48,7 @@ from runwright.core.money import Cost
 from runwright.core.ports import MemoryStore, Model, Models, Secrets
 from runwright.core.redact import KnownSecrets
 from runwright.core.run import error_info, printable
+from runwright.core.spending import Quantities
 from runwright.core.step import StepKey
 from runwright.core.usage import Usage
 from runwright.engine.fold import OpenStep
@@ -70,7 +72,7 @@ from runwright.journal.write import Record, RunLog
 from runwright.tools.deeds import Deeds
 from runwright.watch import logs
 
-Price = Callable[[str, Usage], Cost]
+Price = Callable[[str, Usage | Quantities], Cost]
 Note = Callable[[tuple[Event, ...]], None]
 
 
@@ -338,6 +340,11 @@ class Steps:
         """Record a custom event. On the loop's thread."""
         if self._is_told:
             self.append((CustomEmitted(name=printable(name), value=msgspec.Raw(value)), step))
+
+    def spent(self, ref: str, used: Quantities, *, step: int) -> None:
+        """Record what a tool spent; dropped when its step has ended. On the loop's thread."""
+        if self.log.lost is None and self.log.is_open(step):
+            self.append((StepCharged(ref=ref, used=dict(used), cost=self._world.price(ref, used)), step))
 
     @property
     def _is_told(self) -> bool:

@@ -116,13 +116,15 @@ def _records(
     """The end of a recorded step, as that of a step of a replay."""
     if taped.error is not None:
         is_unknown = taped.status == "unknown" or taped.error.code == OutcomeUnknown.code
-        yield StepFailed(error=replace(taped.error, step=seq), is_unknown=is_unknown, taped=taped.seq)
+        error = replace(taped.error, step=seq)
+        yield StepFailed(error=error, is_unknown=is_unknown, taped=taped.seq, cost=taped.cost)
         if is_unknown and taped.status == "failed":
             # A person said that it is to be taken as failed, else the run would not have gone on.
             yield StepResolved(action="fail")
     if taped.status != "completed":
         return
-    completed = StepCompleted(result=msgspec.Raw(taped.result), taped=taped.seq, is_drifted=is_drifted)
+    result = msgspec.Raw(taped.result)
+    completed = StepCompleted(result=result, taped=taped.seq, is_drifted=is_drifted, cost=taped.cost)
     yield from (replace(each, taped=taped.seq, base=None) for each in taped.written)
     if (response := taped.response) is not None:
         yield MessageCompleted(message=msgspec.Raw(said(response.message).raw), reasoning=response.reasoning)
@@ -133,7 +135,6 @@ def _records(
             finish_reason=response.finish_reason,
             response_id=response.response_id,
             usage=response.usage,
-            cost=taped.cost,
         )
     yield completed
 

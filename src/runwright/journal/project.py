@@ -16,18 +16,20 @@ from runwright.core.event import (
     RunStarted,
     RunTainted,
     RunWaiting,
+    StepCharged,
     StepCompleted,
     StepFailed,
     StepResolved,
     StepRestarted,
     StepStarted,
 )
+from runwright.core.money import NO_COST
 from runwright.core.run import ErrorInfo, Run
-from runwright.core.step import Step
+from runwright.core.step import Effect, Step
 from runwright.core.usage import NO_USAGE, Usage
 
 RunEvent = RunQueued | RunStarted | RunResumed | RunWaiting | RunCompleted | RunFailed | RunCancelled | RunTainted
-StepEvent = StepStarted | StepRestarted | StepCompleted | StepFailed | StepResolved
+StepEvent = StepStarted | StepRestarted | StepCharged | StepCompleted | StepFailed | StepResolved
 
 RUN_EVENTS: frozenset[type] = frozenset(get_args(RunEvent))
 STEP_EVENTS: frozenset[type] = frozenset(get_args(StepEvent))
@@ -77,20 +79,28 @@ def project_step(step: Step | None, event: Event, data: StepEvent) -> Step:
         raise ValueError(f"{event.type} names step {event.step!r}, which is not open")
     match data:
         case StepRestarted():
-            return replace(step, status="running", attempt=data.attempt, end_seq=None, ended_at=None, error=None)
+            again = replace(step, status="running", attempt=data.attempt, end_seq=None, ended_at=None, error=None)
+            return replace(again, cost=NO_COST) if is_charged_once(step.effect) else again
+        case StepCharged():
+            return replace(step, cost=step.cost + data.cost)
         case StepCompleted():
             ended = replace(step, status="completed", end_seq=event.seq, ended_at=event.ts, error=None)
-            return replace(ended, usage=data.usage, cost=data.cost.total, taped=data.taped)
+            return replace(ended, usage=data.usage, cost=step.cost + data.cost, taped=data.taped)
         case StepFailed():
             status = "unknown" if data.is_unknown else "failed"
             ended = replace(step, status=status, end_seq=event.seq, ended_at=event.ts, error=data.error)
-            return replace(ended, usage=data.usage, taped=data.taped)
+            return replace(ended, usage=data.usage, cost=step.cost + data.cost, taped=data.taped)
         case StepResolved(action="fail"):
             return replace(step, status="failed", end_seq=event.seq, ended_at=event.ts)
         case StepResolved():
             return step
         case _:
             assert_never(data)
+
+
+def is_charged_once(effect: Effect) -> bool:
+    """Whether a step that begins again is charged once for all attempts: it hands on the same idempotency key."""
+    return effect == "idempotent"
 
 
 def account(run: Run, step: Step) -> Run:
@@ -101,9 +111,10 @@ def account(run: Run, step: Step) -> Run:
     if step.taped is not None:
         return replace(run, adoptions=0)
     usage = run.usage + (step.usage if step.kind == "model" else _TOOL_CALL if step.kind == "tool" else NO_USAGE)
+    cost = run.cost + step.cost
     if step.status == "failed":
-        return replace(run, usage=usage)
-    return replace(run, usage=usage, cost=run.cost + step.cost, adoptions=0)
+        return replace(run, usage=usage, cost=cost)
+    return replace(run, usage=usage, cost=cost, adoptions=0)
 
 
 CANCELLED = ErrorInfo(code="cancelled", message="The run was cancelled.")

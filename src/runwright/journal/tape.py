@@ -14,6 +14,7 @@ from runwright.core.event import (
     MessageCompleted,
     RunResumed,
     RunStarted,
+    StepCharged,
     StepCompleted,
     StepFailed,
     StepResolved,
@@ -25,6 +26,7 @@ from runwright.core.model import ModelResponse
 from runwright.core.money import NO_COST, Cost
 from runwright.core.run import ErrorInfo
 from runwright.core.step import Effect, StepKey, StepStatus
+from runwright.journal.project import is_charged_once
 
 GIVEN_UP = ErrorInfo(code="cancelled", message="The flow gave the step up.")
 """The error of a step that its own flow cancelled, by a time-out or because of another branch."""
@@ -139,13 +141,16 @@ def _begun(seq: int, data: StepStarted) -> Taped:
 def _after(step: Taped, event: Event, *, is_waited_for: bool) -> Taped:
     match event.data:
         case StepRestarted() as data:
-            return replace(step, status="running", attempt=data.attempt, is_granted=False, is_past=False)
+            cost = NO_COST if is_charged_once(step.effect) else step.cost
+            return replace(step, status="running", attempt=data.attempt, cost=cost, is_granted=False, is_past=False)
         case MessageCompleted() as data:
             message = said_raw(bytes(data.message)).message
             assert isinstance(message, AssistantMessage)
             return replace(step, response=ModelResponse(message=message, reasoning=data.reasoning))
         case MemoryWritten() as data:
             return replace(step, written=(*step.written, data))
+        case StepCharged() as data:
+            return replace(step, cost=step.cost + data.cost)
         case StepCompleted() as data:
             is_late = step.status == "unknown" and not is_waited_for
             return replace(step, late=data) if is_late else _completed(step, data)
@@ -169,12 +174,14 @@ def _settled(step: Taped, event: Event) -> Taped:
 
 
 def _completed(step: Taped, data: StepCompleted) -> Taped:
-    given = replace(_answered(step, data), result=bytes(data.result), cost=data.cost)
+    cost = step.cost + data.cost if step.match.kind != "model" else data.cost
+    given = replace(_answered(step, data), result=bytes(data.result), cost=cost)
     return replace(given, status="completed", error=None)
 
 
 def _failed(step: Taped, data: StepFailed) -> Taped:
-    return replace(step, status="unknown" if data.is_unknown else "failed", error=data.error)
+    cost = step.cost + data.cost
+    return replace(step, status="unknown" if data.is_unknown else "failed", error=data.error, cost=cost)
 
 
 def _answered(step: Taped, data: StepCompleted) -> Taped:

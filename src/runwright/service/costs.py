@@ -6,14 +6,16 @@ import asyncio
 import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import takewhile
 
 from runwright.core.cost import CostCall, CostFilter, CostRow
-from runwright.core.event import Event, StepCompleted, StepStarted
-from runwright.core.money import NO_COST, Cost, CostLine, format_usd
+from runwright.core.event import Data, Event, StepCharged, StepCompleted, StepFailed, StepRestarted, StepStarted
+from runwright.core.money import NO_COST, UNPRICED, Cost, CostLine, format_usd
 from runwright.core.ports import Clock, CostStore, RunStore
 from runwright.core.run import Run
 from runwright.errors import ConfigError, InvalidRequest, NotFound
+from runwright.journal.project import is_charged_once
 from runwright.journal.read import JournalReader
 from runwright.models.prices import Price, Prices, read_prices
 from runwright.service.views import (
@@ -76,7 +78,7 @@ class Costs:
             tally = tallies.get(call.key)
             if tally is None:
                 tally = tallies[call.key] = _Tally(call.key)
-            tally.add(call, prices.cost(query.on_model or call.ref, call.usage, at=call.at))
+            tally.add(call, _again(call, prices, query.on_model))
         return [tallies[key] for key in sorted(tallies, key=lambda key: (key is not None, key or ""))]
 
     def _run(self, run_id: str) -> RunCost:
@@ -141,6 +143,13 @@ class _Tally:
         )
 
 
+def _again(call: CostCall, prices: Prices, on_model: str | None) -> Cost:
+    """What a call costs at other prices. What tools spent stays: its quantities stand in their runs alone."""
+    if call.ref is None:
+        return call.cost
+    return prices.cost(on_model or call.ref, call.usage, at=call.at)
+
+
 def priced(nano_usd: int, calls: int, unpriced: int) -> str | None:
     """What those calls cost that are priced, None when none of them is."""
     return None if calls and calls == unpriced else format_usd(nano_usd)
@@ -181,29 +190,63 @@ def _other_prices(query: CostQuery) -> Sequence[Price]:
 
 
 def _run_cost(run: Run, events: Iterable[Event]) -> RunCost:
-    started: dict[int, StepStarted] = {}
-    steps: list[StepCost] = []
+    steps: dict[int, _Charged] = {}
     for event in events:
-        data = event.data
+        data, step = event.data, steps.get(event.step or 0)
         if isinstance(data, StepStarted):
-            started[event.seq] = data
-        elif isinstance(data, StepCompleted) and event.step in started and data.cost != NO_COST:
-            begun = started[event.step]
-            steps.append(
-                StepCost(
-                    step=event.step,
-                    kind=begun.kind,
-                    name=begun.name,
-                    cost=cost_view(data.cost),
-                    lines=[_line(data.cost, line) for line in data.cost.lines],
-                    is_taped=data.taped is not None,
-                )
-            )
-    return RunCost(run_id=run.id, cost=cost_view(run.cost), steps=steps)
+            steps[event.seq] = _Charged(event.seq, data)
+        elif step is not None:
+            step.note(data)
+    return RunCost(
+        run_id=run.id,
+        cost=cost_view(run.cost),
+        steps=[step.view for step in steps.values() if step.cost != NO_COST],
+    )
 
 
-def _line(cost: Cost, line: CostLine) -> CostLineView:
+class _Charged:
+    """What a step cost, from its events."""
+
+    def __init__(self, seq: int, begun: StepStarted) -> None:
+        self._seq = seq
+        self._begun = begun
+        self._lines: list[CostLineView] = []
+        self._is_taped = False
+        self.cost = NO_COST
+
+    def note(self, data: Data) -> None:
+        """One more event of the step."""
+        match data:
+            case StepRestarted() if is_charged_once(self._begun.effect):
+                self.cost, self._lines = NO_COST, []
+            case StepCharged():
+                self.cost += data.cost
+                self._lines += [_line(data.ref, data.cost, line) for line in data.cost.lines]
+                if data.cost.nano_usd is None:
+                    self._lines += [_unpriced(data.ref, unit, quantity) for unit, quantity in data.used.items()]
+            case StepCompleted() | StepFailed():
+                self.cost += data.cost
+                self._lines += [_line(self._begun.name, data.cost, line) for line in data.cost.lines]
+                self._is_taped = data.taped is not None
+            case _:
+                pass
+
+    @property
+    def view(self) -> StepCost:
+        """What callers see."""
+        return StepCost(
+            step=self._seq,
+            kind=self._begun.kind,
+            name=self._begun.name,
+            cost=cost_view(self.cost),
+            lines=self._lines,
+            is_taped=self._is_taped,
+        )
+
+
+def _line(ref: str, cost: Cost, line: CostLine) -> CostLineView:
     return CostLineView(
+        ref=ref,
         unit=line.unit,
         quantity=line.quantity,
         unit_price_usd=format_usd(line.unit_price_nano),
@@ -211,3 +254,7 @@ def _line(cost: Cost, line: CostLine) -> CostLineView:
         source=cost.source,
         version=cost.version,
     )
+
+
+def _unpriced(ref: str, unit: str, quantity: int | Decimal) -> CostLineView:
+    return CostLineView(ref=ref, unit=unit, quantity=quantity, source=UNPRICED.source)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Generic, Literal, TypeVar
 
 import msgspec
@@ -186,7 +187,8 @@ class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
 class CostGroup(msgspec.Struct, frozen=True, kw_only=True):
     """The calls of one agent, model, day, group or user; `key` is None for runs without one, and for all in all.
 
-    `usd` is what those calls cost that are priced, None when none of them is.
+    A tool that spent something stands by its name among the models. `usd` is what those calls cost that are priced,
+    None when none of them is.
     """
 
     key: str | None
@@ -209,14 +211,15 @@ class CostReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CostLineView(msgspec.Struct, frozen=True, kw_only=True):
-    """What a quantity of one unit cost: `unit_price_usd` is per million units."""
+    """What a quantity of one unit of `ref` cost: `unit_price_usd` is per million units, None when unpriced."""
 
+    ref: str
     unit: str
-    quantity: int
-    unit_price_usd: str
-    amount_usd: str
+    quantity: int | Decimal
+    unit_price_usd: str | None = None
+    amount_usd: str | None = None
     source: str
-    version: str
+    version: str = ""
 
 
 class StepCost(msgspec.Struct, frozen=True, kw_only=True):

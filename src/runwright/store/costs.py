@@ -64,7 +64,7 @@ class SqlCostStore:
 
     def calls(self, by: CostBy, where: CostFilter) -> Iterator[CostCall]:
         """Every call, in no order."""
-        of_call = (steps.c.name, steps.c.ended_at, steps.c.cost_nano, steps.c.cost_source)
+        of_call = (steps.c.name, steps.c.kind, steps.c.ended_at, steps.c.cost_nano, steps.c.cost_source)
         query = _charged([_KEYS[by].label("key"), *of_call, *_USAGE, steps.c.is_estimated], by, where)
         with self._database.read() as connection:
             for row in connection.execution_options(yield_per=_PAGE).execute(query):
@@ -94,7 +94,8 @@ def _rolled(by: CostBy, where: CostFilter) -> Select[*tuple[Any, ...]]:
 def _charged(columns: Sequence[ColumnElement[Any]], by: CostBy, where: CostFilter) -> Select[*tuple[Any, ...]]:
     """Calls that may cost something. What a tape answered was paid for by the run that recorded it."""
     query = select(*columns).select_from(steps)
-    query = query.where(steps.c.status == "completed", steps.c.cost_source != "none", steps.c.taped.is_(None))
+    ended = steps.c.status.in_(("completed", "failed"))
+    query = query.where(ended, steps.c.cost_source != "none", steps.c.taped.is_(None))
     if by in _OF_RUN or where.agent is not None:
         query = query.join(runs, runs.c.id == steps.c.run_id)
     if where.agent is not None:
@@ -107,8 +108,9 @@ def _charged(columns: Sequence[ColumnElement[Any]], by: CostBy, where: CostFilte
 
 
 def _call(by: CostBy, row: Row) -> CostCall:
-    key, ref, at, nano_usd, source, *usage = row
+    key, name, kind, at, nano_usd, source, *usage = row
     cost = Cost(nano_usd=nano_usd, source=source)
+    ref = name if kind == "model" else None
     return CostCall(key=_named(by, key), ref=ref, at=moment(at), usage=_usage(usage), cost=cost)
 
 

@@ -59,7 +59,7 @@ class Counts:
 
     def _add_step(self, agent: str, step: Step, ended: int) -> None:
         cost, status = step.cost, step.status
-        key = (step.kind, ended // HOUR, agent, step.name, status, cost.source != "none" and status == "completed")
+        key = (step.kind, ended // HOUR, agent, step.name, status, cost.source != "none")
         self._add(key, step.usage, cost.nano_usd, duration_us=ended - micros(step.started_at))
 
     def _add_run(self, run: Run, ended: int) -> None:

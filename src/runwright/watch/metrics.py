@@ -22,12 +22,13 @@ from runwright.core.event import (
     RunCompleted,
     RunFailed,
     RunWaiting,
+    StepCharged,
     StepCompleted,
     StepFailed,
     StepRestarted,
     StepStarted,
 )
-from runwright.core.money import NANO
+from runwright.core.money import NANO, Cost
 from runwright.core.run import Run
 from runwright.core.step import StepStatus
 
@@ -64,6 +65,7 @@ class Metrics:
             RunCancelled: self._on_ended,
             StepStarted: self._on_step_started,
             StepRestarted: self._on_step_restarted,
+            StepCharged: self._on_step_charged,
             StepCompleted: self._on_step_completed,
             StepFailed: self._on_step_failed,
         }
@@ -132,6 +134,11 @@ class Metrics:
             self._count_model_call(run, step, data)
         self._time(step, event, provider=data.provider or None, error="")
 
+    def _on_step_charged(self, run: Run, event: Event) -> None:
+        data = event.data
+        assert isinstance(data, StepCharged)
+        self._spend(run, self._model(data.ref, None)[1], data.cost)
+
     def _on_step_failed(self, run: Run, event: Event) -> None:
         data = event.data
         assert isinstance(data, StepFailed)
@@ -164,8 +171,11 @@ class Metrics:
         usage = data.usage
         self._series.tokens("input", provider, model).observe(usage.input_tokens)
         self._series.tokens("output", provider, model).observe(usage.output_tokens)
-        if data.cost.nano_usd:
-            self._series.cost(self._agents.bound(run.agent), model).inc(data.cost.nano_usd / NANO)
+        self._spend(run, model, data.cost)
+
+    def _spend(self, run: Run, model: str, cost: Cost) -> None:
+        if cost.nano_usd:
+            self._series.cost(self._agents.bound(run.agent), model).inc(cost.nano_usd / NANO)
 
     def _model(self, ref: str, provider: str | None) -> tuple[str, str]:
         head, _, name = ref.partition(":")
@@ -186,7 +196,13 @@ class Series:
         self.steps = _counter(registry, "runwright_steps", "Steps that ended.", "kind", "status")
         self.restarts = _counter(registry, "runwright_step_restarts", "Steps that began again.", "cause")
         self.errors = _counter(registry, "runwright_errors", "Errors that ended a run or a step.", "where", "code")
-        self.cost = _counter(registry, "runwright_cost_usd", "Cost of priced model calls in USD.", "agent", "model")
+        self.cost = _counter(
+            registry,
+            "runwright_cost_usd",
+            "Cost of priced calls in USD.",
+            "agent",
+            "model",
+        )
         self.agents = _gauge(registry, "runwright_agents", "Agents that are served.")
         self.build_info = _gauge(registry, "runwright_build_info", "Always 1.", "version", "python")
         self.queue_depth = _gauge(

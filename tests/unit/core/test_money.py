@@ -1,5 +1,7 @@
 """Costs: what they are on the wire, and how they add up."""
 
+from decimal import Decimal
+
 import msgspec
 import pytest
 
@@ -27,6 +29,13 @@ def test_what_is_unpriced_in_part_is_unpriced(other: Cost) -> None:
 def test_a_line_is_rounded_half_up() -> None:
     """Three at half a nano are one and a half, so two."""
     assert LINE.amount_nano == 2
+
+
+def test_a_line_of_part_of_a_unit_is_exact() -> None:
+    """Tenths of a second are no floats: the line is rounded once, half up."""
+    assert cost_line("audio_seconds", Decimal("12.5"), 61_111_111_111).amount_nano == 763_889
+    assert cost_line("audio_seconds", Decimal("0.5"), 1_000_000).amount_nano == 1
+    assert cost_line("audio_seconds", Decimal("0.499999999"), 1_000_000).amount_nano == 0
 
 
 def test_lines_are_recorded_and_old_records_read() -> None:

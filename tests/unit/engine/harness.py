@@ -17,10 +17,12 @@ from runwright.core.context import Context
 from runwright.core.event import Event, RunCompleted
 from runwright.core.message import Message, UserMessage
 from runwright.core.model import ModelEvent, ModelRequest, OutputSpec
-from runwright.core.money import FREE
+from runwright.core.money import FREE, Cost
 from runwright.core.ports import Batch, Clock, Model, Reader, Writes
 from runwright.core.run import TERMINAL, RunRequest
+from runwright.core.spending import Quantities
 from runwright.core.step import Effect
+from runwright.core.usage import Usage
 from runwright.engine.drive import Rows
 from runwright.engine.gateway import World
 from runwright.engine.owner import Owner
@@ -78,6 +80,11 @@ def _built(name: str, fingerprint: str, flow: Loop | CodeFlow) -> BuiltAgent:
     return BuiltAgent(
         definition=Definition(name=name), fingerprint=fingerprint, flow=flow, input_schema={}, output_schema={}
     )
+
+
+def _price(ref: str, used: Usage | Quantities) -> Cost:
+    """Models are free; what tools spend costs a nano-USD a unit."""
+    return FREE if isinstance(used, Usage) else Cost(nano_usd=int(sum(used.values())), source="test")
 
 
 class Directory:
@@ -205,7 +212,7 @@ class Process:
             models=FixedModels(*parts.models),
             secrets=NoSecrets(),
             guard=compose(default_layers()),
-            price=lambda ref, usage: FREE,
+            price=_price,
             state={"greeting": "hello"},
             room=self.journal.room,
             memory=stores.memory,

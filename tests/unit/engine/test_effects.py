@@ -353,3 +353,43 @@ async def test_errors_of_taped_steps_are_raised_again(stores: Stores) -> None:
         await process.settled(handle.run_id, "completed")
     assert seen == ["tool_failed: ValueError: broken"] * 2
     assert len(send.entered) == 1
+
+
+class Spending(HeldTool):
+    """A tool that spends before it waits."""
+
+    async def call(self, arguments: Mapping[str, object], context: Context) -> bytes:
+        """Spend seven characters."""
+        context.spent("acme:voice", characters=7)
+        return await super().call(arguments, context)
+
+
+@pytest.mark.parametrize(("effect", "charged"), [("read", 14), ("idempotent", 7)])
+async def test_what_a_crashed_attempt_spent(stores: Stores, effect: Any, charged: int) -> None:
+    """A `read` tool that begins again has spent twice; an `idempotent` one once, because it sends the same key."""
+    held = Spending("send", effect=effect)
+    async with started(flowing(_send, held), stores=stores) as process:
+        handle = await process.create(mode="background")
+        await held.is_entered.wait()
+        await until(lambda: process.journal.depth == 0)
+        await process.crash()
+    held.go.set()
+    async with started(flowing(_send, held), stores=stores) as process:
+        view = await process.settled(handle.run_id, "completed")
+        (step,) = await process.steps(handle.run_id)
+    assert [each.cost.usd for each in (view, step)] == [f"0.0000000{charged:02}"] * 2
+
+
+@pytest.mark.parametrize("effect", ["read", "once"])
+async def test_what_a_cancelled_tool_spent(effect: Any) -> None:
+    """A run that is cancelled while a tool is at work has spent what that said by then."""
+    held = Spending("send", effect=effect)
+    async with started(flowing(_send, held)) as process:
+        handle = await process.create(mode="background")
+        await held.is_entered.wait()
+        await process.runs.cancel(handle.run_id)
+        held.go.set()
+        await process.settled(handle.run_id, "cancelled")
+        await until(lambda: process.journal.depth == 0)
+        (step,) = await process.steps(handle.run_id)
+    assert step.cost.usd == "0.000000007"

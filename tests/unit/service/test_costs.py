@@ -1,16 +1,20 @@
 """What callers can ask about costs."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from runwright import Agent, App, Context
+from runwright import Agent, App, Context, tool
 from runwright.app import AppOptions
 from runwright.core.money import NANO
-from runwright.errors import ConfigError, InvalidRequest, NotFound
+from runwright.core.replay import Replay
+from runwright.core.run import RunRequest
+from runwright.errors import ConfigError, InvalidRequest, NotFound, ToolFailed
 from runwright.models import ModelRegistry
 from runwright.service.costs import moment
 from runwright.service.views import CostQuery
@@ -28,13 +32,53 @@ async def twice(text: str, context: Context) -> str:
     return f"{first.message.content}{second.message.content}"
 
 
+@tool(effect="read")
+def speak(text: str, context: Context) -> str:
+    """Speak, in a thread: paid for by the character. Some texts are too hard."""
+    context.spent("elevenlabs:eleven_v3", characters=len(text))
+    if text == "hard":
+        raise ValueError("cannot say that")
+    return "said"
+
+
+@tool(effect="read")
+async def listen(text: str, context: Context) -> str:
+    """Listen to what nobody knows the price of."""
+    context.spent("acme:ears", audio_seconds=Decimal("1.5"), requests=1)
+    return text
+
+
+async def talk(text: str, context: Context) -> str:
+    """Speak, fail at it, and listen if asked to."""
+    await context.tool(speak, text=text)
+    with suppress(ToolFailed):
+        await context.tool(speak, text="hard")
+    return await context.tool(listen, text=text) if text == "listen" else "done"
+
+
+@tool(effect="read")
+def wrong(context: Context) -> str:
+    """Say it wrongly."""
+    context.spent("elevenlabs:eleven_v3", letters=1)
+    return "never"
+
+
+async def misused(text: str, context: Context) -> str:
+    """Spend outside of a tool, or wrongly within one."""
+    if text == "wrong":
+        return await context.tool(wrong)
+    context.spent("elevenlabs:eleven_v3", characters=1)
+    return "never"
+
+
 @pytest.fixture
 async def opened(tmp_path: Path) -> AsyncIterator[App]:
     """An App in memory whose demo model costs what a file says."""
     path = tmp_path / "prices.toml"
     path.write_text(PRICES)
     settings = Settings(model="demo", prices=path, drain_s=0)
-    agents = (Agent("support", model="demo"), Agent("twice", run=twice, model="demo"))
+    flows = {"twice": twice, "talk": talk, "misused": misused}
+    agents = (Agent("support", model="demo"), *(Agent(name, run=run, model="demo") for name, run in flows.items()))
     async with App(settings, agents=agents, models=ModelRegistry(default="demo"), options=IN_MEMORY) as app:
         yield app
 
@@ -85,6 +129,62 @@ async def test_the_same_calls_on_another_model(opened: App) -> None:
     unknown = (await opened.costs.report(CostQuery(on_model="acme:large"))).total.what_if
     assert unknown is not None
     assert (unknown.usd, unknown.unpriced_calls, unknown.difference_usd) == (None, 2, "0")
+
+
+async def test_what_tools_spend_counts(opened: App) -> None:
+    """A tool's spending is a line of its step, of the run and of all sums, also where the tool failed after it."""
+    view = await opened.run("talk", "hi there")
+    cost = await opened.costs.run(view.id)
+    lines = [(step.name, line.ref, line.quantity, line.amount_usd) for step in cost.steps for line in step.lines]
+    assert lines == [
+        ("speak", "elevenlabs:eleven_v3", 8, "0.00064"),
+        ("speak", "elevenlabs:eleven_v3", 4, "0.00032"),
+    ]
+    assert [step.cost.source for step in cost.steps] == ["overlay", "overlay"]
+    assert view.cost.usd == cost.cost.usd == "0.00096"
+    rolled = (await opened.costs.report(CostQuery(by="model"))).data
+    scanned = (await opened.costs.report(CostQuery(by="agent", since="2026-01-01T00:30:00"))).data
+    assert [(row.key, row.calls, row.usd) for row in (*rolled, *scanned)] == [
+        ("speak", 2, "0.00096"),
+        ("talk", 2, "0.00096"),
+    ]
+    what_if = (await opened.costs.report(CostQuery(on_model="acme:large"))).total.what_if
+    assert what_if is not None
+    assert (what_if.usd, what_if.unpriced_calls, what_if.difference_usd) == ("0.00096", 0, "0")
+
+
+async def test_what_nobody_knows_the_price_of_is_said(opened: App) -> None:
+    """Spending without a price is unpriced, with what was used of which unit; it makes its run unpriced."""
+    view = await opened.run("talk", "listen")
+    step = (await opened.costs.run(view.id)).steps[-1]
+    assert (view.cost.usd, step.name, step.cost.usd, step.cost.source) == (None, "listen", None, "unpriced")
+    assert [(line.ref, line.unit, line.quantity, line.amount_usd) for line in step.lines] == [
+        ("acme:ears", "audio_seconds", Decimal("1.5"), None),
+        ("acme:ears", "requests", 1, None),
+    ]
+    assert (await opened.costs.report(CostQuery())).total.unpriced_calls == 1
+
+
+async def test_a_replay_spends_nothing_again(opened: App) -> None:
+    """What tools spent shows as taped in a replay, and counts in no sum twice."""
+    first = await opened.run("talk", "hi there")
+    replay = RunRequest(agent="", input=b"", replay=Replay(of=first.id))
+    replayed = await (await opened.runs.create(replay)).wait()
+    assert (replayed.status, replayed.cost.usd) == ("completed", "0")
+    steps = (await opened.costs.run(replayed.id)).steps
+    assert [(step.name, step.cost.usd, step.is_taped) for step in steps] == [
+        ("speak", "0.00064", True),
+        ("speak", "0.00032", True),
+    ]
+    assert (await opened.costs.report(CostQuery())).total.usd == "0.00096"
+
+
+@pytest.mark.parametrize(("text", "told"), [("wrong", "no unit 'letters'"), ("flow", "Only a tool says")])
+async def test_spending_said_wrongly_is_told(opened: App, text: str, told: str) -> None:
+    """A unit that is none fails the tool; a code flow is told to spend in tools."""
+    view = await opened.run("misused", text)
+    assert view.error is not None
+    assert told in view.error.message
 
 
 async def test_nothing_recorded_costs_nothing(opened: App) -> None:

@@ -2,6 +2,6 @@
 
 from runwright.models.prices.book import Prices, price_lists
 from runwright.models.prices.files import read_file, read_prices
-from runwright.models.prices.price import UNITS, Price, Rate, quantities
+from runwright.models.prices.price import Price, Rate, quantities
 
-__all__ = ["UNITS", "Price", "Prices", "Rate", "price_lists", "quantities", "read_file", "read_prices"]
+__all__ = ["Price", "Prices", "Rate", "price_lists", "quantities", "read_file", "read_prices"]

@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import cached_property, lru_cache
 
 from runwright.core.money import UNPRICED, Cost
+from runwright.core.spending import Quantities
 from runwright.core.usage import Usage
 from runwright.models.prices.files import OVERLAY, read_prices
 from runwright.models.prices.price import Price, quantities
@@ -55,10 +56,12 @@ class Prices:
         self._index = _by_model(self._own)
         self._layers = lru_cache(KNOWN_REFS)(self._find)
 
-    def cost(self, ref: str, usage: Usage, *, at: datetime) -> Cost:
-        """What a call of the model `ref` costs that ended at that time."""
+    def cost(self, ref: str, used: Usage | Quantities, *, at: datetime) -> Cost:
+        """What the use of `ref` costs that ended at that time: a model call, or what a tool says that it spent."""
         price = self.price(ref, at=at)
-        return UNPRICED if price is None else price.cost(quantities(usage))
+        if price is None:
+            return UNPRICED
+        return price.cost(quantities(used) if isinstance(used, Usage) else used)
 
     def price(self, ref: str, *, at: datetime) -> Price | None:
         """The price of a model at a time, None when it is not known."""
@@ -77,7 +80,7 @@ class Prices:
         return Prices((*self._own, *own))
 
     def load(self) -> None:
-        """Read the lists now, which takes 10 ms, and not when the first call is priced."""
+        """Read the lists now, which takes 5 ms, and not when the first call is priced."""
         _ = self._overlay, self._snapshot
 
     def _find(self, ref: str) -> tuple[Layer, ...]:

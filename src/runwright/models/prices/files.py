@@ -12,8 +12,9 @@ from pathlib import Path
 import msgspec
 
 from runwright.core.money import NANO
+from runwright.core.spending import UNITS
 from runwright.errors import ConfigError
-from runwright.models.prices.price import UNITS, Price, Tier, rates
+from runwright.models.prices.price import Price, Tier, rates
 
 OVERLAY = Path(__file__).parent / "overlay.toml"
 OWN = "override"

@@ -4,38 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, time
+from decimal import Decimal
 
 import msgspec
 
 from runwright.core.money import UNPRICED, Cost, cost_line
+from runwright.core.spending import PART_OF, UNITS, Quantities
 from runwright.core.usage import Usage
 
-Quantities = Mapping[str, int]
-"""How much was used of each unit. A part of another unit is counted in that too, as in Usage."""
-
-UNITS = (
-    "input_tokens",
-    "cached_input_tokens",
-    "cache_write_tokens",
-    "input_audio_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "output_audio_tokens",
-    "audio_seconds",
-    "characters",
-    "requests",
-)
-PART_OF = {
-    "cached_input_tokens": "input_tokens",
-    "cache_write_tokens": "input_tokens",
-    "input_audio_tokens": "input_tokens",
-    "reasoning_tokens": "output_tokens",
-    "output_audio_tokens": "output_tokens",
-}
-"""Units that are parts of others: without a price of their own they cost what the whole does."""
-
 WHOLES = tuple(unit for unit in UNITS if unit not in PART_OF and unit != "requests")
-"""Units whose use without a price makes a call unpriced. Requests as such are mostly free."""
+"""Units whose use without a price makes a call unpriced. Requests as such are mostly free, beside other units."""
 
 
 class Tier(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +31,7 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True):
     tiers: tuple[Tier, ...] = ()
     parts: tuple[str, ...] = ()
 
-    def at(self, input_tokens: int) -> int:
+    def at(self, input_tokens: int | Decimal) -> int:
         """The price for a call with that much input."""
         nano = self.nano
         for tier in self.tiers:
@@ -96,7 +74,8 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
         if self.is_free:
             return Cost(nano_usd=0, source=self.source)
         priced = {rate.unit for rate in self.rates}
-        if any(used.get(unit) and unit not in priced for unit in WHOLES):
+        wholes = [unit for unit in WHOLES if used.get(unit)] or ["requests"]
+        if any(used.get(unit) and unit not in priced for unit in wholes):
             return UNPRICED
         input_tokens = used.get("input_tokens", 0)
         lines = [

@@ -1,14 +1,16 @@
 """One price: parts, tiers, validity."""
 
 from datetime import UTC, datetime, time
+from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runwright.core.money import NO_COST
+from runwright.core.spending import PART_OF, UNITS
 from runwright.core.usage import Usage
-from runwright.models.prices.price import PART_OF, UNITS, Price, Tier, quantities, rates
+from runwright.models.prices.price import Price, Tier, quantities, rates
 
 AMOUNTS = st.integers(0, 10**12)
 COUNTS = st.integers(0, 10**9)
@@ -19,7 +21,7 @@ def a_price(**amounts: int) -> Price:
     return Price(model="acme:x", source="test", version="1", rates=rates({k: (v, ()) for k, v in amounts.items()}))
 
 
-def lines(price: Price, **used: int) -> list[tuple[str, int]]:
+def lines(price: Price, **used: int) -> list[tuple[str, int | Decimal]]:
     """Units and quantities of the lines."""
     return [(line.unit, line.quantity) for line in price.cost(used).lines]
 
@@ -50,6 +52,14 @@ def test_a_unit_without_a_price_makes_a_call_unpriced(unit: str) -> None:
     others = {name: 5 for name in ("input_tokens", "output_tokens", "audio_seconds", "characters") if name != unit}
     cost = a_price(**others).cost({unit: 1})
     assert (cost.nano_usd, cost.source, cost.lines) == (None, "unpriced", ())
+
+
+def test_requests_are_free_beside_other_units_only() -> None:
+    """A list of token prices says nothing of requests as such; where these are all that was used, they are unpriced."""
+    price = a_price(input_tokens=1_000_000)
+    assert price.cost({"input_tokens": 1, "requests": 1}).nano_usd == 1
+    assert price.cost({"requests": 1}).nano_usd is None
+    assert a_price(requests=7_000_000).cost({"requests": 1}).nano_usd == 7
 
 
 def test_long_input_has_its_own_price() -> None:

@@ -31,7 +31,7 @@ _USAGE = (
     "x.is_estimated, x.cost_nano"
 )
 _STEPS = (
-    "SELECT r.agent, x.kind, x.name, x.status, x.status = 'completed' AND x.cost_source <> 'none', x.ended_at, "
+    "SELECT r.agent, x.kind, x.name, x.status, x.cost_source <> 'none', x.ended_at, "
     f"x.started_at, {_USAGE} FROM steps x JOIN runs r ON r.id = x.run_id WHERE x.status IN ('completed', 'failed') "
     "AND x.ended_at IS NOT NULL AND x.taped IS NULL AND x.kind NOT IN ('sleep', 'clock', 'random', 'id', 'env')"
 )
