@@ -27,7 +27,8 @@ from runwright.engine.gateway import World
 from runwright.engine.owner import Owner
 from runwright.engine.worker import Engine, EngineOptions
 from runwright.errors import ConfigError, StorageReadOnly
-from runwright.guard import compose, default_layers
+from runwright.guard import Guards, Surroundings
+from runwright.guard import Registry as GuardRegistry
 from runwright.journal.read import JournalReader
 from runwright.journal.write import Journal
 from runwright.models import PROVIDERS, ModelRegistry, Prices, ProviderSettings, price_lists, provider_spec
@@ -282,7 +283,7 @@ class App:
             models=self.models,
             secrets=self.settings,
             known=known,
-            guard=compose(default_layers(known)),
+            guards=Guards(Surroundings(registry=GuardRegistry(), secrets=known)),
             price=lambda ref, used: prices.cost(ref, used, at=clock.now()),
             state=self._state,
             room=self._journal.room,

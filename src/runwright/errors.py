@@ -25,6 +25,10 @@ RunwrightError
 │   ├── ProviderRejected      400  the provider refuses this request
 │   ├── ProviderAuth          401 at the provider, reported as 502
 │   └── MalformedResponse     502  the answer cannot be read
+├── GuardError                503 the guard did not let a call through
+│   ├── BreakerOpen           503 the target has failed too often
+│   ├── CallShed              429 too many calls are waiting already
+│   └── BudgetExceeded        402 a budget is spent
 ├── ToolError                 a tool call failed
 │   ├── ToolFailed            the tool raised
 │   ├── ToolTimeout
@@ -267,6 +271,35 @@ class MalformedResponse(ModelError):
 
     code = "malformed_response"
     retryable = True
+
+
+class GuardError(RunwrightError):
+    """The guard did not let this call through."""
+
+    code = "guard_refused"
+    status = 503
+
+
+class BreakerOpen(GuardError):
+    """This target has failed too often and rests; try again later."""
+
+    code = "breaker_open"
+    retryable = True
+
+
+class CallShed(GuardError):
+    """Too many calls wait for this target already; try again later."""
+
+    code = "call_shed"
+    status = 429
+    retryable = True
+
+
+class BudgetExceeded(GuardError):
+    """A budget is spent: raise it, or wait until its window ends."""
+
+    code = "budget_exceeded"
+    status = 402
 
 
 class ToolError(RunwrightError):

@@ -23,8 +23,24 @@ SHAPE = 1
 
 NULL = msgspec.Raw(b"null")
 
-RestartCause = Literal["crash", "retry", "resolved", "storage"]
+RestartCause = Literal["crash", "retry", "fallback", "resolved", "storage"]
 """Why a step begins again."""
+
+GuardLayer = Literal[
+    "deadline",
+    "cache",
+    "flight",
+    "admission",
+    "fallback",
+    "retry",
+    "breaker",
+    "rate",
+    "bulkhead",
+    "budget",
+    "hedge",
+    "timeout",
+]
+"""The parts of the guard, from the outside in."""
 
 
 class EventData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
@@ -227,6 +243,22 @@ class OutputRejected(EventData, frozen=True, kw_only=True, tag="output.rejected"
     reason: str
 
 
+class GuardDecided(EventData, frozen=True, kw_only=True, tag="guard.decided"):
+    """The guard did something with a call beside sending it: it waited, sent it again, answered or refused it.
+
+    `layer` says which part of the guard, `action` what it did, and `reason` why, in words. `attempt` counts from 1,
+    `wait_s` is how long the call waited or is going to. `figures` are what the decision was made from.
+    """
+
+    layer: GuardLayer
+    action: str
+    target: str = ""
+    attempt: int = 1
+    wait_s: float = 0.0
+    reason: str = ""
+    figures: dict[str, int | float | str] = {}
+
+
 class ReplayDiverged(EventData, frozen=True, kw_only=True, tag="replay.diverged"):
     """A replay asked for something that was not recorded, or came to its end without asking for what was.
 
@@ -295,6 +327,7 @@ Data = (
     | MessageCompleted
     | ToolRejected
     | OutputRejected
+    | GuardDecided
     | ReplayDiverged
     | RunTainted
     | MemoryWritten

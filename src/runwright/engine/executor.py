@@ -39,7 +39,7 @@ from runwright.engine.fold import OpenStep, fold, start
 from runwright.engine.gateway import Bounds, Steps, World
 from runwright.engine.late import Spawn, is_cancelled
 from runwright.engine.live import LiveRun
-from runwright.errors import AgentError, DeadlineExceeded, ModelError, RunError, RunwrightError, ToolError
+from runwright.errors import AgentError, DeadlineExceeded, GuardError, ModelError, RunError, RunwrightError, ToolError
 from runwright.journal.tape import Tape, read_tape
 from runwright.watch import logs
 
@@ -205,7 +205,7 @@ class Executor:
     async def _ask(self, call: ModelCall) -> None:
         try:
             await self._steps.model(call.request, match=call.match, base=call.base, fresh=call.fresh, again=call.again)
-        except (ModelError, RunError):
+        except (ModelError, RunError, GuardError):
             # Recorded as a failed step: `decide` sees it in the conversation.
             return
 
@@ -229,7 +229,7 @@ class Executor:
                 context=tool_context(self._steps, self._world, self._live.agent),
                 again=planned.again,
             )
-        except (ToolError, RunError):
+        except (ToolError, RunError, GuardError):
             # Recorded as a failed step: the model is told, or the run waits.
             return
 

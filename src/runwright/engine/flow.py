@@ -53,15 +53,15 @@ class FromThread:
 
     def progress(self, message: str, *, fraction: float | None, step: int | None) -> None:
         """Record how far the work is."""
-        self._on_loop(lambda: self._steps.progress(message, fraction=fraction, step=step))
+        self._on_loop(lambda: self._steps.reports.progress(message, fraction=fraction, step=step))
 
     def emit(self, name: str, value: bytes, *, step: int | None) -> None:
         """Record a custom event; `value` is JSON text."""
-        self._on_loop(lambda: self._steps.emit(name, value, step=step))
+        self._on_loop(lambda: self._steps.reports.emit(name, value, step=step))
 
     def spent(self, ref: str, used: Quantities, *, step: int) -> None:
         """Record what a tool spent."""
-        self._on_loop(lambda: self._steps.spent(ref, used, step=step))
+        self._on_loop(lambda: self._steps.reports.spent(ref, used, step=step))
 
     def _on_loop(self, append: Callable[[], None]) -> None:
         try:
@@ -269,7 +269,7 @@ class FlowGateway(FromThread):
 
     def escaped(self, reason: str) -> None:
         """The flow did something that was no step. Safe from any thread."""
-        self._on_loop(lambda: self._steps.taint(reason))
+        self._on_loop(lambda: self._steps.reports.taint(reason))
 
     def _given_up(self, match: StepKey) -> None:
         """The flow itself cancelled a step; after one that may have acted it gets no further."""

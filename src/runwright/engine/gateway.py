@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import reprlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -13,18 +14,15 @@ from msgspec.structs import replace
 from runwright.core.agent import Limits, Tool
 from runwright.core.context import Context
 from runwright.core.event import (
-    CustomEmitted,
     Delta,
     Event,
+    GuardDecided,
     MemoryWritten,
     MessageCompleted,
     MessageDelta,
-    ProgressReported,
     ReasoningDelta,
     RestartCause,
     RunResumed,
-    RunTainted,
-    StepCharged,
     StepCompleted,
     StepFailed,
     StepResolved,
@@ -44,35 +42,37 @@ from runwright.core.model import (
 from runwright.core.model import (
     ReasoningDelta as ModelReasoningDelta,
 )
-from runwright.core.money import Cost
-from runwright.core.ports import MemoryStore, Model, Models, Secrets
+from runwright.core.money import NO_COST, Cost
+from runwright.core.ports import MemoryStore, Models, Secrets
 from runwright.core.redact import KnownSecrets
-from runwright.core.run import error_info, printable
-from runwright.core.spending import Quantities
-from runwright.core.step import StepKey
+from runwright.core.run import error_info
+from runwright.core.step import StepKey, StepKind
 from runwright.core.usage import Usage
 from runwright.engine.fold import OpenStep
 from runwright.engine.late import Late, Spawn, is_cancelled
 from runwright.engine.memory import RunMemory
 from runwright.engine.playback import Playback
 from runwright.engine.replay import Player
+from runwright.engine.reports import Price, Reports
 from runwright.errors import (
     AgentError,
+    BudgetExceeded,
     DeadlineExceeded,
+    GuardError,
     MalformedResponse,
     ModelError,
     NotSent,
     OutcomeUnknown,
     RunError,
+    RunwrightError,
     ToolError,
     ToolFailed,
 )
-from runwright.guard.chain import Call, Guard
+from runwright.guard import Call, Guards, Own, Sending, Trail
 from runwright.journal.write import Record, RunLog
 from runwright.tools.deeds import Deeds
 from runwright.watch import logs
 
-Price = Callable[[str, Usage | Quantities], Cost]
 Note = Callable[[tuple[Event, ...]], None]
 
 
@@ -81,7 +81,7 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
 
     models: Models
     secrets: Secrets
-    guard: Guard[Any]
+    guards: Guards
     price: Price
     state: Mapping[str, Any]
     room: Callable[[], Awaitable[None]]
@@ -91,10 +91,14 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
-    """Within what a run has to stay: `deadline` is a time of the loop's clock."""
+    """Within what a run has to stay: `deadline` is a time of the loop's clock.
+
+    `own` are the policies of the run and of its agent.
+    """
 
     limits: Limits
     deadline: float | None
+    own: Own = Own()
 
 
 class Steps:
@@ -122,6 +126,7 @@ class Steps:
         self.playback: Playback | None = None
         if player is not None:
             self.playback = Playback(player, append=self.append, begin=self._begin, end=self._end)
+        self.reports = Reports(log, append=self.append, price=world.price)
         self._is_closed = False
 
     def append(self, *records: Record) -> tuple[Event, ...]:
@@ -150,37 +155,31 @@ class Steps:
     ) -> ModelResponse:
         """Perform a model call. Raises ModelError or RunError after recording it."""
         await self._world.room()
-        step = StepStarted(
-            kind="model",
-            name=request.model,
-            key=match.key,
-            lane=match.lane,
-            nth=match.nth,
-            request=_manifest(request),
-            base=base,
-            messages=tuple(msgspec.Raw(entry.raw) for entry in fresh),
-            tools=msgspec.Raw(request.tools_raw or b"null") if base is None else _NULL,
-        )
+        step = _asked(request, match, base=base, fresh=fresh)
         if self.playback is not None:
             recorded = await self.playback.model(step, request.messages, again=again)
             if recorded is not None:
                 return recorded
-        model = self._world.models.resolve(request.model)
         seq = self._begin(step, again)
-        call = Call(
+        trail = Trail()
+        call = Call[ModelResponse](
             kind="model",
             target=request.model,
             effect="read",
+            send=lambda call, sending: self._ask(request, call, sending, step=seq),
+            trail=trail,
+            note=lambda decision: self._decided(decision, seq),
             deadline=self._bounds.deadline,
             timeout_s=self._bounds.limits.model_timeout_s,
+            is_streamed=request.is_streamed,
         )
         try:
-            response = await self._world.guard(call, lambda: self._consume(model, request, seq))
+            response = await self._world.guards.model(request.model, self._bounds.own).proceed(call)
             response = replace(response, message=_distinct(response.message, seq))
             self._end(
                 seq,
                 MessageCompleted(message=msgspec.Raw(said(response.message).raw), reasoning=response.reasoning),
-                _completed(response, self._world.price(model.ref, response.usage)),
+                _completed(response, self._price(trail, response.usage)),
             )
         except asyncio.CancelledError as error:
             if is_cancelled():
@@ -191,18 +190,39 @@ class Steps:
             raise self._broken(seq, error) from error
         return response
 
-    def _broken(self, seq: int, error: BaseException) -> ModelError | RunError:
-        told = error if isinstance(error, (ModelError, DeadlineExceeded)) else AgentError(_told(error))
+    def _price(self, trail: Trail, usage: Usage) -> Cost:
+        """What an answer cost: that of another model than was asked first is priced as what it is."""
+        return NO_COST if trail.is_cached else self._world.price(self._world.models.resolve(trail.target).ref, usage)
+
+    def _decided(self, decision: GuardDecided, seq: int) -> None:
+        if self.log.lost is None and self.log.is_open(seq):
+            self.append((decision, seq))
+
+    def _again(self, call: Call[Any], seq: int) -> None:
+        """Record that a step is sent again. The second one of two that race voids nothing."""
+        if call.trail.attempts > 1 and call.race is None:
+            last = next(step.attempt for step in self.log.open_steps if step.seq == seq)
+            cause = "fallback" if call.attempt == 1 else "retry"
+            self.append((StepRestarted(attempt=last + 1, cause=cause), seq))
+
+    def _broken(self, seq: int, error: BaseException) -> RunwrightError:
+        told = error if isinstance(error, (ModelError, DeadlineExceeded, GuardError)) else AgentError(_told(error))
         self._end(seq, StepFailed(error=error_info(told, step=seq)))
         return told
 
-    async def _consume(self, model: Model, request: ModelRequest, seq: int) -> ModelResponse:
-        stream = model.stream(request)
+    async def _ask(
+        self, request: ModelRequest, call: Call[ModelResponse], sending: Sending, *, step: int
+    ) -> ModelResponse:
+        """One attempt of a model call."""
+        self._again(call, step)
+        model = self._world.models.resolve(call.target)
+        stream = model.stream(request if call.target == request.model else replace(request, model=call.target))
         try:
             async for event in stream:
                 if isinstance(event, ResponseCompleted):
                     return event.response
-                self.log.delta(_delta(event), seq)
+                sending.chunk()
+                self.log.delta(_delta(event), step)
         finally:
             close = getattr(stream, "aclose", None)
             if close is not None:
@@ -241,27 +261,37 @@ class Steps:
         seq = self._begin(step, again)
         if tool.effect != "read":
             await self.log.durable()
-        call = Call(
-            kind=match.kind,
-            target=tool.spec.name,
-            effect=tool.effect,
-            deadline=self._bounds.deadline,
-            timeout_s=tool.timeout_s or self._bounds.limits.tool_timeout_s,
-        )
         surroundings = context(seq, idempotency_key(self.log.run.id, match))
-        return await self._settle(
-            tool, call, seq, attempt=lambda: _result(tool, arguments, surroundings, memory=self._memory)
-        )
-
-    async def _settle(self, tool: Tool, call: Call, seq: int, *, attempt: Callable[[], Awaitable[bytes]]) -> bytes:
         work: Late | None = None
+        attempt = partial(_result, tool, arguments, surroundings, memory=self._memory)
         if tool.effect == "once":
             # It is not aborted when its caller gives up.
             work = Late(attempt, spawn=self._spawn, on_late=lambda result: self._late(seq, result))
+        return await self._settle(tool, match.kind, seq, attempt=attempt, work=work)
+
+    async def _settle(
+        self, tool: Tool, kind: StepKind, seq: int, *, attempt: Callable[[], Awaitable[bytes]], work: Late | None
+    ) -> bytes:
+        async def send(call: Call[bytes], _: Sending) -> bytes:
+            self._again(call, seq)
+            return await (attempt() if work is None else work.run())
+
+        call = Call[bytes](
+            kind=kind,
+            target=tool.spec.name,
+            effect=tool.effect,
+            send=send,
+            trail=Trail(),
+            note=lambda decision: self._decided(decision, seq),
+            deadline=self._bounds.deadline,
+            timeout_s=tool.timeout_s or self._bounds.limits.tool_timeout_s,
+        )
+        guards = self._world.guards
+        way = guards.tool(call.target, self._bounds.own) if kind in ("tool", "http") else guards.bare
         try:
             # Lines that the tool logs carry the run and the step.
             with logs.context(run=self.log.run.id, step=seq):
-                result = await self._world.guard(call, work.run if work is not None else attempt)
+                result = await way.proceed(call)
         except asyncio.CancelledError as error:
             if not is_cancelled():
                 raise self._failed(tool, seq, error, is_entered=work is not None and work.is_entered) from error
@@ -274,12 +304,12 @@ class Steps:
         self._end(seq, StepCompleted(result=msgspec.Raw(result)))
         return result
 
-    def _failed(self, tool: Tool, seq: int, error: BaseException, *, is_entered: bool) -> ToolError | RunError:
+    def _failed(self, tool: Tool, seq: int, error: BaseException, *, is_entered: bool) -> RunwrightError:
         why = _told(error)
         if isinstance(error, OutcomeUnknown) or (is_entered and not isinstance(error, NotSent)):
             return self._unknown(tool, seq, why)
         # Other errors of ours would be taken for trouble of the run itself.
-        told = error if isinstance(error, (ToolError, DeadlineExceeded)) else ToolFailed(why)
+        told = error if isinstance(error, (ToolError, DeadlineExceeded, BudgetExceeded)) else ToolFailed(why)
         self._end(seq, StepFailed(error=error_info(told, step=seq)))
         return told
 
@@ -326,31 +356,6 @@ class Steps:
         self.append((StepRestarted(attempt=again.attempt + 1, cause=_restart_cause(self._past)), again.seq))
         return again.seq
 
-    def progress(self, message: str, *, fraction: float | None, step: int | None) -> None:
-        """Record how far the work is. On the loop's thread."""
-        if self._is_told:
-            self.append((ProgressReported(message=printable(message), fraction=fraction), step))
-
-    def taint(self, reason: str) -> None:
-        """Record, once, that the run did something that cannot be replayed. On the loop's thread."""
-        if self._is_told and reason not in self.log.run.tainted:
-            self.append((RunTainted(reason=reason), None))
-
-    def emit(self, name: str, value: bytes, *, step: int | None) -> None:
-        """Record a custom event. On the loop's thread."""
-        if self._is_told:
-            self.append((CustomEmitted(name=printable(name), value=msgspec.Raw(value)), step))
-
-    def spent(self, ref: str, used: Quantities, *, step: int) -> None:
-        """Record what a tool spent; dropped when its step has ended. On the loop's thread."""
-        if self.log.lost is None and self.log.is_open(step):
-            self.append((StepCharged(ref=ref, used=dict(used), cost=self._world.price(ref, used)), step))
-
-    @property
-    def _is_told(self) -> bool:
-        """What a tool says after its run has ended, or was lost, is dropped."""
-        return self.log.lost is None and not self.log.run.is_over
-
 
 def idempotency_key(run_id: str, match: StepKey) -> str:
     """The same for every attempt of a step: made from run, lane, tool and arguments (the key), and occurrence."""
@@ -371,6 +376,20 @@ def is_json(value: object) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _asked(request: ModelRequest, match: StepKey, *, base: int | None, fresh: tuple[Said, ...]) -> StepStarted:
+    return StepStarted(
+        kind="model",
+        name=request.model,
+        key=match.key,
+        lane=match.lane,
+        nth=match.nth,
+        request=_manifest(request),
+        base=base,
+        messages=tuple(msgspec.Raw(entry.raw) for entry in fresh),
+        tools=msgspec.Raw(request.tools_raw or b"null") if base is None else _NULL,
+    )
 
 
 def _completed(response: ModelResponse, cost: Cost) -> StepCompleted:

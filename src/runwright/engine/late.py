@@ -6,13 +6,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from runwright.errors import ToolFailed
+from runwright.errors import NotSent, ToolFailed
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
 
 
 class Late:
-    """A call that is not aborted when its caller gives up: its outcome is handed over when it comes."""
+    """A call that is not aborted when its caller gives up: its outcome is handed over when it comes.
+
+    It may be made again only if it raised NotSent; until then it counts as not entered.
+    """
 
     def __init__(
         self, attempt: Callable[[], Awaitable[bytes]], *, spawn: Spawn, on_late: Callable[[bytes], None]
@@ -43,6 +46,11 @@ class Late:
             if not outcome.done():
                 outcome.set_exception(ToolFailed("the call was cancelled from within"))
             raise
+        except NotSent as error:
+            self.is_entered = False
+            if not outcome.done():
+                outcome.set_exception(error)
+            return
         # A tool is anybody's code; its caller gets what it raised.
         except (Exception, SystemExit) as error:  # noqa: BLE001 - handed to the caller, or too late to matter
             if not outcome.done():

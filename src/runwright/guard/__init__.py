@@ -1,5 +1,42 @@
-"""One call, many wrappers. Knows only core; the order of the layers stands in `chain.py`."""
+"""The guard: what stands around every call of a model or tool. Knows only core, and can be used alone.
 
-from runwright.guard.chain import Call, Layer, compose, default_layers
+The order of the layers stands in `chain.py`.
+"""
 
-__all__ = ["Call", "Layer", "compose", "default_layers"]
+from runwright.core.policy import (
+    Backoff,
+    Breaker,
+    Budget,
+    Cache,
+    Fallback,
+    Guard,
+    Hedge,
+    Limit,
+    Retry,
+    Timeout,
+)
+from runwright.guard.call import Call, Sending, Trail
+from runwright.guard.chain import Surroundings
+from runwright.guard.plans import Guards, GuardSettings, Own
+from runwright.guard.registry import Registry
+
+__all__ = [
+    "Backoff",
+    "Breaker",
+    "Budget",
+    "Cache",
+    "Call",
+    "Fallback",
+    "Guard",
+    "GuardSettings",
+    "Guards",
+    "Hedge",
+    "Limit",
+    "Own",
+    "Registry",
+    "Retry",
+    "Sending",
+    "Surroundings",
+    "Timeout",
+    "Trail",
+]

@@ -1,56 +1,58 @@
-"""The guard: a list of layers around one call, outermost first."""
+"""The guard: a list of layers around one call, outermost first.
+
+The outer layers see a logical call once; the inner ones see each target that it is sent to, and from `retry` inwards
+each attempt. What a policy switches off is not in the list.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
+from runwright.core.policy import Plan
 from runwright.core.redact import KnownSecrets
-from runwright.core.step import Effect, StepKind
+from runwright.guard.call import Layer, Proceed
 from runwright.guard.deadline import deadline
 from runwright.guard.redact import Redaction
+from runwright.guard.registry import Registry
+from runwright.guard.timeout import Attempt
 
 T = TypeVar("T")
-Attempt = Callable[[], Awaitable[T]]
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What the layers know about a call.
+class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the layers of one app share."""
 
-    `target` is a model reference or a tool's name. `deadline` is the run's, as seconds of the loop's clock;
-    `timeout_s` bounds this call. None means no bound.
-    """
-
-    kind: StepKind
-    target: str
-    effect: Effect
-    deadline: float | None = None
-    timeout_s: float | None = None
+    registry: Registry
+    secrets: KnownSecrets | None = None
 
 
-Layer = Callable[[Call, Attempt[T]], Awaitable[T]]
-Guard = Callable[[Call, Attempt[T]], Awaitable[T]]
+def guard(plan: Plan, around: Surroundings, *, others: Mapping[str, Plan] | None = None) -> Proceed[Any]:
+    """What makes calls under a plan; `others` are the plans of the models to fall back on, in order."""
+    return compose(_outer(plan, around, others or {}), compose(_inner(plan, around), Attempt[Any](plan.timeout)))
 
 
-def default_layers(secrets: KnownSecrets | None = None) -> Sequence[Layer[object]]:
-    """The layers of every call, outermost first."""
-    return (Redaction(secrets), deadline) if secrets else (deadline,)
+def _outer(plan: Plan, around: Surroundings, others: Mapping[str, Plan]) -> Sequence[Layer[Any]]:
+    return _held(deadline)
 
 
-def compose(layers: Sequence[Layer[T]]) -> Guard[T]:
-    """One guard from layers, outermost first."""
-    if len(layers) == 1:
-        return layers[0]
-
-    def guard(call: Call, attempt: Attempt[T]) -> Awaitable[T]:
-        for layer in reversed(layers):
-            attempt = _bind(layer, call, attempt)
-        return attempt()
-
-    return guard
+def _inner(plan: Plan, around: Surroundings) -> Sequence[Layer[Any]]:
+    return _held(Redaction(around.secrets) if around.secrets else None)
 
 
-def _bind(layer: Layer[T], call: Call, attempt: Attempt[T]) -> Attempt[T]:
-    return lambda: layer(call, attempt)
+def _held(*layers: Layer[Any] | None) -> Sequence[Layer[Any]]:
+    return [layer for layer in layers if layer is not None]
+
+
+def compose(layers: Sequence[Layer[T]], innermost: Proceed[T]) -> Proceed[T]:
+    """One way through layers, outermost first, to what is behind them."""
+    proceed = innermost
+    for layer in reversed(layers):
+        proceed = _bind(layer, proceed)
+    return proceed
+
+
+def _bind(layer: Layer[T], proceed: Proceed[T]) -> Proceed[T]:
+    return lambda call: layer(call, proceed)

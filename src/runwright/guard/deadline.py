@@ -1,43 +1,25 @@
-"""Deadlines: one absolute time for the run, a time-out for the call; whichever comes first."""
+"""The outermost layer: one absolute time that every later wait has to fit into."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from runwright.errors import DeadlineExceeded, ProviderTimeout, RunwrightError, ToolTimeout
-
-if TYPE_CHECKING:
-    from runwright.guard.chain import Call
+from runwright.core.event import GuardDecided
+from runwright.guard.call import Call, Proceed
+from runwright.guard.timeout import too_late
 
 T = TypeVar("T")
 
 
-async def deadline(call: Call, attempt: Callable[[], Awaitable[T]]) -> T:
-    """Bound a call in time. Raises DeadlineExceeded for the run's, ProviderTimeout or ToolTimeout for its own."""
-    now = asyncio.get_running_loop().time()
-    own = None if call.timeout_s is None else now + call.timeout_s
-    ends = [moment for moment in (own, call.deadline) if moment is not None]
-    if not ends:
-        return await attempt()
-    end = min(ends)
-    if end <= now:
-        raise _too_late(call, is_run=True)
-    scope = asyncio.timeout_at(end)
-    try:
-        async with scope:
-            return await attempt()
-    except TimeoutError:
-        if not scope.expired():
-            raise
-        raise _too_late(call, is_run=end != own) from None
+async def deadline(call: Call[T], proceed: Proceed[T]) -> T:
+    """Refuse a call that begins too late. Raises DeadlineExceeded."""
+    if call.deadline is not None and call.deadline <= asyncio.get_running_loop().time():
+        call.note(GuardDecided(layer="deadline", action="refused", target=call.target))
+        raise too_late(call)
+    return await proceed(call)
 
 
-def _too_late(call: Call, *, is_run: bool) -> RunwrightError:
-    if is_run:
-        return DeadlineExceeded(f"The run's time was over during {call.kind} {call.target!r}; raise limits.time_s.")
-    late = f"{call.target!r} did not answer within {call.timeout_s:g} s"
-    if call.kind == "model":
-        return ProviderTimeout(f"{late}; see limits.model_timeout_s.")
-    return ToolTimeout(f"{late}; see limits.tool_timeout_s.")
+def fits(call: Call[T], wait_s: float) -> bool:
+    """Whether the call can wait that long and still be made."""
+    return call.deadline is None or asyncio.get_running_loop().time() + wait_s < call.deadline

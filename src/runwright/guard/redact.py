@@ -1,15 +1,12 @@
-"""Secrets are taken out of what a call gives or raises, before anybody records it or makes a key of it."""
+"""Secrets are taken out of what an attempt gives or raises, before anybody keeps or records it or makes a key of it."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from runwright.core.redact import KnownSecrets
 from runwright.errors import AgentError, RunwrightError, ToolFailed
-
-if TYPE_CHECKING:
-    from runwright.guard.chain import Call
+from runwright.guard.call import Call, Proceed
 
 T = TypeVar("T")
 
@@ -20,10 +17,10 @@ class Redaction:
     def __init__(self, secrets: KnownSecrets) -> None:
         self._secrets = secrets
 
-    async def __call__(self, call: Call, attempt: Callable[[], Awaitable[T]]) -> T | bytes:
-        """Make the call. An error of somebody else that tells a secret becomes one of ours that does not."""
+    async def __call__(self, call: Call[T], proceed: Proceed[T]) -> T:
+        """Make the attempt. An error of somebody else that tells a secret becomes one of ours that does not."""
         try:
-            result = await attempt()
+            result = await proceed(call)
         except RunwrightError as error:
             error.message = self._secrets.text(error.message)
             error.args = (error.message,)

@@ -28,7 +28,7 @@ from runwright.engine.gateway import World
 from runwright.engine.owner import Owner
 from runwright.engine.worker import Claim, Engine, EngineOptions
 from runwright.errors import NotFound, OutputInvalid, StorageError
-from runwright.guard import compose, default_layers
+from runwright.guard import Guards, Registry, Surroundings
 from runwright.journal.read import JournalReader
 from runwright.journal.write import Journal
 from runwright.service.runs import Handle, Runs
@@ -211,7 +211,7 @@ class Process:
         world = World(
             models=FixedModels(*parts.models),
             secrets=NoSecrets(),
-            guard=compose(default_layers()),
+            guards=Guards(Surroundings(registry=Registry())),
             price=_price,
             state={"greeting": "hello"},
             room=self.journal.room,

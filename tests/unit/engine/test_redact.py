@@ -12,6 +12,7 @@ from runwright.core.event import (
     CustomEmitted,
     Data,
     EventData,
+    GuardDecided,
     MemoryWritten,
     MessageCompleted,
     MessageDelta,
@@ -60,6 +61,7 @@ KEPT: dict[type[EventData], set[str]] = {
     ToolArgsDelta: {"call_id", "name", "arguments"},
     MessageCompleted: {"message", "reasoning"},
     ToolRejected: {"call_id", "name"},
+    GuardDecided: {"target", "action"},
     MemoryWritten: {"owner", "name"},
     CustomEmitted: {"name"},
 }

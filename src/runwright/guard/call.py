@@ -1,0 +1,156 @@
+"""A call on its way through the guard, and what its sender tells on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, Literal, TypeVar
+
+import msgspec
+
+from runwright.core.event import GuardDecided
+from runwright.core.policy import Budget, Timeout
+from runwright.core.step import Effect, StepKind
+
+T = TypeVar("T")
+
+Note = Callable[[GuardDecided], None]
+"""Told of every decision beside plain sending, at the moment it is made."""
+
+Priority = Literal["interactive", "background"]
+
+
+class Spend(msgspec.Struct, frozen=True, gc=False):
+    """What a call uses: requests are always one."""
+
+    tokens: int = 0
+    nano_usd: int = 0
+
+
+class Quota(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a provider says about its limits: how many are left, of how many, and in how many seconds it starts anew."""
+
+    requests: int | None = None
+    requests_left: int | None = None
+    requests_reset_s: float | None = None
+    tokens: int | None = None
+    tokens_left: int | None = None
+    tokens_reset_s: float | None = None
+
+
+class Account(msgspec.Struct, frozen=True, gc=False):
+    """A budget that a call is charged to. `name` is what is counted, for example `agent:support user:ada`."""
+
+    name: str
+    budget: Budget
+
+
+class Codec(msgspec.Struct, Generic[T], frozen=True, gc=False):
+    """How an answer is kept: as bytes, and back."""
+
+    encode: Callable[[T], bytes]
+    decode: Callable[[bytes], T]
+
+
+class Trail:
+    """What became of a logical call, over all its attempts. One per call; layers write it, the caller reads it.
+
+    `target` is whom the answer is from; `is_begun` that a chunk was shown, after which nothing is sent again silently.
+    """
+
+    __slots__ = ("attempts", "is_begun", "is_cached", "target", "waited_s")
+
+    def __init__(self) -> None:
+        self.attempts = 0
+        self.target = ""
+        self.is_begun = False
+        self.is_cached = False
+        self.waited_s = 0.0
+
+
+class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
+    """What the layers know about a call. Times are seconds of the loop's clock; None means no bound.
+
+    `target` is a model reference or a tool's name, `attempt` counts from 1. `send` makes one attempt. `deadline` is
+    the run's. `timeout_s` bounds an attempt where the policy does not. `key` names the question, for caches and
+    followers; it gives None when the answer must not be kept or shared. `spent` is what an answer used.
+    """
+
+    kind: StepKind
+    target: str
+    effect: Effect
+    send: Callable[[Call[T], Sending], Awaitable[T]]
+    trail: Trail
+    note: Note
+    attempt: int = 1
+    deadline: float | None = None
+    timeout_s: float | None = None
+    priority: Priority = "interactive"
+    is_streamed: bool = False
+    accounts: tuple[Account, ...] = ()
+    estimate: Spend = Spend()
+    spent: Callable[[T], Spend] | None = None
+    key: Callable[[], bytes | None] | None = None
+    codec: Codec[T] | None = None
+    race: Race | None = None
+
+
+Proceed = Callable[[Call[T]], Awaitable[T]]
+Layer = Callable[[Call[T], Proceed[T]], Awaitable[T]]
+"""A layer does its part and awaits `proceed`: with the call it got, or with a changed one, once or again."""
+
+
+class Race:
+    """Two attempts of one call: the first that gets a chunk or an answer goes on, the other is cancelled."""
+
+    __slots__ = ("tasks", "winner")
+
+    def __init__(self) -> None:
+        self.tasks: list[asyncio.Task[object]] = []
+        self.winner: asyncio.Task[object] | None = None
+
+    def claim(self) -> None:
+        """Be the one that goes on. Raises CancelledError in the one that came second."""
+        mine = asyncio.current_task()
+        if self.winner is None:
+            self.winner = mine
+            for task in self.tasks:
+                if task is not mine:
+                    task.cancel()
+        elif self.winner is not mine:
+            raise asyncio.CancelledError
+
+
+class Sending:
+    """One attempt, as its sender sees it: tell it what happens. `timeout` is the policy that holds, if one does."""
+
+    __slots__ = ("_first_s", "_idle_s", "_loop", "_on_quota", "_race", "_trail", "due", "timeout", "waits_for")
+
+    def __init__(
+        self, call: Call[T], *, timeout: Timeout | None = None, on_quota: Callable[[Quota], None] | None = None
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._trail = call.trail
+        self._race = call.race
+        self._on_quota = on_quota
+        self.timeout = timeout
+        self._idle_s = None if timeout is None else timeout.idle_s
+        first_s = timeout.first_token_s if timeout is not None and call.is_streamed else None
+        self.waits_for: Literal["first_token", "chunk"] = "first_token"
+        self.due: float | None = None if first_s is None else self._loop.time() + first_s
+        """When the next chunk has to be there."""
+
+    def chunk(self) -> None:
+        """A piece of the answer is there and is about to be shown."""
+        if not self._trail.is_begun:
+            if self._race is not None:
+                self._race.claim()
+            self._trail.is_begun = True
+        if self._idle_s is not None:
+            self.waits_for = "chunk"
+            self.due = self._loop.time() + self._idle_s
+
+    def quota(self, seen: Quota) -> None:
+        """The provider said something about its limits."""
+        if self._on_quota is not None:
+            self._on_quota(seen)

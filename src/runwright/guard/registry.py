@@ -1,0 +1,57 @@
+"""What the layers remember between calls: one registry a process (or an app), handed to whoever makes layers."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import Protocol, TypeVar, cast
+
+from runwright.core.policy import Policy
+
+MOST = 10_000
+"""Targets that are remembered; beyond that the least recently used ones that are idle are forgotten."""
+
+
+class State(Protocol):
+    """What a layer remembers of a target."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing would be lost if it were forgotten: nobody waits or holds anything."""
+        ...
+
+
+S = TypeVar("S", bound=State)
+P = TypeVar("P", bound=Policy)
+
+
+class Registry:
+    """States by target, policy and place, so that all who share a policy share its state."""
+
+    def __init__(self, random: Random | None = None) -> None:
+        self.random = random or Random()
+        self._states: OrderedDict[tuple[str, str, Policy, str], State] = OrderedDict()
+
+    def state(self, make: Callable[[str, P], S], *, target: str, policy: P, place: str) -> S:
+        """The state of a target under a policy that was set at a place; made on first use by `make(target, policy)`."""
+        key = (make.__qualname__, target, policy, place)
+        found = self._states.get(key)
+        if found is None:
+            found = self._states[key] = make(target, policy)
+            self._forget()
+        self._states.move_to_end(key)
+        return cast("S", found)
+
+    def all(self, kind: type[S]) -> Iterator[tuple[str, str, S]]:
+        """Target, place and state of every state of a kind."""
+        for (_, target, _, place), state in list(self._states.items()):
+            if isinstance(state, kind):
+                yield target, place, state
+
+    def _forget(self) -> None:
+        for key, state in list(self._states.items()):
+            if len(self._states) <= MOST:
+                return
+            if state.is_idle:
+                del self._states[key]

@@ -1,0 +1,106 @@
+"""The time bounds of one attempt, in virtual time."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from runwright.core.policy import Timeout
+from runwright.errors import DeadlineExceeded, ProviderTimeout, RunwrightError, ToolTimeout
+from runwright.guard import Call, Sending
+from runwright.guard.timeout import Attempt
+from runwright.guard.virtual import run_virtual
+from tests.unit.guard.calls import Upstream, call_of
+
+
+def streaming(*gaps_s: float) -> Upstream:
+    """An upstream that gives a chunk after each of these silences, and then its answer."""
+
+    async def answer(_: Call[Any], sending: Sending) -> str:
+        for gap_s in gaps_s:
+            await asyncio.sleep(gap_s)
+            sending.chunk()
+        return "whole"
+
+    return Upstream(answer)
+
+
+@pytest.mark.parametrize(
+    ("policy", "gaps_s", "error", "after_s"),
+    [
+        (Timeout(total_s=3, idle_s=None), (2, 2), ProviderTimeout, 3),
+        (Timeout(first_token_s=2, idle_s=None), (3,), ProviderTimeout, 2),
+        (Timeout(first_token_s=5, idle_s=1), (4, 2), ProviderTimeout, 5),
+        (Timeout(idle_s=1), (0.5, 0.9, 0.9, 1.5), ProviderTimeout, 3.3),
+        (Timeout(idle_s=3, total_s=4), (2, 2, 2), ProviderTimeout, 4),
+    ],
+    ids=["total", "first_token", "idle_shorter_than_first", "idle", "total_before_idle"],
+)
+def test_each_bound(policy: Timeout, gaps_s: tuple[float, ...], error: type[RunwrightError], after_s: float) -> None:
+    """An attempt ends at the first of its bounds that passes, at that very moment."""
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        with pytest.raises(error):
+            await Attempt[Any](policy)(call_of(streaming(*gaps_s).send, kind="model", is_streamed=True))
+        return loop.time()
+
+    assert run_virtual(main()) == pytest.approx(after_s)
+
+
+def test_within_all_bounds() -> None:
+    """A stream whose silences are all short goes on for as long as it likes."""
+    policy = Timeout(first_token_s=2, idle_s=1)
+    call = call_of(streaming(*[0.9] * 100).send, kind="model", is_streamed=True)
+    assert run_virtual(Attempt[Any](policy)(call)) == "whole"
+
+
+def test_bounds_of_chunks_are_for_streams() -> None:
+    """An answer that is not streamed has no first chunk to wait for."""
+    call = call_of(streaming(50).send, kind="model")
+    assert run_virtual(Attempt[Any](Timeout(first_token_s=2, idle_s=None))(call)) == "whole"
+
+
+def test_the_run_has_no_time() -> None:
+    """The run's own bound is told as such, before the attempt and during it."""
+
+    async def main() -> tuple[int, float]:
+        upstream = streaming(5)
+        loop = asyncio.get_running_loop()
+        with pytest.raises(DeadlineExceeded):
+            await Attempt[Any](None)(call_of(upstream.send, deadline=3.0, timeout_s=10.0))
+        with pytest.raises(DeadlineExceeded):
+            await Attempt[Any](None)(call_of(upstream.send, deadline=3.0))
+        return len(upstream.calls), loop.time()
+
+    assert run_virtual(main()) == (1, 3.0)
+
+
+def test_a_tool_is_late() -> None:
+    """A tool's bound is its own."""
+    with pytest.raises(ToolTimeout, match=r"'x' did not answer within 1 s; see limits\.tool_timeout_s"):
+        run_virtual(Attempt[Any](None)(call_of(streaming(5).send, timeout_s=1.0)))
+
+
+def test_cancelled_from_outside_while_late() -> None:
+    """A cancellation of somebody else wins over a time-out of the same moment."""
+
+    async def main() -> bool:
+        task = asyncio.create_task(Attempt[Any](None)(call_of(streaming(5).send, timeout_s=1.0)))
+        asyncio.get_running_loop().call_at(1.0, task.cancel)
+        await asyncio.wait([task])
+        return task.cancelled()
+
+    assert run_virtual(main())
+
+
+def test_nothing_stays_behind() -> None:
+    """An attempt that ends in any way leaves no timer and no task."""
+
+    async def main() -> tuple[float, int]:
+        call = call_of(streaming(1).send, timeout_s=100.0)
+        await Attempt[Any](Timeout(idle_s=50))(call)
+        await asyncio.sleep(0)
+        return asyncio.get_running_loop().time(), len(asyncio.all_tasks())
+
+    assert run_virtual(main()) == (1.0, 1)
