@@ -90,10 +90,11 @@ Called = Annotated[Call, Parameter(parse=False)]
 """The type of a command's argument that gets its call."""
 
 
-def _at_least(least: int) -> Callable[[object, int | None], None]:
+def _at_least(least: int) -> Callable[[object, float | None], None]:
     # cyclopts has such a check, but importing it takes 4 ms of every command.
-    def check(_: object, value: int | None) -> None:
-        if value is not None and value < least:
+    def check(_: object, value: float | None) -> None:
+        # No number is at least anything.
+        if value is not None and not value >= least:
             raise ValueError(f"It is at least {least}.")
 
     return check
@@ -104,6 +105,9 @@ Limit = Annotated[int, Parameter(validator=_at_least(1))]
 
 Seq = Annotated[int, Parameter(validator=_at_least(0))]
 """The type of an option that is the number of an event or a step."""
+
+Usd = Annotated[float, Parameter(validator=_at_least(0))]
+"""The type of an option that is an amount of money."""
 
 Texts = Annotated[tuple[str, ...], Parameter(consume_multiple=False, negative=(), show_default=False)]
 """The type of an option that may be given more than once."""

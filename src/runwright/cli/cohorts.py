@@ -41,7 +41,10 @@ class Cohort(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of a cohort. `left` runs were not replayed, because the budget was used up."""
+    """What came of a cohort. `left` runs were not replayed, because the budget was used up.
+
+    `usd` is what those replays cost that are priced; of the others, `unpriced` says how many there are.
+    """
 
     group: str
     data: list[Verdict]
@@ -49,10 +52,11 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     left: int
     counts: dict[str, int]
     usd: str
+    unpriced: int
 
 
 async def replay_cohort(cohort: Cohort, request: RunRequest, *, call: Call) -> None:
-    """Replay many runs, show how far it is, and print the table. Exits with 1 when one is not the same."""
+    """Replay many runs, show how far it is, and print the table. Exits with 1 unless all are the same."""
     group = request.group or make_id("cohort")
     request = msgspec.structs.replace(request, group=group)
     async with call.open() as access:
@@ -63,14 +67,19 @@ async def replay_cohort(cohort: Cohort, request: RunRequest, *, call: Call) -> N
         try:
             await work.perform(runs, call)
         except asyncio.CancelledError:
-            call.out.note(f"Interrupted. Go on with: --group {group}")
+            call.out.note(f"Interrupted. Go on with the same command and --group {group}")
             raise
     report = work.report(len(runs))
     if call.out.is_json:
         call.out.json(report)
     else:
         _show(report, call)
-    if report.failed or set(report.counts) - {"same"}:
+    if report.left:
+        call.out.note(
+            f"Stopped at --max-usd {cohort.max_usd}: {report.left} of {len(runs)} runs are left. "
+            f"Go on with a higher --max-usd and --group {group}"
+        )
+    if report.left or report.failed or set(report.counts) - {"same"}:
         raise Exit(DIFFERENT)
 
 
@@ -86,6 +95,7 @@ class _Work:
         self._verdicts: dict[str, Verdict] = {}
         self._failed: dict[str, str] = {}
         self._spent = Decimal(0)
+        self._unpriced = 0
 
     async def perform(self, runs: Sequence[str], call: Call) -> None:
         """Replay what the group has not replayed yet."""
@@ -117,6 +127,7 @@ class _Work:
     def _take(self, verdict: Verdict, view: RunView) -> None:
         self._verdicts[verdict.replay_of] = verdict
         self._spent += Decimal(view.cost.usd or 0)
+        self._unpriced += view.cost.usd is None
 
     def report(self, total: int) -> Report:
         """What came of it."""
@@ -128,6 +139,7 @@ class _Work:
             left=total - len(self._verdicts) - len(self._failed),
             counts=dict(counts),
             usd=f"{self._spent.normalize():f}",
+            unpriced=self._unpriced,
         )
 
 
@@ -171,8 +183,8 @@ def _show(report: Report, call: Call) -> None:
     call.out.table(COLUMNS, rows)
     counted = ", ".join(f"{count} {verdict}" for verdict, count in sorted(report.counts.items()))
     call.out.note(f"{report.group}: {counted or 'nothing replayed'}; the replays cost ${report.usd}")
-    if report.left:
-        call.out.note(f"{report.left} runs are left: the budget is used up. Go on with --group {report.group}")
+    if report.unpriced:
+        call.out.note(f"{report.unpriced} of them are unpriced, and count nothing against --max-usd.")
 
 
 def _progress() -> Progress:

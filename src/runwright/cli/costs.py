@@ -64,7 +64,7 @@ def print_run(out: Output, cost: RunCost) -> None:
 
 
 def _line(line: CostLineView, name: str) -> tuple[object, ...]:
-    of = "" if line.ref == name else f"  {line.ref}"
+    of = "" if line.ref == name else line.ref
     return ("", of, line.unit, line.quantity, line.unit_price_usd or "", line.amount_usd or UNPRICED, "")
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from runwright.cli.access import Access
 from runwright.cli.answer import waits
-from runwright.cli.call import Call, Called, Limit, Seq, Texts
+from runwright.cli.call import Call, Called, Limit, Seq, Texts, Usd
 from runwright.cli.cohorts import Cohort, replay_cohort
 from runwright.cli.failures import DIFFERENT, RUN_FAILED, Exit
 from runwright.cli.run import check_text, encoded
@@ -34,13 +34,14 @@ async def replay(
     last: Limit | None = None,
     group: str | None = None,
     parallel: Limit = 4,
-    max_usd: float | None = None,
+    max_usd: Usd | None = None,
     call: Called,
 ) -> None:
     """Run an agent again, with every answer of models and tools as it was recorded, and say whether it is the same.
 
     Nothing goes to the world unless --live names it. The exit code is 0 when the replay is the same as the recorded
-    run, 1 when it differs. With --agent and --last, many runs are replayed and compared in one table.
+    run, 1 when it differs. With --agent and --last, many runs are replayed and compared in one table; the exit code is
+    0 when all were replayed and are the same.
 
     Args:
         run: The id of the recorded run.
@@ -52,10 +53,10 @@ async def replay(
         result: Another result for a recorded step, as STEP=JSON.
         version: A version of the agent other than the current one.
         agent: Replay the runs of this agent.
-        last: So many of its newest runs that are over.
-        group: A label for the replays; give it again to go on with a cohort that was interrupted.
+        last: So many of its newest runs that are over (default: 20).
+        group: A label for the replays; give it again to go on with a cohort that was interrupted or stopped.
         parallel: Replays at a time.
-        max_usd: Begin no further replay when they have cost so much.
+        max_usd: Begin no further replay when those of the group have cost so much.
         call: What every command is handed.
     """
     request = _request(set=set, input=input, version=version, group=group)

@@ -1,5 +1,6 @@
 """`runwright costs`, `runs cost` and `models price`."""
 
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -41,16 +42,24 @@ class FakeCosts:
         return CostReport(by=query.by, since=None, until=None, data=[group, none], total=group)
 
     async def run(self, run_id: str) -> RunCost:
-        """A run with a priced and an unpriced step, and one from a tape."""
+        """A run with a priced and an unpriced step, one from a tape, and a tool that spent what has no price."""
         line = CostLineView(
-            unit="input_tokens", quantity=4, unit_price_usd="2", amount_usd="0.000008", source="overlay", version="7"
+            ref="mistral:x",
+            unit="input_tokens",
+            quantity=4,
+            unit_price_usd="2",
+            amount_usd="0.000008",
+            source="overlay",
+            version="7",
         )
+        said = CostLineView(ref="acme:ears", unit="audio_seconds", quantity=Decimal("1.5"), source="unpriced")
         spent = CostView(usd="0.000008", source="overlay")
         unpriced = CostView(usd=None, source="unpriced")
         steps = [
             StepCost(step=3, kind="model", name="mistral:x", cost=spent, lines=[line]),
             StepCost(step=5, kind="model", name="acme:x", cost=unpriced, lines=[]),
             StepCost(step=7, kind="model", name="mistral:x", cost=spent, lines=[], is_taped=True),
+            StepCost(step=9, kind="tool", name="listen", cost=unpriced, lines=[said]),
         ]
         return RunCost(run_id=run_id, cost=unpriced, steps=steps)
 
@@ -104,6 +113,8 @@ STEP	NAME	UNIT	QUANTITY	USD PER MILLION	USD	SOURCE
 		input_tokens	4	2	0.000008	\n\
 5	acme:x				unpriced	unpriced
 7	mistral:x				taped	overlay
+9	listen				unpriced	unpriced
+	acme:ears	audio_seconds	1.5		unpriced	\n\
 """
     )
     assert call.noted == "run_1: unpriced\n"

@@ -265,12 +265,16 @@ async def test_a_cohort_goes_on() -> None:
 
 
 async def test_a_cohort_stops_at_its_budget() -> None:
-    """No replay begins when the others have cost so much; what is left is told, with how to go on."""
+    """No replay begins when the others have cost so much; the exit code says so, and a line how to go on."""
     runs = cohort("run_1", "run_2", "run_3", usd=1)
-    call = await run(runs, agent="support", live=("model",), parallel=1, max_usd=2, group="g")
+    call = await run(runs, agent="support", live=("model",), parallel=1, max_usd=2.0, group="g", expect=DIFFERENT)
     assert len(runs.created) == 2
-    assert "1 runs are left" in call.noted
-    assert "--group g" in call.noted
+    assert call.noted.splitlines() == [
+        "g: 2 same; the replays cost $2",
+        "Stopped at --max-usd 2.0: 1 of 3 runs are left. Go on with a higher --max-usd and --group g",
+    ]
+    call = await run(runs, agent="support", live=("model",), max_usd=4.0, group="g", is_json=True)
+    assert msgspec.json.decode(call.printed)["left"] == 0
 
 
 async def test_an_interrupted_cohort_says_how_to_go_on() -> None:
