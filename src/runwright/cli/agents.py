@@ -72,10 +72,7 @@ def check(path: Path | None = None, /, *, call: Called) -> None:
         call: What every command is handed.
     """
     names = fitting(agent_sources(call.settings(agents=path)))
-    if call.out.is_json:
-        call.out.json({"ok": True, "agents": names})
-    else:
-        call.out.text(f"ok: {', '.join(names) or 'no agents'}")
+    call.out.show({"ok": True, "agents": names}, f"ok: {', '.join(names) or 'no agents'}")
 
 
 def fitting(sources: Sequence[str]) -> list[str]:

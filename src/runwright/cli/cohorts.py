@@ -70,10 +70,7 @@ async def replay_cohort(cohort: Cohort, request: RunRequest, *, call: Call) -> N
             call.out.note(f"Interrupted. Go on with the same command and --group {group}")
             raise
     report = work.report(len(runs))
-    if call.out.is_json:
-        call.out.json(report)
-    else:
-        _show(report, call)
+    call.out.show(report, lambda: _show(report, call))
     if report.left:
         call.out.note(
             f"Stopped at --max-usd {cohort.max_usd}: {report.left} of {len(runs)} runs are left. "

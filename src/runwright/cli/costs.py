@@ -44,10 +44,7 @@ async def costs(
     query = CostQuery(by=by, since=since, until=until, agent=agent, on_model=on_model, prices=prices)
     async with call.open(has_agents=False, is_reading=True) as access:
         report = await access.costs.report(query)
-    if call.out.is_json:
-        call.out.json(report)
-    else:
-        _print(call.out, report)
+    call.out.show(report, lambda: _print(call.out, report))
 
 
 def print_run(out: Output, cost: RunCost) -> None:

@@ -34,10 +34,7 @@ def migrate(*, call: Called) -> None:
 
     path = call.settings().data / DATABASE
     open_stores(path, progress=call.out.note).close()
-    if call.out.is_json:
-        call.out.json({"database": str(path), "revision": HEAD})
-    else:
-        call.out.text(f"{path} has the schema of this release, revision {HEAD}")
+    call.out.show({"database": str(path), "revision": HEAD}, f"{path} has the schema of this release, revision {HEAD}")
 
 
 def prune(*, older_than: str | None = None, size: str | None = None, dry_run: Flag = False, call: Called) -> None:
@@ -67,10 +64,7 @@ def prune(*, older_than: str | None = None, size: str | None = None, dry_run: Fl
         reader = JournalReader(stores.runs, stores.blobs)
         pruner = Pruner(stores.prune, reader, SystemClock(), note=call.out.note)
         pruned = pruner.plan(rule) if dry_run else pruner.prune(rule)
-    if call.out.is_json:
-        call.out.json(pruned)
-    else:
-        call.out.text(_told(pruned))
+    call.out.show(pruned, _told(pruned))
 
 
 def compact(*, call: Called) -> None:
@@ -94,10 +88,7 @@ def compact(*, call: Called) -> None:
             before, after = stores.database.compact()
         finally:
             lock.release()
-    if call.out.is_json:
-        call.out.json({"before": before, "after": after})
-    else:
-        call.out.text(f"{_amount(before)} before, {_amount(after)} now")
+    call.out.show({"before": before, "after": after}, f"{_amount(before)} before, {_amount(after)} now")
 
 
 def size(*, call: Called) -> None:

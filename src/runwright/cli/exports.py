@@ -51,10 +51,7 @@ async def import_(file: Path, /, *, call: Called) -> None:
     raw = _read(file)
     async with call.open(has_agents=False) as access:
         view = await access.exports.import_file(raw)
-    if call.out.is_json:
-        call.out.json(view)
-    else:
-        call.out.text(summary(view, ""))
+    call.out.show(view, summary(view, ""))
 
 
 def _read(file: Path) -> bytes:

@@ -16,10 +16,7 @@ async def show(group: str, /, *, steps: Seq = 0, call: Called) -> None:
     """
     async with call.open(has_agents=False, is_reading=True) as access:
         view = await access.groups.get(group, steps=steps)
-    if call.out.is_json:
-        call.out.json(view)
-    else:
-        _show(view, call)
+    call.out.show(view, lambda: _show(view, call))
 
 
 def _show(view: GroupView, call: Called) -> None:

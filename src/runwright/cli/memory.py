@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -41,10 +41,10 @@ async def ls(
     async with call.open(has_agents=False, is_reading=True) as access:
         if owner is None:
             owners = await access.memory.owners(after=after, limit=limit)
-            _print(call.out, owners, lambda: _owners(call.out, owners))
+            call.out.show(owners, lambda: _owners(call.out, owners))
             return
         blocks = await access.memory.blocks(owner, at=at)
-    _print(call.out, blocks, lambda: _blocks(call.out, blocks))
+    call.out.show(blocks, lambda: _blocks(call.out, blocks))
 
 
 async def show(owner: str, name: str | None = None, /, *, at: str | None = None, call: Called) -> None:
@@ -61,13 +61,13 @@ async def show(owner: str, name: str | None = None, /, *, at: str | None = None,
     async with call.open(has_agents=False, is_reading=True) as access:
         blocks = await access.memory.blocks(owner, at=at)
     if name is None:
-        _print(call.out, blocks, lambda: _texts(call.out, blocks))
+        call.out.show(blocks, lambda: _texts(call.out, blocks))
         return
     found = next((block for block in blocks.data if block.name == name), None)
     if found is None:
         known = ", ".join(block.name for block in blocks.data) or "none"
         raise NotFound(f"{owner} has no block {name!r}{'' if at is None else f' at {at}'}; there are: {known}")
-    _print(call.out, found, lambda: call.out.text(json_text(bytes(found.value))))
+    call.out.show(found, json_text(bytes(found.value)))
 
 
 async def log(
@@ -84,7 +84,7 @@ async def log(
     """
     async with call.open(has_agents=False, is_reading=True) as access:
         commits = await access.memory.commits(owner, name=name, after=after, limit=limit)
-    _print(call.out, commits, lambda: _commits(call.out, commits))
+    call.out.show(commits, lambda: _commits(call.out, commits))
 
 
 async def diff(owner: str, left: str, right: str | None = None, /, *, call: Called) -> None:
@@ -98,7 +98,7 @@ async def diff(owner: str, left: str, right: str | None = None, /, *, call: Call
     """
     async with call.open(has_agents=False, is_reading=True) as access:
         found = await access.memory.diff(owner, left, right)
-    _print(call.out, found, lambda: _diff(call.out, found))
+    call.out.show(found, lambda: _diff(call.out, found))
 
 
 async def blame(owner: str, name: str, /, *, at: Seq | None = None, call: Called) -> None:
@@ -112,7 +112,7 @@ async def blame(owner: str, name: str, /, *, at: Seq | None = None, call: Called
     """
     async with call.open(has_agents=False, is_reading=True) as access:
         lines = await access.memory.blame(owner, name, at=at)
-    _print(call.out, lines, lambda: _lines(call.out, lines))
+    call.out.show(lines, lambda: _lines(call.out, lines))
 
 
 async def set(
@@ -134,7 +134,7 @@ async def set(
     body = BlockBody(value=msgspec.Raw(encoded(text, is_json=as_json)), expect=expect)
     async with call.open(has_agents=False) as access:
         block = await access.memory.put(owner, name, body)
-    _print(call.out, block, lambda: call.out.text(f"{name} has {block.size} bytes, commit {block.commit}"))
+    call.out.show(block, f"{name} has {block.size} bytes, commit {block.commit}")
 
 
 async def rm(owner: str, name: str, /, *, expect: Seq | None = None, call: Called) -> None:
@@ -148,10 +148,7 @@ async def rm(owner: str, name: str, /, *, expect: Seq | None = None, call: Calle
     """
     async with call.open(has_agents=False) as access:
         await access.memory.delete(owner, name, expect=expect)
-    if call.out.is_json:
-        call.out.json({"owner": owner, "name": name, "deleted": True})
-    else:
-        call.out.text(f"{name} is gone")
+    call.out.show({"owner": owner, "name": name, "deleted": True}, f"{name} is gone")
 
 
 async def restore(owner: str, commit: Seq, name: str | None = None, /, *, call: Called) -> None:
@@ -167,7 +164,7 @@ async def restore(owner: str, commit: Seq, name: str | None = None, /, *, call: 
 
     async with call.open(has_agents=False) as access:
         made = await access.memory.restore(owner, RestoreBody(commit=commit, name=name))
-    _print(call.out, made, lambda: call.out.text(f"commit {made.number}: {_touched(made.touched)}"))
+    call.out.show(made, f"commit {made.number}: {_touched(made.touched)}")
 
 
 def print_run(out: Output, found: RunMemoryView) -> None:
@@ -180,13 +177,6 @@ def print_run(out: Output, found: RunMemoryView) -> None:
         told = f"{commit} (over {each.overwrote})" if each.overwrote is not None else commit
         rows.append((each.step, each.action, each.owner, each.name, told, _short(each.value)))
     out.table(("step", "did", "owner", "block", "commit", "value"), sorted(rows, key=lambda row: str(row[0]).zfill(20)))
-
-
-def _print(out: Output, answer: object, show: Callable[[], None]) -> None:
-    if out.is_json:
-        out.json(answer)
-    else:
-        show()
 
 
 def _owners(out: Output, owners: Page[Owner]) -> None:

@@ -78,7 +78,4 @@ async def pull(name: str = "smollm2-135m", /, *, call: Called) -> None:
 
     into = call.settings().cache_dir
     path = await asyncio.to_thread(weights.pull, name, into, progress=call.out.note)
-    if call.out.is_json:
-        call.out.json({"model": f"local:{name}", "path": str(path)})
-    else:
-        call.out.text(str(path))
+    call.out.show({"model": f"local:{name}", "path": str(path)}, str(path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from runwright.errors import ConfigError, InvalidRequest, RunwrightError
@@ -36,6 +36,15 @@ class Output:
         raw = msgspec.json.encode(value)
         text = msgspec.json.format(raw, indent=2 if self.is_terminal else 0).decode()
         self._write(text + "\n")
+
+    def show(self, answer: object, shown: str | Callable[[], object]) -> None:
+        """An answer: with `--json` as JSON, else as this text, or as this prints it."""
+        if self.is_json:
+            self.json(answer)
+        elif isinstance(shown, str):
+            self.text(shown)
+        else:
+            shown()
 
     def bytes(self, data: bytes) -> None:
         """Bytes as they are."""

@@ -14,10 +14,7 @@ async def pin(run: str, /, *, call: Called) -> None:
     """
     async with call.open(has_agents=False) as access:
         view = await access.pins.pin(run)
-    if call.out.is_json:
-        call.out.json(view)
-    else:
-        call.out.text(f"{run} is pinned")
+    call.out.show(view, f"{run} is pinned")
 
 
 async def unpin(run: str, /, *, call: Called) -> None:
@@ -29,7 +26,4 @@ async def unpin(run: str, /, *, call: Called) -> None:
     """
     async with call.open(has_agents=False) as access:
         view = await access.pins.unpin(run)
-    if call.out.is_json:
-        call.out.json(view)
-    else:
-        call.out.text(f"{run} is not pinned")
+    call.out.show(view, f"{run} is not pinned")

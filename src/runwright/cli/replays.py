@@ -11,7 +11,7 @@ from runwright.cli.answer import waits
 from runwright.cli.call import Call, Called, Limit, Seq, Texts, Usd
 from runwright.cli.cohorts import Cohort, replay_cohort
 from runwright.cli.failures import DIFFERENT, RUN_FAILED, Exit
-from runwright.cli.run import check_text, encoded
+from runwright.cli.run import check_text, encoded, json_result
 from runwright.cli.verdicts import replayed
 from runwright.core.replay import Replay
 from runwright.core.run import RunRequest
@@ -167,9 +167,4 @@ def _result(text: str) -> tuple[int, msgspec.Raw]:
     step, separator, value = text.partition("=")
     if not separator or not step.isdecimal():
         raise InvalidRequest(f"A result is STEP=JSON, not {text!r}.")
-    try:
-        msgspec.json.decode(value)
-    except msgspec.DecodeError as error:
-        example = msgspec.json.encode(value).decode()
-        raise InvalidRequest(f"A result is JSON: {error}. Text needs quotes: '{step}={example}'.") from error
-    return int(step), msgspec.Raw(value.encode())
+    return int(step), json_result(value, before=f"{step}=")

@@ -100,6 +100,16 @@ def encoded(text: str, *, is_json: bool) -> bytes:
     return text.encode()
 
 
+def json_result(text: str, *, before: str = "") -> msgspec.Raw:
+    """The result of a step, which is JSON; `before` is what it follows in its option. Raises InvalidRequest."""
+    try:
+        msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        example = msgspec.json.encode(text).decode()
+        raise InvalidRequest(f"A result is JSON: {error}. Text needs quotes: '{before}{example}'.") from error
+    return msgspec.Raw(text.encode())
+
+
 def check_text(text: str) -> None:
     """Raises InvalidRequest for a word of the command line that is no text."""
     if not text.isprintable() and any("\ud800" <= each <= "\udfff" for each in text):

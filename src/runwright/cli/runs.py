@@ -14,6 +14,7 @@ from runwright.cli.failures import DIFFERENT, Exit
 from runwright.cli.output import Output, short
 from runwright.cli.pins import pin, unpin
 from runwright.cli.replays import fork, replay
+from runwright.cli.run import json_result
 from runwright.core.event import DELTAS, NULL, Event, StepCompleted
 from runwright.core.message import AssistantMessage
 from runwright.core.ports import RunFilter
@@ -93,10 +94,7 @@ async def show(run: str, /, *, limit: Limit = 100, call: Called) -> None:
     async with call.open(has_agents=False, is_reading=True) as access:
         view = await access.runs.get(run)
         steps = await access.runs.steps(run, limit=limit)
-    if call.out.is_json:
-        call.out.json({**asdict(view), "steps": steps.data})
-    else:
-        _show(call.out, view, steps)
+    call.out.show({**asdict(view), "steps": steps.data}, lambda: _show(call.out, view, steps))
 
 
 async def cost(run: str, /, *, call: Called) -> None:
@@ -108,10 +106,7 @@ async def cost(run: str, /, *, call: Called) -> None:
     """
     async with call.open(has_agents=False, is_reading=True) as access:
         found = await access.costs.run(run)
-    if call.out.is_json:
-        call.out.json(found)
-    else:
-        print_run(call.out, found)
+    call.out.show(found, lambda: print_run(call.out, found))
 
 
 async def memory(run: str, /, *, call: Called) -> None:
@@ -125,10 +120,7 @@ async def memory(run: str, /, *, call: Called) -> None:
 
     async with call.open(has_agents=False, is_reading=True) as access:
         found = await access.memory.of_run(run)
-    if call.out.is_json:
-        call.out.json(found)
-    else:
-        print_memory(call.out, found)
+    call.out.show(found, lambda: print_memory(call.out, found))
 
 
 async def tail(run: str, /, *, after: Seq = 0, deltas: Flag = False, call: Called) -> None:
@@ -158,10 +150,7 @@ async def diff(left: str, right: str, /, *, full: Flag = False, call: Called) ->
     """
     async with call.open(has_agents=False, is_reading=True) as access:
         found = await access.diffs.between(left, right)
-    if call.out.is_json:
-        call.out.json(found)
-    else:
-        show_diff(call.out, found, is_full=full)
+    call.out.show(found, lambda: show_diff(call.out, found, is_full=full))
     if not found.is_same:
         raise Exit(DIFFERENT)
 
@@ -176,7 +165,7 @@ async def cancel(run: str, /, *, reason: str = "", call: Called) -> None:
     """
     async with call.open(has_agents=False) as access:
         view = await access.runs.cancel(run, reason=reason)
-    _print_run(call.out, view)
+    _print_run(call.out, view, waits(view) if view.status == "waiting" else "")
     if view.status in {"queued", "running"}:
         call.out.note("Noted. The process that executes the run cancels it in a moment.")
 
@@ -190,12 +179,7 @@ async def resume(run: str, /, *, call: Called) -> None:
     """
     async with call.open(has_agents=False) as access:
         view = await access.runs.resume(run)
-    if call.out.is_json:
-        call.out.json(view)
-        return
-    call.out.text(summary(view, ""))
-    if not view.ended_at:
-        call.out.note(GOES_ON)
+    _print_run(call.out, view, "" if view.ended_at else GOES_ON)
 
 
 async def resolve(
@@ -223,34 +207,17 @@ async def resolve(
     chosen = [name for name, is_given in (("done", done is not None), ("retry", retry), ("fail", fail)) if is_given]
     if len(chosen) != 1:
         raise InvalidRequest("Choose one of --done RESULT, --retry and --fail.")
-    result = NULL if done is None else _json(done)
+    result = NULL if done is None else json_result(done)
     resolution = msgspec.convert({"action": chosen[0], "step": step, "by": "cli", "note": note}, Resolution)
     async with call.open(has_agents=False) as access:
         view = await access.runs.resolve(run, msgspec.structs.replace(resolution, result=result))
-    if call.out.is_json:
-        call.out.json(view)
-        return
-    call.out.text(summary(view, ""))
-    if view.status == "waiting":
-        call.out.note(GOES_ON)
+    _print_run(call.out, view, GOES_ON if view.status == "waiting" else "")
 
 
-def _json(text: str) -> msgspec.Raw:
-    try:
-        msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        example = msgspec.json.encode(text).decode()
-        raise InvalidRequest(f"A result is JSON: {error}. Text needs quotes: '{example}'.") from error
-    return msgspec.Raw(text.encode())
-
-
-def _print_run(out: Output, view: RunView) -> None:
-    if out.is_json:
-        out.json(view)
-        return
-    out.text(summary(view, ""))
-    if view.status == "waiting":
-        out.note(waits(view))
+def _print_run(out: Output, view: RunView, note: str) -> None:
+    out.show(view, summary(view, ""))
+    if note:
+        out.note(note)
 
 
 def _row(view: RunView) -> tuple[object, ...]:

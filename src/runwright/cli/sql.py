@@ -17,7 +17,5 @@ def sql(question: str, /, *, call: Called) -> None:
 
     with opened(call) as stores:
         answer = ask_sql(stores, archive_of(call), question)
-    if call.out.is_json:
-        call.out.json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
-    else:
-        call.out.table(answer.columns, answer.rows)
+    rows = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
+    call.out.show(rows, lambda: call.out.table(answer.columns, answer.rows))
