@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -124,33 +124,40 @@ class Race:
 class Sending:
     """One attempt, as its sender sees it: tell it what happens. `timeout` is the policy that holds, if one does."""
 
-    __slots__ = ("_first_s", "_idle_s", "_loop", "_on_quota", "_race", "_trail", "due", "timeout", "waits_for")
+    __slots__ = ("_call", "_idle_s", "_on_quota", "due", "timeout", "waits_for")
 
     def __init__(
-        self, call: Call[T], *, timeout: Timeout | None = None, on_quota: Callable[[Quota], None] | None = None
+        self,
+        call: Call[Any],
+        *,
+        now: float,
+        timeout: Timeout | None = None,
+        on_quota: Callable[[str, Quota], None] | None = None,
     ) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._trail = call.trail
-        self._race = call.race
+        self._call = call
         self._on_quota = on_quota
         self.timeout = timeout
-        self._idle_s = None if timeout is None else timeout.idle_s
-        first_s = timeout.first_token_s if timeout is not None and call.is_streamed else None
         self.waits_for: Literal["first_token", "chunk"] = "first_token"
-        self.due: float | None = None if first_s is None else self._loop.time() + first_s
-        """When the next chunk has to be there."""
+        self.due: float | None = None
+        """When the next chunk has to be there, as a time of the loop's clock."""
+        self._idle_s: float | None = None
+        if timeout is not None and call.is_streamed:
+            self._idle_s = timeout.idle_s
+            if timeout.first_token_s is not None:
+                self.due = now + timeout.first_token_s
 
     def chunk(self) -> None:
         """A piece of the answer is there and is about to be shown."""
-        if not self._trail.is_begun:
-            if self._race is not None:
-                self._race.claim()
-            self._trail.is_begun = True
+        trail = self._call.trail
+        if not trail.is_begun:
+            if self._call.race is not None:
+                self._call.race.claim()
+            trail.is_begun = True
         if self._idle_s is not None:
             self.waits_for = "chunk"
-            self.due = self._loop.time() + self._idle_s
+            self.due = asyncio.get_running_loop().time() + self._idle_s
 
     def quota(self, seen: Quota) -> None:
         """The provider said something about its limits."""
         if self._on_quota is not None:
-            self._on_quota(seen)
+            self._on_quota(self._call.target, seen)

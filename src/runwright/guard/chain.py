@@ -31,7 +31,10 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
 def guard(plan: Plan, around: Surroundings, *, others: Mapping[str, Plan] | None = None) -> Proceed[Any]:
     """What makes calls under a plan; `others` are the plans of the models to fall back on, in order."""
-    return compose(_outer(plan, around, others or {}), compose(_inner(plan, around), Attempt[Any](plan.timeout)))
+    return compose(
+        _outer(plan, around, others or {}),
+        compose(_inner(plan, around), Attempt[Any](plan.timeout, watch=around.registry.watch)),
+    )
 
 
 def _outer(plan: Plan, around: Surroundings, others: Mapping[str, Plan]) -> Sequence[Layer[Any]]:

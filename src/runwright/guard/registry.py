@@ -8,6 +8,7 @@ from random import Random
 from typing import Protocol, TypeVar, cast
 
 from runwright.core.policy import Policy
+from runwright.guard.timeout import Watch
 
 MOST = 10_000
 """Targets that are remembered; beyond that the least recently used ones that are idle are forgotten."""
@@ -31,6 +32,7 @@ class Registry:
 
     def __init__(self, random: Random | None = None) -> None:
         self.random = random or Random()
+        self.watch = Watch()
         self._states: OrderedDict[tuple[str, str, Policy, str], State] = OrderedDict()
 
     def state(self, make: Callable[[str, P], S], *, target: str, policy: P, place: str) -> S:

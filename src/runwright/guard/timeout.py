@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import inf
+from threading import local
 from typing import Generic, TypeVar
 
 from runwright.core.policy import Timeout
@@ -13,88 +15,134 @@ from runwright.guard.call import Call, Quota, Sending
 T = TypeVar("T")
 
 
-class Timer:
-    """Cancels its task at `end`, or when the sending is due. Both bounds are times of the loop's clock.
+class Watch(local):
+    """One timer of the loop for all attempts at work: to begin and to end one touches no heap.
 
-    It keeps the rules of `asyncio.timeout` for cancellations that come together. A bound that moves with every chunk
-    moves no timer: the timer looks again at least every `idle_s`, before a chunk that comes meanwhile can be overdue.
+    It rings when the first attempt has to be looked at, and then looks for the next. Each thread has its own, because
+    it has its own loop.
     """
 
-    __slots__ = ("_cancelling", "_end", "_handle", "_idle_s", "_loop", "_sending", "_task", "is_over")
+    def __init__(self) -> None:
+        self._attempts: set[Bounds] = set()
+        self._handle: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._when = inf
 
-    def __init__(self, sending: Sending, *, end: float | None, idle_s: float | None) -> None:
+    def add(self, bounds: Bounds, loop: asyncio.AbstractEventLoop) -> None:
+        """Look after an attempt."""
+        if self._loop is not loop:
+            self._loop, self._handle, self._when = loop, None, inf
+            self._attempts.clear()
+        self._attempts.add(bounds)
+        if bounds.look < self._when:
+            self._arm(bounds.look)
+
+    def discard(self, bounds: Bounds) -> None:
+        """Look after it no longer."""
+        self._attempts.discard(bounds)
+
+    def _arm(self, when: float) -> None:
+        assert self._loop is not None
+        if self._handle is not None:
+            self._handle.cancel()
+        self._when = when
+        self._handle = self._loop.call_at(when, self._ring)
+
+    def _ring(self) -> None:
+        assert self._loop is not None
+        self._handle, self._when = None, inf
+        now = self._loop.time()
+        for bounds in [each for each in self._attempts if each.look <= now]:
+            bounds.ring(now)
+            if bounds.is_over:
+                self._attempts.discard(bounds)
+        if self._attempts:
+            self._arm(min(each.look for each in self._attempts))
+
+
+class Bounds:
+    """Cancels its task at `end`, or when the sending is due. Both are times of the loop's clock.
+
+    It keeps the rules of `asyncio.timeout` for cancellations that come together. A bound that moves with every chunk
+    moves no timer: `look` is at most `idle_s` away, before a chunk that comes meanwhile can be overdue.
+    """
+
+    __slots__ = ("_cancelling", "_end", "_idle_s", "_sending", "_task", "is_over", "look")
+
+    def __init__(self, sending: Sending, *, end: float, now: float, idle_s: float | None) -> None:
         task = asyncio.current_task()
         assert task is not None, "a call is made within a task"
         self._task = task
-        self._loop = asyncio.get_running_loop()
         self._sending = sending
         self._end = end
         self._idle_s = idle_s
         self._cancelling = task.cancelling()
-        self._handle: asyncio.TimerHandle | None = None
         self.is_over = False
-
-    def start(self) -> None:
-        """Begin to watch, if there is a bound at all."""
-        looks = [moment for moment in (self._sending.due, self._end) if moment is not None]
-        if self._idle_s is not None:
-            looks.append(self._loop.time() + self._idle_s)
-        if looks:
-            self._handle = self._loop.call_at(min(looks), self._ring)
-
-    def stop(self) -> None:
-        """Watch no longer."""
-        if self._handle is not None:
-            self._handle.cancel()
-            self._handle = None
+        self.look = self._next(now)
 
     def is_own(self) -> bool:
-        """Whether a cancellation that arrived is this timer's and nobody else's; takes it back then."""
+        """Whether a cancellation that arrived is of these bounds and nobody else's; takes it back then."""
         return self.is_over and self._task.uncancel() <= self._cancelling
 
-    def _ring(self) -> None:
-        self._handle = None
-        now = self._loop.time()
+    def ring(self, now: float) -> None:
+        """See whether the time is over."""
         due = self._sending.due
-        if (due is None or due > now) and (self._end is None or self._end > now):
-            self.start()
+        if self._end > now and (due is None or due > now):
+            self.look = self._next(now)
             return
         self.is_over = True
         self._task.cancel()
+
+    def _next(self, now: float) -> float:
+        due, look = self._sending.due, self._end
+        if due is not None and due < look:
+            look = due
+        if self._idle_s is not None and now + self._idle_s < look:
+            look = now + self._idle_s
+        return look
 
 
 class Attempt(Generic[T]):
     """Makes one attempt. It is the end of every chain: nothing is behind it but the sender."""
 
-    def __init__(self, policy: Timeout | None, *, on_quota: Callable[[str, Quota], None] | None = None) -> None:
+    def __init__(
+        self,
+        policy: Timeout | None,
+        *,
+        watch: Watch | None = None,
+        on_quota: Callable[[str, Quota], None] | None = None,
+    ) -> None:
         self._policy = policy
+        self._total_s = None if policy is None else policy.total_s
+        self._watch = watch or Watch()
         self._on_quota = on_quota
 
     async def __call__(self, call: Call[T]) -> T:
         """Send. Raises DeadlineExceeded for the run's bound, ProviderTimeout or ToolTimeout for its own."""
-        policy, on_quota = self._policy, self._on_quota
-        own_s = call.timeout_s if policy is None or policy.total_s is None else policy.total_s
-        now = asyncio.get_running_loop().time()
-        own_end = None if own_s is None else now + own_s
-        end = min((moment for moment in (own_end, call.deadline) if moment is not None), default=None)
-        if end is not None and end <= now:
+        loop = asyncio.get_running_loop()
+        own_s = call.timeout_s if self._total_s is None else self._total_s
+        now = loop.time()
+        own_end = inf if own_s is None else now + own_s
+        end = own_end if call.deadline is None or own_end < call.deadline else call.deadline
+        if end <= now:
             raise too_late(call)
         trail = call.trail
         trail.attempts += 1
         trail.target = call.target
-        sending = Sending(
-            call, timeout=policy, on_quota=None if on_quota is None else lambda seen: on_quota(call.target, seen)
-        )
-        timer = Timer(sending, end=end, idle_s=policy.idle_s if policy is not None and call.is_streamed else None)
-        timer.start()
+        sending = Sending(call, now=now, timeout=self._policy, on_quota=self._on_quota)
+        idle_s = self._policy.idle_s if self._policy is not None and call.is_streamed else None
+        bounds = Bounds(sending, end=end, now=now, idle_s=idle_s)
+        if bounds.look == inf:
+            return await call.send(call, sending)
+        self._watch.add(bounds, loop)
         try:
             return await call.send(call, sending)
         except asyncio.CancelledError:
-            if not timer.is_own():
+            if not bounds.is_own():
                 raise
-            raise _late(call, sending, own_s=own_s, is_run=end is not None and end != own_end) from None
+            raise _late(call, sending, own_s=own_s, is_run=end != own_end) from None
         finally:
-            timer.stop()
+            self._watch.discard(bounds)
 
 
 def too_late(call: Call[T]) -> DeadlineExceeded:

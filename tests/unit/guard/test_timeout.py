@@ -1,6 +1,7 @@
 """The time bounds of one attempt, in virtual time."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -104,3 +105,37 @@ def test_nothing_stays_behind() -> None:
         return asyncio.get_running_loop().time(), len(asyncio.all_tasks())
 
     assert run_virtual(main()) == (1.0, 1)
+
+
+def test_many_attempts_share_a_timer() -> None:
+    """Attempts that begin and end at different times are each late at their own time, and only those that are."""
+
+    async def main() -> tuple[list[float], float]:
+        loop = asyncio.get_running_loop()
+        attempt = Attempt[Any](None)
+
+        async def late(begin_s: float, bound_s: float) -> float:
+            await asyncio.sleep(begin_s)
+            with pytest.raises(ToolTimeout):
+                await attempt(call_of(streaming(1000).send, timeout_s=bound_s))
+            return loop.time()
+
+        fine = [attempt(call_of(streaming(3).send, timeout_s=3.5 + index)) for index in range(20)]
+        moments = await asyncio.gather(late(0, 50), late(1, 2), late(2, 10), late(2, 0.5), *fine)
+        return [moment for moment in moments if isinstance(moment, float)], loop.time()
+
+    assert run_virtual(main()) == ([50.0, 3.0, 12.0, 2.5], 50.0)
+
+
+def test_loops_in_threads_have_timers_of_their_own() -> None:
+    """The same guard bounds calls in several loops at once."""
+    attempt = Attempt[Any](None)
+
+    async def main(bound_s: float) -> float:
+        with pytest.raises(ToolTimeout):
+            await attempt(call_of(streaming(1000).send, timeout_s=bound_s))
+        return asyncio.get_running_loop().time()
+
+    with ThreadPoolExecutor(4) as pool:
+        bounds = [float(bound) for bound in range(1, 40)]
+        assert list(pool.map(lambda bound: run_virtual(main(bound)), bounds)) == bounds
