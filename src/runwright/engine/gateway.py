@@ -48,6 +48,7 @@ from runwright.core.redact import KnownSecrets
 from runwright.core.run import error_info
 from runwright.core.step import StepKey, StepKind
 from runwright.core.usage import Usage
+from runwright.engine.estimate import expected_usage
 from runwright.engine.fold import OpenStep
 from runwright.engine.late import Late, Spawn, is_cancelled
 from runwright.engine.memory import RunMemory
@@ -68,7 +69,7 @@ from runwright.errors import (
     ToolError,
     ToolFailed,
 )
-from runwright.guard import Call, Guards, Own, Sending, Trail
+from runwright.guard import Call, Guards, Own, Priority, Sending, Spend, Trail
 from runwright.journal.write import Record, RunLog
 from runwright.tools.deeds import Deeds
 from runwright.watch import logs
@@ -162,6 +163,8 @@ class Steps:
                 return recorded
         seq = self._begin(step, again)
         trail = Trail()
+        way = self._world.guards.model(request.model, self._bounds.own)
+        is_priced = bool(way.plan.budgets)
         call = Call[ModelResponse](
             kind="model",
             target=request.model,
@@ -171,10 +174,13 @@ class Steps:
             note=lambda decision: self._decided(decision, seq),
             deadline=self._bounds.deadline,
             timeout_s=self._bounds.limits.model_timeout_s,
+            priority=self._priority,
             is_streamed=request.is_streamed,
+            estimate=self._spend(request.model, expected_usage(request), is_priced=is_priced),
+            spent=lambda response: self._spend(trail.target, response.usage, is_priced=is_priced),
         )
         try:
-            response = await self._world.guards.model(request.model, self._bounds.own).proceed(call)
+            response = await way.proceed(call)
             response = replace(response, message=_distinct(response.message, seq))
             self._end(
                 seq,
@@ -193,6 +199,15 @@ class Steps:
     def _price(self, trail: Trail, usage: Usage) -> Cost:
         """What an answer cost: that of another model than was asked first is priced as what it is."""
         return NO_COST if trail.is_cached else self._world.price(self._world.models.resolve(trail.target).ref, usage)
+
+    def _spend(self, ref: str, usage: Usage, *, is_priced: bool) -> Spend:
+        """What limits and budgets count. A price is looked up only for budgets; unpriced counts as nothing."""
+        cost = self._world.price(self._world.models.resolve(ref).ref, usage) if is_priced else NO_COST
+        return Spend(usage.total_tokens, cost.nano_usd or 0)
+
+    @property
+    def _priority(self) -> Priority:
+        return "background" if self.log.run.mode == "background" else "interactive"
 
     def _decided(self, decision: GuardDecided, seq: int) -> None:
         if self.log.lost is None and self.log.is_open(seq):
@@ -285,6 +300,7 @@ class Steps:
             note=lambda decision: self._decided(decision, seq),
             deadline=self._bounds.deadline,
             timeout_s=tool.timeout_s or self._bounds.limits.tool_timeout_s,
+            priority=self._priority,
         )
         guards = self._world.guards
         way = guards.tool(call.target, self._bounds.own) if kind in ("tool", "http") else guards.bare

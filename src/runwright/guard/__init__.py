@@ -15,7 +15,7 @@ from runwright.core.policy import (
     Retry,
     Timeout,
 )
-from runwright.guard.call import Call, Sending, Trail
+from runwright.guard.call import Call, Priority, Quota, Sending, Spend, Trail
 from runwright.guard.chain import Surroundings
 from runwright.guard.plans import Guards, GuardSettings, Own
 from runwright.guard.registry import Registry
@@ -33,9 +33,12 @@ __all__ = [
     "Hedge",
     "Limit",
     "Own",
+    "Priority",
+    "Quota",
     "Registry",
     "Retry",
     "Sending",
+    "Spend",
     "Surroundings",
     "Timeout",
     "Trail",
