@@ -174,7 +174,7 @@ class App:
         owner = self._own(stack)
         self._stores = await asyncio.to_thread(self._open_stores)
         stack.callback(self._stores.close)
-        looking = asyncio.sleep(0) if self.options.is_offline else self.models.discover()
+        looking = asyncio.sleep(0) if self.options.is_offline else self.models.look(self._named_models())
         self.prices, _ = await asyncio.gather(asyncio.to_thread(open_prices, self.settings), looking)
         stack.push_async_callback(self.models.close)
         stack.push_async_callback(self._http.close)
@@ -242,6 +242,11 @@ class App:
             return open_stores_to_read(self.settings.data / DATABASE)
         place = ":memory:" if self.options.is_in_memory else self.settings.data / DATABASE
         return open_stores(place, durability=self.settings.durability)
+
+    def _named_models(self) -> set[str | None]:
+        """The models that agents name, and where one names none, None. A server says what that stands for."""
+        named = {entry.agent.flow.model for entry in self.registry.all()}
+        return named | {None} if self.options.is_server else named
 
     def _own(self, stack: AsyncExitStack) -> Owner:
         """Become an owner of runs; a server also takes the data directory's lock."""

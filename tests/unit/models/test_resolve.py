@@ -1,6 +1,6 @@
 """The registry of models."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -86,6 +86,29 @@ async def test_default_is_an_ollama_that_answers(ollama: str, weights: Path) -> 
     assert models.default_ref.ref == "ollama:qwen3:4b"
     assert models.resolve("ollama:qwen3:4b").ref == "ollama:qwen3:4b"
     assert "ollama:qwen3:4b" in [entry.ref for entry in models.catalog() if entry.is_available]
+    await models.close()
+
+
+@pytest.mark.parametrize(
+    ("default", "keys", "refs", "asked"),
+    [
+        (None, {}, [None], True),
+        (None, {}, ["qwen3:4b"], False),
+        (None, {}, ["qwen3"], True),
+        (None, {}, ["demo", "mistral-large-latest", "smollm2-135m"], False),
+        (None, KEYED, [None], False),
+        ("demo", {}, [None], False),
+        ("qwen3", {}, [None], True),
+    ],
+    ids=["none", "provider", "bare", "known", "key", "named", "bare-default"],
+)
+async def test_an_ollama_is_looked_for_where_it_matters(
+    ollama: str, default: str | None, keys: Mapping[str, ProviderSettings], refs: list[str | None], *, asked: bool
+) -> None:
+    """A start asks an Ollama only where what the agents name may be one of its models."""
+    models = ModelRegistry({**keys, "ollama": ProviderSettings(base_url=ollama)}, default=default)
+    await models.look(refs)
+    assert any(entry.ref == "ollama:qwen3:4b" for entry in models.catalog()) is asked
     await models.close()
 
 
