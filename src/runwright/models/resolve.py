@@ -100,11 +100,11 @@ class ModelRegistry:
         if any(map(self._needs_ollama, refs)):
             await self.discover()
         else:
-            self._found = await asyncio.to_thread(self._look)
+            self._found = await asyncio.to_thread(_weights_in, self._weights)
 
     async def discover(self) -> None:
         """Look for weights, and once ask a loopback Ollama for its models. Takes 0.3 s at the most, never fails."""
-        self._found = await asyncio.to_thread(self._look)
+        self._found = await asyncio.to_thread(_weights_in, self._weights)
         if self._ollama is not None:
             return
         self._ollama = ()
@@ -132,7 +132,7 @@ class ModelRegistry:
     @property
     def default_ref(self) -> DefaultModel:
         """The model that None stands for, and why."""
-        told = self._told_default
+        told = _told_default(self._named_default, self._settings)
         if told is not None:
             return told
         if self._ollama:
@@ -142,23 +142,11 @@ class ModelRegistry:
             return DefaultModel(ref=f"local:{LOCAL_DEFAULT}", reason="no key is set, and the local model is there")
         return DefaultModel(ref="demo", reason=f"{LABEL}: no key is set, no Ollama answers, and {missing}")
 
-    @property
-    def _told_default(self) -> DefaultModel | None:
-        """The default model as far as the user says which: by name, or by a key."""
-        if self._named_default:
-            return DefaultModel(ref=self._named_default, reason="named in the settings")
-        for spec in PROVIDERS.values():
-            if spec.default_model and self._has_key(spec.name):
-                return DefaultModel(
-                    ref=f"{spec.name}:{spec.default_model}", reason=f"a key for {spec.name} is set ({spec.key_env})"
-                )
-        return None
-
     def _needs_ollama(self, ref: str | None) -> bool:
         if ref is None:
-            told = self._told_default
+            told = _told_default(self._named_default, self._settings)
             return told is None or self._needs_ollama(told.ref)
-        return ":" not in ref and ref != "demo" and self._known(ref) is None
+        return ":" not in ref and ref != "demo" and _known(ref) is None
 
     def ref(self, ref: str | None) -> str:
         """The full reference of a model, or of the default one for None. Needs no key. Raises ConfigError."""
@@ -209,7 +197,7 @@ class ModelRegistry:
 
     def _full_ref(self, name: str) -> str:
         """The reference of a bare name. Raises ConfigError with the nearest references."""
-        known = self._known(name)
+        known = _known(name)
         if known is not None:
             return known
         if name in (self._ollama or ()):
@@ -217,12 +205,6 @@ class ModelRegistry:
         raise ConfigError(
             f"the model {name!r} is not known; write it as provider:name, for example ollama:{name}{self._hint(name)}"
         )
-
-    def _known(self, name: str) -> str | None:
-        """The reference of a bare name that can be told by itself."""
-        if name in WEIGHTS:
-            return f"local:{name}"
-        return next((f"{spec.name}:{name}" for spec in PROVIDERS.values() if name.startswith(spec.prefixes)), None)
 
     def _hint(self, name: str) -> str:
         known = ["demo", *WEIGHTS, *(spec.default_model for spec in PROVIDERS.values()), *self._names()]
@@ -266,10 +248,6 @@ class ModelRegistry:
             return f"set {spec.key_env}"
         return ""
 
-    def _has_key(self, name: str) -> bool:
-        settings = self._settings.get(name)
-        return settings is not None and bool(settings.api_key)
-
     def _make_local(self, name: str) -> LocalModel:
         path = Path(name).expanduser()
         if name in WEIGHTS:
@@ -293,19 +271,37 @@ class ModelRegistry:
             self._locals[path] = LocalModel(name, path, is_tiny=is_tiny)
         return self._locals[path]
 
-    def _look(self) -> frozenset[str]:
-        """The names of the weights that are there."""
-        directory = self._weights
-        return frozenset(name for name in WEIGHTS if directory is not None and has_weights(name, directory))
-
     def _local_problem(self, name: str) -> str:
         if not self._has_engine():
             return "the local engine is not installed: pip install 'runwright[local]'"
         if self._found is None:
-            self._found = self._look()
+            self._found = _weights_in(self._weights)
         if name not in self._found:
             return f"its weights are missing: runwright models pull {name}"
         return ""
+
+
+def _told_default(named: str | None, settings: Mapping[str, ProviderSettings]) -> DefaultModel | None:
+    """The default model as far as the user says which: by name, or by a key."""
+    if named:
+        return DefaultModel(ref=named, reason="named in the settings")
+    for spec in PROVIDERS.values():
+        if spec.default_model and spec.name in settings and settings[spec.name].api_key:
+            ref = f"{spec.name}:{spec.default_model}"
+            return DefaultModel(ref=ref, reason=f"a key for {spec.name} is set ({spec.key_env})")
+    return None
+
+
+def _known(name: str) -> str | None:
+    """The reference of a bare name that can be told by itself."""
+    if name in WEIGHTS:
+        return f"local:{name}"
+    return next((f"{spec.name}:{name}" for spec in PROVIDERS.values() if name.startswith(spec.prefixes)), None)
+
+
+def _weights_in(directory: Path | None) -> frozenset[str]:
+    """The names of the weights that are there."""
+    return frozenset(name for name in WEIGHTS if directory is not None and has_weights(name, directory))
 
 
 def _base_url(name: str, settings: Mapping[str, ProviderSettings]) -> str:
