@@ -68,7 +68,7 @@ def ask(database: Database, folder: Path, question: str) -> Answer:
             connection.execute(f"CREATE VIEW {table} AS {_both(table, own)}")
         connection.execute(
             "CREATE VIEW costs AS SELECT * FROM steps WHERE "
-            "status IN ('completed', 'failed') AND cost_source <> 'none' AND taped IS NULL"
+            "status IN ('completed', 'failed') AND cost_source NOT IN ('none', 'imported') AND taped IS NULL"
         )
         paths = ", ".join(_quoted(str(file)) for file in files)
         connection.execute(f"SET allowed_paths = [{paths}]")

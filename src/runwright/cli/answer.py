@@ -18,6 +18,7 @@ from runwright.core.event import (
     StepRestarted,
     StepStarted,
 )
+from runwright.core.money import IMPORTED
 from runwright.service.views import RunView
 
 LINE = 100
@@ -85,6 +86,7 @@ def summary(view: RunView, model: str) -> str:
     if view.started_at is not None and view.ended_at is not None:
         duration = f" in {(view.ended_at - view.started_at).total_seconds():.1f} s"
     cost = "unpriced" if view.cost.usd is None else f"${view.cost.usd}"
+    cost += " (imported)" if view.cost.source == IMPORTED else ""
     tokens = f"{view.usage.input_tokens} + {view.usage.output_tokens} tokens"
     parts = [f"{view.id} {view.status}{duration}", tokens, cost, *([f"model {model}"] if model else [])]
     return ", ".join(parts)

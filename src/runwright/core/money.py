@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Final
 
 import msgspec
 
@@ -66,6 +67,9 @@ def format_usd(nano_usd: int) -> str:
     amount = Decimal(nano_usd) / NANO
     return format(amount.normalize(), "f")
 
+
+IMPORTED: Final = "imported"
+"""The source of what a run from a file cost: it was spent, and is counted, where the run took place."""
 
 UNPRICED = Cost(nano_usd=None, source="unpriced")
 NO_COST = Cost(nano_usd=0, source="none")

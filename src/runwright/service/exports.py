@@ -6,9 +6,12 @@ import asyncio
 import re
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from runwright import __version__
-from runwright.core.event import RunStarted
-from runwright.core.ports import RunStore, Writes
+from runwright.core.event import Event, RunCancelled, RunCompleted, RunFailed, RunStarted
+from runwright.core.money import IMPORTED, NO_COST
+from runwright.core.ports import Batch, RunStore, Writes
 from runwright.core.run import Run
 from runwright.errors import Conflict, InvalidRequest, NotFound
 from runwright.journal.export import Bundle, RecordedRun, batch_of, read_bundle, recorded, write_bundle
@@ -42,7 +45,7 @@ class Exports:
         return await asyncio.to_thread(write_bundle, bundle, release=__version__)
 
     async def import_file(self, raw: bytes) -> RunView:
-        """Take a run in from a file; one that is here already stays as it is.
+        """Take a run in from a file; one that is here already stays as it is. It counts in no sums of this place.
 
         Raises InvalidRequest or StorageVersion that says what is wrong with the file, Conflict when another run has its
         id.
@@ -58,7 +61,7 @@ class Exports:
             if not recording.run.is_over:
                 raise InvalidRequest(f"The file's run is {recording.run.status}; only runs that are over are taken in.")
         # All of it is looked at before any of it is stored.
-        batches = [batch_of(recording) for recording in bundle.runs if not self._is_here(recording)]
+        batches = [_uncounted(batch_of(recording)) for recording in bundle.runs if not self._is_here(recording)]
         errors = self._writes.append(batches) if batches else ()
         for error in errors:
             if error is not None:
@@ -81,7 +84,26 @@ class Exports:
             raise NotFound(f"There is no run {run_id!r}.")
         if not run.is_over:
             raise Conflict(f"{run_id} is {run.status}; a run can be exported when it is over.")
-        first = recorded(run, list(self._reader.events(run_id)))
+        first = _whole(run, list(self._reader.events(run_id)))
         started = next((told.data for told in first.events if isinstance(told.data, RunStarted)), None)
         head = None if started is None or started.thread_head is None else self._store.get(started.thread_head)
-        return Bundle(runs=(first,) if head is None else (first, recorded(head, list(self._reader.events(head.id)))))
+        return Bundle(runs=(first,) if head is None else (first, _whole(head, list(self._reader.events(head.id)))))
+
+
+def _uncounted(batch: Batch) -> Batch:
+    """The rows of a run that took place elsewhere, or was counted here before it was deleted."""
+    run = batch.run.run
+    marked = replace(run, cost=replace(run.cost, source=IMPORTED))
+    steps = tuple(
+        replace(step, cost=replace(step.cost, source=IMPORTED)) if step.cost != NO_COST else step
+        for step in batch.steps
+    )
+    return replace(batch, run=replace(batch.run, run=marked), steps=steps)
+
+
+def _whole(run: Run, events: Sequence[Event]) -> RecordedRun:
+    """A run for a file, as it was where it took place."""
+    if run.cost.source == IMPORTED:
+        ends = (event.data.cost for event in events if isinstance(event.data, RunCompleted | RunFailed | RunCancelled))
+        run = replace(run, cost=next(ends, run.cost))
+    return recorded(run, events)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, case, func, select
 
 from runwright.core.cost import CostBy, CostCall, CostFilter, CostRow
-from runwright.core.money import Cost
+from runwright.core.money import IMPORTED, Cost
 from runwright.core.usage import Usage
 from runwright.store.database import Database
 from runwright.store.rollups import HOUR
@@ -92,10 +92,12 @@ def _rolled(by: CostBy, where: CostFilter) -> Select[*tuple[Any, ...]]:
 
 
 def _charged(columns: Sequence[ColumnElement[Any]], by: CostBy, where: CostFilter) -> Select[*tuple[Any, ...]]:
-    """Calls that may cost something. What a tape answered was paid for by the run that recorded it."""
+    """Calls that may cost something. What a tape answered was paid for by the run that recorded it, and what stands
+    in runs from files elsewhere.
+    """
     query = select(*columns).select_from(steps)
     ended = steps.c.status.in_(("completed", "failed"))
-    query = query.where(ended, steps.c.cost_source != "none", steps.c.taped.is_(None))
+    query = query.where(ended, steps.c.cost_source.not_in(("none", IMPORTED)), steps.c.taped.is_(None))
     if by in _OF_RUN or where.agent is not None:
         query = query.join(runs, runs.c.id == steps.c.run_id)
     if where.agent is not None:

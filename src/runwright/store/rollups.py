@@ -8,6 +8,7 @@ from sqlalchemy import BindParameter, Dialect, bindparam, insert, select, update
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from runwright.core.histogram import from_bytes, one, to_bytes
+from runwright.core.money import IMPORTED
 from runwright.core.ports import Batch
 from runwright.core.run import Run
 from runwright.core.step import Step
@@ -37,7 +38,8 @@ _INNER = frozenset({"sleep", "clock", "random", "id", "env"})
 class Counts:
     """What ended in the batches of one transaction: by key the values of the columns, the histogram as a number.
 
-    What a tape answered did not happen again: such steps, and the runs that replay others, are not counted.
+    What a tape answered did not happen again: such steps, and the runs that replay others, are not counted. Nor are
+    runs from files, which took place elsewhere.
     """
 
     __slots__ = ("values",)
@@ -48,6 +50,8 @@ class Counts:
     def add(self, batch: Batch) -> None:
         """Count the steps and the run that end in a batch. Both end once; what is unknown has not ended."""
         run = batch.run.run
+        if run.cost.source == IMPORTED:
+            return
         for step in batch.steps:
             if step.ended_at is not None and step.taped is None and step.is_over and step.kind not in _INNER:
                 self._add_step(run.agent, step, micros(step.ended_at))

@@ -1,5 +1,6 @@
 """What callers can ask about costs."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from runwright.core.run import RunRequest
 from runwright.errors import ConfigError, InvalidRequest, NotFound, ToolFailed
 from runwright.models import ModelRegistry
 from runwright.service.costs import moment
+from runwright.service.stat_views import StatQuery
 from runwright.service.views import CostQuery
 from runwright.settings import Settings
 
@@ -177,6 +179,24 @@ async def test_a_replay_spends_nothing_again(opened: App) -> None:
         ("speak", "0.00032", True),
     ]
     assert (await opened.costs.report(CostQuery())).total.usd == "0.00096"
+
+
+async def test_what_was_spent_elsewhere_is_in_no_sum(opened: App) -> None:
+    """An imported run shows what it cost, marked as imported, and counts in neither costs nor stats here."""
+    first = await opened.run("talk", "hi there", group="g")
+    file = await opened.exports.export(first.id)
+    options = AppOptions(is_in_memory=True, is_offline=True)
+    settings, agents = Settings(model="demo", drain_s=0), (Agent("talk", run=talk),)
+    async with await asyncio.to_thread(lambda: App(settings, agents=agents, options=options)) as other:
+        view = await other.exports.import_file(file)
+        assert (view.cost.usd, view.cost.source) == ("0.00096", "imported")
+        assert [step.cost.source for step in (await other.costs.run(view.id)).steps] == ["overlay", "overlay"]
+        for by in ("model", "group"):
+            assert (await other.costs.report(CostQuery(by=by))).total.calls == 0
+        assert (await other.stats.report(StatQuery(kind="tool"))).total.calls == 0
+        again = await (await other.runs.create(RunRequest(agent="", input=b"", replay=Replay(of=view.id)))).wait()
+        diff = await other.diffs.between(view.id, again.id)
+        assert (diff.is_same, diff.delta.nano_usd, again.cost.source) == (True, 0, "none")
 
 
 @pytest.mark.parametrize(("text", "told"), [("wrong", "no unit 'letters'"), ("flow", "Only a tool says")])
