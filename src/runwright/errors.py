@@ -49,7 +49,10 @@ same call can succeed later. Server, CLI and guard read these; no other table ex
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from runwright.core.model import Quota
 
 
 class RunwrightError(Exception):
@@ -224,10 +227,11 @@ class OwnershipLost(StorageError):
 
 
 class ModelError(RunwrightError):
-    """A model call failed."""
+    """A model call failed. `quota` is what the provider said of its limits, if it did."""
 
     code = "model_error"
     status = 502
+    quota: Quota | None = None
 
 
 class RateLimited(ModelError):

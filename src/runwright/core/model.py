@@ -73,6 +73,21 @@ class ModelResponse(msgspec.Struct, frozen=True, kw_only=True):
     response_id: str = ""
 
 
+class Quota(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a provider says about its limits: how many are left, of how many, and in how many seconds all are back.
+
+    Until then they come back evenly; with `is_window` they come back at that moment, and none before.
+    """
+
+    requests: int | None = None
+    requests_left: int | None = None
+    requests_reset_s: float | None = None
+    tokens: int | None = None
+    tokens_left: int | None = None
+    tokens_reset_s: float | None = None
+    is_window: bool = False
+
+
 class TextDelta(msgspec.Struct, frozen=True, gc=False):
     """A piece of the answer's text."""
 
@@ -100,4 +115,10 @@ class ResponseCompleted(msgspec.Struct, frozen=True, gc=False):
     response: ModelResponse
 
 
-ModelEvent = TextDelta | ReasoningDelta | ToolCallDelta | ResponseCompleted
+class QuotaSeen(msgspec.Struct, frozen=True, gc=False):
+    """The provider said what is left of its limits. Comes before the answer."""
+
+    quota: Quota
+
+
+ModelEvent = TextDelta | ReasoningDelta | ToolCallDelta | QuotaSeen | ResponseCompleted

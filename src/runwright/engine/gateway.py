@@ -35,6 +35,7 @@ from runwright.core.model import (
     ModelEvent,
     ModelRequest,
     ModelResponse,
+    QuotaSeen,
     ResponseCompleted,
     TextDelta,
     ToolCallDelta,
@@ -236,6 +237,9 @@ class Steps:
             async for event in stream:
                 if isinstance(event, ResponseCompleted):
                     return event.response
+                if isinstance(event, QuotaSeen):
+                    sending.quota(event.quota)
+                    continue
                 sending.chunk()
                 self.log.delta(_delta(event), step)
         finally:

@@ -15,7 +15,7 @@ from runwright.core.policy import (
     Retry,
     Timeout,
 )
-from runwright.guard.call import Call, Priority, Quota, Sending, Spend, Trail
+from runwright.guard.call import Call, Priority, Sending, Spend, Trail
 from runwright.guard.chain import Surroundings
 from runwright.guard.plans import Guards, GuardSettings, Own
 from runwright.guard.registry import Registry
@@ -34,7 +34,6 @@ __all__ = [
     "Limit",
     "Own",
     "Priority",
-    "Quota",
     "Registry",
     "Retry",
     "Sending",

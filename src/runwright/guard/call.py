@@ -9,6 +9,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from runwright.core.event import GuardDecided
+from runwright.core.model import Quota
 from runwright.core.policy import Budget, Timeout
 from runwright.core.step import Effect, StepKind
 
@@ -25,17 +26,6 @@ class Spend(msgspec.Struct, frozen=True, gc=False):
 
     tokens: int = 0
     nano_usd: int = 0
-
-
-class Quota(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What a provider says about its limits: how many are left, of how many, and in how many seconds it starts anew."""
-
-    requests: int | None = None
-    requests_left: int | None = None
-    requests_reset_s: float | None = None
-    tokens: int | None = None
-    tokens_left: int | None = None
-    tokens_reset_s: float | None = None
 
 
 class Account(msgspec.Struct, frozen=True, gc=False):

@@ -8,9 +8,10 @@ from math import inf
 from threading import local
 from typing import Generic, TypeVar
 
+from runwright.core.model import Quota
 from runwright.core.policy import Timeout
 from runwright.errors import DeadlineExceeded, ProviderTimeout, RunwrightError, ToolTimeout
-from runwright.guard.call import Call, Quota, Sending
+from runwright.guard.call import Call, Sending
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import aiohttp
 import msgspec
 
-from runwright.core.model import ModelEvent, ModelRequest, ResponseCompleted
+from runwright.core.model import ModelEvent, ModelRequest, QuotaSeen, ResponseCompleted
 from runwright.errors import (
     ConfigError,
     MalformedResponse,
@@ -20,6 +20,7 @@ from runwright.errors import (
     ProviderUnavailable,
 )
 from runwright.models.providers import ProviderSettings, ProviderSpec
+from runwright.models.quota import quota_of
 from runwright.models.sse import SseReader
 from runwright.models.wire_body import encode_body
 from runwright.models.wire_errors import (
@@ -88,7 +89,9 @@ class Provider:
         text = f"{self.name} answered {answer.status}: {said}"
         if kind is ProviderAuth and self.spec.key_env:
             text += f" (check the environment variable {self.spec.key_env})"
-        return kind(text, retry_after_s=retry_after_s(answer.headers))
+        error = kind(text, retry_after_s=retry_after_s(answer.headers))
+        error.quota = quota_of(answer.headers)
+        return error
 
 
 class OpenAIModel:
@@ -107,6 +110,8 @@ class OpenAIModel:
         """Ask. Raises ModelError; a stream that ends before the answer does is ProviderUnavailable."""
         parts = Assembler()
         async with self._asked(encode_body(request, self.provider.spec, self.name)) as answer:
+            if (quota := quota_of(answer.headers)) is not None:
+                yield QuotaSeen(quota)
             if not request.is_streamed or answer.content_type == "application/json":
                 parts.add(self._read(await answer.read(), parts))
             frames = SseReader()

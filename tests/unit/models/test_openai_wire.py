@@ -10,7 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from runwright.core.message import AssistantMessage, FunctionCall, ToolCall
-from runwright.core.model import ModelEvent, ReasoningDelta, ResponseCompleted, TextDelta, ToolCallDelta
+from runwright.core.model import (
+    ModelEvent,
+    Quota,
+    QuotaSeen,
+    ReasoningDelta,
+    ResponseCompleted,
+    TextDelta,
+    ToolCallDelta,
+)
 from runwright.core.usage import Usage
 from runwright.errors import (
     ConfigError,
@@ -162,6 +170,22 @@ async def test_time_to_wait(fake: FakeProvider, headers: dict[str, str], wait_s:
         with pytest.raises(RateLimited) as caught:
             await answer_of(model, QUESTION)
     assert caught.value.retry_after_s == wait_s
+
+
+async def test_limits_are_told_before_the_answer_and_with_a_refusal(fake: FakeProvider) -> None:
+    """What the provider says of its limits comes first, whatever case its headers have, and stands in errors too."""
+    headers = {"X-RateLimit-Remaining-Requests": "3", "x-ratelimit-reset-requests": "6m0s"}
+    said = Quota(requests_left=3, requests_reset_s=360)
+    answer = {"id": "a", "model": "m", "choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}
+    async with fake.model() as model:
+        fake.handler = json_answer(answer, headers=headers)
+        events = await events_of(model, ask("Hello?"))
+        fake.handler = json_answer({"error": "slow down"}, status=429, headers=headers)
+        with pytest.raises(RateLimited) as caught:
+            await answer_of(model, QUESTION)
+    assert events[0] == QuotaSeen(said)
+    assert [type(event) for event in events] == [QuotaSeen, ResponseCompleted]
+    assert caught.value.quota == said
 
 
 async def test_cut_stream_is_no_answer(fake: FakeProvider) -> None:
