@@ -227,11 +227,15 @@ class OwnershipLost(StorageError):
 
 
 class ModelError(RunwrightError):
-    """A model call failed. `quota` is what the provider said of its limits, if it did."""
+    """A model call failed. `quota` is what the provider said of its limits, if it did.
+
+    `is_unused` says that it used nothing for certain: it was refused, or never sent.
+    """
 
     code = "model_error"
     status = 502
     quota: Quota | None = None
+    is_unused: bool = False
 
 
 class RateLimited(ModelError):
@@ -240,6 +244,7 @@ class RateLimited(ModelError):
     code = "rate_limited"
     status = 429
     retryable = True
+    is_unused = True
 
 
 class ProviderTimeout(ModelError):
@@ -262,12 +267,14 @@ class ProviderRejected(ModelError):
 
     code = "provider_rejected"
     status = 400
+    is_unused = True
 
 
 class ProviderAuth(ModelError):
     """The provider refuses the key: check the environment variable that holds it."""
 
     code = "provider_auth"
+    is_unused = True
 
 
 class MalformedResponse(ModelError):
@@ -300,10 +307,19 @@ class CallShed(GuardError):
 
 
 class BudgetExceeded(GuardError):
-    """A budget is spent: raise it, or wait until its window ends."""
+    """A budget is spent: raise it, or wait until its window ends.
+
+    `is_waiting` says that the run waits for that and does not fail.
+    """
 
     code = "budget_exceeded"
     status = 402
+
+    def __init__(
+        self, message: str | None = None, *, is_waiting: bool = False, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.is_waiting = is_waiting
 
 
 class ToolError(RunwrightError):

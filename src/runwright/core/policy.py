@@ -15,6 +15,7 @@ from msgspec import Meta
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
+Window = Literal["run", "thread", "group", "user", "day", "month", "ever"]
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -104,7 +105,7 @@ class Budget(Policy, frozen=True, kw_only=True):
     usd: Annotated[str, Meta(pattern=r"^\d+(\.\d{1,9})?$")] | None = None
     tokens: Count | None = None
     calls: Count | None = None
-    per: Literal["run", "thread", "group", "user", "day", "month", "ever"] = "run"
+    per: Window = "run"
     at_limit: Literal["fail", "wait"] = "fail"
 
     @property

@@ -3,6 +3,7 @@
 The order of the layers stands in `chain.py`.
 """
 
+from runwright.core.budget import NOBODY, Payer, Spend
 from runwright.core.policy import (
     Backoff,
     Breaker,
@@ -15,12 +16,14 @@ from runwright.core.policy import (
     Retry,
     Timeout,
 )
-from runwright.guard.call import Call, Priority, Sending, Spend, Trail
+from runwright.guard.call import Call, Priority, Sending, Trail
 from runwright.guard.chain import Surroundings
+from runwright.guard.ledger import Ledger, MemoryLedger
 from runwright.guard.plans import Guards, GuardSettings, Own
 from runwright.guard.registry import Registry
 
 __all__ = [
+    "NOBODY",
     "Backoff",
     "Breaker",
     "Budget",
@@ -31,8 +34,11 @@ __all__ = [
     "GuardSettings",
     "Guards",
     "Hedge",
+    "Ledger",
     "Limit",
+    "MemoryLedger",
     "Own",
+    "Payer",
     "Priority",
     "Registry",
     "Retry",

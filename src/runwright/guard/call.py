@@ -8,9 +8,10 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from runwright.core.budget import NOBODY, Payer, Shortage, Spend
 from runwright.core.event import GuardDecided
 from runwright.core.model import Quota
-from runwright.core.policy import Budget, Timeout
+from runwright.core.policy import Timeout
 from runwright.core.step import Effect, StepKind
 
 T = TypeVar("T")
@@ -19,20 +20,6 @@ Note = Callable[[GuardDecided], None]
 """Told of every decision beside plain sending, at the moment it is made."""
 
 Priority = Literal["interactive", "background"]
-
-
-class Spend(msgspec.Struct, frozen=True, gc=False):
-    """What a call uses: requests are always one."""
-
-    tokens: int = 0
-    nano_usd: int = 0
-
-
-class Account(msgspec.Struct, frozen=True, gc=False):
-    """A budget that a call is charged to. `name` is what is counted, for example `agent:support user:ada`."""
-
-    name: str
-    budget: Budget
 
 
 class Codec(msgspec.Struct, Generic[T], frozen=True, gc=False):
@@ -46,9 +33,10 @@ class Trail:
     """What became of a logical call, over all its attempts. One per call; layers write it, the caller reads it.
 
     `target` is whom the answer is from; `is_begun` that a chunk was shown, after which nothing is sent again silently.
+    `charged_nano` is what a tool said that it spent and no budget has counted yet, `shortage` why a budget refused.
     """
 
-    __slots__ = ("attempts", "is_begun", "is_cached", "target", "waited_s")
+    __slots__ = ("attempts", "charged_nano", "is_begun", "is_cached", "shortage", "target", "waited_s")
 
     def __init__(self) -> None:
         self.attempts = 0
@@ -56,6 +44,8 @@ class Trail:
         self.is_begun = False
         self.is_cached = False
         self.waited_s = 0.0
+        self.charged_nano = 0
+        self.shortage: Shortage | None = None
 
 
 class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
@@ -77,7 +67,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
     timeout_s: float | None = None
     priority: Priority = "interactive"
     is_streamed: bool = False
-    accounts: tuple[Account, ...] = ()
+    payer: Payer = NOBODY
     estimate: Spend = Spend()
     spent: Callable[[T], Spend] | None = None
     key: Callable[[], bytes | None] | None = None

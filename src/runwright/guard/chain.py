@@ -11,10 +11,14 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from runwright.core.clock import SystemClock
 from runwright.core.policy import Plan
+from runwright.core.ports import Clock
 from runwright.core.redact import KnownSecrets
+from runwright.guard.budget import Budgeting
 from runwright.guard.call import Layer, Proceed
 from runwright.guard.deadline import deadline
+from runwright.guard.ledger import Ledger, MemoryLedger
 from runwright.guard.redact import Redaction
 from runwright.guard.registry import Registry
 from runwright.guard.timeout import Attempt
@@ -23,10 +27,12 @@ T = TypeVar("T")
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the layers of one app share."""
+    """What the layers of one app share. The clock is for the windows of budgets alone."""
 
     registry: Registry
     secrets: KnownSecrets | None = None
+    ledger: Ledger = msgspec.field(default_factory=MemoryLedger)
+    clock: Clock = SystemClock()
 
 
 def guard(plan: Plan, around: Surroundings, *, others: Mapping[str, Plan] | None = None) -> Proceed[Any]:
@@ -42,7 +48,10 @@ def _outer(plan: Plan, around: Surroundings, others: Mapping[str, Plan]) -> Sequ
 
 
 def _inner(plan: Plan, around: Surroundings) -> Sequence[Layer[Any]]:
-    return _held(Redaction(around.secrets) if around.secrets else None)
+    return _held(
+        Budgeting[Any](plan.budgets, around.ledger, around.clock) if plan.budgets else None,
+        Redaction(around.secrets) if around.secrets else None,
+    )
 
 
 def _held(*layers: Layer[Any] | None) -> Sequence[Layer[Any]]:

@@ -91,6 +91,8 @@ class Provider:
             text += f" (check the environment variable {self.spec.key_env})"
         error = kind(text, retry_after_s=retry_after_s(answer.headers))
         error.quota = quota_of(answer.headers)
+        # What stands between may have given up on an answer that is still being written and paid for.
+        error.is_unused = answer.status not in (408, 502, 504)
         return error
 
 
@@ -186,7 +188,9 @@ class OpenAIModel:
         if isinstance(error, aiohttp.InvalidURL):
             return ProviderRejected(f"the base URL {provider.base_url!r} of {provider.name} is no URL")
         if isinstance(error, aiohttp.ClientConnectorError):
-            return ProviderUnavailable(f"{provider.name} cannot be reached at {provider.base_url}: {error.os_error}")
+            away = ProviderUnavailable(f"{provider.name} cannot be reached at {provider.base_url}: {error.os_error}")
+            away.is_unused = True
+            return away
         detail = provider.clean(str(error)) or type(error).__name__
         return ProviderUnavailable(f"the connection to {provider.name} broke: {detail}")
 
