@@ -28,7 +28,7 @@ from runwright.core.usage import Usage
 from runwright.models import ModelRegistry
 from runwright.settings import Settings
 from runwright.store import Stores, open_stores
-from runwright.testing import ScriptedModel
+from runwright.testing import ScriptedModel, Silence
 
 DAYS = 30
 AGENTS, MODELS, TOOLS = 8, 6, 12
@@ -37,6 +37,7 @@ LONG = 2_000
 """Steps of the one long run."""
 
 TURNS, TALKS = 12, 200
+_TAKES_S = 0.005
 _END = datetime(2026, 11, 1, tzinfo=UTC)
 _BODY = b'{"type":"step.started","request":"' + b"x" * 160 + b'"}'
 _AT_ONCE = 64
@@ -308,18 +309,23 @@ class _OneModel(ModelRegistry):
 async def _talk(folder: Path, *, is_loop: bool) -> tuple[int, int]:
     """Talks with an agent that looks things up, or just answers; the bytes of all requests and answers.
 
-    Its texts are English sentences, put together so that no two are the same.
+    Its texts are English sentences, put together so that no two are the same. Model and tool take their time, so that
+    what comes before and after a call is written apart, as it is outside of a benchmark.
     """
     chance = random.Random(11)
     docs = Path(__file__).parents[2] / "docs"
     sentences = [line for page in sorted(docs.rglob("*.md")) for line in page.read_text().split(". ") if len(line) > 40]
     raw = 0
+    is_asked = False
 
     def text(count: int) -> str:
         return ". ".join(chance.sample(sentences, count))
 
-    def answer(request: ModelRequest) -> AssistantMessage:
-        nonlocal raw
+    def answer(request: ModelRequest) -> AssistantMessage | Silence:
+        nonlocal raw, is_asked
+        is_asked = not is_asked
+        if is_asked:
+            return Silence(_TAKES_S)
         calls = sum(isinstance(entry.message, AssistantMessage) for entry in request.messages)
         wish = ToolCall(id=f"call_{calls}", function=FunctionCall(name="look_up", arguments='{"topic":"sealed days"}'))
         has_more = is_loop and calls < TURNS - 1
@@ -331,6 +337,7 @@ async def _talk(folder: Path, *, is_loop: bool) -> tuple[int, int]:
     @tool(effect="read")
     async def look_up(topic: str) -> str:
         """Look something up in the documentation, and give the sections that speak of it."""
+        await asyncio.sleep(_TAKES_S)
         return f"{topic}: {text(8)}"
 
     agent = Agent("talk", instructions=text(10), tools=[look_up], model="demo")

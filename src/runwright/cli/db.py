@@ -63,7 +63,7 @@ def prune(*, older_than: str | None = None, size: str | None = None, dry_run: Fl
     with opened(call) as stores:
         reader = JournalReader(stores.runs, stores.blobs)
         pruner = Pruner(stores.prune, reader, SystemClock(), note=call.out.note)
-        pruned = pruner.plan(rule) if dry_run else pruner.prune(rule)
+        pruned = pruner.plan(rule) if dry_run else pruner.prune(rule, is_thorough=True)
     call.out.show(pruned, _told(pruned))
 
 
@@ -97,11 +97,11 @@ def size(*, call: Called) -> None:
     Args:
         call: What every command is handed.
     """
-    from runwright.journal.shapes import references
+    from runwright.journal.shapes import referring
     from runwright.store.sizes import measure
 
     with opened(call) as stores:
-        sizes = measure(stores.database, references)
+        sizes = measure(stores.database, referring)
     out = call.out
     if out.is_json:
         out.json(sizes)
@@ -110,7 +110,7 @@ def size(*, call: Called) -> None:
     for title, count, shares in (
         ("table", "rows", sizes.tables),
         ("blobs of", "blobs", sizes.blobs),
-        ("agent", "events", sizes.agents),
+        ("agent", "rows", sizes.agents),
     ):
         out.text("")
         out.table((title, count, "size"), [_row(share) for share in shares if share.count])

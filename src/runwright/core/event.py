@@ -18,7 +18,7 @@ from runwright.core.run import ErrorInfo, RunStatus, WaitReason
 from runwright.core.step import Effect, StepKind
 from runwright.core.usage import NO_USAGE, Usage
 
-SHAPE = 1
+SHAPE = 2
 """The number of the stored shape of event bodies; a new shape adds a converter in `journal/shapes.py`."""
 
 NULL = msgspec.Raw(b"null")

@@ -17,7 +17,7 @@ from runwright.core.event import Event
 from runwright.core.memory import Commit, CommitFilter, Draft, Entry, Owner
 from runwright.core.message import Message
 from runwright.core.model import ModelEvent, ModelRequest, ModelResponse
-from runwright.core.retention import Deleted, Prunable
+from runwright.core.retention import Prunable
 from runwright.core.run import Run, RunStatus
 from runwright.core.spending import Quantities
 from runwright.core.stats import StatBy, StatFilter, StatRow
@@ -108,13 +108,14 @@ class Gateway(Protocol):
 
 
 DELTA_ROW = "deltas"
-"""The type of rows that hold a range of deltas."""
+"""The type of rows that hold deltas, which go when their message is complete."""
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
-    """An event as a row: `body` is the encoded data, large parts of it replaced by references to blobs.
+    """A row of events that were appended together; `journal/shapes.py` says what its body holds.
 
-    For deltas, `seq` is the first number, `last_seq` the last, and the body an array of [seq, ts, data].
+    `seq`, `ts`, `type` and `step` are those of the first one, but `type` is `run.started` where that is among them.
+    `last_seq` is the number of the last, if there are more.
     """
 
     run_id: str
@@ -226,7 +227,7 @@ class RunStore(Protocol):
         ...
 
     def events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[Stored]:
-        """The stored events of a run with numbers above `after`, in order. Delta rows that end above it count."""
+        """The stored events of a run with numbers above `after`, in order. Rows that end above it count."""
         ...
 
     def owned(self, statuses: Sequence[RunStatus]) -> Sequence[Run]:
@@ -299,18 +300,18 @@ class PruneStore(Protocol):
         """
         ...
 
-    def delete(self, chosen: Sequence[Prunable]) -> Deleted:
-        """Delete those of the runs that still may go, with all that is theirs alone."""
+    def delete(self, chosen: Sequence[Prunable]) -> int:
+        """Delete those of the runs that still may go, with all that is theirs alone; says how many."""
         ...
 
-    def begin(self) -> None:
-        """Begin a generation: from the next transaction on writers store again what they need."""
+    def begin(self) -> int:
+        """Begin a generation and give its number: from the next transaction on writers store again what they need."""
         ...
 
-    def sweep(self, position: int, references: Callable[[Iterable[Stored]], Collection[str]]) -> Iterator[int]:
-        """Delete the blobs that only events up to a position referred to, which are gone; says how many, by pieces.
+    def sweep(self, generation: int, references: Callable[[Iterable[Stored]], Collection[str]]) -> Iterator[int]:
+        """Delete the blobs from before a generation that no event refers to; says how many, by pieces.
 
-        `references` finds the hashes in the bodies of events. Comes after `begin`.
+        `references` finds the hashes in the bodies of events.
         """
         ...
 

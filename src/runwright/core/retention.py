@@ -13,10 +13,3 @@ class Prunable(msgspec.Struct, frozen=True, gc=False):
     run_id: str
     last_seq: int
     ended_at: datetime
-
-
-class Deleted(msgspec.Struct, frozen=True, gc=False):
-    """What one deletion took: so many runs, with events up to a position."""
-
-    runs: int
-    position: int

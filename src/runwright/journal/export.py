@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import pairwise
 from typing import Final, cast
 
 import msgspec
@@ -15,12 +16,12 @@ from msgspec.structs import replace
 
 from runwright.core.event import Data, Event, StepStarted
 from runwright.core.message import digest
-from runwright.core.ports import Batch, Blob, RunRow, Stored
+from runwright.core.ports import Batch, RunRow
 from runwright.core.run import Run
 from runwright.core.step import Step
 from runwright.errors import InvalidRequest, StorageVersion
 from runwright.journal.project import STEP_EVENTS, StepEvent, project_step
-from runwright.journal.shapes import pack
+from runwright.journal.shapes import pack_all
 
 FORMAT: Final = "runwright-run"
 VERSION: Final = 1
@@ -137,22 +138,22 @@ def events_of(recording: RecordedRun) -> list[Event]:
 def batch_of(recording: RecordedRun) -> Batch:
     """The rows of a run from a file. Raises InvalidRequest when its events do not follow from each other."""
     steps: dict[int, Step] = {}
-    rows: list[Stored] = []
-    blobs: list[Blob] = []
-    for event in events_of(recording):
-        row, found = pack(event)
-        rows.append(row)
-        blobs += found
+    events = events_of(recording)
+    if any(after.seq <= before.seq for before, after in pairwise(events)):
+        raise InvalidRequest("The file's events do not follow from each other: their numbers do not rise.")
+    for event in events:
         if type(event.data) in STEP_EVENTS and event.step is not None:
             try:
                 step = project_step(steps.get(event.step), event, _step_event(event))
             except ValueError as error:
                 raise InvalidRequest(f"The file's events do not follow from each other: {error}.") from error
             steps[step.seq] = step
-    if len({row.seq for row in rows}) != len(rows):
-        raise InvalidRequest("The file's events do not follow from each other: a number comes twice.")
+    packed = pack_all(events)
     return Batch(
-        run=RunRow(recording.run, is_first=True), steps=tuple(steps.values()), events=tuple(rows), blobs=tuple(blobs)
+        run=RunRow(recording.run, is_first=True),
+        steps=tuple(steps.values()),
+        events=tuple(row for row, _ in packed),
+        blobs=tuple(blob for _, blobs in packed for blob in blobs),
     )
 
 

@@ -8,7 +8,8 @@ from runwright.core.event import Event
 from runwright.core.ports import Blobs, RunStore
 from runwright.journal.shapes import references, unpack
 
-PAGE = 1000
+PAGE = 250
+"""Rows that are read at once; a row holds up to 16 events."""
 
 
 class JournalReader:
@@ -19,7 +20,7 @@ class JournalReader:
         self._blobs = blobs
 
     def page(self, run_id: str, *, after: int = 0, limit: int = PAGE) -> Sequence[Event]:
-        """Up to about `limit` events with numbers above `after`, in order. Raises StorageError."""
+        """The events of up to about `limit` rows, with numbers above `after`, in order. Raises StorageError."""
         rows = self._runs.events(run_id, after=after, limit=limit + 1)
         border = rows[limit].seq if len(rows) > limit else None
         rows = rows[:limit]

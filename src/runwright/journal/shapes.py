@@ -1,82 +1,141 @@
-"""Stored shapes: event bodies with their large parts set aside, and the converters from older shapes."""
+"""Stored shapes: rows of events, compressed, with their large parts set aside, and the converters from older shapes.
+
+A row holds events that were appended together. Its body of shape 2 is a count of two bytes, so many hashes of blobs,
+and JSON as `phrases.py` packs it: [number, microseconds, step, data] of each event, the first two counted from those of
+the row. Where a part was cut out stands a byte that no JSON has.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import cast
+import re
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from typing import Final, cast
 
 import msgspec
+from msgspec.structs import replace
 
-from runwright.core.event import SHAPE, Data, Delta, Event
-from runwright.core.message import digest
+from runwright.core.event import SHAPE, Data, Delta, Event, MemoryWritten, RunStarted
+from runwright.core.message import DIGEST_SIZE, digest
 from runwright.core.ports import DELTA_ROW, Blob, Stored
 from runwright.errors import StorageError, StorageVersion
+from runwright.journal.phrases import PHRASES
 
-PART_LIMIT = 512
-"""Bytes above which a bulky value is stored once, as a blob, and referred to."""
+PART_LIMIT = 256
+"""Bytes above which a part of a bulky value is stored once, as a blob, and referred to."""
 
-_REF_START = b'{"$blob":"'
-_REF_END = b'"}'
-_REF_LENGTH = len(_REF_START) + 32 + len(_REF_END)
+ROW_LIMIT = 16
+"""Events in a row at the most."""
+
+_EVENT = re.compile(rb'\[\d+,\d+,(?:null|\d+),\{"type":"([a-z.]+)"')
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_ESCAPED_QUOTE: Final = b'\\"'
+_MICROSECOND: Final = timedelta(microseconds=1)
+_HOLE: Final = b"\xff"
+_COUNT: Final = 2
+_MOST: Final = 256**_COUNT - 1
 
 _encoder = msgspec.json.Encoder()
-_decoder: msgspec.json.Decoder[Data] = msgspec.json.Decoder(Data)
+_decoder: msgspec.json.Decoder[list[tuple[int, int, int | None, Data]]] = msgspec.json.Decoder(
+    list[tuple[int, int, int | None, Data]]
+)
 _delta_decoder: msgspec.json.Decoder[list[tuple[int, datetime, Delta]]] = msgspec.json.Decoder(
     list[tuple[int, datetime, Delta]]
 )
 
-Converter = Callable[[dict[str, object]], dict[str, object]]
-CONVERTERS: Mapping[int, Converter] = {}
-"""From the shape with that number to the next one; a change of shape adds one entry."""
+Converter = Callable[[Stored, Mapping[str, bytes]], Stored]
 
 
-def pack(event: Event) -> tuple[Stored, tuple[Blob, ...]]:
-    """The row of an event, and the blobs its body refers to."""
-    data = event.data
-    blobs: list[Blob] = []
-    changed: dict[str, object] = {}
-    for field in data.bulky:
-        value: msgspec.Raw | tuple[msgspec.Raw, ...] = getattr(data, field)
-        if isinstance(value, tuple):
-            if any(_is_bulky(part) for part in value):
-                changed[field] = tuple(_set_aside(part, blobs) for part in value)
-        elif _is_bulky(value):
-            changed[field] = _set_aside(value, blobs)
-    body = _encoder.encode(msgspec.structs.replace(data, **changed) if changed else data)
-    return Stored(event.run_id, event.seq, event.ts, event.type, event.step, body, SHAPE), tuple(blobs)
+def pack_all(events: Sequence[Event]) -> list[tuple[Stored, tuple[Blob, ...]]]:
+    """Events of a run that were appended together, as few rows.
+
+    Memory is seen by the positions of rows, so one that writes to it holds nothing else.
+    """
+    rows: list[list[Event]] = []
+    last = None
+    for event in events:
+        kind = type(event.data)
+        if last is None or MemoryWritten in (kind, last) or len(rows[-1]) == ROW_LIMIT:
+            rows.append([])
+        rows[-1].append(event)
+        last = kind
+    return [pack(row) for row in rows]
+
+
+def pack(events: Sequence[Event]) -> tuple[Stored, tuple[Blob, ...]]:
+    """The row of some events with rising numbers, and the blobs its body refers to."""
+    first, last = events[0], events[-1]
+    text = _encoder.encode([(e.seq - first.seq, (e.ts - first.ts) // _MICROSECOND, e.step, e.data) for e in events])
+    blobs: tuple[Blob, ...] = ()
+    if len(text) > PART_LIMIT and _HOLE not in text:
+        parts = [part for event in events for part in _large_parts(event.data)][:_MOST]
+        blobs = tuple(Blob(digest(part).hex(), part) for part in parts)
+        text = _cut(text, parts)
+    body = _framed(text, [blob.hash for blob in blobs])
+    # The position at which a run started is looked up by this type.
+    told = next((event for event in events if type(event.data) is RunStarted), first)
+    last_seq = last.seq if len(events) > 1 else 0
+    return Stored(first.run_id, first.seq, first.ts, told.type, first.step, body, SHAPE, last_seq=last_seq), blobs
 
 
 def pack_deltas(deltas: Sequence[Event]) -> Stored:
-    """One row for a batch of deltas of a step."""
+    """One row for a batch of deltas of a step. It soon goes, so it is plain JSON."""
     first = deltas[0]
     body = _encoder.encode([(event.seq, event.ts, event.data) for event in deltas])
     return Stored(first.run_id, first.seq, first.ts, DELTA_ROW, first.step, body, SHAPE, last_seq=deltas[-1].seq)
 
 
-def unpack(row: Stored, blobs: Mapping[str, bytes], *, converters: Mapping[int, Converter] = CONVERTERS) -> list[Event]:
+def unpack(
+    row: Stored, blobs: Mapping[str, bytes], *, converters: Mapping[int, Converter] | None = None
+) -> list[Event]:
     """The events of a row. Raises StorageError when a body cannot be read, StorageVersion when it is newer."""
-    body = _converted(row, converters)
-    try:
+    with _reading(row):
+        row = _converted(row, blobs, CONVERTERS if converters is None else converters)
         if row.type == DELTA_ROW:
-            deltas = _delta_decoder.decode(body)
+            deltas = _delta_decoder.decode(row.body)
             return [Event(row.run_id, seq, ts, data, row.step, row.position) for seq, ts, data in deltas]
-        data = _decoder.decode(body)
-    except msgspec.MsgspecError as error:
+        told = _decoder.decode(_text(row.body, blobs))
+        return [
+            Event(row.run_id, row.seq + after, row.ts + later * _MICROSECOND, data, step, row.position)
+            for after, later, step, data in told
+        ]
+
+
+@contextmanager
+def _reading(row: Stored) -> Generator[None]:
+    try:
+        yield
+    # What msgspec raises is a ValueError; a time may be out of range.
+    except (ValueError, OverflowError) as error:
         raise StorageError(
             f"event {row.seq} of {row.run_id} cannot be read ({error}); the database may be damaged"
         ) from error
-    return [Event(row.run_id, row.seq, row.ts, _filled(data, blobs), row.step, row.position)]
 
 
 def references(rows: Iterable[Stored]) -> set[str]:
     """The hashes of all blobs that these rows refer to."""
     found: set[str] = set()
     for row in rows:
-        start = row.body.find(_REF_START)
-        while start >= 0:
-            found.add(row.body[start + len(_REF_START) : start + len(_REF_START) + 32].decode("ascii", "replace"))
-            start = row.body.find(_REF_START, start + 1)
+        if row.shape == 1:
+            found.update(name.decode() for name in _REFERENCE.findall(row.body))
+        elif row.type != DELTA_ROW:
+            found.update(_names(row.body))
+    return found
+
+
+def referring(row: Stored) -> Mapping[str, str]:
+    """The blobs that a row refers to, each with the type of the event that does. Raises StorageError."""
+    if row.shape == 1 or row.type == DELTA_ROW:
+        return dict.fromkeys(references([row]), row.type)
+    names = _names(row.body)
+    found: dict[str, str] = {}
+    kind = row.type
+    with _reading(row):
+        text = _opened(row.body)
+    for name, piece in zip(names, text.split(_HOLE), strict=False):
+        kind = next((tag.decode() for tag in reversed(_EVENT.findall(piece))), kind)
+        found.setdefault(name, kind)
     return found
 
 
@@ -94,55 +153,108 @@ def size_of(events: Sequence[Event]) -> int:
     return total
 
 
-def _is_bulky(value: msgspec.Raw) -> bool:
-    """Large values go aside, and so does a value that only looks like a reference."""
-    view = memoryview(value)
-    return len(view) > PART_LIMIT or (len(view) == _REF_LENGTH and bytes(view[: len(_REF_START)]) == _REF_START)
-
-
-def _set_aside(value: msgspec.Raw, blobs: list[Blob]) -> msgspec.Raw:
-    if not _is_bulky(value):
-        return value
-    data = bytes(value)
-    name = digest(data).hex()
-    blobs.append(Blob(name, data))
-    return msgspec.Raw(_REF_START + name.encode() + _REF_END)
-
-
-def _filled(data: Data, blobs: Mapping[str, bytes]) -> Data:
-    changed: dict[str, object] = {}
+def _large_parts(data: Data) -> list[bytes]:
+    """What of an event stands aside, in the order in which it is encoded."""
+    parts: list[bytes] = []
     for field in data.bulky:
         value: msgspec.Raw | tuple[msgspec.Raw, ...] = getattr(data, field)
-        if isinstance(value, tuple):
-            if any(_referred(part) for part in value):
-                changed[field] = tuple(_fetched(part, blobs) for part in value)
-        elif _referred(value):
-            changed[field] = _fetched(value, blobs)
-    return msgspec.structs.replace(data, **changed) if changed else data
+        for raw in value if isinstance(value, tuple) else (value,):
+            if len(memoryview(raw)) > PART_LIMIT:
+                parts += _parts(bytes(raw))
+    return parts
 
 
-def _referred(value: msgspec.Raw) -> str | None:
-    view = memoryview(value)
-    if len(view) != _REF_LENGTH or bytes(view[: len(_REF_START)]) != _REF_START:
-        return None
-    return bytes(view[len(_REF_START) : -len(_REF_END)]).decode("ascii")
+def _parts(value: bytes) -> list[bytes]:
+    """The long strings of a value, if little stands around them, or the whole of it.
+
+    So a tool's result is the same part as the content of the message that tells it, and an answer that of an output.
+    """
+    if _ESCAPED_QUOTE in value:
+        strings = [text for text in _STRING.findall(value) if len(text) > PART_LIMIT]
+    else:
+        # The same in a tenth of the time: every second piece between quotes is a string.
+        strings = [b'"%b"' % text for text in value.split(b'"')[1::2] if len(text) > PART_LIMIT - 2]
+    return strings if len(value) - sum(map(len, strings)) <= PART_LIMIT else [value]
 
 
-def _fetched(value: msgspec.Raw, blobs: Mapping[str, bytes]) -> msgspec.Raw:
-    name = _referred(value)
-    if name is None:
-        return value
+def _cut(text: bytes, parts: Sequence[bytes]) -> bytes:
+    """The text with a hole in place of each part. A part may be found before its own place: its bytes are the same."""
+    pieces: list[bytes] = []
+    start = 0
+    for part in parts:
+        at = text.index(part, start)
+        pieces.append(text[start:at])
+        start = at + len(part)
+    pieces.append(text[start:])
+    return _HOLE.join(pieces)
+
+
+def _framed(text: bytes, names: Sequence[str]) -> bytes:
+    return len(names).to_bytes(_COUNT, "big") + bytes.fromhex("".join(names)) + PHRASES.pack(text)
+
+
+def _names(body: bytes) -> list[str]:
+    return [body[at : at + DIGEST_SIZE].hex() for at in range(_COUNT, _end_of_names(body), DIGEST_SIZE)]
+
+
+def _opened(body: bytes) -> bytes:
+    """The JSON of a body, with its holes. Raises ValueError."""
+    return PHRASES.unpack(body[_end_of_names(body) :])
+
+
+def _end_of_names(body: bytes) -> int:
+    return _COUNT + int.from_bytes(body[:_COUNT], "big") * DIGEST_SIZE
+
+
+def _text(body: bytes, blobs: Mapping[str, bytes]) -> bytes:
+    """The JSON of an event, its parts in their places. Raises ValueError, and StorageError for a missing blob."""
+    names = _names(body)
+    text = _opened(body)
+    if not names:
+        return text
+    pieces = text.split(_HOLE)
+    if len(pieces) != len(names) + 1:
+        raise ValueError(f"it has {len(pieces) - 1} holes for {len(names)} parts")
+    filled = [pieces[0]]
+    for name, piece in zip(names, pieces[1:], strict=True):
+        filled += (_blob(name, blobs), piece)
+    return b"".join(filled)
+
+
+def _blob(name: str, blobs: Mapping[str, bytes]) -> bytes:
     if name not in blobs:
         raise StorageError(f"blob {name!r} is missing; the database may be damaged")
-    return msgspec.Raw(blobs[name])
+    return blobs[name]
 
 
-def _converted(row: Stored, converters: Mapping[int, Converter]) -> bytes:
-    if row.shape == SHAPE:
-        return row.body
+def _converted(row: Stored, blobs: Mapping[str, bytes], converters: Mapping[int, Converter]) -> Stored:
     if row.shape > SHAPE:
         raise StorageVersion(f"event {row.seq} of {row.run_id} has shape {row.shape}; this release reads up to {SHAPE}")
-    body = cast("dict[str, object]", msgspec.json.decode(row.body))
     for number in range(row.shape, SHAPE):
-        body = converters[number](body)
-    return _encoder.encode(body)
+        row = converters[number](row, blobs)
+    return row
+
+
+_REFERENCE = re.compile(rb'\{"\$blob":"([0-9a-f]{32})"\}')
+_LISTED: Final = "messages"
+
+
+def _from_1(row: Stored, blobs: Mapping[str, bytes]) -> Stored:
+    """Shape 1 was JSON, in which `{"$blob":HASH}` stood in place of a large value, or of one that looked like it."""
+    if row.type == DELTA_ROW:
+        return row
+    fields = msgspec.json.decode(row.body, type=dict[str, msgspec.Raw])
+    if _LISTED in fields:
+        listed = msgspec.json.decode(fields[_LISTED], type=list[msgspec.Raw])
+        fields[_LISTED] = msgspec.Raw(_encoder.encode([_filled(value, blobs) for value in listed]))
+    whole = {name: _filled(value, blobs) for name, value in fields.items()}
+    return replace(row, body=_framed(_encoder.encode([(0, 0, row.step, whole)]), ()), shape=2)
+
+
+def _filled(value: msgspec.Raw, blobs: Mapping[str, bytes]) -> msgspec.Raw:
+    reference = _REFERENCE.fullmatch(bytes(value))
+    return msgspec.Raw(_blob(reference[1].decode(), blobs)) if reference else value
+
+
+CONVERTERS: Mapping[int, Converter] = {1: _from_1}
+"""Rows of the shape with that number as rows of the next one; a change of shape adds one entry."""

@@ -22,7 +22,7 @@ from runwright.core.step import Step
 from runwright.errors import StorageError, Unavailable
 from runwright.journal.memory import memory_drafts
 from runwright.journal.project import RUN_EVENTS, STEP_EVENTS, RunEvent, StepEvent, account, project_run, project_step
-from runwright.journal.shapes import pack, pack_deltas, size_of
+from runwright.journal.shapes import pack_all, pack_deltas, size_of
 
 SEQ_BLOCK = 4096
 """How many event numbers a run reserves durably at a time."""
@@ -52,11 +52,11 @@ class _Entry(msgspec.Struct, gc=False):
     log: RunLog
     number: int
     run: RunRow
-    events: tuple[Event, ...] = ()
-    steps: tuple[Step, ...] = ()
+    events: list[Event] = []
+    steps: list[Step] = []
     deltas: tuple[list[Event], ...] = ()
-    voided: tuple[tuple[str, int], ...] = ()
-    consumed: tuple[str, ...] = ()
+    voided: list[tuple[str, int]] = []
+    consumed: list[str] = []
     idempotency: IdempotencyKey | None = None
     thread_head: tuple[str, str] | None = None
     size: int = 0
@@ -320,14 +320,16 @@ class RunLog:
             self._apply(event, steps, voided)
         self._reserve()
         self.run = replace(self.run, last_seq=self._seq)
+        # The entry may grow by what is appended next.
+        told = tuple(events)
         entry = _Entry(
             log=self,
             number=0,
             run=RunRow(self.run, self._is_new),
-            events=tuple(events),
-            steps=tuple(steps.values()),
-            voided=tuple(voided),
-            consumed=consumed,
+            events=events,
+            steps=list(steps.values()),
+            voided=voided,
+            consumed=list(consumed),
             idempotency=idempotency,
             thread_head=thread_head,
             size=size_of(events),
@@ -335,7 +337,7 @@ class RunLog:
         # Deltas since the last entry stand between: they are shown before what is appended now.
         if not (self._line and isinstance(self._line[-1], _Entry) and self._journal.merge(entry)):
             self._put(entry)
-        return tuple(events)
+        return told
 
     def delta(self, data: Delta, step: int) -> None:
         """Record and publish a delta of an open step; of a step that has ended it is dropped."""
@@ -482,16 +484,16 @@ def _packed(entry: _Entry) -> Batch | None:
 
 
 def _batch(entry: _Entry) -> Batch:
-    packed = [pack(event) for event in entry.events]
+    packed = pack_all(entry.events)
     rows = [row for row, _ in packed]
     rows.extend(map(pack_deltas, entry.deltas))
     return Batch(
         run=entry.run,
-        steps=entry.steps,
+        steps=tuple(entry.steps),
         events=tuple(rows),
         blobs=tuple(blob for _, blobs in packed for blob in blobs),
-        voided=entry.voided,
-        consumed=entry.consumed,
+        voided=tuple(entry.voided),
+        consumed=tuple(entry.consumed),
         idempotency=entry.idempotency,
         thread_head=entry.thread_head,
         memory=memory_drafts(entry.events),

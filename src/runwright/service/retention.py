@@ -84,9 +84,13 @@ class Pruner:
             until = max(filter(None, [*many, until]), default=None)
         return Pruned(is_dry=True, runs=runs, blobs=0, freed=0, used=self._store.used(), until=until)
 
-    def prune(self, rule: Rule) -> Pruned:
-        """Delete what the rule does not keep, and give the room back. Raises StorageError."""
-        self._delete(self._too_old(rule.age))
+    def prune(self, rule: Rule, *, is_thorough: bool = False) -> Pruned:
+        """Delete what the rule does not keep, and give the room back. Raises StorageError.
+
+        To be thorough is to look for bodies that nothing refers to even if no run goes, which reads all events.
+        """
+        if not self._delete(self._too_old(rule.age)) and is_thorough:
+            self._sweep(self._store.begin())
         if rule.size is not None:
             for _ in range(_ROUNDS):
                 is_small = self._store.used() <= rule.size
@@ -142,25 +146,25 @@ class Pruner:
         return frozenset(heads)
 
     def _delete(self, chosen: Iterator[Prunable]) -> int:
-        """Delete these runs, then what only they referred to; how many runs went."""
-        position = before = 0
+        """Delete these runs, then what nothing refers to any more; how many runs went."""
+        generation = before = 0
         for group in _groups(chosen):
-            if not position:
-                self._store.begin()
-            deleted = self._store.delete(group)
-            position = max(position, deleted.position)
-            before += deleted.runs
+            generation = generation or self._store.begin()
+            before += self._store.delete(group)
             self._until = max(self._until or group[-1].ended_at, *(run.ended_at for run in group))
             self._note(f"{self._runs + before:,} runs deleted, up to {self._until:%Y-%m-%d %H:%M}")
             if not self._goes_on():
                 break
         self._runs += before
-        if position:
-            for gone in self._store.sweep(position, references):
-                self._blobs += gone
-                if not self._goes_on():
-                    break
+        if generation:
+            self._sweep(generation)
         return before
+
+    def _sweep(self, generation: int) -> None:
+        for gone in self._store.sweep(generation, references):
+            self._blobs += gone
+            if not self._goes_on():
+                break
 
 
 def _groups(chosen: Iterator[Prunable]) -> Iterator[Sequence[Prunable]]:

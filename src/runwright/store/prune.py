@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Table, and_, delete, exists, func, insert, li
 from sqlalchemy.sql.elements import ColumnElement
 
 from runwright.core.ports import Stored
-from runwright.core.retention import Deleted, Prunable
+from runwright.core.retention import Prunable
 from runwright.core.run import TERMINAL
 from runwright.store.blobs import fetch_blobs
 from runwright.store.database import Database
@@ -73,42 +73,45 @@ class SqlPruneStore:
                 return chosen
             after = found[-1].run_id
 
-    def delete(self, chosen: Sequence[Prunable]) -> Deleted:
-        """Delete those of the runs that still may go, with all that is theirs alone. A long one is shortened before.
+    def delete(self, chosen: Sequence[Prunable]) -> int:
+        """Delete those of the runs that still may go, with all that is theirs alone; says how many.
+
+        A long one is shortened before.
 
         Raises StorageError.
         """
-        position = max((self._shorten(run.run_id) for run in chosen if run.last_seq > self._piece), default=0)
+        for run in chosen:
+            if run.last_seq > self._piece:
+                self._shorten(run.run_id)
         with self._database.write() as connection:
             ids = connection.scalars(
                 select(runs.c.id).where(runs.c.id.in_([run.run_id for run in chosen]), _may_go(None))
             ).all()
-            newest = connection.scalar(select(func.max(events.c.position)).where(events.c.run_id.in_(ids)))
             connection.execute(delete(events).where(events.c.run_id.in_(ids)))
             for table in _OF_RUN:
                 connection.execute(delete(table).where(table.c.run_id.in_(ids)))
             connection.execute(delete(runs).where(runs.c.id.in_(ids)))
-        return Deleted(len(ids), max(position, newest or 0))
+        return len(ids)
 
-    def begin(self) -> None:
-        """Begin a generation: from the next transaction on writers store again what they need."""
+    def begin(self) -> int:
+        """Begin a generation and give its number: from the next transaction on writers store again what they need."""
         number = func.coalesce(func.max(sweeps.c.number), 0) + 1
         newest = select(func.coalesce(func.max(events.c.position), 0)).scalar_subquery()
         with self._database.write() as connection:
             connection.execute(insert(sweeps).from_select(["number", "position"], select(number, newest)))
+            return connection.execute(select(func.max(sweeps.c.number))).scalar_one()
 
-    def sweep(self, position: int, references: References) -> Iterator[int]:
-        """Delete the blobs that only events up to a position referred to, which are gone; says how many, by pieces.
+    def sweep(self, generation: int, references: References) -> Iterator[int]:
+        """Delete the blobs from before a generation that no event refers to; says how many, by pieces.
 
         `references` finds the hashes in the bodies of events. Raises StorageError.
         """
-        covering = select(sweeps.c.number, sweeps.c.position).where(sweeps.c.position >= position)
         with self._database.read() as connection:
-            found = connection.execute(covering.order_by(sweeps.c.number).limit(1)).one_or_none()
-        if found is None:
+            until = connection.scalar(select(sweeps.c.position).where(sweeps.c.number == generation))
+        # A sweep of a later generation was here.
+        if until is None:
             return
-        number, until = found
-        is_old = or_(blobs.c.seen.is_(None), blobs.c.seen < number)
+        is_old = or_(blobs.c.seen.is_(None), blobs.c.seen < generation)
         marked = self._marked(until, references)
         with self._database.read() as connection:
             old = [bytes(key) for key in connection.scalars(select(blobs.c.hash).where(is_old))]
@@ -120,7 +123,7 @@ class SqlPruneStore:
                 gone = connection.execute(delete(blobs).where(blobs.c.hash.in_(keys), is_old, ~is_remembered))
             yield gone.rowcount
         with self._database.write() as connection:
-            connection.execute(delete(sweeps).where(sweeps.c.number < number))
+            connection.execute(delete(sweeps).where(sweeps.c.number < generation))
 
     def used(self) -> int:
         """Bytes that hold something; pages that are free do not count."""
@@ -148,22 +151,20 @@ class SqlPruneStore:
             yield size * (free - left)
             free = left
 
-    def _shorten(self, run_id: str) -> int:
-        """Delete the last events of a run, piece by piece, until one piece is left; the highest position among them.
+    def _shorten(self, run_id: str) -> None:
+        """Delete the last events of a run, piece by piece, until one piece is left.
 
         Whoever stops here leaves a run that goes on where it did, and which the next pruning takes.
         """
         of_run = events.c.run_id == run_id
-        with self._database.read() as connection:
-            highest = connection.scalar(select(func.max(events.c.position)).where(of_run)) or 0
         while True:
             with self._database.write() as connection:
                 if not connection.scalar(select(exists().where(runs.c.id == run_id, _may_go(None)))):
-                    return 0
+                    return
                 last = select(events.c.position).where(of_run).order_by(events.c.seq.desc()).limit(self._piece)
                 count = connection.scalar(select(func.count()).where(of_run)) or 0
                 if count <= self._piece:
-                    return highest
+                    return
                 connection.execute(delete(events).where(events.c.position.in_(last)))
 
     def _marked(self, until: int, references: References) -> set[bytes]:

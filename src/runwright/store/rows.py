@@ -16,7 +16,9 @@ from runwright.core.run import ErrorInfo, Run
 from runwright.core.step import Step
 from runwright.core.thread import Thread
 from runwright.core.usage import NO_USAGE, Usage
+from runwright.errors import StorageError
 from runwright.store import schema
+from runwright.store.words import WORDS
 
 Values: TypeAlias = tuple[object, ...]
 # A driver's row: its values are what the columns say, which no type checker sees.
@@ -24,11 +26,13 @@ Row: TypeAlias = Sequence[Any]
 
 RAW: Final = 0
 ZLIB: Final = 1
+DICTIONARY: Final = 2
+"""Codecs of blobs: as they are, zlib's own, and deflate with the dictionary of `words.py`."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 86_400_000_000
-_WORTH = 512
-"""Blobs below this many bytes are not compressed."""
+_SMALL = 16 << 10
+"""Blobs up to this many bytes are compressed with the dictionary."""
 
 _encode = msgspec.json.Encoder().encode
 _error = msgspec.json.Decoder(ErrorInfo).decode
@@ -253,7 +257,7 @@ def step_of(row: Row) -> Step:
 
 def event_values(event: Stored, blob: bytes | None) -> Values:
     """The columns of an event without its position; with a blob's hash the body stands there."""
-    last = (event.last_seq or event.seq) if event.type == DELTA_ROW else None
+    last = event.last_seq or (event.seq if event.type == DELTA_ROW else None)
     return (
         event.run_id,
         event.seq,
@@ -284,13 +288,18 @@ def event_of(row: Row, body: bytes) -> Stored:
 
 def blob_values(key: bytes, data: bytes, seen: int | None = None) -> Values:
     """The columns of a blob, compressed where that saves a tenth."""
-    if len(data) >= _WORTH:
-        packed = zlib.compress(data, 1)
-        if len(packed) < len(data) * 0.9:
-            return (key, ZLIB, packed, seen)
+    is_small = len(data) <= _SMALL
+    packed = WORDS.pack(data) if is_small else zlib.compress(data, 1)
+    if len(packed) < len(data) * 0.9:
+        return (key, DICTIONARY if is_small else ZLIB, packed, seen)
     return (key, RAW, data, seen)
 
 
 def blob_of(codec: int, data: bytes) -> bytes:
-    """The bytes of a blob."""
-    return zlib.decompress(data) if codec == ZLIB else bytes(data)
+    """The bytes of a blob. Raises StorageError where they cannot be read."""
+    try:
+        if codec == DICTIONARY:
+            return WORDS.unpack(data, largest=_SMALL)
+        return zlib.decompress(data) if codec == ZLIB else bytes(data)
+    except (ValueError, zlib.error) as error:
+        raise StorageError(f"a blob cannot be read ({error}); the database may be damaged") from error

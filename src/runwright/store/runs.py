@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 from sqlalchemy import Select, and_, select, union_all, update
 
-from runwright.core.ports import IdempotencyKey, RunFilter, Stored
+from runwright.core.ports import DELTA_ROW, IdempotencyKey, RunFilter, Stored
 from runwright.core.run import TERMINAL, Run, RunStatus
 from runwright.core.step import Step
 from runwright.errors import StorageError
 from runwright.store.blobs import fetch_blobs
 from runwright.store.database import Database
 from runwright.store.rows import Row, event_of, moment, run_of, step_of
-from runwright.store.schema import NOT_COMPLETED, events, idempotency, run_tags, runs, steps
+from runwright.store.schema import DELTAS, NOT_COMPLETED, events, idempotency, run_tags, runs, steps
 from runwright.store.statements import unindexed
 
 
@@ -43,14 +43,17 @@ class SqlRunStore:
             return [step_of(row) for row in found]
 
     def events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[Stored]:
-        """The stored events of a run with numbers above `after`, in order. Delta rows that end above it count."""
-        whole = select(events).where(events.c.run_id == run_id, events.c.seq > after)
-        partly = select(events).where(
-            events.c.run_id == run_id, events.c.last_seq > after, unindexed(events.c.seq) <= after
-        )
-        both = union_all(whole, partly).order_by("seq").limit(limit)
+        """The stored events of a run with numbers above `after`, in order. Rows that end above it count."""
+        of_run = events.c.run_id == run_id
+        whole = select(events).where(of_run, events.c.seq > after)
+        query = whole.order_by(events.c.seq)
+        if after:
+            deltas = select(events).where(of_run, DELTAS, events.c.last_seq > after, unindexed(events.c.seq) <= after)
+            before = select(events).where(of_run, events.c.type != DELTA_ROW, events.c.seq <= after)
+            newest = before.order_by(events.c.seq.desc()).limit(1).subquery()
+            query = union_all(whole, deltas, select(newest).where(newest.c.last_seq > after)).order_by("seq")
         with self._database.read() as connection:
-            found = connection.execute(both).all()
+            found = connection.execute(query.limit(limit)).all()
             keys = [bytes(row.blob) for row in found if row.blob is not None]
             bodies = fetch_blobs(connection, keys) if keys else {}
         return [event_of(row, _body(row, bodies)) for row in found]

@@ -33,6 +33,7 @@ NOT_COMPLETED = text("status <> 'completed'")
 NOT_OVER = text("status NOT IN ('completed', 'failed', 'cancelled')")
 NOT_CONSUMED = text("NOT is_consumed")
 ACTIVE = text("is_active")
+DELTAS = text("type = 'deltas'")
 
 
 def _usage() -> tuple[Column[int], ...]:
@@ -164,8 +165,9 @@ events = Table(
     Column("blob", LargeBinary),
 )
 Index("events_run", events.c.run_id, events.c.seq, unique=True)
-# Finds the delta rows that end above a number; only delta rows have a `last_seq`.
-_partial("events_deltas", events.c.run_id, events.c.last_seq, where=events.c.last_seq.is_not(None))
+# Finds the delta rows that end above a number. Other rows of many events do not overlap, so the last one before a
+# number is the only one that may reach beyond it.
+_partial("events_deltas", events.c.run_id, events.c.last_seq, where=DELTAS)
 
 blobs = Table(
     "blobs",

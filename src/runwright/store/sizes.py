@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,11 @@ _PAGE = 1_000
 _PAGES = "SELECT name, sum(pgsize) FROM dbstat GROUP BY name"
 _OWNERS = "SELECT name, tbl_name FROM sqlite_schema"
 
-References = Callable[[Iterable[Stored]], Collection[str]]
+Referring = Callable[[Stored], Mapping[str, str]]
+"""The blobs that a row of events refers to, each with the type of the event that does."""
 
 
-def measure(database: Database, references: References) -> Sizes:
+def measure(database: Database, referring: Referring) -> Sizes:
     """Look through the whole store, which takes a second for some hundred MB. Raises StorageError."""
     with database.read() as connection:
         size, pages, free = (
@@ -31,7 +32,7 @@ def measure(database: Database, references: References) -> Sizes:
             for name in ("page_size", "page_count", "freelist_count")
         )
         tables = _tables(connection)
-        kinds, agents = _uses(connection, references)
+        kinds, agents = _uses(connection, referring)
     log = Path(f"{database.place}-wal")
     return Sizes(
         database=size * pages,
@@ -64,20 +65,20 @@ def _tables(connection: Connection) -> tuple[Share, ...]:
     return _ordered(found)
 
 
-def _uses(connection: Connection, references: References) -> tuple[tuple[Share, ...], tuple[Share, ...]]:
+def _uses(connection: Connection, referring: Referring) -> tuple[tuple[Share, ...], tuple[Share, ...]]:
     """Blobs by the kind of event that refers to them first, and bodies by the agent of that event's run."""
     sizes = {bytes(key): size for key, size in connection.execute(select(blobs.c.hash, func.length(blobs.c.data)))}
     kinds: dict[str, list[int]] = {}
     agents: dict[str, list[int]] = {}
-    for row, used in _referring(connection, references):
+    for row, used in _rows(connection, referring):
         agent = agents.setdefault(row.agent, [0, 0])
         agent[0] += 1
         agent[1] += len(row.body or b"")
-        for key in used:
+        for key, name in used.items():
             size = sizes.pop(key, None)
             if size is not None:
                 agent[1] += size
-                kind = kinds.setdefault(row.type, [0, 0])
+                kind = kinds.setdefault(name, [0, 0])
                 kind[0] += 1
                 kind[1] += size
     remembered = {bytes(key) for key in connection.scalars(select(memory_entries.c.blob)) if key is not None}
@@ -87,8 +88,8 @@ def _uses(connection: Connection, references: References) -> tuple[tuple[Share, 
     return _shares(kinds), _shares(agents)
 
 
-def _referring(connection: Connection, references: References) -> Iterator[tuple[Any, set[bytes]]]:
-    """Every event with the agent of its run, and the blobs that its body stands in or refers to."""
+def _rows(connection: Connection, referring: Referring) -> Iterator[tuple[Any, Mapping[bytes, str]]]:
+    """Every row of events with the agent of its run, and the blobs that its body stands in or refers to."""
     after = 0
     while True:
         query = select(*events.columns, runs.c.agent).join(runs, runs.c.id == events.c.run_id)
@@ -98,9 +99,9 @@ def _referring(connection: Connection, references: References) -> Iterator[tuple
         after = rows[-1].position
         bodies = fetch_blobs(connection, [bytes(row.blob) for row in rows if row.blob is not None])
         for row in rows:
-            own: set[bytes] = set() if row.blob is None else {bytes(row.blob)}
             body = row.body if row.blob is None else bodies.get(bytes(row.blob), b"")
-            yield row, own | set(map(bytes.fromhex, references([event_of(row, body)])))
+            used = {bytes.fromhex(name): kind for name, kind in referring(event_of(row, body)).items()}
+            yield row, used if row.blob is None else {bytes(row.blob): row.type, **used}
 
 
 def _shares(found: dict[str, list[int]]) -> tuple[Share, ...]:

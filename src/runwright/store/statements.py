@@ -25,6 +25,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from runwright.store.rows import EVENT_COLUMNS, RUN_CHANGES, STEP_CHANGES, STEP_COLUMNS, names
 from runwright.store.schema import (
+    DELTAS,
     NOT_OVER,
     blobs,
     events,
@@ -104,6 +105,7 @@ class AppendStatements:
             (events.c.run_id == bindparam("run"))
             & (events.c.step == bindparam("of"))
             & (events.c.last_seq > literal_column("0"))
+            & DELTAS
             & (unindexed(events.c.seq) < bindparam("end"))
         )
         self.void = compiled(dialect, delete(events).where(deltas), ("run", "of", "end"))

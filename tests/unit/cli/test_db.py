@@ -59,8 +59,9 @@ def test_sizes_are_tables(call: FakeCall) -> None:
     head, tables, blobs, agents = call.printed.split("\n\n")
     assert head.startswith("database ")
     assert "TABLE\tROWS\tSIZE" in tables
+    assert agents.startswith("AGENT\tROWS\tSIZE")
     assert "run.completed\t10\t" in blobs
-    assert "support\t20\t" in agents
+    assert "support\t10\t" in agents
     told = FakeCall(options=call.options, is_json=True)
     db.size(call=told)
     sizes = msgspec.json.decode(told.printed, type=Sizes)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import random
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
-from threading import Event
 
 import msgspec
 import pytest
 
-from runwright.core.message import digest
-from runwright.core.ports import Batch, Blob, RunRow, Stored
+from runwright.core.event import Event, RunCompleted, RunStarted
+from runwright.core.ports import Batch, RunRow
 from runwright.core.run import Run
 from runwright.errors import NotFound, StorageError
 from runwright.journal.read import JournalReader
-from runwright.journal.shapes import SHAPE
+from runwright.journal.shapes import pack
 from runwright.service.pins import Pins
 from runwright.service.retention import Pruner, Retention, Rule
 from runwright.store import Stores, open_stores
@@ -44,17 +44,10 @@ def filled(stores: Stores) -> None:
 
 def _told(number: int, *, head: str | None = None) -> Batch:
     text = b'"%s"' % random.Random(number).randbytes(9000).hex().encode()
-    key = digest(text).hex()
     owner = run(number, status="completed", created_at=later(DAY * number), ended_at=later(DAY * number), last_seq=2)
-    started = b'{"type":"run.started","loop":1,"thread_head":%s}' % (
-        b"null" if head is None else b'"%s"' % head.encode()
-    )
-    body = b'{"type":"run.completed","output":{"$blob":"%s"}}' % key.encode()
-    rows = (
-        Stored(owner.id, 1, NOW, "run.started", None, started, SHAPE),
-        Stored(owner.id, 2, NOW, "run.completed", None, body, SHAPE),
-    )
-    return Batch(run=RunRow(owner, True), events=rows, blobs=(Blob(key, text),))
+    told = (RunStarted(loop=1, thread_head=head), RunCompleted(output=msgspec.Raw(text)))
+    row, blobs = pack([Event(owner.id, seq, NOW, data) for seq, data in enumerate(told, start=1)])
+    return Batch(run=RunRow(owner, True), events=(row,), blobs=blobs)
 
 
 def pruner(stores: Stores, **options: object) -> Pruner:
@@ -119,6 +112,18 @@ def test_it_stops_where_it_is_told_to(stores: Stores) -> None:
     assert pruner(stores).prune(Rule(size=1)).runs == 2
 
 
+def test_what_a_stopped_pruning_left_is_found(stores: Stores) -> None:
+    """Bodies that nothing refers to go with the next thorough pruning, though no run does."""
+    stores.prune.begin()
+    assert stores.prune.delete(stores.prune.oldest(limit=3)) == 3
+    rule = Rule(age=timedelta(days=99))
+    assert pruner(stores).prune(rule).blobs == 0
+    assert pruner(stores).prune(rule, is_thorough=True).blobs == 3
+    assert pruner(stores).prune(rule, is_thorough=True).blobs == 0
+    reader = JournalReader(stores.runs, stores.blobs)
+    assert all(list(reader.events(each.id)) for each in stores.runs.owned(["completed"]))
+
+
 def _thick(number: int) -> Batch:
     batch = _told(number)
     return msgspec.structs.replace(batch, run=RunRow(msgspec.structs.replace(batch.run.run, last_seq=1999), True))
@@ -129,7 +134,7 @@ class Failing(SqlPruneStore):
 
     def __init__(self, stores: Stores) -> None:
         super().__init__(stores.database)
-        self.asked = Event()
+        self.asked = threading.Event()
 
     def needed(self) -> list[str]:
         """Raises StorageError."""
@@ -151,7 +156,7 @@ def test_the_background_outlives_a_fault(stores: Stores, caplog: pytest.LogCaptu
 def test_the_background_prunes(stores: Stores, caplog: pytest.LogCaptureFixture) -> None:
     """What the rule does not keep goes, and the log says how much it was."""
     reader = JournalReader(stores.runs, stores.blobs)
-    told = Event()
+    told = threading.Event()
     with caplog.at_level("INFO", logger="runwright.retention"):
         retention = Retention(stores.prune, reader, FakeClock(NOW), rule=Rule(size=1), first_s=0, done=told.set)
         retention.start()
