@@ -21,7 +21,6 @@ HOMES = {
     "pydantic_ai": {"agents", "models"},
     "sqlalchemy": {"store"},
     "starlette": {"server", "studio"},
-    "structlog": {"watch"},
     "xllamacpp": {"models"},
     "runwright.backends": {"app"},
     "runwright.settings": {"app", "cli", "testing"},

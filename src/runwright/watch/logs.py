@@ -1,6 +1,6 @@
 """Logs: JSON or console lines on stderr, JSON in a file that is rotated daily, secrets made unreadable.
 
-Modules log through the standard library or structlog under `runwright`; `Logs` decides what becomes of it.
+Modules log through the standard library under `runwright`; `Logs` decides what becomes of it.
 As a reader of the journal it writes one line per run that ends or waits and, at debug, one per event.
 """
 
@@ -10,19 +10,17 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from logging.handlers import TimedRotatingFileHandler
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self, TextIO, cast
+from types import MappingProxyType, TracebackType
+from typing import Final, Self, TextIO, cast
 
 import msgspec
-import structlog
-from structlog.stdlib import ProcessorFormatter
-from structlog.typing import EventDict, Processor
 
 from runwright.core.event import Event, RunWaiting, StepFailed, StepStarted
 from runwright.core.redact import REDACTED, KnownSecrets
@@ -35,6 +33,13 @@ SECRET_NAME = re.compile(
 LOGGER = "runwright"
 RUNS = "runwright.runs"
 FIELDS = "runwright_fields"
+COLORS: Final = {"debug": 32, "info": 32, "warning": 33, "error": 31, "critical": 31}
+"""Green, yellow and red for levels (ECMA-48, SGR)."""
+
+Fields = dict[str, object]
+_context: ContextVar[Mapping[str, object]] = ContextVar("log_context", default=MappingProxyType({}))
+# What every record has; the rest was given as `extra`. Another handler that has formatted it leaves its text there.
+_OWN: Final = frozenset({*logging.makeLogRecord({}).__dict__, "message", "asctime", "color_message"})
 
 
 class Logs(AbstractContextManager["Logs"]):
@@ -57,7 +62,7 @@ class Logs(AbstractContextManager["Logs"]):
         self._level = logging.getLevelNamesMapping()[level.upper()]
         self._redact = Redaction(secrets)
         self._stream = stream or sys.stderr
-        self._render: Processor = _json if is_json else structlog.dev.ConsoleRenderer(colors=is_colored)
+        self._render = _json if is_json else partial(_line_of, is_colored=is_colored)
         self._file = file
         self._keep_days = keep_days
         self._handlers: list[logging.Handler] = []
@@ -75,11 +80,6 @@ class Logs(AbstractContextManager["Logs"]):
         # Libraries speak from warnings on: their own debug lines are about them, not about runs.
         root.setLevel(max(self._level, logging.WARNING))
         logging.getLogger(LOGGER).setLevel(self._level)
-        structlog.configure(
-            processors=[structlog.stdlib.filter_by_level, *_shared(), ProcessorFormatter.wrap_for_formatter],
-            wrapper_class=structlog.stdlib.BoundLogger,
-            logger_factory=structlog.stdlib.LoggerFactory(),
-        )
         return self
 
     def __exit__(
@@ -91,7 +91,6 @@ class Logs(AbstractContextManager["Logs"]):
             handler.close()
         root.setLevel(self._before)
         logging.getLogger(LOGGER).setLevel(logging.NOTSET)
-        structlog.reset_defaults()
 
     def record(self, run: Run, events: Sequence[Event]) -> None:
         """Write a line for a run that ended or waits and, at debug, one for each event."""
@@ -117,26 +116,47 @@ class Logs(AbstractContextManager["Logs"]):
         for handler in self._handlers:
             handler.handle(record)
 
-    def _handler(self, handler: logging.Handler, render: Processor) -> logging.Handler:
-        last: list[Processor] = [ProcessorFormatter.remove_processors_meta, structlog.processors.format_exc_info]
-        handler.setFormatter(_Formatter(foreign_pre_chain=_shared(), processors=[*last, self._redact, render]))
+    def _handler(self, handler: logging.Handler, render: Callable[[Fields], str]) -> logging.Handler:
+        handler.setFormatter(_Formatter(self._redact, render))
         return handler
 
 
-class _Formatter(ProcessorFormatter):
-    """Renders lines about runs, which are fields already, with the last processors alone."""
+class _Formatter(logging.Formatter):
+    """Makes a line of a record: of its fields where it has some, as lines about runs do."""
+
+    def __init__(self, redact: Redaction, render: Callable[[Fields], str]) -> None:
+        super().__init__()
+        self._redact = redact
+        self._render = render
 
     def format(self, record: logging.LogRecord) -> str:
-        fields: EventDict | None = record.__dict__.get(FIELDS)
-        if fields is None:
-            return super().format(record)
-        redact, render = self.processors[-2:]
-        return cast("str", render(None, "", cast("EventDict", redact(None, "", dict(fields)))))
+        fields: Fields | None = record.__dict__.get(FIELDS)
+        return self._render(self._redact(self._fields(record) if fields is None else fields))
+
+    def _fields(self, record: logging.LogRecord) -> Fields:
+        fields: Fields = {
+            "timestamp": _moment(record.created),
+            "event": record.getMessage(),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            **{name: value for name, value in record.__dict__.items() if name not in _OWN},
+            **_context.get(),
+        }
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            fields["stack"] = record.stack_info
+        return fields
 
 
-def context(**fields: object) -> AbstractContextManager[Mapping[str, Any]]:
+@contextmanager
+def context(**fields: object) -> Generator[None]:
     """Put fields such as run and step on every line that is logged inside the block, in this task or thread."""
-    return cast("AbstractContextManager[Mapping[str, Any]]", structlog.contextvars.bound_contextvars(**fields))
+    token = _context.set({**_context.get(), **fields})
+    try:
+        yield
+    finally:
+        _context.reset(token)
 
 
 class Redaction:
@@ -145,8 +165,8 @@ class Redaction:
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         self._known = KnownSecrets(secrets)
 
-    def __call__(self, _logger: object, _method: str, fields: EventDict) -> EventDict:
-        """The fields without secrets: a structlog processor."""
+    def __call__(self, fields: Fields) -> Fields:
+        """The fields without secrets."""
         return {key: self._clean(key, value) for key, value in fields.items()}
 
     def _clean(self, key: str, value: object) -> object:
@@ -166,17 +186,6 @@ class Redaction:
 @lru_cache(1024)
 def _is_secret(name: str) -> bool:
     return SECRET_NAME.search(name) is not None
-
-
-def _shared() -> list[Processor]:
-    """What is added to every line, whether it comes from structlog or the standard library."""
-    return [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.ExtraAdder(),
-        _stamp,
-    ]
 
 
 def _run_fields(run: Run, event: Event) -> dict[str, object]:
@@ -207,20 +216,30 @@ def _event_fields(run: Run, event: Event) -> dict[str, object]:
     return fields
 
 
-def _stamp(_logger: object, _method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    # Another handler that has formatted the record leaves its text there.
-    fields.pop("message", None)
-    record = fields.get("_record")
-    moment = record.created if isinstance(record, logging.LogRecord) else datetime.now(UTC).timestamp()
-    return {"timestamp": _moment(moment), **fields}
-
-
 def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _json(_logger: object, _method: str, fields: EventDict) -> str:
+def _json(fields: Fields) -> str:
     return msgspec.json.encode(fields, enc_hook=repr).decode()
+
+
+def _line_of(fields: Fields, *, is_colored: bool) -> str:
+    """A line for people: time, level, what happened, then the fields; a traceback stands below."""
+    shown = dict(fields)
+    moment, level, event = (_inert(shown.pop(name)) for name in ("timestamp", "level", "event"))
+    traces = [str(shown.pop(name)) for name in ("exception", "stack") if name in shown]
+    below = [_inert(line) for trace in traces for line in trace.splitlines()]
+    if is_colored:
+        level = f"\x1b[{COLORS.get(level, 0)}m{level:<8}\x1b[0m"
+    pairs = (f"{name}={_inert(value)}" for name, value in shown.items())
+    return "\n".join([f"{moment} {level:<8} {event:<28} {' '.join(pairs)}", *below])
+
+
+def _inert(value: object) -> str:
+    """A value as text that no terminal takes for a command."""
+    text = value if isinstance(value, str) else repr(value)
+    return text if text.isprintable() else repr(text)
 
 
 def _rotating(path: Path, keep_days: int) -> logging.Handler:

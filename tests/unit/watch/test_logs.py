@@ -8,7 +8,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from inline_snapshot import snapshot
@@ -127,17 +126,18 @@ def test_debug_has_a_line_for_each_event() -> None:
 
 
 def test_context_stands_on_every_line_inside() -> None:
-    """Fields of a context are on the lines of its block, from the standard library and structlog alike."""
+    """Fields of a context are on the lines of its block, and those of an inner one beside them."""
     stream = io.StringIO()
     with Logs(stream=stream):
         with context(run="run_1", step=3):
             logging.getLogger("runwright.engine").warning("slow")
-            structlog.get_logger("runwright.server").warning("slower")
+            with context(step=4):
+                logging.getLogger("runwright.server").warning("slower", extra={"took_s": 2})
         logging.getLogger("runwright.engine").warning("outside")
-    assert [(line["event"], line.get("run"), line.get("step")) for line in lines(stream)] == [
-        ("slow", "run_1", 3),
-        ("slower", "run_1", 3),
-        ("outside", None, None),
+    assert [(line["event"], line.get("run"), line.get("step"), line.get("took_s")) for line in lines(stream)] == [
+        ("slow", "run_1", 3, None),
+        ("slower", "run_1", 4, 2),
+        ("outside", None, None, None),
     ]
 
 
@@ -163,7 +163,7 @@ def test_secrets_are_redacted_by_name_and_by_value() -> None:
 @given(st.text(), st.text(min_size=4), st.text())
 def test_a_known_value_is_never_left(before: str, secret: str, after: str) -> None:
     """Whatever stands around a secret value, it is replaced."""
-    cleaned = Redaction([secret])(None, "", {"event": before + secret + after})
+    cleaned = Redaction([secret])({"event": before + secret + after})
     assert REDACTED in str(cleaned["event"])
 
 
@@ -181,9 +181,23 @@ def test_the_console_is_for_people() -> None:
     stream = io.StringIO()
     with Logs(stream=stream, is_json=False) as logs:
         logs.record(a_run("completed"), told(RunCompleted(output=NULL)))
-    assert "run completed" in stream.getvalue()
-    assert "agent=support" in stream.getvalue()
+        logging.getLogger("runwright.tools").error("odd\x1b[2J", exc_info=ValueError("why"))
+    first, second, *below = stream.getvalue().splitlines()
+    assert first[24:] == (
+        " info     run completed                logger=runwright.runs run=run_1 agent=support "
+        "duration_s=2.0 input_tokens=5 output_tokens=2 cost_usd=0.001"
+    )
+    assert second.split()[1:] == ["error", "'odd\\x1b[2J'", "logger=runwright.tools"]
+    assert below == ["ValueError: why"]
     assert "\x1b" not in stream.getvalue()
+
+
+def test_the_level_has_a_color() -> None:
+    """Where the terminal takes colors, the level has one, and nothing else."""
+    stream = io.StringIO()
+    with Logs(stream=stream, is_json=False, is_colored=True):
+        logging.getLogger("runwright").warning("odd")
+    assert "\x1b[33mwarning \x1b[0m odd" in stream.getvalue()
 
 
 def test_a_file_gets_json_too(tmp_path: Path) -> None:
