@@ -23,6 +23,7 @@ RunwrightError
 │   ├── ProviderTimeout       504
 │   ├── ProviderUnavailable   502  5xx, refused or broken connection
 │   ├── ProviderRejected      400  the provider refuses this request
+│   │   └── ModelUnknown      400  the provider does not have the model
 │   ├── ProviderAuth          401 at the provider, reported as 502
 │   └── MalformedResponse     502  the answer cannot be read
 ├── GuardError                503 the guard did not let a call through
@@ -268,6 +269,12 @@ class ProviderRejected(ModelError):
     code = "provider_rejected"
     status = 400
     is_unused = True
+
+
+class ModelUnknown(ProviderRejected):
+    """The provider does not have this model."""
+
+    code = "model_unknown"
 
 
 class ProviderAuth(ModelError):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
@@ -36,3 +39,29 @@ class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):
     def json(self) -> Any:  # noqa: ANN401 - any JSON
         """The body as plain JSON data. Raises ValueError when it is none."""
         return msgspec.json.decode(self.body)
+
+
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, from `retry-after-ms` or `Retry-After` (RFC 9110, seconds or a date)."""
+    millis = _number(headers.get("retry-after-ms"))
+    if millis is not None:
+        return max(0.0, millis / 1000)
+    value = headers.get("Retry-After") or headers.get("retry-after")
+    if not value:
+        return None
+    seconds = _number(value)
+    if seconds is None:
+        try:
+            seconds = parsedate_to_datetime(value).timestamp() - time.time()
+        except ValueError:
+            return None
+    return max(0.0, seconds)
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text) if text else None
+    except ValueError:
+        return None
+    # A provider's "nan" or "inf" is no time to wait.
+    return number if number is not None and 0 <= number < 1e7 else None

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 import aiohttp
 import msgspec
 
+from runwright.core.http import retry_after_s
 from runwright.core.model import ModelEvent, ModelRequest, QuotaSeen, ResponseCompleted
 from runwright.errors import (
     ConfigError,
@@ -27,7 +28,6 @@ from runwright.models.wire_errors import (
     error_class,
     frame_error_class,
     provider_message,
-    retry_after_s,
     sentence,
 )
 from runwright.models.wire_read import Assembler, WireAnswer, read_answer, read_head

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 import msgspec
 
 from runwright.errors import (
     ModelError,
+    ModelUnknown,
     ProviderAuth,
     ProviderRejected,
     ProviderTimeout,
@@ -27,6 +26,8 @@ def error_class(status: int) -> type[ModelError]:
         return ProviderAuth
     if status in (408, 504):
         return ProviderTimeout
+    if status == 404:
+        return ModelUnknown
     if status == 429:
         return RateLimited
     if status >= 500:
@@ -57,32 +58,6 @@ def _sentence(data: object) -> str:
             if node.get(name):
                 return _sentence(node[name])
     return msgspec.json.encode(data).decode() if data else ""
-
-
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from `retry-after-ms` or `Retry-After` (RFC 9110, seconds or a date)."""
-    millis = _number(headers.get("retry-after-ms"))
-    if millis is not None:
-        return max(0.0, millis / 1000)
-    value = headers.get("Retry-After")
-    if value is None:
-        return None
-    seconds = _number(value)
-    if seconds is None:
-        try:
-            seconds = parsedate_to_datetime(value).timestamp() - time.time()
-        except ValueError:
-            return None
-    return max(0.0, seconds)
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        number = float(text) if text else None
-    except ValueError:
-        return None
-    # A provider's "nan" or "inf" is no time to wait.
-    return number if number is not None and 0 <= number < 1e7 else None
 
 
 def frame_error_class(error: object) -> type[ModelError]:
