@@ -41,7 +41,7 @@ class Retry(Policy, frozen=True, kw_only=True):
     """Send again what failed in a way that can pass. `attempts` counts the first one.
 
     Resends are paid from a bucket of `bucket` tokens a target, by the costs of AWS's retry rules of 2026 (transient 14,
-    throttled 5; one back for a clean success, all back for a resend that helped), so that an outage is not multiplied.
+    throttled 5; one back for a clean success, its cost for a resend that helped), so that an outage is not multiplied.
     """
 
     attempts: Count = 4
@@ -52,8 +52,8 @@ class Retry(Policy, frozen=True, kw_only=True):
 class Breaker(Policy, frozen=True, kw_only=True):
     """Stop calling a target that fails. Opens when of the last `window` calls, at least `minimum`, too many failed.
 
-    A call slower than `slow_s` counts as slow. Open for `open_s`, doubled after each failed probe up to `open_cap_s`,
-    with jitter; then one probe at a time.
+    A call slower than `slow_s`, a stream to its first chunk, counts as slow. Open for `open_s`, doubled after each
+    failed probe up to `open_cap_s`, of which between a half and the whole is drawn; then one probe at a time.
     """
 
     failure_rate: Share = 0.5
@@ -189,6 +189,10 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     fallback: Fallback | None = None
     budgets: tuple[ScopedBudget, ...] = ()
     places: tuple[tuple[str, str], ...] = ()
+
+    def place(self, name: str) -> str:
+        """Where the policy of this name was set."""
+        return dict(self.places).get(name, "default")
 
 
 _KINDS: dict[str, type[Policy]] = {

@@ -215,10 +215,11 @@ class Steps:
             self.append((decision, seq))
 
     def _again(self, call: Call[Any], seq: int) -> None:
-        """Record that a step is sent again. The second one of two that race voids nothing."""
-        if call.trail.attempts > 1 and call.race is None:
+        """Record that a step is sent again. The second one of two that race voids nothing and has no cause."""
+        trail = call.trail
+        cause, trail.cause = trail.cause, ""
+        if cause and trail.attempts > 1:
             last = next(step.attempt for step in self.log.open_steps if step.seq == seq)
-            cause = "fallback" if call.attempt == 1 else "retry"
             self.append((StepRestarted(attempt=last + 1, cause=cause), seq))
 
     def _broken(self, seq: int, error: BaseException) -> RunwrightError:

@@ -32,16 +32,29 @@ class Codec(msgspec.Struct, Generic[T], frozen=True, gc=False):
 class Trail:
     """What became of a logical call, over all its attempts. One per call; layers write it, the caller reads it.
 
-    `target` is whom the answer is from; `is_begun` that a chunk was shown, after which nothing is sent again silently.
-    `charged_nano` is what a tool said that it spent and no budget has counted yet, `shortage` why a budget refused.
+    `target` is whom the answer is from; `is_begun` that a chunk was shown, at `begun_at` of the loop's clock, after
+    which nothing is sent again silently. `cause` is why the next attempt is made, until it begins. `charged_nano` is
+    what a tool said that it spent and no budget has counted yet, `shortage` why a budget refused.
     """
 
-    __slots__ = ("attempts", "charged_nano", "is_begun", "is_cached", "shortage", "target", "waited_s")
+    __slots__ = (
+        "attempts",
+        "begun_at",
+        "cause",
+        "charged_nano",
+        "is_begun",
+        "is_cached",
+        "shortage",
+        "target",
+        "waited_s",
+    )
 
     def __init__(self) -> None:
         self.attempts = 0
+        self.cause: Literal["", "retry", "fallback"] = ""
         self.target = ""
         self.is_begun = False
+        self.begun_at = 0.0
         self.is_cached = False
         self.waited_s = 0.0
         self.charged_nano = 0
@@ -133,6 +146,7 @@ class Sending:
             if self._call.race is not None:
                 self._call.race.claim()
             trail.is_begun = True
+            trail.begun_at = asyncio.get_running_loop().time()
         if self._idle_s is not None:
             self.waits_for = "chunk"
             self.due = asyncio.get_running_loop().time() + self._idle_s

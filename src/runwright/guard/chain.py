@@ -15,12 +15,15 @@ from runwright.core.clock import SystemClock
 from runwright.core.policy import Plan
 from runwright.core.ports import Clock
 from runwright.core.redact import KnownSecrets
+from runwright.guard.backoff import Strategy, Waits, strategy
+from runwright.guard.breaker import BreakerState, Breaking
 from runwright.guard.budget import Budgeting
 from runwright.guard.call import Layer, Proceed
 from runwright.guard.deadline import deadline
 from runwright.guard.ledger import Ledger, MemoryLedger
 from runwright.guard.redact import Redaction
-from runwright.guard.registry import Registry
+from runwright.guard.registry import Registry, StateOf
+from runwright.guard.retry import Bucket, Retrying
 from runwright.guard.timeout import Attempt
 
 T = TypeVar("T")
@@ -33,6 +36,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     secrets: KnownSecrets | None = None
     ledger: Ledger = msgspec.field(default_factory=MemoryLedger)
     clock: Clock = SystemClock()
+    backoffs: Mapping[str, Strategy] = {}
+    """Backoff strategies of the application, by the names that policies may give."""
 
 
 def guard(plan: Plan, around: Surroundings, *, others: Mapping[str, Plan] | None = None) -> Proceed[Any]:
@@ -48,10 +53,35 @@ def _outer(plan: Plan, around: Surroundings, others: Mapping[str, Plan]) -> Sequ
 
 
 def _inner(plan: Plan, around: Surroundings) -> Sequence[Layer[Any]]:
+    breaking = _breaking(plan, around)
     return _held(
+        _retrying(plan, around, breaking),
+        breaking.look if breaking else None,
         Budgeting[Any](plan.budgets, around.ledger, around.clock) if plan.budgets else None,
+        breaking.take if breaking else None,
         Redaction(around.secrets) if around.secrets else None,
     )
+
+
+def _retrying(plan: Plan, around: Surroundings, breaking: Breaking | None) -> Retrying | None:
+    policy, registry = plan.retry, around.registry
+    if policy is None:
+        return None
+    return Retrying(
+        policy,
+        waits=Waits(policy.backoff, strategy(policy.backoff.strategy, around.backoffs)),
+        bucket=StateOf(registry, Bucket, policy=policy, place=plan.place("retry")),
+        random=registry.random,
+        rests_s=breaking.rests_s if breaking else None,
+    )
+
+
+def _breaking(plan: Plan, around: Surroundings) -> Breaking | None:
+    policy, registry = plan.breaker, around.registry
+    if policy is None:
+        return None
+    state = StateOf(registry, BreakerState, policy=policy, place=plan.place("breaker"))
+    return Breaking(policy, state=state, random=registry.random)
 
 
 def _held(*layers: Layer[Any] | None) -> Sequence[Layer[Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from random import Random
-from typing import Protocol, TypeVar, cast
+from typing import Generic, Protocol, TypeVar, cast
 
 from runwright.core.policy import Policy
 from runwright.guard.timeout import Watch
@@ -57,3 +57,21 @@ class Registry:
                 return
             if state.is_idle:
                 del self._states[key]
+
+
+class StateOf(Generic[S]):
+    """The states of the targets that a layer sees. The last one is at hand: most chains have one target."""
+
+    __slots__ = ("_find", "_last", "_target")
+
+    def __init__(self, registry: Registry, make: Callable[[str, P], S], *, policy: P, place: str) -> None:
+        self._find: Callable[[str], S] = lambda target: registry.state(make, target=target, policy=policy, place=place)
+        self._target: str | None = None
+        self._last: S
+
+    def __call__(self, target: str) -> S:
+        """The state of a target."""
+        if target != self._target:
+            self._last = self._find(target)
+            self._target = target
+        return self._last

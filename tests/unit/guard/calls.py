@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 
 import msgspec
@@ -52,3 +53,51 @@ def call_of(send: Send, **changes: Any) -> Call[Any]:
     """A call of a read tool without bounds, with these fields changed."""
     plain = Call[Any](kind="tool", target="x", effect="read", send=send, trail=Trail(), note=Notes())
     return msgspec.structs.replace(plain, **changes)
+
+
+class _Interrupted:
+    """Awaits a coroutine; when it waits for the nth time, its task is cancelled."""
+
+    def __init__(self, work: Awaitable[Any], at: int) -> None:
+        self._work = work
+        self._at = at
+        self.waits = 0
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        """Pass on what the coroutine waits for."""
+        steps = self._work.__await__()
+        error: BaseException | None = None
+        try:
+            while True:
+                waits_for = next(steps) if error is None else steps.throw(error)
+                error = None
+                self.waits += 1
+                task = asyncio.current_task()
+                if self.waits == self._at and task is not None:
+                    task.cancel()
+                try:
+                    yield waits_for
+                except BaseException as thrown:  # noqa: BLE001 - passed on
+                    error = thrown
+        except StopIteration as end:
+            return end.value
+
+
+async def is_cancelled_at(work: Awaitable[Any], at: int) -> bool:
+    """Whether this work was still going on when it waited for the nth time, and was then cancelled.
+
+    It must not swallow the cancellation.
+    """
+    interrupted = _Interrupted(work, at)
+
+    async def run() -> Any:
+        return await interrupted
+
+    task = asyncio.create_task(run())
+    await asyncio.wait([task])
+    if task.cancelled():
+        return True
+    assert interrupted.waits < at, "the cancellation was swallowed"
+    # What it raised is no matter here.
+    task.exception()
+    return False

@@ -1,0 +1,196 @@
+"""Leaving a target alone that fails.
+
+Cancelled calls, refused ones (429) and bad questions (4xx) say nothing about a target's health and are not counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from random import Random
+from typing import Any, Literal, TypeVar
+
+from runwright.core.event import GuardDecided
+from runwright.core.policy import Breaker
+from runwright.errors import BreakerOpen
+from runwright.guard.call import Call, Proceed
+from runwright.guard.verdict import verdict
+
+T = TypeVar("T")
+
+PROBING_S = 1.0
+"""When those should ask again who come while the one probe is on its way."""
+
+Outcome = Literal["good", "slow", "failed", "neutral"]
+Change = Literal["", "opened", "closed"]
+
+_FAILED, _SLOW = 1, 2
+_MOST_DOUBLINGS = 60
+
+
+class BreakerState:
+    """The breaker of one target. Who may send has a permit and gives it back with the outcome.
+
+    A permit is the number of the stretch between two changes, so that what began before a change counts no more; that
+    of the probe is negative.
+    """
+
+    def __init__(self, _target: str, policy: Breaker) -> None:
+        self._policy = policy
+        self._outcomes: deque[int] = deque()
+        self._stretch = 0
+        self._openings = 0
+        self._until: float | None = None
+        self._is_probed = False
+        self.failed = 0
+        self.slow = 0
+        self.open_s = 0.0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it is closed and remembers nothing bad."""
+        return self._until is None and not self.failed and not self.slow
+
+    @property
+    def phase(self) -> Literal["closed", "open", "half_open"]:
+        """Whether calls pass, none does, or one to see."""
+        if self._until is None:
+            return "closed"
+        return "open" if asyncio.get_running_loop().time() < self._until else "half_open"
+
+    @property
+    def seen(self) -> int:
+        """How many calls are in the window."""
+        return len(self._outcomes)
+
+    async def rest_s(self) -> float:
+        """How long nobody is let through; 0 when a call may try."""
+        if self._until is None:
+            return 0.0
+        left_s = self._until - asyncio.get_running_loop().time()
+        if left_s > 0:
+            return left_s
+        return PROBING_S if self._is_probed else 0.0
+
+    async def enter(self) -> int | None:
+        """A permit to send, or None. Of those who come when the rest is over, one gets one."""
+        if self._until is None:
+            return self._stretch
+        if self._is_probed or asyncio.get_running_loop().time() < self._until:
+            return None
+        self._is_probed = True
+        return ~self._stretch
+
+    async def leave(self, permit: int, outcome: Outcome, *, share: float) -> Change:
+        """Give a permit back. `share`, from 0 to 1, draws how long it stays open."""
+        if permit < 0:
+            self._is_probed = False
+            if outcome == "neutral":
+                return ""
+            return self._close() if outcome == "good" else self._open(share)
+        if outcome == "neutral" or permit != self._stretch:
+            return ""
+        self._count({"good": 0, "slow": _SLOW, "failed": _FAILED}[outcome])
+        return self._open(share) if outcome != "good" and self._is_too_bad() else ""
+
+    def _count(self, bits: int) -> None:
+        self._outcomes.append(bits)
+        gone = self._outcomes.popleft() if len(self._outcomes) > self._policy.window else 0
+        if bits != gone:
+            self.failed += (bits == _FAILED) - (gone == _FAILED)
+            self.slow += (bits == _SLOW) - (gone == _SLOW)
+
+    def _is_too_bad(self) -> bool:
+        policy, seen = self._policy, len(self._outcomes)
+        if seen < min(policy.minimum, policy.window):
+            return False
+        is_failing = self.failed > 0 and self.failed >= policy.failure_rate * seen
+        return is_failing or (self.slow > 0 and self.slow >= policy.slow_rate * seen)
+
+    def _open(self, share: float) -> Change:
+        policy = self._policy
+        full_s = min(policy.open_cap_s, policy.open_s * 2 ** min(self._openings, _MOST_DOUBLINGS))
+        self.open_s = full_s * (0.5 + 0.5 * share)
+        self._until = asyncio.get_running_loop().time() + self.open_s
+        self._openings += 1
+        self._stretch += 1
+        return "opened"
+
+    def _close(self) -> Change:
+        self._until = None
+        self._openings = 0
+        self._stretch += 1
+        self._outcomes.clear()
+        self.failed = self.slow = 0
+        return "closed"
+
+
+class Breaking:
+    """Two layers over one state: `look` refuses before anybody queues, `take` asks for a permit just before sending."""
+
+    def __init__(self, policy: Breaker, *, state: Callable[[str], BreakerState], random: Random) -> None:
+        self._slow_s = policy.slow_s
+        self._state = state
+        self._random = random
+
+    async def rests_s(self, target: str) -> float:
+        """How long nobody is let through to a target; 0 when a call may try."""
+        return await self._state(target).rest_s()
+
+    async def look(self, call: Call[T], proceed: Proceed[T]) -> T:
+        """Go on unless nobody is let through. Raises BreakerOpen."""
+        state = self._state(call.target)
+        rest_s = await state.rest_s()
+        if rest_s:
+            raise _refused(call, state, rest_s)
+        return await proceed(call)
+
+    async def take(self, call: Call[T], proceed: Proceed[T]) -> T:
+        """Send with a permit. Raises BreakerOpen where there is none."""
+        state = self._state(call.target)
+        permit = await state.enter()
+        if permit is None:
+            raise _refused(call, state, await state.rest_s())
+        began = 0.0 if self._slow_s is None else asyncio.get_running_loop().time()
+        outcome: Outcome = "neutral"
+        try:
+            if permit < 0:
+                _note(call, "probing", state)
+            answer = await proceed(call)
+            outcome = "good" if self._slow_s is None else self._pace(call, began)
+        except Exception as error:
+            if verdict(error) == "transient":
+                outcome = "failed"
+            raise
+        finally:
+            change = await state.leave(permit, outcome, share=self._random.random() if outcome != "good" else 0.0)
+            if change:
+                _note(call, change, state)
+        return answer
+
+    def _pace(self, call: Call[Any], began: float) -> Outcome:
+        assert self._slow_s is not None
+        answered = call.trail.begun_at if call.trail.is_begun else asyncio.get_running_loop().time()
+        return "slow" if answered - began > self._slow_s else "good"
+
+
+def _refused(call: Call[Any], state: BreakerState, rest_s: float) -> BreakerOpen:
+    _note(call, "refused", state, wait_s=rest_s)
+    return BreakerOpen(f"{call.target!r} has failed too often and rests for {rest_s:.3g} s.", retry_after_s=rest_s)
+
+
+def _note(call: Call[Any], action: str, state: BreakerState, *, wait_s: float = 0.0) -> None:
+    figures: dict[str, int | float | str] = {"seen": state.seen, "failed": state.failed, "slow": state.slow}
+    if action == "opened":
+        figures["open_s"] = round(state.open_s, 3)
+    call.note(
+        GuardDecided(
+            layer="breaker",
+            action=action,
+            target=call.target,
+            attempt=call.attempt,
+            wait_s=wait_s,
+            figures=figures,
+        )
+    )
