@@ -28,7 +28,7 @@ from runwright.engine.gateway import World
 from runwright.engine.owner import Owner
 from runwright.engine.worker import Claim, Engine, EngineOptions
 from runwright.errors import NotFound, OutputInvalid, StorageError
-from runwright.guard import Guards, Registry, Surroundings
+from runwright.guard import Backoff, Guard, Guards, GuardSettings, Registry, Retry, Surroundings
 from runwright.journal.read import JournalReader
 from runwright.journal.write import Journal
 from runwright.service.runs import Handle, Runs
@@ -39,6 +39,7 @@ from runwright.tools.deeds import Deeds
 from runwright.tools.http import HttpClient
 
 PATIENCE_S = 10.0
+IMPATIENT = GuardSettings(app=Guard(retry=Retry(backoff=Backoff(base_s=0.001))))
 QUICK = EngineOptions(is_adopting=True, signal_poll_s=0.01, orphan_poll_s=0.02)
 
 
@@ -211,7 +212,7 @@ class Process:
         world = World(
             models=FixedModels(*parts.models),
             secrets=NoSecrets(),
-            guards=Guards(Surroundings(registry=Registry())),
+            guards=Guards(Surroundings(registry=Registry()), IMPATIENT),
             price=_price,
             state={"greeting": "hello"},
             room=self.journal.room,

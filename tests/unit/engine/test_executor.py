@@ -140,7 +140,7 @@ async def test_an_answer_that_never_fits_fails_the_run() -> None:
 
 async def test_a_failed_model_call_fails_the_run() -> None:
     """The provider's error is the run's error, and its step is recorded as failed."""
-    async with started(looping(), model=ScriptedModel(ProviderUnavailable("down"))) as process:
+    async with started(looping(), model=ScriptedModel(by=lambda _: ProviderUnavailable("down"))) as process:
         view = await process.run()
         assert view.error is not None
         assert (view.error.code, view.error.retryable) == ("provider_unavailable", True)
@@ -209,7 +209,7 @@ async def test_an_error_that_is_no_unicode_can_be_recorded() -> None:
 )
 async def test_a_silent_model_meets_its_deadline(limits: Limits, code: str) -> None:
     """The time of the call, or of the whole run, ends a call that does not answer."""
-    async with started(looping(limits=limits), model=ScriptedModel(Silence(60.0), "late")) as process:
+    async with started(looping(limits=limits), model=ScriptedModel(by=lambda _: Silence(60.0))) as process:
         view = await process.run()
         assert view.error is not None
         assert view.error.code == code

@@ -5,7 +5,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runwright.core.policy import Backoff, Breaker, Plan, Retry
@@ -156,6 +156,7 @@ def test_rests_grow() -> None:
     assert run_virtual(main()) == [4, 8, 10, 10, 4]
 
 
+@settings(deadline=None)
 @given(seed=st.integers(), failures=st.integers(1, 100))
 def test_the_cap_keeps_its_jitter(seed: int, failures: int) -> None:
     """At the cap, too, breakers of several processes do not open at the same moment."""
@@ -252,6 +253,7 @@ def test_cancelled_anywhere(is_open: bool, answer: object) -> None:
     assert run_virtual(main()) == 4
 
 
+@settings(deadline=None)
 @given(
     outcomes=st.lists(st.sampled_from(["good", "down", "bad", "cancel"]), min_size=1, max_size=60),
     gaps_s=st.lists(st.floats(0, 6), min_size=60, max_size=60),

@@ -6,7 +6,7 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runwright.core.policy import Backoff, Plan, Retry
@@ -189,6 +189,7 @@ ERRORS = {
 }
 
 
+@settings(deadline=None)
 @given(
     calls=st.lists(st.lists(outcomes, min_size=1, max_size=6), min_size=1, max_size=20),
     bucket=st.integers(0, 60),

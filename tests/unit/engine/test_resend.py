@@ -1,0 +1,47 @@
+"""Steps that the guard sends again, as they are recorded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runwright.core.event import GuardDecided, StepRestarted
+from runwright.errors import NotSent, ProviderUnavailable
+from runwright.testing import ScriptedModel, ScriptedTool, calls
+from tests.unit.engine.harness import Process, looping, started
+
+
+async def told(process: Process, run_id: str) -> list[str]:
+    """What was decided and begun again in a run, in order."""
+    found: list[str] = []
+    for event in await process.story(run_id):
+        data: Any = event.data
+        if isinstance(data, GuardDecided):
+            found.append(f"{data.layer} {data.action} {data.attempt}")
+        if isinstance(data, StepRestarted):
+            found.append(f"{data.cause} {data.attempt}")
+    return found
+
+
+async def test_a_model_call_is_sent_again() -> None:
+    """The record tells each decision when it is made, and each new attempt when it begins."""
+    down = ProviderUnavailable("down")
+    async with started(looping(), model=ScriptedModel(down, down, "hello")) as process:
+        view = await process.run()
+        assert bytes(view.output) == b'"hello"'
+        assert await told(process, view.id) == ["retry resend 2", "retry 2", "retry resend 3", "retry 3"]
+
+
+async def test_a_once_tool_is_entered_again_when_nothing_was_sent() -> None:
+    """NotSent lets even a `once` tool be called again."""
+    failures = [NotSent("no line")]
+
+    def work(_: object) -> str:
+        if failures:
+            raise failures.pop()
+        return "paid"
+
+    tool = ScriptedTool("pay", work, effect="once")
+    async with started(looping(tool), model=ScriptedModel(calls(("pay", {})), "done")) as process:
+        view = await process.run()
+        assert (view.status, len(tool.entered)) == ("completed", 2)
+        assert await told(process, view.id) == ["retry resend 2", "retry 2"]
