@@ -53,7 +53,7 @@ class BreakerState:
         return self._until is None and not self.failed and not self.slow
 
     @property
-    def phase(self) -> Literal["closed", "open", "half_open"]:
+    def position(self) -> Literal["closed", "open", "half_open"]:
         """Whether calls pass, none does, or one to see."""
         if self._until is None:
             return "closed"

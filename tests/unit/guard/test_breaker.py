@@ -56,7 +56,7 @@ async def slow(_: Call[Any], __: Sending) -> None:
 
 
 @pytest.mark.parametrize(
-    ("policy", "answers", "phase"),
+    ("policy", "answers", "position"),
     [
         (POLICY, [DOWN] * 3, "closed"),
         (POLICY, [DOWN] * 4, "open"),
@@ -77,15 +77,15 @@ async def slow(_: Call[Any], __: Sending) -> None:
         "bad_questions", "throttled", "neutral_between", "nothing_failed", "slow", "not_slow", "minimum_over_window",
     ],
 )  # fmt: skip
-def test_when_it_opens(policy: Breaker, answers: list[object], phase: str) -> None:
+def test_when_it_opens(policy: Breaker, answers: list[object], position: str) -> None:
     """It opens by the share of failed or slow ones among the last calls; 4xx and 429 are not counted."""
 
     async def main() -> str:
         proceed, state = guarded(policy)
         await send(proceed, *answers)
-        return state.phase
+        return state.position
 
-    assert run_virtual(main()) == phase
+    assert run_virtual(main()) == position
 
 
 def test_a_stream_is_slow_to_begin() -> None:
@@ -116,7 +116,7 @@ def test_open_closed_and_told() -> None:
         assert (caught.value.retry_after_s, len(upstream.calls)) == (4, 0)
         await asyncio.sleep(4)
         await proceed(call_of(upstream.send, note=notes))
-        assert (state.phase, loop.time(), state.is_idle) == ("closed", 4, True)
+        assert (state.position, loop.time(), state.is_idle) == ("closed", 4, True)
         assert notes.actions == ["breaker opened", "breaker refused", "breaker probing", "breaker closed"]
         assert notes.decisions[0].figures == {"seen": 4, "failed": 4, "slow": 0, "open_s": 4.0}
         assert notes.decisions[1].wait_s == 4
@@ -134,7 +134,7 @@ def test_one_probe_of_fifty() -> None:
         upstream = Upstream(slow)
         outcomes = await asyncio.gather(*(proceed(call_of(upstream.send)) for _ in range(50)), return_exceptions=True)
         refused = [each for each in outcomes if isinstance(each, BreakerOpen)]
-        assert (len(upstream.calls), len(refused), state.phase) == (1, 49, "closed")
+        assert (len(upstream.calls), len(refused), state.position) == (1, 49, "closed")
         assert {each.retry_after_s for each in refused} == {PROBING_S}
 
     run_virtual(main())
@@ -202,7 +202,7 @@ def test_late_outcomes_do_not_count() -> None:
         await asyncio.sleep(8)
         await send(proceed, 1)
         await asyncio.wait(waiting)
-        return state.phase, state.seen
+        return state.position, state.seen
 
     assert run_virtual(main()) == ("closed", 0)
 
@@ -224,7 +224,7 @@ def test_retry_asks_before_it_waits() -> None:
 
 def picture(state: BreakerState) -> tuple[object, ...]:
     """All that a breaker knows."""
-    return (state.phase, state.seen, state.failed, state.slow, state.open_s)
+    return (state.position, state.seen, state.failed, state.slow, state.open_s)
 
 
 @pytest.mark.parametrize("is_open", [False, True], ids=["closed", "half_open"])
@@ -269,9 +269,9 @@ def test_at_most_one_probe(outcomes: list[str], gaps_s: list[float], seed: int) 
 
         async def one(nth: int, outcome: str) -> None:
             async def work(_: Call[Any], __: Sending) -> None:
-                is_probe = state.phase != "closed"
+                is_probe = state.position != "closed"
                 if is_probe:
-                    assert state.phase == "half_open"
+                    assert state.position == "half_open"
                     assert not probes
                     probes.add(nth)
                 try:
