@@ -21,6 +21,10 @@ from typing import Any, Literal, NamedTuple, Self, cast
 import aiohttp
 from aiohttp import web
 
+from runwright.journal.shapes import referring
+from runwright.store import open_stores
+from runwright.store.sizes import measure
+
 AGENTS = Path(__file__).with_name("agents")
 WAIT_S = 50.0
 """How long anything may take before a test fails: starts of Python on a machine that is busy with other tests."""
@@ -333,11 +337,12 @@ async def frames(answer: aiohttp.ClientResponse, errors: list[str] | None = None
 
 @dataclass
 class Record:
-    """What the database of a dead server holds, read from a copy."""
+    """What the database of a dead server holds, read from a copy: `orphans` are blobs that nothing refers to."""
 
     runs: list[Body] = field(default_factory=list[Body])
     steps: list[Body] = field(default_factory=list[Body])
-    events: list[Body] = field(default_factory=list[Body])
+    deltas: list[Body] = field(default_factory=list[Body])
+    orphans: int = 0
     integrity: str = "ok"
 
     @classmethod
@@ -357,8 +362,8 @@ class Record:
                 return cls(integrity=integrity)
             runs = _rows(connection, "SELECT * FROM runs ORDER BY id")
             steps = _rows(connection, "SELECT * FROM steps ORDER BY run_id, seq")
-            events = _rows(connection, "SELECT * FROM events ORDER BY run_id, seq")
-        return cls(runs, steps, events, integrity)
+            deltas = _rows(connection, "SELECT * FROM events WHERE type = 'deltas'")
+        return cls(runs, steps, deltas, _orphans(place / "runwright.db"), integrity)
 
     def run(self, run: str) -> Body | None:
         """The row of a run."""
@@ -367,6 +372,12 @@ class Record:
     def steps_of(self, run: str, *statuses: str) -> list[Body]:
         """The steps of a run, or those in these statuses."""
         return [row for row in self.steps if row["run_id"] == run and (not statuses or row["status"] in statuses)]
+
+
+def _orphans(path: Path) -> int:
+    with closing(open_stores(path)) as stores:
+        shares = measure(stores.database, referring).blobs
+    return sum(share.count for share in shares if share.name == "nothing")
 
 
 def _rows(connection: sqlite3.Connection, query: str) -> list[Body]:

@@ -318,6 +318,10 @@ class Stage:
         ]
         if last.integrity != "ok":
             found.append(f"the database is damaged: {last.integrity}")
+        if last.deltas:
+            found.append(f"rows of deltas are left over: {[(row['step'], row['seq']) for row in last.deltas]}")
+        if last.orphans:
+            found.append(f"{last.orphans} blobs are left over that nothing refers to")
         if ends in ENDED_WELL and view["output"] != OUTPUT:
             found.append(f"the output is {view['output']!r}")
         assert not found, f"killed {points}: " + "; ".join(found) + "\n" + told(story)
