@@ -38,16 +38,19 @@ class _Request(msgspec.Struct):
 
 
 class Faulty:
-    """Counts calls by model, and connections that are open."""
+    """Counts calls by model. `closed` is set while no connection is open."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
-        self.open = 0
+        self.closed = asyncio.Event()
         self.url = ""
+        self._open = 0
+        self.closed.set()
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer requests of one connection until a fault ends it."""
-        self.open += 1
+        self._open += 1
+        self.closed.clear()
         try:
             while (asked := await _read(reader)) is not None:
                 self.calls[asked.model] += 1
@@ -56,10 +59,12 @@ class Faulty:
         except (ConnectionError, asyncio.IncompleteReadError):
             return
         finally:
-            self.open -= 1
             writer.close()
             with suppress(ConnectionError):
                 await writer.wait_closed()
+            self._open -= 1
+            if not self._open:
+                self.closed.set()
 
     async def _answer(self, asked: _Request, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection goes on."""

@@ -87,14 +87,12 @@ async def check_nothing_held(app: App) -> None:
 
 async def check_closed(provider: Faulty) -> None:
     """The provider's side of a connection learns a moment later that it is closed."""
-    async with asyncio.timeout(10):
-        while provider.open:
-            await asyncio.sleep(0.01)
+    await asyncio.wait_for(provider.closed.wait(), 10)
 
 
 @pytest.mark.parametrize("policies", POLICIES)
 async def test_nothing_is_left_behind(provider: Faulty, policies: str) -> None:
-    """Runs end in a known way under every fault, and afterwards no permit, slot, reservation, task or socket is held."""
+    """Runs end in a known way under every fault, and afterwards no permit, slot, budget, task or socket is held."""
     tasks = asyncio.all_tasks()
     async with serving(provider, POLICIES[policies]) as app:
         agents = [record.name for record in app.registry.all()]
@@ -125,7 +123,7 @@ async def test_cancelled_in_the_middle(provider: Faulty, policies: str) -> None:
 
 @pytest.mark.parametrize("sick", ["sick-1", "sick-2"])
 async def test_a_record_explains_each_resend(provider: Faulty, sick: str) -> None:
-    """Each call that the provider saw beyond the first stands in the record of the run, with its wait and its reason."""
+    """Each call beyond the first that the provider saw stands in the run's record, with its reason."""
     async with serving(provider, POLICIES["retry"]) as app:
         view = await ended(app, sick, mode="wait")
         assert view.output == "It is well."
