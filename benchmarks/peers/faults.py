@@ -10,6 +10,9 @@ from random import Random
 
 Send = Callable[[], Awaitable[object]]
 
+CALL_S = 0.5
+"""How long an upstream takes to answer or to fail, in virtual time."""
+
 
 class Down(Exception):
     """What an upstream raises that answers 503."""
@@ -26,16 +29,17 @@ class Busy(Exception):
 class Flaky:
     """Fails a share of its calls, independently of each other."""
 
-    def __init__(self, share: float, seed: int, error: type[Exception] = Down) -> None:
+    def __init__(self, share: float, seed: int, *, takes_s: float = 0.0) -> None:
         self._share = share
         self._random = Random(seed)
-        self._error = error
+        self._takes_s = takes_s
         self.calls = 0
 
     async def __call__(self) -> str:
         self.calls += 1
+        await asyncio.sleep(self._takes_s)
         if self._random.random() < self._share:
-            raise self._error
+            raise Down
         return "answer"
 
 
@@ -67,13 +71,13 @@ class Counted:
 
 async def success(call: Callable[[Send], Awaitable[object]], *, share: float, calls: int, seed: int) -> float:
     """The share of calls that come through, one after the other."""
-    flaky = Flaky(share, seed)
+    flaky = Flaky(share, seed, takes_s=CALL_S)
     return sum([await _is_well(call, flaky) for _ in range(calls)]) / calls
 
 
 async def outage(call: Callable[[Send], Awaitable[object]], *, calls: int, skip: int) -> float:
     """Upstream calls per call while everything fails, after the first `skip` calls."""
-    flaky = Flaky(1.0, 0)
+    flaky = Flaky(1.0, 0, takes_s=CALL_S)
     for _ in range(skip):
         await _is_well(call, flaky)
     before = flaky.calls

@@ -59,8 +59,8 @@ class Breaker(Policy, frozen=True, kw_only=True):
     failure_rate: Share = 0.5
     slow_rate: Share = 1.0
     slow_s: Seconds | None = None
-    window: Count = 20
-    minimum: Count = 10
+    window: Count = 50
+    minimum: Count = 20
     open_s: Seconds = 5.0
     open_cap_s: Seconds = 120.0
 
