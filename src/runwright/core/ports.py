@@ -391,6 +391,55 @@ class Blobs(Protocol):
         ...
 
 
+class SpaceSize(msgspec.Struct, frozen=True, gc=False):
+    """How much a namespace holds."""
+
+    name: str
+    entries: int
+    bytes: int
+
+
+class KeyValueSize(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is held, of how many bytes at the most, and how many entries went for want of room since the start."""
+
+    place: str
+    limit: int | None
+    evicted: int
+    spaces: tuple[SpaceSize, ...]
+
+
+class KeyValue(Protocol):
+    """Bytes under keys of a namespace, for a time. Anything may be gone at any moment: nothing here is a record."""
+
+    async def get(self, space: str, key: bytes) -> bytes | None:
+        """What is held under a key, until its time is over. Raises StorageError."""
+        ...
+
+    async def set(self, space: str, key: bytes, value: bytes, *, ttl_s: float) -> None:
+        """Hold it for that many seconds. What is too large is not held. It may be written a little later."""
+        ...
+
+    async def delete(self, space: str, key: bytes) -> bool:
+        """Forget it; False when there was nothing. Raises StorageError."""
+        ...
+
+    async def clear(self, space: str | None = None) -> int:
+        """Forget all of a namespace, or of all; how many entries that were. Raises StorageError."""
+        ...
+
+    async def sweep(self) -> int:
+        """Forget what is past its time or has no room; how many entries that were. Raises StorageError."""
+        ...
+
+    async def size(self) -> KeyValueSize:
+        """How much is held, what is past its time and was not swept included. Raises StorageError."""
+        ...
+
+    async def close(self) -> None:
+        """Write what is to be written."""
+        ...
+
+
 class AgentRecord(msgspec.Struct, frozen=True, kw_only=True):
     """A stored version of an agent. `source` is code, file or api; only api definitions are loaded from the store."""
 

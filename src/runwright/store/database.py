@@ -94,6 +94,12 @@ class Database:
                 connection.rollback()
                 cursor.execute(CACHE)
 
+    def looking(self) -> PoolProxiedConnection | None:
+        """A connection for one thread's looks at single rows of a file; None where each would be a wait for others."""
+        if self._is_sqlite and self._reader is not self._writer:
+            return self._reader.raw_connection()
+        return None
+
     def compact(self) -> tuple[int, int]:
         """Write the file anew, without gaps, so that it can shrink from now on; the bytes before and after.
 

@@ -307,3 +307,16 @@ rollup_hour = Table(
     Column("latency", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
+
+# Answers that are kept for a time. Rows with a rowid: values of some kB make the tree of a table without one deep.
+# The value stands last, so that a look at the other columns does not read it.
+cache = Table(
+    "cache",
+    metadata,
+    Column("space", Text, primary_key=True),
+    Column("key", LargeBinary, primary_key=True),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("value", LargeBinary, nullable=False),
+)
+Index("cache_expires", cache.c.expires_at)

@@ -1,0 +1,206 @@
+"""What every implementation of the KeyValue port does."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runwright.core.ports import KeyValue
+from runwright.guard.key_value import MemoryKeyValue
+from runwright.store import open_stores
+from runwright.store.cache import SqlKeyValue
+
+pytestmark = pytest.mark.anyio
+
+LIMIT = 80_000
+
+
+class Watch:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.time_s = 1_000_000.0
+
+    def __call__(self) -> float:
+        """Seconds."""
+        return self.time_s
+
+
+@pytest.fixture
+def watch() -> Watch:
+    """The clock of the entries."""
+    return Watch()
+
+
+@pytest.fixture(params=["memory", "database in memory", "database"])
+async def kept(request: pytest.FixtureRequest, tmp_path: Path, watch: Watch) -> AsyncIterator[KeyValue]:
+    """An open store of entries."""
+    if request.param == "memory":
+        yield MemoryKeyValue(limit=LIMIT, now=watch)
+        return
+    url = tmp_path / "runwright.db" if request.param == "database" else "sqlite://"
+    stores = await asyncio.to_thread(open_stores, url)
+    held = await asyncio.to_thread(SqlKeyValue, stores.database, limit=LIMIT, now=watch)
+    yield held
+    await held.close()
+    await asyncio.to_thread(stores.close)
+
+
+async def test_what_is_set_is_there(kept: KeyValue) -> None:
+    """A value is found at once and after it was written, under its namespace and key alone, and can be replaced."""
+    await kept.set("a", b"k", b"one", ttl_s=10)
+    assert await kept.get("a", b"k") == b"one"
+    await kept.size()
+    assert await kept.get("a", b"k") == b"one"
+    assert await kept.get("b", b"k") is None
+    assert await kept.get("a", b"other") is None
+    await kept.set("a", b"k", b"two", ttl_s=10)
+    assert await kept.get("a", b"k") == b"two"
+    await kept.size()
+    assert await kept.get("a", b"k") == b"two"
+
+
+async def test_any_bytes(kept: KeyValue) -> None:
+    """Keys and values are any bytes, also none at all."""
+    await kept.set("a", b"\x00\xff", b"", ttl_s=10)
+    await kept.set("a", b"", bytes(range(256)), ttl_s=10)
+    await kept.size()
+    assert await kept.get("a", b"\x00\xff") == b""
+    assert await kept.get("a", b"") == bytes(range(256))
+
+
+async def test_time_is_over(kept: KeyValue, watch: Watch) -> None:
+    """A value is there until its time is over, and not at that moment; setting it anew begins anew."""
+    await kept.set("a", b"k", b"v", ttl_s=10)
+    watch.time_s += 9.5
+    assert await kept.get("a", b"k") == b"v"
+    await kept.size()
+    assert await kept.get("a", b"k") == b"v"
+    watch.time_s += 0.5
+    assert await kept.get("a", b"k") is None
+    await kept.set("a", b"k", b"v", ttl_s=10)
+    watch.time_s += 9
+    assert await kept.get("a", b"k") == b"v"
+
+
+async def test_no_time_at_all(kept: KeyValue) -> None:
+    """What is to be held for no time is not held."""
+    await kept.set("a", b"k", b"v", ttl_s=0)
+    assert await kept.get("a", b"k") is None
+    assert (await kept.size()).spaces == ()
+
+
+async def test_delete(kept: KeyValue) -> None:
+    """What is deleted is gone, and deleting it says whether it was there."""
+    await kept.set("a", b"k", b"v", ttl_s=10)
+    assert await kept.delete("a", b"k")
+    assert await kept.get("a", b"k") is None
+    assert not await kept.delete("a", b"k")
+
+
+async def test_clear(kept: KeyValue) -> None:
+    """A namespace is cleared alone, or all are."""
+    for space in ("a", "b", "c"):
+        for key in (b"1", b"2"):
+            await kept.set(space, key, b"v", ttl_s=10)
+    assert await kept.clear("a") == 2
+    assert [space.name for space in (await kept.size()).spaces] == ["b", "c"]
+    assert await kept.clear() == 4
+    assert await kept.get("b", b"1") is None
+    assert await kept.clear() == 0
+
+
+async def test_sweep(kept: KeyValue, watch: Watch) -> None:
+    """Sweeping takes what is past its time and nothing else."""
+    await kept.set("a", b"short", b"v", ttl_s=10)
+    await kept.set("a", b"long", b"v", ttl_s=20)
+    watch.time_s += 15
+    assert await kept.sweep() == 1
+    assert [(space.name, space.entries) for space in (await kept.size()).spaces] == [("a", 1)]
+    assert await kept.get("a", b"long") == b"v"
+    assert await kept.sweep() == 0
+
+
+async def test_room(kept: KeyValue, watch: Watch) -> None:
+    """However much is set, it stays within its limit: what is new stays, and what went is counted."""
+    for number in range(200):
+        await kept.set("a", b"%d" % number, bytes(1000), ttl_s=1000)
+        watch.time_s += 1
+    size = await kept.size()
+    assert sum(space.bytes for space in size.spaces) <= LIMIT == size.limit
+    assert sum(space.entries for space in size.spaces) >= 50
+    assert size.evicted == 200 - sum(space.entries for space in size.spaces)
+    assert await kept.get("a", b"199") == bytes(1000)
+    assert await kept.get("a", b"0") is None
+
+
+async def test_too_large(kept: KeyValue) -> None:
+    """A value that would drive out the others is not held."""
+    await kept.set("a", b"small", b"v", ttl_s=10)
+    await kept.set("a", b"large", bytes(LIMIT), ttl_s=10)
+    assert await kept.get("a", b"large") is None
+    assert await kept.get("a", b"small") == b"v"
+
+
+def test_entries_outlive_the_process(tmp_path: Path) -> None:
+    """What was held in a database is there when it is opened again."""
+
+    async def use(work: Callable[[SqlKeyValue], Awaitable[None]]) -> None:
+        stores = await asyncio.to_thread(open_stores, tmp_path / "runwright.db")
+        held = await asyncio.to_thread(SqlKeyValue, stores.database)
+        await work(held)
+        await held.close()
+        await asyncio.to_thread(stores.close)
+
+    async def check(held: SqlKeyValue) -> None:
+        assert await held.get("a", b"k") == b"v"
+
+    asyncio.run(use(lambda held: held.set("a", b"k", b"v", ttl_s=100)))
+    asyncio.run(use(check))
+
+
+@given(
+    deeds=st.lists(
+        st.tuples(
+            st.sampled_from(["set", "get", "delete", "wait", "sweep", "clear"]),
+            st.sampled_from(["a", "b"]),
+            st.integers(0, 3),
+            st.integers(1, 9),
+        ),
+        max_size=40,
+    )
+)
+def test_like_a_dictionary(deeds: list[tuple[str, str, int, int]]) -> None:
+    """While there is room, entries in memory are those of a dictionary whose entries have a time."""
+
+    async def main() -> None:
+        watch = Watch()
+        held = MemoryKeyValue(now=watch)
+        model: dict[tuple[str, int], tuple[bytes, float]] = {}
+        for deed, space, key, number in deeds:
+            model = {place: found for place, found in model.items() if found[1] > watch.time_s}
+            if deed == "set":
+                await held.set(space, b"%d" % key, b"%d" % number, ttl_s=number)
+                model[space, key] = (b"%d" % number, watch.time_s + number)
+            elif deed == "get":
+                found = model.get((space, key))
+                assert await held.get(space, b"%d" % key) == (None if found is None else found[0])
+            elif deed == "delete":
+                assert await held.delete(space, b"%d" % key) == (model.pop((space, key), None) is not None)
+            elif deed == "wait":
+                watch.time_s += number
+            elif deed == "sweep":
+                await held.sweep()
+            else:
+                await held.clear(space)
+                model = {place: found for place, found in model.items() if place[0] != space}
+        await held.sweep()
+        left = {place for place, found in model.items() if found[1] > watch.time_s}
+        assert sum(space.entries for space in (await held.size()).spaces) == len(left)
+        await held.clear()
+        assert (await held.size()).spaces == ()
+
+    asyncio.run(main())
