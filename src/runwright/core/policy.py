@@ -87,10 +87,11 @@ class Cache(Policy, frozen=True, kw_only=True):
     """Answer an equal call from its earlier answer, for `ttl_s` seconds.
 
     `of` says what is kept: answers of models and read tools, or the results of whole runs. Answers to sampled calls
-    (temperature above 0 or not given) are kept and shared only with `sampled`.
+    (temperature above 0 or not given) are kept and shared only with `sampled`. Equal calls at the same time are one;
+    with `ttl_s` 0 that is all.
     """
 
-    ttl_s: Seconds = 3600.0
+    ttl_s: Annotated[float, Meta(ge=0)] = 3600.0
     of: Literal["calls", "runs"] = "calls"
     sampled: bool = False
 

@@ -16,7 +16,8 @@ from runwright.core.policy import (
     Retry,
     Timeout,
 )
-from runwright.guard.call import Call, Priority, Sending, Trail
+from runwright.guard.cache import Answers
+from runwright.guard.call import Call, Codec, Priority, Sending, Trail
 from runwright.guard.chain import Surroundings
 from runwright.guard.ledger import Ledger, MemoryLedger
 from runwright.guard.plans import Guards, GuardSettings, Own
@@ -24,11 +25,13 @@ from runwright.guard.registry import Registry
 
 __all__ = [
     "NOBODY",
+    "Answers",
     "Backoff",
     "Breaker",
     "Budget",
     "Cache",
     "Call",
+    "Codec",
     "Fallback",
     "Guard",
     "GuardSettings",

@@ -23,10 +23,11 @@ Priority = Literal["interactive", "background"]
 
 
 class Codec(msgspec.Struct, Generic[T], frozen=True, gc=False):
-    """How an answer is kept: as bytes, and back."""
+    """How an answer is kept: as bytes, and back; None is not to be kept. `shape` names the form, with its version."""
 
-    encode: Callable[[T], bytes]
+    encode: Callable[[T], bytes | None]
     decode: Callable[[bytes], T]
+    shape: str
 
 
 class Trail:
@@ -66,7 +67,8 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
 
     `target` is a model reference or a tool's name, `attempt` counts from 1. `send` makes one attempt. `deadline` is
     the run's. `timeout_s` bounds an attempt where the policy does not. `key` names the question, for caches and
-    followers; it gives None when the answer must not be kept or shared. `spent` is what an answer used.
+    followers; it gives None when the answer must not be kept or shared. `is_sampled` says that another call of the same
+    question may well give another answer. `spent` is what an answer used.
     """
 
     kind: StepKind
@@ -80,6 +82,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
     timeout_s: float | None = None
     priority: Priority = "interactive"
     is_streamed: bool = False
+    is_sampled: bool = False
     payer: Payer = NOBODY
     estimate: Spend = Spend()
     spent: Callable[[T], Spend] | None = None

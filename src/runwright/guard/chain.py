@@ -18,6 +18,7 @@ from runwright.core.redact import KnownSecrets
 from runwright.guard.backoff import Strategy, Waits, strategy
 from runwright.guard.breaker import BreakerState, Breaking
 from runwright.guard.budget import Budgeting
+from runwright.guard.cache import Answers, Caching
 from runwright.guard.call import Layer, Proceed
 from runwright.guard.deadline import deadline
 from runwright.guard.ledger import Ledger, MemoryLedger
@@ -30,9 +31,10 @@ T = TypeVar("T")
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the layers of one app share. The clock is for the windows of budgets alone."""
+    """What the layers of one app share. Without `answers` nothing is cached. The clock is for the windows of budgets."""
 
     registry: Registry
+    answers: Answers | None = None
     secrets: KnownSecrets | None = None
     ledger: Ledger = msgspec.field(default_factory=MemoryLedger)
     clock: Clock = SystemClock()
@@ -49,7 +51,14 @@ def guard(plan: Plan, around: Surroundings, *, others: Mapping[str, Plan] | None
 
 
 def _outer(plan: Plan, around: Surroundings, others: Mapping[str, Plan]) -> Sequence[Layer[Any]]:
-    return _held(deadline)
+    return _held(deadline, _caching(plan, around))
+
+
+def _caching(plan: Plan, around: Surroundings) -> Layer[Any] | None:
+    """The cache, and with it the sharing of calls that are on their way."""
+    if plan.cache is None or plan.cache.of != "calls" or around.answers is None:
+        return None
+    return Caching(around.answers, plan.cache, random=around.registry.random)
 
 
 def _inner(plan: Plan, around: Surroundings) -> Sequence[Layer[Any]]:

@@ -41,6 +41,8 @@ class Flights:
 
     def __init__(self) -> None:
         self._flights: dict[bytes, _Flight] = {}
+        self.joined = 0
+        """How many calls waited for another one's answer."""
 
     def __len__(self) -> int:
         return len(self._flights)
@@ -55,6 +57,7 @@ class Flights:
             if flight is None:
                 return await self._lead(key, call, make)
             flight.waiting += 1
+            self.joined += 1
             told: dict[str, int | float | str] = {"followers": flight.waiting - 1}
             call.note(GuardDecided(layer="flight", action="joined", target=call.target, figures=told))
             outcome = await self._wait(key, flight, call)

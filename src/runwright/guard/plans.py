@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from runwright.core.policy import DEFAULT_GUARD, Guard, Plan, plan
 from runwright.guard.call import Proceed
@@ -68,10 +69,11 @@ class Guards:
         )
 
     def tool_plan(self, name: str, own: Own, of_tool: Guard | None) -> Plan:
-        """The policies of a tool's calls."""
+        """The policies of a tool's calls. What a tool reads is kept only where its agent, or it itself, says so."""
+        app = self._settings.app
         return plan(
             ("default", DEFAULT_GUARD),
-            ("app", self._settings.app),
+            ("app", None if app is None else replace(app, cache=None)),
             (f"agent:{own.agent}", own.of_agent),
             (f"tool:{name}", of_tool),
             (f"tool:{name}", self._settings.tools.get(name)),
