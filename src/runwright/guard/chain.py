@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the layers of one app share. Without `answers` nothing is cached. The clock is for the windows of budgets."""
+    """What the layers of one app share. Without `answers` nothing is cached. The clock is for windows of budgets."""
 
     registry: Registry
     answers: Answers | None = None
