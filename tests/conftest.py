@@ -76,5 +76,5 @@ def no_blocking(request: pytest.FixtureRequest) -> Iterator[None]:
         guard.functions["threading.Lock.acquire"].can_block_in("coverage/collector.py", "lock_data")
         # A look at one row of a file takes 8 us, the way through a thread 30.
         for looking in ("execute", "fetchall"):
-            guard.functions[f"sqlite3.Cursor.{looking}"].can_block_in("runwright/store/cache.py", "get")
+            guard.functions[f"sqlite3.Cursor.{looking}"].can_block_in("runwright/store/cache.py", "look")
         yield

@@ -19,6 +19,7 @@ from runwright.core.message import Message
 from runwright.core.model import ModelEvent, ModelRequest, ModelResponse
 from runwright.core.retention import Prunable
 from runwright.core.run import Run, RunStatus
+from runwright.core.sizes import KeyValueSize
 from runwright.core.spending import Quantities
 from runwright.core.stats import StatBy, StatFilter, StatRow
 from runwright.core.step import Step, StepKind
@@ -389,23 +390,6 @@ class Blobs(Protocol):
     def get(self, hashes: Sequence[str]) -> Mapping[str, bytes]:
         """The bytes of those hashes that are stored."""
         ...
-
-
-class SpaceSize(msgspec.Struct, frozen=True, gc=False):
-    """How much a namespace holds."""
-
-    name: str
-    entries: int
-    bytes: int
-
-
-class KeyValueSize(msgspec.Struct, frozen=True, kw_only=True):
-    """How much is held, of how many bytes at the most, and how many entries went for want of room since the start."""
-
-    place: str
-    limit: int | None
-    evicted: int
-    spaces: tuple[SpaceSize, ...]
 
 
 class KeyValue(Protocol):

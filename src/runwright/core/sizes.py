@@ -27,3 +27,15 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     tables: tuple[Share, ...]
     blobs: tuple[Share, ...]
     agents: tuple[Share, ...]
+
+
+class KeyValueSize(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is held for a time at a place, by namespace, and how many entries went for want of room.
+
+    `limit` is how many bytes at the most, None where others say; `evicted` counts from the start of the process.
+    """
+
+    place: str
+    limit: int | None
+    evicted: int
+    spaces: tuple[Share, ...]

@@ -16,7 +16,8 @@ import msgspec
 from runwright.core.budget import Spend
 from runwright.core.event import GuardDecided
 from runwright.core.policy import Cache
-from runwright.core.ports import KeyValue, KeyValueSize
+from runwright.core.ports import KeyValue
+from runwright.core.sizes import KeyValueSize
 from runwright.errors import StorageError
 from runwright.guard.call import Call, Codec, Proceed
 from runwright.guard.flight import Flights

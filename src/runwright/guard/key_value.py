@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from runwright.core.ports import KeyValueSize, SpaceSize
+from runwright.core.sizes import KeyValueSize, Share
 
 DEFAULT_BYTES: Final = 64 << 20
 OVERHEAD: Final = 200
@@ -86,7 +86,7 @@ class MemoryKeyValue:
             found = spaces.setdefault(place[0], [0, 0])
             found[0] += 1
             found[1] += _size(place, entry.value)
-        sizes = tuple(SpaceSize(name, *found) for name, found in sorted(spaces.items()))
+        sizes = tuple(Share(name=name, count=found[0], bytes=found[1]) for name, found in sorted(spaces.items()))
         return KeyValueSize(place="memory", limit=self._limit, evicted=self._evicted, spaces=sizes)
 
     async def close(self) -> None:

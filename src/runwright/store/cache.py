@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, func, select, tuple_
 
-from runwright.core.ports import KeyValueSize, SpaceSize
+from runwright.core.sizes import KeyValueSize, Share
 from runwright.store.database import Database
 from runwright.store.faults import storage_error
 from runwright.store.rows import names
@@ -34,8 +34,146 @@ FILLED: Final = 0.9
 _MICROS = 1_000_000
 _logger = logging.getLogger("runwright.store")
 
-_Place = tuple[str, bytes]
-_Row = tuple[str, bytes, int, int, bytes]
+Place = tuple[str, bytes]
+Row = tuple[str, bytes, int, int, bytes]
+
+
+class CacheTable:
+    """The rows of the table `cache`, up to a number of bytes: those go first whose time is over first.
+
+    All but `look` takes its time, and is for threads. `now` gives seconds since 1970.
+    """
+
+    def __init__(self, database: Database, *, limit: int, now: Callable[[], float]) -> None:
+        self._database = database
+        self._limit = limit
+        self._now = now
+        self._looking = database.looking()
+        self._total: int | None = None
+        self._swept = now()
+        self.evicted = 0
+        order = ("space", "key")
+        this = (cache.c.space == bindparam("space")) & (cache.c.key == bindparam("key"))
+        dialect = database.dialect
+        self._find = compiled(dialect, select(cache.c.value, cache.c.expires_at).where(this), order)
+        self._remove = compiled(dialect, delete(cache).where(this), order)
+        self._write = upsert(dialect, cache, columns=names(cache), changes=("expires_at", "size", "value"))
+
+    @property
+    def can_look(self) -> bool:
+        """Whether a look at a row is so short that the event loop may take it."""
+        return self._looking is not None
+
+    def micros(self, more_s: float = 0.0) -> int:
+        """The present time, or one later, as it stands in rows."""
+        return int((self._now() + more_s) * _MICROS)
+
+    def look(self, place: Place) -> bytes | None:
+        """What is held, from a connection for looks alone. Raises StorageError."""
+        assert self._looking is not None
+        try:
+            # All rows are taken: a statement that is not at its end would keep the log from being folded in.
+            rows = self._looking.cursor().execute(self._find, place).fetchall()
+        except self._database.faults as error:
+            raise storage_error(error, self._database.place) from error
+        return bytes(rows[0][0]) if rows and rows[0][1] > self.micros() else None
+
+    def read(self, place: Place) -> bytes | None:
+        """What is held. Raises StorageError."""
+        this = (cache.c.space == place[0]) & (cache.c.key == place[1]) & (cache.c.expires_at > self.micros())
+        with self._database.read() as connection:
+            value = connection.scalar(select(cache.c.value).where(this))
+        return None if value is None else bytes(value)
+
+    def keep(self, rows: list[Row]) -> None:
+        """Write rows, and sweep from time to time. Raises StorageError."""
+        try:
+            with self._database.cursor() as cursor:
+                cursor.executemany(self._write, rows)
+        except self._database.faults as error:
+            raise storage_error(error, self._database.place) from error
+        if self._total is None:
+            self._total = self._sum()
+        else:
+            # What was replaced is counted twice until the next sweep.
+            self._total += sum(row[3] for row in rows)
+        if self._total > self._limit or self._now() > self._swept + SWEEP_S:
+            self.sweep()
+
+    def delete(self, place: Place) -> None:
+        """Delete a row. Raises StorageError."""
+        try:
+            with self._database.cursor() as cursor:
+                cursor.execute(self._remove, place)
+        except self._database.faults as error:
+            raise storage_error(error, self._database.place) from error
+
+    def clear(self, space: str | None) -> int:
+        """Delete the rows of a namespace, or all; how many. Raises StorageError."""
+        condition = () if space is None else (cache.c.space == space,)
+        with self._database.write() as connection:
+            count = connection.execute(delete(cache).where(*condition)).rowcount
+        self._total = None
+        return count
+
+    def sweep(self) -> int:
+        """Delete what is past its time or has no room; how many. Raises StorageError."""
+        self._swept = self._now()
+        count = 0
+        while gone := self._expire():
+            count += gone
+        total = self._sum()
+        excess = total - int(self._limit * FILLED) if total > self._limit else 0
+        while excess > 0:
+            rows, size = self._evict(excess)
+            if not rows:
+                break
+            self.evicted += rows
+            count, total, excess = count + rows, total - size, excess - size
+        self._total = total
+        return count
+
+    def measure(self) -> KeyValueSize:
+        """How much is held. Raises StorageError."""
+        sums = select(cache.c.space, func.count(), func.sum(cache.c.size)).group_by(cache.c.space)
+        with self._database.read() as connection:
+            rows = connection.execute(sums.order_by(cache.c.space)).all()
+        sizes = tuple(Share(name=name, count=count, bytes=size) for name, count, size in rows)
+        return KeyValueSize(place="database", limit=self._limit, evicted=self.evicted, spaces=sizes)
+
+    def close(self) -> None:
+        """Look no more."""
+        if self._looking is not None:
+            self._looking.close()
+
+    def _sum(self) -> int:
+        with self._database.read() as connection:
+            return connection.scalar(select(func.coalesce(func.sum(cache.c.size), 0))) or 0
+
+    def _expire(self) -> int:
+        old = select(cache.c.space, cache.c.key).where(cache.c.expires_at <= self.micros()).limit(PIECE)
+        with self._database.write() as connection:
+            places = [(row.space, row.key) for row in connection.execute(old)]
+            self._drop(connection, places)
+        return len(places)
+
+    def _evict(self, excess: int) -> tuple[int, int]:
+        """Delete some of the entries whose time is over first, up to so many bytes; how many, and their bytes."""
+        first = select(cache.c.space, cache.c.key, cache.c.size).order_by(cache.c.expires_at).limit(PIECE)
+        with self._database.write() as connection:
+            gone: list[Place] = []
+            size = 0
+            for row in connection.execute(first):
+                if size >= excess:
+                    break
+                gone.append((row.space, row.key))
+                size += row.size
+            self._drop(connection, gone)
+        return len(gone), size
+
+    def _drop(self, connection: Connection, places: Sequence[Place]) -> None:
+        if places:
+            connection.execute(delete(cache).where(tuple_(cache.c.space, cache.c.key).in_(places)))
 
 
 class SqlKeyValue:
@@ -46,86 +184,64 @@ class SqlKeyValue:
     """
 
     def __init__(self, database: Database, *, limit: int = DEFAULT_BYTES, now: Callable[[], float] = time.time) -> None:
-        self._database = database
+        self._table = CacheTable(database, limit=limit, now=now)
         self._limit = limit
-        self._now = now
-        self._looking = database.looking()
-        self._waiting: dict[_Place, _Row] = {}
-        self._writing: dict[_Place, _Row] = {}
+        self._waiting: dict[Place, Row] = {}
+        self._writing: dict[Place, Row] = {}
         self._bytes = 0
         self._work: asyncio.Future[None] | None = None
-        self._total: int | None = None
-        self._swept = now()
-        self._evicted = 0
         self._error: str | None = None
-        order = ("space", "key")
-        this = (cache.c.space == bindparam("space")) & (cache.c.key == bindparam("key"))
-        dialect = database.dialect
-        self._find = compiled(dialect, select(cache.c.value, cache.c.expires_at).where(this), order)
-        self._remove = compiled(dialect, delete(cache).where(this), order)
-        self._write = upsert(dialect, cache, columns=names(cache), changes=("expires_at", "size", "value"))
 
     async def get(self, space: str, key: bytes) -> bytes | None:
         """What is held under a key, until its time is over. Raises StorageError."""
         place = (space, key)
         waiting = self._waiting.get(place) or self._writing.get(place)
         if waiting is not None:
-            return waiting[4] if waiting[2] > self._micros() else None
-        if self._looking is None:
-            return await asyncio.to_thread(self._read, place)
-        try:
-            cursor = self._looking.cursor()
-            # All rows are taken: a statement that is not at its end would keep the log from being folded in.
-            rows = cursor.execute(self._find, place).fetchall()
-        except self._database.faults as error:
-            raise storage_error(error, self._database.place) from error
-        return bytes(rows[0][0]) if rows and rows[0][1] > self._micros() else None
+            return waiting[4] if waiting[2] > self._table.micros() else None
+        return self._table.look(place) if self._table.can_look else await asyncio.to_thread(self._table.read, place)
 
     async def set(self, space: str, key: bytes, value: bytes, *, ttl_s: float) -> None:
         """Hold it for that many seconds. What is too large, or more than the disk takes, is not held."""
         if len(value) > self._limit // LARGEST or ttl_s <= 0 or self._bytes > WAITING:
             return
-        self._waiting[space, key] = (space, key, self._micros(ttl_s), len(value), value)
-        self._bytes += len(value)
+        before = self._waiting.get((space, key))
+        self._waiting[space, key] = (space, key, self._table.micros(ttl_s), len(value), value)
+        self._bytes += len(value) - (0 if before is None else len(before[4]))
         self._begin()
 
     async def delete(self, space: str, key: bytes) -> bool:
         """Forget it; False when there was nothing. Raises StorageError."""
         is_there = await self.get(space, key) is not None
         await self._settle()
-        await asyncio.to_thread(self._delete, (space, key))
+        await asyncio.to_thread(self._table.delete, (space, key))
         return is_there
 
     async def clear(self, space: str | None = None) -> int:
         """Forget all of a namespace, or of all; how many entries that were. Raises StorageError."""
         await self._settle()
-        return await asyncio.to_thread(self._clear, space)
+        return await asyncio.to_thread(self._table.clear, space)
 
     async def sweep(self) -> int:
         """Forget what is past its time or has no room; how many entries that were. Raises StorageError."""
         await self._settle()
-        return await asyncio.to_thread(self._sweep)
+        return await asyncio.to_thread(self._table.sweep)
 
     async def size(self) -> KeyValueSize:
         """How much is held. Raises StorageError."""
         await self._settle()
-        return await asyncio.to_thread(self._measure)
+        return await asyncio.to_thread(self._table.measure)
 
     async def close(self) -> None:
         """Write what is to be written."""
         await self._settle()
-        if self._looking is not None:
-            await asyncio.to_thread(self._looking.close)
-
-    def _micros(self, more_s: float = 0.0) -> int:
-        return int((self._now() + more_s) * _MICROS)
+        await asyncio.to_thread(self._table.close)
 
     def _begin(self) -> None:
         """Hand what waits to a thread, if none is at work: whatever comes meanwhile is its next batch."""
         if self._work is None and self._waiting:
             self._writing, self._waiting = self._waiting, {}
             rows = list(self._writing.values())
-            self._work = asyncio.get_running_loop().run_in_executor(None, self._keep, rows)
+            self._work = asyncio.get_running_loop().run_in_executor(None, self._table.keep, rows)
             self._work.add_done_callback(self._kept)
 
     def _kept(self, work: asyncio.Future[None]) -> None:
@@ -143,89 +259,3 @@ class SqlKeyValue:
             await asyncio.wait([self._work])
             # The next batch begins in a callback, which may come after this.
             await asyncio.sleep(0)
-
-    def _read(self, place: _Place) -> bytes | None:
-        this = (cache.c.space == place[0]) & (cache.c.key == place[1]) & (cache.c.expires_at > self._micros())
-        with self._database.read() as connection:
-            value = connection.scalar(select(cache.c.value).where(this))
-        return None if value is None else bytes(value)
-
-    def _keep(self, rows: list[_Row]) -> None:
-        try:
-            with self._database.cursor() as cursor:
-                cursor.executemany(self._write, rows)
-        except self._database.faults as error:
-            raise storage_error(error, self._database.place) from error
-        if self._total is None:
-            self._total = self._sum()
-        else:
-            # What was replaced is counted twice until the next sweep.
-            self._total += sum(row[3] for row in rows)
-        if self._total > self._limit or self._now() > self._swept + SWEEP_S:
-            self._sweep()
-
-    def _delete(self, place: _Place) -> None:
-        try:
-            with self._database.cursor() as cursor:
-                cursor.execute(self._remove, place)
-        except self._database.faults as error:
-            raise storage_error(error, self._database.place) from error
-
-    def _clear(self, space: str | None) -> int:
-        condition = () if space is None else (cache.c.space == space,)
-        with self._database.write() as connection:
-            count = connection.execute(delete(cache).where(*condition)).rowcount
-        self._total = None
-        return count
-
-    def _sweep(self) -> int:
-        self._swept = self._now()
-        count = 0
-        while gone := self._expire():
-            count += gone
-        total = self._sum()
-        excess = total - int(self._limit * FILLED) if total > self._limit else 0
-        while excess > 0:
-            rows, size = self._evict(excess)
-            if not rows:
-                break
-            self._evicted += rows
-            count, total, excess = count + rows, total - size, excess - size
-        self._total = total
-        return count
-
-    def _sum(self) -> int:
-        with self._database.read() as connection:
-            return connection.scalar(select(func.coalesce(func.sum(cache.c.size), 0))) or 0
-
-    def _expire(self) -> int:
-        old = select(cache.c.space, cache.c.key).where(cache.c.expires_at <= self._micros()).limit(PIECE)
-        with self._database.write() as connection:
-            places = [(row.space, row.key) for row in connection.execute(old)]
-            self._drop(connection, places)
-        return len(places)
-
-    def _evict(self, excess: int) -> tuple[int, int]:
-        """Delete some of the entries whose time is over first, up to so many bytes; how many, and their bytes."""
-        first = select(cache.c.space, cache.c.key, cache.c.size).order_by(cache.c.expires_at).limit(PIECE)
-        with self._database.write() as connection:
-            gone: list[_Place] = []
-            size = 0
-            for row in connection.execute(first):
-                if size >= excess:
-                    break
-                gone.append((row.space, row.key))
-                size += row.size
-            self._drop(connection, gone)
-        return len(gone), size
-
-    def _drop(self, connection: Connection, places: Sequence[_Place]) -> None:
-        if places:
-            connection.execute(delete(cache).where(tuple_(cache.c.space, cache.c.key).in_(places)))
-
-    def _measure(self) -> KeyValueSize:
-        sums = select(cache.c.space, func.count(), func.sum(cache.c.size)).group_by(cache.c.space)
-        with self._database.read() as connection:
-            rows = connection.execute(sums.order_by(cache.c.space)).all()
-        sizes = tuple(SpaceSize(name, count, size) for name, count, size in rows)
-        return KeyValueSize(place="database", limit=self._limit, evicted=self._evicted, spaces=sizes)

@@ -281,7 +281,7 @@ def test_counts() -> None:
         assert (counts.hits, counts.misses, counts.joined, counts.stores) == (1, 2, 4, 2)
         assert counts.saved == Spend(7, 900)
         (size,) = await answers.sizes()
-        assert [(space.name, space.entries) for space in size.spaces] == [("tool", 2)]
+        assert [(space.name, space.count) for space in size.spaces] == [("tool", 2)]
         assert await answers.clear("model") == 0
         assert await answers.clear("tool") == 2
         assert await cache(question(), asked) == "answer"

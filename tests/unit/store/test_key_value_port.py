@@ -119,7 +119,7 @@ async def test_sweep(kept: KeyValue, watch: Watch) -> None:
     await kept.set("a", b"long", b"v", ttl_s=20)
     watch.time_s += 15
     assert await kept.sweep() == 1
-    assert [(space.name, space.entries) for space in (await kept.size()).spaces] == [("a", 1)]
+    assert [(space.name, space.count) for space in (await kept.size()).spaces] == [("a", 1)]
     assert await kept.get("a", b"long") == b"v"
     assert await kept.sweep() == 0
 
@@ -130,9 +130,9 @@ async def test_room(kept: KeyValue, watch: Watch) -> None:
         await kept.set("a", b"%d" % number, bytes(1000), ttl_s=1000)
         watch.time_s += 1
     size = await kept.size()
-    assert sum(space.bytes for space in size.spaces) <= LIMIT == size.limit
-    assert sum(space.entries for space in size.spaces) >= 50
-    assert size.evicted == 200 - sum(space.entries for space in size.spaces)
+    assert sum(space.bytes or 0 for space in size.spaces) <= LIMIT == size.limit
+    assert sum(space.count for space in size.spaces) >= 50
+    assert size.evicted == 200 - sum(space.count for space in size.spaces)
     assert await kept.get("a", b"199") == bytes(1000)
     assert await kept.get("a", b"0") is None
 
@@ -199,7 +199,7 @@ def test_like_a_dictionary(deeds: list[tuple[str, str, int, int]]) -> None:
                 model = {place: found for place, found in model.items() if place[0] != space}
         await held.sweep()
         left = {place for place, found in model.items() if found[1] > watch.time_s}
-        assert sum(space.entries for space in (await held.size()).spaces) == len(left)
+        assert sum(space.count for space in (await held.size()).spaces) == len(left)
         await held.clear()
         assert (await held.size()).spaces == ()
 
