@@ -170,7 +170,7 @@ def test_entries_outlive_the_process(tmp_path: Path) -> None:
             st.integers(0, 3),
             st.integers(1, 9),
         ),
-        max_size=40,
+        max_size=20,
     )
 )
 def test_like_a_dictionary(deeds: list[tuple[str, str, int, int]]) -> None:
