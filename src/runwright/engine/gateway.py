@@ -30,7 +30,7 @@ from runwright.core.event import (
     StepStarted,
     ToolArgsDelta,
 )
-from runwright.core.message import AssistantMessage, Said, said
+from runwright.core.message import Said, said
 from runwright.core.model import (
     ModelEvent,
     ModelRequest,
@@ -47,8 +47,10 @@ from runwright.core.money import NO_COST, Cost
 from runwright.core.ports import MemoryStore, Models, Secrets
 from runwright.core.redact import KnownSecrets
 from runwright.core.run import error_info
-from runwright.core.step import StepKey, StepKind
-from runwright.core.usage import Usage
+from runwright.core.step import StepKey
+from runwright.core.usage import NO_USAGE, Usage
+from runwright.engine import answers
+from runwright.engine.asking import asked, completed, distinct
 from runwright.engine.estimate import expected_usage
 from runwright.engine.fold import OpenStep
 from runwright.engine.late import Late, Spawn, is_cancelled
@@ -157,7 +159,7 @@ class Steps:
     ) -> ModelResponse:
         """Perform a model call. Raises ModelError or RunError after recording it."""
         await self._world.room()
-        step = _asked(request, match, base=base, fresh=fresh)
+        step = asked(request, match, base=base, fresh=fresh)
         if self.playback is not None:
             recorded = await self.playback.model(step, request.messages, again=again)
             if recorded is not None:
@@ -165,7 +167,7 @@ class Steps:
         seq = self._begin(step, again)
         trail = Trail()
         way = self._world.guards.model(request.model, self._bounds.own)
-        is_priced = bool(way.plan.budgets)
+        is_priced = bool(way.plan.budgets or way.plan.cache)
         call = Call[ModelResponse](
             kind="model",
             target=request.model,
@@ -177,16 +179,21 @@ class Steps:
             timeout_s=self._bounds.limits.model_timeout_s,
             priority=self._priority,
             is_streamed=request.is_streamed,
+            is_sampled=way.plan.cache is not None and answers.is_sampled(request),
+            key=lambda: self._question(answers.model_question(self.log.run, request, match)),
+            codec=answers.MODEL,
             estimate=self._spend(request.model, expected_usage(request), is_priced=is_priced),
             spent=lambda response: self._spend(trail.target, response.usage, is_priced=is_priced),
         )
         try:
             response = await way.proceed(call)
-            response = replace(response, message=_distinct(response.message, seq))
+            # What an earlier call used is told in the decision, and not counted twice.
+            usage = NO_USAGE if trail.is_cached else response.usage
+            response = replace(response, message=distinct(response.message, seq), usage=usage)
             self._end(
                 seq,
                 MessageCompleted(message=msgspec.Raw(said(response.message).raw), reasoning=response.reasoning),
-                _completed(response, self._price(trail, response.usage)),
+                completed(response, self._price(trail, response.usage)),
             )
         except asyncio.CancelledError as error:
             if is_cancelled():
@@ -214,11 +221,18 @@ class Steps:
         if self.log.lost is None and self.log.is_open(seq):
             self.append((decision, seq))
 
+    def _question(self, key: bytes) -> bytes | None:
+        """What is live in a replay is asked of the world, and of nothing that was kept."""
+        return key if self.playback is None else None
+
     def _again(self, call: Call[Any], seq: int) -> None:
-        """Record that a step is sent again. The second one of two that race voids nothing and has no cause."""
+        """Record that a step is sent again. The second one of two that race voids nothing and has no cause.
+
+        A call that others wait for goes on when its own step has ended.
+        """
         trail = call.trail
         cause, trail.cause = trail.cause, ""
-        if cause and trail.attempts > 1:
+        if cause and trail.attempts > 1 and self.log.is_open(seq) and self.log.lost is None:
             last = next(step.attempt for step in self.log.open_steps if step.seq == seq)
             self.append((StepRestarted(attempt=last + 1, cause=cause), seq))
 
@@ -242,7 +256,8 @@ class Steps:
                     sending.quota(event.quota)
                     continue
                 sending.chunk()
-                self.log.delta(_delta(event), step)
+                if self.log.is_open(step):
+                    self.log.delta(_delta(event), step)
         finally:
             close = getattr(stream, "aclose", None)
             if close is not None:
@@ -287,17 +302,17 @@ class Steps:
         if tool.effect == "once":
             # It is not aborted when its caller gives up.
             work = Late(attempt, spawn=self._spawn, on_late=lambda result: self._late(seq, result))
-        return await self._settle(tool, match.kind, seq, attempt=attempt, work=work)
+        return await self._settle(tool, match, seq, attempt=attempt, work=work)
 
     async def _settle(
-        self, tool: Tool, kind: StepKind, seq: int, *, attempt: Callable[[], Awaitable[bytes]], work: Late | None
+        self, tool: Tool, match: StepKey, seq: int, *, attempt: Callable[[], Awaitable[bytes]], work: Late | None
     ) -> bytes:
         async def send(call: Call[bytes], _: Sending) -> bytes:
             self._again(call, seq)
             return await (attempt() if work is None else work.run())
 
         call = Call[bytes](
-            kind=kind,
+            kind=match.kind,
             target=tool.spec.name,
             effect=tool.effect,
             send=send,
@@ -306,9 +321,11 @@ class Steps:
             deadline=self._bounds.deadline,
             timeout_s=tool.timeout_s or self._bounds.limits.tool_timeout_s,
             priority=self._priority,
+            key=lambda: self._question(answers.tool_question(self.log.run, tool, match)),
+            codec=answers.TOOL if match.kind == "tool" else None,
         )
         guards = self._world.guards
-        way = guards.tool(call.target, self._bounds.own) if kind in ("tool", "http") else guards.bare
+        way = guards.tool(call.target, self._bounds.own) if match.kind in ("tool", "http") else guards.bare
         try:
             # Lines that the tool logs carry the run and the step.
             with logs.context(run=self.log.run.id, step=seq):
@@ -383,9 +400,6 @@ def idempotency_key(run_id: str, match: StepKey) -> str:
     return f"{run_id}-{match.key}-{match.nth}" if not match.lane else f"{run_id}-{match.lane}-{match.key}-{match.nth}"
 
 
-_NULL = msgspec.Raw(b"null")
-
-
 def is_json(value: object) -> bool:
     """Whether a value is JSON text as bytes, so that it can be stored and read again."""
     if not isinstance(value, bytes):
@@ -397,31 +411,6 @@ def is_json(value: object) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _asked(request: ModelRequest, match: StepKey, *, base: int | None, fresh: tuple[Said, ...]) -> StepStarted:
-    return StepStarted(
-        kind="model",
-        name=request.model,
-        key=match.key,
-        lane=match.lane,
-        nth=match.nth,
-        request=_manifest(request),
-        base=base,
-        messages=tuple(msgspec.Raw(entry.raw) for entry in fresh),
-        tools=msgspec.Raw(request.tools_raw or b"null") if base is None else _NULL,
-    )
-
-
-def _completed(response: ModelResponse, cost: Cost) -> StepCompleted:
-    return StepCompleted(
-        model=response.model,
-        provider=response.provider,
-        finish_reason=response.finish_reason,
-        response_id=response.response_id,
-        usage=response.usage,
-        cost=cost,
-    )
 
 
 async def _result(tool: Tool, arguments: Mapping[str, object], context: Context, *, memory: RunMemory | None) -> bytes:
@@ -445,29 +434,6 @@ def _told(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A model step's request without its messages and tools, as it is recorded."""
-
-    model: str
-    settings: msgspec.Raw
-    tool_choice: str | None = None
-    output: msgspec.Raw = _NULL
-
-
-def _manifest(request: ModelRequest) -> msgspec.Raw:
-    output = _NULL if request.output is None else msgspec.Raw(msgspec.json.encode(request.output))
-    return msgspec.Raw(
-        msgspec.json.encode(
-            Manifest(
-                model=request.model,
-                settings=msgspec.Raw(msgspec.json.encode(request.settings)),
-                tool_choice=request.tool_choice,
-                output=output,
-            )
-        )
-    )
-
-
 def _delta(event: ModelEvent) -> Delta:
     if isinstance(event, TextDelta):
         return MessageDelta(text=event.text)
@@ -475,13 +441,3 @@ def _delta(event: ModelEvent) -> Delta:
         return ToolArgsDelta(index=event.index, call_id=event.id, name=event.name, arguments=event.arguments)
     assert isinstance(event, ModelReasoningDelta)
     return ReasoningDelta(text=event.text)
-
-
-def _distinct(message: AssistantMessage, seq: int) -> AssistantMessage:
-    """Tool calls with ids of their own: some servers leave ids out or give the same one twice."""
-    calls = message.tool_calls
-    ids = [call.id for call in calls]
-    if all(ids) and len(set(ids)) == len(ids):
-        return message
-    named = tuple(replace(call, id=f"call_{seq}_{index}") for index, call in enumerate(calls))
-    return replace(message, tool_calls=named)

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from runwright.core.budget import Spend
+from runwright.core.budget import NOTHING, Spend
 from runwright.core.event import GuardDecided
 from runwright.core.policy import Cache
 from runwright.core.ports import KeyValue
@@ -27,8 +27,6 @@ T = TypeVar("T")
 
 SPREAD: Final = 0.1
 """The share of its time by which an answer may go earlier, so that those that came together do not go together."""
-
-NO_SPEND: Final = Spend()
 
 
 class Kept(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -58,7 +56,7 @@ class CacheCounts(msgspec.Struct, frozen=True, kw_only=True):
     misses: int = 0
     joined: int = 0
     stores: int = 0
-    saved: Spend = NO_SPEND
+    saved: Spend = NOTHING
 
 
 class Answers:
@@ -81,7 +79,7 @@ class Answers:
             misses=self._misses,
             joined=self.flights.joined,
             stores=self._stores,
-            saved=Spend(self._saved_tokens, self._saved_nano_usd),
+            saved=Spend(self._saved_tokens, self._saved_nano_usd, self._hits),
         )
 
     async def near(self, space: str, key: bytes, *, ttl_s: float) -> Kept | None:
@@ -197,7 +195,7 @@ class Caching:
         data = codec.encode(answer)
         if data is None:
             return
-        spent = NO_SPEND if call.spent is None else call.spent(answer)
+        spent = NOTHING if call.spent is None else call.spent(answer)
         kept = Kept(codec.shape, self._answers.now(), spent.tokens, spent.nano_usd, data)
         ttl_s = self._policy.ttl_s * (1 - SPREAD * self._random.random())
         try:

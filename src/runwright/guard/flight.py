@@ -10,14 +10,14 @@ from typing import Any, Generic, TypeVar, cast
 import msgspec
 
 from runwright.core.event import GuardDecided
-from runwright.errors import BudgetExceeded, CallShed, DeadlineExceeded, ModelError
+from runwright.errors import BudgetExceeded, CallShed, DeadlineExceeded, ModelError, StorageError
 from runwright.guard.call import Call
 from runwright.guard.timeout import too_late
 
 T = TypeVar("T")
 
-_OF_LEADER = (DeadlineExceeded, BudgetExceeded, CallShed)
-"""What ends a call because of whose it is: its time, its money, its priority. It ends nobody else's."""
+_OF_LEADER = (DeadlineExceeded, BudgetExceeded, CallShed, StorageError)
+"""What ends a call because of whose it is: its time, its money, its priority, its record. It ends nobody else's."""
 
 
 class _Outcome(msgspec.Struct, Generic[T], frozen=True, gc=False):

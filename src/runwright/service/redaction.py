@@ -15,8 +15,8 @@ from runwright.core.message import AssistantMessage, Said, SystemMessage, chain_
 from runwright.core.model import ModelRequest, ModelSettings, OutputSpec
 from runwright.core.replay import Replay
 from runwright.core.run import ErrorInfo
+from runwright.engine.asking import Manifest
 from runwright.engine.decide import model_key, tool_key
-from runwright.engine.gateway import Manifest
 from runwright.errors import InvalidRequest
 from runwright.journal.export import Bundle, RecordedRun, Told, events_of
 from runwright.journal.requests import sent_messages

@@ -212,7 +212,7 @@ class Process:
         world = World(
             models=FixedModels(*parts.models),
             secrets=NoSecrets(),
-            guards=Guards(Surroundings(registry=Registry()), IMPATIENT),
+            guards=parts.guards or Guards(Surroundings(registry=Registry()), IMPATIENT),
             price=_price,
             state={"greeting": "hello"},
             room=self.journal.room,
@@ -305,6 +305,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     options: EngineOptions
     readers: tuple[Reader, ...] = ()
     clock: Clock
+    guards: Guards | None = None
 
 
 @asynccontextmanager
@@ -317,13 +318,18 @@ async def started(
     options: EngineOptions = QUICK,
     readers: tuple[Reader, ...] = (),
     clock: Clock | None = None,
+    guards: Guards | None = None,
 ) -> AsyncGenerator[Process]:
     """A running process, by default over a store in memory of its own; `boots` is where owners keep their locks."""
     own = None if stores is not None else await asyncio.to_thread(open_stores, ":memory:")
     held = stores or own
     assert held is not None
     parts = Parts(
-        models=(model or ScriptedModel("done"),), options=options, readers=readers, clock=clock or SystemClock()
+        models=(model or ScriptedModel("done"),),
+        options=options,
+        readers=readers,
+        clock=clock or SystemClock(),
+        guards=guards,
     )
     process = Process(held, agents=Directory(*agents), owner=owner or Owner(boots), parts=parts)
     await process.open()

@@ -279,7 +279,7 @@ def test_counts() -> None:
         await cache(question(b"other"), asked)
         counts = answers.counts
         assert (counts.hits, counts.misses, counts.joined, counts.stores) == (1, 2, 4, 2)
-        assert counts.saved == Spend(7, 900)
+        assert counts.saved == Spend(7, 900, calls=1)
         (size,) = await answers.sizes()
         assert [(space.name, space.count) for space in size.spaces] == [("tool", 2)]
         assert await answers.clear("model") == 0

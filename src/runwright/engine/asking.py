@@ -1,0 +1,74 @@
+"""How a model call stands in the record: what was asked, and what the answer was."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec.structs import replace
+
+from runwright.core.event import StepCompleted, StepStarted
+from runwright.core.message import AssistantMessage, Said
+from runwright.core.model import ModelRequest, ModelResponse
+from runwright.core.money import Cost
+from runwright.core.step import StepKey
+
+_NULL = msgspec.Raw(b"null")
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A model step's request without its messages and tools, as it is recorded."""
+
+    model: str
+    settings: msgspec.Raw
+    tool_choice: str | None = None
+    output: msgspec.Raw = _NULL
+
+
+def asked(request: ModelRequest, match: StepKey, *, base: int | None, fresh: tuple[Said, ...]) -> StepStarted:
+    """How a model step begins."""
+    return StepStarted(
+        kind="model",
+        name=request.model,
+        key=match.key,
+        lane=match.lane,
+        nth=match.nth,
+        request=_manifest(request),
+        base=base,
+        messages=tuple(msgspec.Raw(entry.raw) for entry in fresh),
+        tools=msgspec.Raw(request.tools_raw or b"null") if base is None else _NULL,
+    )
+
+
+def completed(response: ModelResponse, cost: Cost) -> StepCompleted:
+    """How a model step ends that got its answer."""
+    return StepCompleted(
+        model=response.model,
+        provider=response.provider,
+        finish_reason=response.finish_reason,
+        response_id=response.response_id,
+        usage=response.usage,
+        cost=cost,
+    )
+
+
+def distinct(message: AssistantMessage, seq: int) -> AssistantMessage:
+    """Tool calls with ids of their own: some servers leave ids out or give the same one twice."""
+    calls = message.tool_calls
+    ids = [call.id for call in calls]
+    if all(ids) and len(set(ids)) == len(ids):
+        return message
+    named = tuple(replace(call, id=f"call_{seq}_{index}") for index, call in enumerate(calls))
+    return replace(message, tool_calls=named)
+
+
+def _manifest(request: ModelRequest) -> msgspec.Raw:
+    output = _NULL if request.output is None else msgspec.Raw(msgspec.json.encode(request.output))
+    return msgspec.Raw(
+        msgspec.json.encode(
+            Manifest(
+                model=request.model,
+                settings=msgspec.Raw(msgspec.json.encode(request.settings)),
+                tool_choice=request.tool_choice,
+                output=output,
+            )
+        )
+    )
