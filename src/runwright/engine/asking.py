@@ -5,11 +5,12 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import replace
 
-from runwright.core.event import StepCompleted, StepStarted
-from runwright.core.message import AssistantMessage, Said
+from runwright.core.event import MessageCompleted, StepCompleted, StepStarted
+from runwright.core.message import AssistantMessage, Said, said
 from runwright.core.model import ModelRequest, ModelResponse
 from runwright.core.money import Cost
 from runwright.core.step import StepKey
+from runwright.core.usage import NO_USAGE
 
 _NULL = msgspec.Raw(b"null")
 
@@ -38,9 +39,10 @@ def asked(request: ModelRequest, match: StepKey, *, base: int | None, fresh: tup
     )
 
 
-def completed(response: ModelResponse, cost: Cost) -> StepCompleted:
+def completed(response: ModelResponse, cost: Cost) -> tuple[MessageCompleted, StepCompleted]:
     """How a model step ends that got its answer."""
-    return StepCompleted(
+    message = MessageCompleted(message=msgspec.Raw(said(response.message).raw), reasoning=response.reasoning)
+    end = StepCompleted(
         model=response.model,
         provider=response.provider,
         finish_reason=response.finish_reason,
@@ -48,9 +50,16 @@ def completed(response: ModelResponse, cost: Cost) -> StepCompleted:
         usage=response.usage,
         cost=cost,
     )
+    return message, end
 
 
-def distinct(message: AssistantMessage, seq: int) -> AssistantMessage:
+def received(response: ModelResponse, seq: int, *, is_cached: bool) -> ModelResponse:
+    """An answer as a step gives it: what an earlier call used is told by the guard, and not counted twice."""
+    usage = NO_USAGE if is_cached else response.usage
+    return replace(response, message=_distinct(response.message, seq), usage=usage)
+
+
+def _distinct(message: AssistantMessage, seq: int) -> AssistantMessage:
     """Tool calls with ids of their own: some servers leave ids out or give the same one twice."""
     calls = message.tool_calls
     ids = [call.id for call in calls]

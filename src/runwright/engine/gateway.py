@@ -30,7 +30,7 @@ from runwright.core.event import (
     StepStarted,
     ToolArgsDelta,
 )
-from runwright.core.message import Said, said
+from runwright.core.message import Said
 from runwright.core.model import (
     ModelEvent,
     ModelRequest,
@@ -48,9 +48,9 @@ from runwright.core.ports import MemoryStore, Models, Secrets
 from runwright.core.redact import KnownSecrets
 from runwright.core.run import error_info
 from runwright.core.step import StepKey
-from runwright.core.usage import NO_USAGE, Usage
+from runwright.core.usage import Usage
 from runwright.engine import answers
-from runwright.engine.asking import asked, completed, distinct
+from runwright.engine.asking import asked, completed, received
 from runwright.engine.estimate import expected_usage
 from runwright.engine.fold import OpenStep
 from runwright.engine.late import Late, Spawn, is_cancelled
@@ -180,21 +180,15 @@ class Steps:
             priority=self._priority,
             is_streamed=request.is_streamed,
             is_sampled=way.plan.cache is not None and answers.is_sampled(request),
-            key=lambda: self._question(answers.model_question(self.log.run, request, match)),
-            codec=answers.MODEL,
+            key=lambda: answers.model_question(self.log.run, request, match),
+            # What is live in a replay is asked of the world.
+            codec=answers.MODEL if self.playback is None else None,
             estimate=self._spend(request.model, expected_usage(request), is_priced=is_priced),
             spent=lambda response: self._spend(trail.target, response.usage, is_priced=is_priced),
         )
         try:
-            response = await way.proceed(call)
-            # What an earlier call used is told in the decision, and not counted twice.
-            usage = NO_USAGE if trail.is_cached else response.usage
-            response = replace(response, message=distinct(response.message, seq), usage=usage)
-            self._end(
-                seq,
-                MessageCompleted(message=msgspec.Raw(said(response.message).raw), reasoning=response.reasoning),
-                completed(response, self._price(trail, response.usage)),
-            )
+            response = received(await way.proceed(call), seq, is_cached=trail.is_cached)
+            self._end(seq, *completed(response, self._price(trail, response.usage)))
         except asyncio.CancelledError as error:
             if is_cancelled():
                 raise
@@ -220,10 +214,6 @@ class Steps:
     def _decided(self, decision: GuardDecided, seq: int) -> None:
         if self.log.lost is None and self.log.is_open(seq):
             self.append((decision, seq))
-
-    def _question(self, key: bytes) -> bytes | None:
-        """What is live in a replay is asked of the world, and of nothing that was kept."""
-        return key if self.playback is None else None
 
     def _again(self, call: Call[Any], seq: int) -> None:
         """Record that a step is sent again. The second one of two that race voids nothing and has no cause.
@@ -321,8 +311,8 @@ class Steps:
             deadline=self._bounds.deadline,
             timeout_s=tool.timeout_s or self._bounds.limits.tool_timeout_s,
             priority=self._priority,
-            key=lambda: self._question(answers.tool_question(self.log.run, tool, match)),
-            codec=answers.TOOL if match.kind == "tool" else None,
+            key=lambda: answers.tool_question(self.log.run, tool, match),
+            codec=answers.TOOL if match.kind == "tool" and self.playback is None else None,
         )
         guards = self._world.guards
         way = guards.tool(call.target, self._bounds.own) if match.kind in ("tool", "http") else guards.bare
