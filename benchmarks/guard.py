@@ -78,9 +78,9 @@ def _measure(row: Row, found: dict[str, peers.Peer]) -> Measured:
 def _markdown(measured: list[Measured], facts: machine.Machine) -> str:
     how = (
         f"Measured {facts.date} at commit {facts.commit} on {facts.cpu}, {facts.cores} cores, "
-        f"{facts.memory_gb:.0f} GB, {facts.system}. Each row is one case, the same for all, taking turns in processes of "
-        "their own; medians of the rounds, and medians of the ratios of the rounds (ours by theirs). The goal of a ratio "
-        "is about the first peer."
+        f"{facts.memory_gb:.0f} GB, {facts.system}. Each row is one case, the same for all, taking turns in "
+        "processes of their own; medians of the rounds, and medians of the ratios of the rounds (ours by theirs). The "
+        "goal of a ratio is about the first peer."
     )
     head = ["| measure | unit | ours | theirs | ratio | goal | met |", "| --- | --- | --- | --- | --- | --- | --- |"]
     wanted = {name for one in measured for name in one.row.peers}
