@@ -1,0 +1,83 @@
+"""What a call of any function asks, and how its result is kept: for `guarded` functions with a cache."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, get_type_hints
+
+import msgspec
+
+from runwright.guard.call import Codec
+
+Asks = Callable[[Sequence[object], Mapping[str, object]], bytes]
+
+_encode = msgspec.msgpack.Encoder(order="deterministic").encode
+_PLAIN = (dict, list, str, int, float, bool, type(None))
+_NOT_GIVEN: Any = object()
+
+
+def question_of(function: Callable[..., Any]) -> Asks:
+    """What names a call of a function: its module and name, and its arguments by name, defaults included.
+
+    The returned function raises TypeError for arguments that cannot be written down.
+    """
+    signature = inspect.signature(function)
+    name = f"{function.__module__}.{function.__qualname__}"
+
+    def asks(args: Sequence[object], kwargs: Mapping[str, object]) -> bytes:
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        parts = [_part(name, argument, value) for argument, value in bound.arguments.items()]
+        return blake2b(_encode((name, parts)), digest_size=16).digest()
+
+    return asks
+
+
+def codec_of(function: Callable[..., Any]) -> Codec[Any]:
+    """How results of a function are kept: as what it is annotated to return, else as plain JSON.
+
+    Encoding raises TypeError for a result that would come back as something else.
+    """
+    name = f"{function.__module__}.{function.__qualname__}"
+    kind = _returned(function)
+    # Any is written as it is and would come back as plain data.
+    is_typed = kind not in (_NOT_GIVEN, Any, object)
+    decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(kind if is_typed else Any)
+
+    def encode(result: Any) -> bytes:  # noqa: ANN401 - a result of any function
+        try:
+            data = _encode(result)
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{name} cannot be cached: its result {result!r} has no written form") from error
+        if not is_typed and not _is_plain(result):
+            raise TypeError(f"{name} cannot be cached: annotate what it returns, since {result!r} is no plain JSON")
+        return data
+
+    return Codec[Any](encode=encode, decode=decoder.decode, shape=f"{name} {kind!r}/1" if is_typed else "plain/1")
+
+
+def _part(name: str, argument: str, value: object) -> tuple[str, str, bytes]:
+    try:
+        # Some types are written alike, such as a Decimal and a text.
+        return argument, type(value).__qualname__, _encode(value)
+    except (TypeError, ValueError) as error:
+        told = f"{argument}={value!r} has no written form; leave the cache off, or give it plain data"
+        raise TypeError(f"{name} cannot be cached: {told}") from error
+
+
+def _returned(function: Callable[..., Any]) -> Any:  # noqa: ANN401 - any type
+    try:
+        return get_type_hints(function).get("return", _NOT_GIVEN)
+    # A name that is there for type checkers only.
+    except NameError:
+        return _NOT_GIVEN
+
+
+def _is_plain(value: Any) -> bool:  # noqa: ANN401 - a result of any function
+    if isinstance(value, dict):
+        return all(type(key) is str and _is_plain(each) for key, each in value.items())  # pyright: ignore[reportUnknownVariableType] - holds anything
+    if isinstance(value, list):
+        return all(map(_is_plain, value))  # pyright: ignore[reportUnknownArgumentType] - holds anything
+    return type(value) in _PLAIN
