@@ -76,8 +76,9 @@ def _returned(function: Callable[..., Any]) -> Any:  # noqa: ANN401 - any type
 
 
 def _is_plain(value: Any) -> bool:  # noqa: ANN401 - a result of any function
+    kind: type[object] = type(value)
     if isinstance(value, dict):
         return all(type(key) is str and _is_plain(each) for key, each in value.items())  # pyright: ignore[reportUnknownVariableType] - holds anything
     if isinstance(value, list):
         return all(map(_is_plain, value))  # pyright: ignore[reportUnknownArgumentType] - holds anything
-    return type(value) in _PLAIN
+    return kind in _PLAIN

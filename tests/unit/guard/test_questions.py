@@ -93,7 +93,7 @@ def test_typed_results_come_back() -> None:
 @pytest.mark.parametrize("value", [City("Rome"), (1, 2), {1: 2}, {"a": (1,)}, b"x"], ids=repr)
 def test_results_that_would_come_back_as_others(value: object) -> None:
     """A result that is no plain JSON is refused where nothing says what it is, rather than changed."""
-    with pytest.raises(TypeError, match="annotate what it returns|no written form"):
+    with pytest.raises(TypeError, match=r"annotate what it returns|no written form"):
         codec_of(look).encode(value)
 
 
