@@ -122,7 +122,7 @@ async def perform(access: Access, request: RunRequest, call: Call) -> tuple[Verd
     if verdict.detail:
         out.text(verdict.detail)
     out.patch(verdict.difference.splitlines())
-    if view.error is not None and verdict.verdict != "diverged":
+    if view.error is not None and verdict.verdict != "diverged" and view.error.message not in verdict.detail:
         out.note(f"error: {view.error.code}: {view.error.message}")
     if view.status == "waiting":
         out.note(waits(view))

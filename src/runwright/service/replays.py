@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from runwright.core.event import Event, ReplayDiverged
-from runwright.journal.diff import Measure, RunDiff
+from runwright.journal.diff import Measure, RunDiff, StepDiff
 from runwright.service.views import RunView
 
 Outcome = Literal["same", "changed", "diverged"]
@@ -36,6 +36,10 @@ def judge(view: RunView, diff: RunDiff, events: Iterable[Event]) -> Verdict:
     found = next((event.data for event in events if isinstance(event.data, ReplayDiverged)), None)
     verdict: Outcome = "same" if diff.is_same else "changed"
     detail, difference = ("", "") if diff.is_same else _first(diff)
+    step = diff.divergence
+    if view.error is not None and step is not None and step.mark == "only_left":
+        # What it did not come to says nothing of why.
+        detail, difference = f"It failed before {_place(step)}: {view.error.code}: {view.error.message}", ""
     if found is not None:
         verdict, detail, difference = "diverged", found.detail, found.difference
     return Verdict(
@@ -57,12 +61,15 @@ def _first(diff: RunDiff) -> tuple[str, str]:
     if step is None:
         what = " and ".join(change.what for change in changes) or "status"
         return f"The steps are the same; {what} differs.", difference
-    side = step.left or step.right
-    where = f"step {side.seq} ({side.name!r})" if side is not None else "a step"
     how = {
         "changed_request": "was asked something else",
         "changed_result": "gave something else",
         "only_left": "was not asked for",
         "only_right": "was asked for in addition",
     }
-    return f"First, {where} {how.get(step.mark, 'differs')}.", difference
+    return f"First, {_place(step)} {how.get(step.mark, 'differs')}.", difference
+
+
+def _place(step: StepDiff) -> str:
+    side = step.left or step.right
+    return f"step {side.seq} ({side.name!r})" if side is not None else "a step"
