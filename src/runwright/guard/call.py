@@ -128,7 +128,7 @@ class Sending:
         *,
         now: float,
         timeout: Timeout | None = None,
-        on_quota: Callable[[str, Quota], None] | None = None,
+        on_quota: Callable[[Call[Any], Quota], None] | None = None,
     ) -> None:
         self._call = call
         self._on_quota = on_quota
@@ -157,4 +157,4 @@ class Sending:
     def quota(self, seen: Quota) -> None:
         """The provider said something about its limits."""
         if self._on_quota is not None:
-            self._on_quota(self._call.target, seen)
+            self._on_quota(self._call, seen)

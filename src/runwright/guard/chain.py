@@ -22,6 +22,7 @@ from runwright.guard.cache import Answers, Caching
 from runwright.guard.call import Layer, Proceed
 from runwright.guard.deadline import deadline
 from runwright.guard.ledger import Ledger, MemoryLedger
+from runwright.guard.rate import RateLimiting
 from runwright.guard.redact import Redaction
 from runwright.guard.registry import Registry, StateOf
 from runwright.guard.retry import Bucket, Retrying
@@ -44,10 +45,9 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
 def guard(plan: Plan, around: Surroundings, *, others: Mapping[str, Plan] | None = None) -> Proceed[Any]:
     """What makes calls under a plan; `others` are the plans of the models to fall back on, in order."""
-    return compose(
-        _outer(plan, around, others or {}),
-        compose(_inner(plan, around), Attempt[Any](plan.timeout, watch=around.registry.watch)),
-    )
+    rate = _rate(plan, around)
+    attempt = Attempt[Any](plan.timeout, watch=around.registry.watch, on_quota=rate.seen if rate else None)
+    return compose(_outer(plan, around, others or {}), compose(_inner(plan, around, rate), attempt))
 
 
 def _outer(plan: Plan, around: Surroundings, others: Mapping[str, Plan]) -> Sequence[Layer[Any]]:
@@ -61,11 +61,12 @@ def _caching(plan: Plan, around: Surroundings) -> Layer[Any] | None:
     return Caching(around.answers, plan.cache, random=around.registry.random)
 
 
-def _inner(plan: Plan, around: Surroundings) -> Sequence[Layer[Any]]:
+def _inner(plan: Plan, around: Surroundings, rate: RateLimiting | None) -> Sequence[Layer[Any]]:
     breaking = _breaking(plan, around)
     return _held(
         _retrying(plan, around, breaking),
         breaking.look if breaking else None,
+        rate,
         Budgeting[Any](plan.budgets, around.ledger, around.clock) if plan.budgets else None,
         breaking.take if breaking else None,
         Redaction(around.secrets) if around.secrets else None,
@@ -91,6 +92,13 @@ def _breaking(plan: Plan, around: Surroundings) -> Breaking | None:
         return None
     state = StateOf(registry, BreakerState, policy=policy, place=plan.place("breaker"))
     return Breaking(policy, state=state, random=registry.random)
+
+
+def _rate(plan: Plan, around: Surroundings) -> RateLimiting | None:
+    limit = plan.limit
+    if limit is None or not (limit.adaptive or limit.requests or limit.tokens):
+        return None
+    return RateLimiting(limit, around.registry, plan.place("limit"))
 
 
 def _held(*layers: Layer[Any] | None) -> Sequence[Layer[Any]]:

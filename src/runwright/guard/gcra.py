@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-SOON_S = 1e-9
-"""A wait so short is none: it comes from rounding."""
+SOON_S = 1e-6
+"""A wait so short is none: it comes from rounding, and a clock may not even see it."""
 
 
 class Gcra:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from math import inf
 from threading import local
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from runwright.core.model import Quota
 from runwright.core.policy import Timeout
@@ -111,7 +111,7 @@ class Attempt(Generic[T]):
         policy: Timeout | None,
         *,
         watch: Watch | None = None,
-        on_quota: Callable[[str, Quota], None] | None = None,
+        on_quota: Callable[[Call[Any], Quota], None] | None = None,
     ) -> None:
         self._policy = policy
         self._total_s = None if policy is None else policy.total_s
