@@ -119,9 +119,8 @@ class Line:
         waited_s = asyncio.get_running_loop().time() - since
         call.trail.waited_s += waited_s
         if waited_s > 0:
-            self._note(
-                call, "waited", waited_s, {f"{name}_before": value for name, value in before.items()} | figures()
-            )
+            told = {f"{name}_before": value for name, value in before.items()} | figures()
+            self._note(call, "waited", told, wait_s=waited_s)
 
     async def _turn(self, waiter: Waiter, poll: Poll, end: float) -> None:
         loop = asyncio.get_running_loop()
