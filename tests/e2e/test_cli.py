@@ -308,6 +308,26 @@ def test_what_cannot_be_written_can_be_looked_at(read_only: Path) -> None:
         assert (done.returncode, "--data" in done.stderr) == (3, True), done.stderr
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can mount a small file system")
+def test_a_full_disk_can_be_looked_at(project: Path) -> None:
+    """Commands that only read show what is on a full disk; one that writes ends with 3 and says what to do."""
+    data = project / ".runwright"
+    data.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=800k", "tmpfs", data], check=False).returncode != 0:
+        pytest.skip("this machine does not let root mount a file system")
+    try:
+        assert runwright(project, "run", "helper", "Hello").returncode == 0
+        room = os.statvfs(data)
+        (data / "ballast").write_bytes(bytes(room.f_bavail * room.f_frsize))
+        listed = runwright(project, "runs", "ls", "--json")
+        assert (listed.returncode, "cannot be written" in listed.stderr) == (0, True), listed.stderr
+        assert [run["status"] for run in json.loads(listed.stdout)["data"]] == ["completed"]
+        done = runwright(project, "run", "helper", "Hello")
+        assert (done.returncode, "Free space" in done.stderr) == (3, True), done.stderr
+    finally:
+        subprocess.run(["umount", "--lazy", data], check=True)
+
+
 def test_the_same_commands_over_http(project: Path) -> None:
     """With --server, agents, templates and runs are those of the server."""
     with serving(project) as url:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 from runwright.core.event import Event
 from runwright.core.ports import RunFilter
 from runwright.core.run import RunRequest
-from runwright.errors import StorageReadOnly
+from runwright.errors import StorageFull, StorageReadOnly
 from runwright.service.views import (
     AgentSchema,
     AgentView,
@@ -288,7 +288,7 @@ async def local_to_read(
     async with AsyncExitStack() as stack:
         try:
             app = await stack.enter_async_context(App(settings, sources=sources))
-        except StorageReadOnly:
+        except (StorageReadOnly, StorageFull):
             if not (settings.data / DATABASE).is_file():
                 raise
             reading = App(settings, sources=sources, options=AppOptions(is_read_only=True))
