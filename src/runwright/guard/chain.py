@@ -21,6 +21,7 @@ from runwright.guard.budget import Budgeting
 from runwright.guard.cache import Answers, Caching
 from runwright.guard.call import Layer, Proceed
 from runwright.guard.deadline import deadline
+from runwright.guard.fallback import Switching
 from runwright.guard.ledger import Ledger, MemoryLedger
 from runwright.guard.rate import RateLimiting
 from runwright.guard.redact import Redaction
@@ -45,13 +46,23 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
 
 def guard(plan: Plan, around: Surroundings, *, others: Mapping[str, Plan] | None = None) -> Proceed[Any]:
     """What makes calls under a plan; `others` are the plans of the models to fall back on, in order."""
+    return compose(_outer(plan, around, others or {}), _to_target(plan, around))
+
+
+def _to_target(plan: Plan, around: Surroundings) -> Proceed[Any]:
+    """The way to one target."""
     rate = _rate(plan, around)
     attempt = Attempt[Any](plan.timeout, watch=around.registry.watch, on_quota=rate.seen if rate else None)
-    return compose(_outer(plan, around, others or {}), compose(_inner(plan, around, rate), attempt))
+    return compose(_inner(plan, around, rate), attempt)
 
 
 def _outer(plan: Plan, around: Surroundings, others: Mapping[str, Plan]) -> Sequence[Layer[Any]]:
-    return _held(deadline, _caching(plan, around))
+    ways = {target: _to_target(other, around) for target, other in others.items()}
+    return _held(
+        deadline,
+        _caching(plan, around),
+        Switching(plan.fallback, ways) if plan.fallback and ways else None,
+    )
 
 
 def _caching(plan: Plan, around: Surroundings) -> Layer[Any] | None:

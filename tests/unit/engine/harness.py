@@ -312,6 +312,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 async def started(
     *agents: BuiltAgent,
     model: Model | None = None,
+    others: tuple[Model, ...] = (),
     stores: Stores | None = None,
     boots: Path | None = None,
     owner: Owner | None = None,
@@ -325,7 +326,7 @@ async def started(
     held = stores or own
     assert held is not None
     parts = Parts(
-        models=(model or ScriptedModel("done"),),
+        models=(model or ScriptedModel("done"), *others),
         options=options,
         readers=readers,
         clock=clock or SystemClock(),

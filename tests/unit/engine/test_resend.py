@@ -6,8 +6,14 @@ from typing import Any
 
 from runwright.core.event import GuardDecided, StepRestarted
 from runwright.errors import NotSent, ProviderUnavailable
+from runwright.guard import Backoff, Fallback, Guard, GuardSettings, Retry
 from runwright.testing import ScriptedModel, ScriptedTool, calls
 from tests.unit.engine.harness import Process, looping, started
+
+
+def guards_of(guard: Guard) -> Guards:
+    """What makes calls under these policies."""
+    return Guards(Surroundings(registry=Registry()), GuardSettings(app=guard))
 
 
 async def told(process: Process, run_id: str) -> list[str]:
@@ -45,3 +51,19 @@ async def test_a_once_tool_is_entered_again_when_nothing_was_sent() -> None:
         view = await process.run()
         assert (view.status, len(tool.entered)) == ("completed", 2)
         assert await told(process, view.id) == ["retry resend 2", "retry 2"]
+
+
+async def test_another_model_is_asked() -> None:
+    """The switch has its own cause, a resend to the second model another; the answer is priced as the second's."""
+    first = ScriptedModel(by=lambda _: ProviderUnavailable("down"), ref="test:first")
+    second = ScriptedModel(ProviderUnavailable("busy"), "hello", ref="test:second")
+    retry = Retry(attempts=2, backoff=Backoff(base_s=0.001))
+    guards = guards_of(Guard(retry=retry, fallback=Fallback(models=("test:second",))))
+    async with started(looping(), model=first, others=(second,), guards=guards) as process:
+        view = await process.run()
+        assert bytes(view.output) == b'"hello"'
+        assert await told(process, view.id) == [
+            *("retry resend 2", "retry 2", "retry gave_up 2"),
+            *("fallback switched 1", "fallback 3", "retry resend 2", "retry 4"),
+        ]
+        assert second.requests[0].model == "test:second"
