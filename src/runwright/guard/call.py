@@ -88,7 +88,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
     spent: Callable[[T], Spend] | None = None
     key: Callable[[], bytes | None] | None = None
     codec: Codec[T] | None = None
-    race: Race | None = None
+    racer: Racer | None = None
 
 
 Proceed = Callable[[Call[T]], Awaitable[T]]
@@ -97,23 +97,34 @@ Layer = Callable[[Call[T], Proceed[T]], Awaitable[T]]
 
 
 class Race:
-    """Two attempts of one call: the first that gets a chunk or an answer goes on, the other is cancelled."""
+    """Attempts of one call at once: the first that gets a chunk or an answer goes on, the others are cancelled."""
 
-    __slots__ = ("tasks", "winner")
+    __slots__ = ("racers", "winner")
 
     def __init__(self) -> None:
-        self.tasks: list[asyncio.Task[object]] = []
-        self.winner: asyncio.Task[object] | None = None
+        self.racers: list[Racer] = []
+        self.winner: Racer | None = None
+
+
+class Racer:
+    """One attempt in a race, in a task of its own."""
+
+    __slots__ = ("_race", "task")
+
+    def __init__(self, race: Race) -> None:
+        self._race = race
+        self.task: asyncio.Task[None] | None = None
+        race.racers.append(self)
 
     def claim(self) -> None:
-        """Be the one that goes on. Raises CancelledError in the one that came second."""
-        mine = asyncio.current_task()
-        if self.winner is None:
-            self.winner = mine
-            for task in self.tasks:
-                if task is not mine:
-                    task.cancel()
-        elif self.winner is not mine:
+        """Be the one that goes on. Raises CancelledError when another one is."""
+        race = self._race
+        if race.winner is None:
+            race.winner = self
+            for other in race.racers:
+                if other is not self and other.task is not None:
+                    other.task.cancel()
+        elif race.winner is not self:
             raise asyncio.CancelledError
 
 
@@ -146,8 +157,8 @@ class Sending:
         """A piece of the answer is there and is about to be shown."""
         trail = self._call.trail
         if not trail.is_begun:
-            if self._call.race is not None:
-                self._call.race.claim()
+            if self._call.racer is not None:
+                self._call.racer.claim()
             trail.is_begun = True
             trail.begun_at = asyncio.get_running_loop().time()
         if self._idle_s is not None:

@@ -22,6 +22,7 @@ from runwright.guard.cache import Answers, Caching
 from runwright.guard.call import Layer, Proceed
 from runwright.guard.deadline import deadline
 from runwright.guard.fallback import Switching
+from runwright.guard.hedge import Hedging, Pace
 from runwright.guard.ledger import Ledger, MemoryLedger
 from runwright.guard.rate import RateLimiting
 from runwright.guard.redact import Redaction
@@ -80,6 +81,7 @@ def _inner(plan: Plan, around: Surroundings, rate: RateLimiting | None) -> Seque
         rate,
         Budgeting[Any](plan.budgets, around.ledger, around.clock) if plan.budgets else None,
         breaking.take if breaking else None,
+        _hedging(plan, around),
         Redaction(around.secrets) if around.secrets else None,
     )
 
@@ -110,6 +112,13 @@ def _rate(plan: Plan, around: Surroundings) -> RateLimiting | None:
     if limit is None or not (limit.adaptive or limit.requests or limit.tokens):
         return None
     return RateLimiting(limit, around.registry, plan.place("limit"))
+
+
+def _hedging(plan: Plan, around: Surroundings) -> Hedging | None:
+    policy = plan.hedge
+    if policy is None:
+        return None
+    return Hedging(policy, pace=StateOf(around.registry, Pace, policy=policy, place=plan.place("hedge")))
 
 
 def _held(*layers: Layer[Any] | None) -> Sequence[Layer[Any]]:

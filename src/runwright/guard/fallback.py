@@ -52,7 +52,8 @@ class Switching:
         if not is_of_target(error):
             return False
         if call.trail.is_begun and not self._policy.mid_stream:
-            _note(call, "gave_up", call.trail.target, f"{told(error)}; a part of the answer was shown already")
+            why = f"{told(error)}; a part of the answer was shown already"
+            _note(call, "gave_up", target=call.trail.target, reason=why)
             return False
         return True
 
@@ -61,7 +62,7 @@ class Switching:
         again = "; the answer, of which a part was shown, begins again" if trail.is_begun else ""
         trail.is_begun = False
         trail.cause = "fallback"
-        _note(call, "switched", target, f"{told(failed[1])}{again}", source=failed[0])
+        _note(call, "switched", target=target, reason=f"{told(failed[1])}{again}", source=failed[0])
 
 
 def most_telling(failed: Sequence[Failed]) -> Exception:
@@ -84,6 +85,6 @@ def most_telling(failed: Sequence[Failed]) -> Exception:
     return named
 
 
-def _note(call: Call[Any], action: str, target: str, reason: str, *, source: str = "") -> None:
+def _note(call: Call[Any], action: str, *, target: str, reason: str, source: str = "") -> None:
     figures: dict[str, int | float | str] = {"from": source} if source else {}
     call.note(GuardDecided(layer="fallback", action=action, target=target, reason=reason, figures=figures))

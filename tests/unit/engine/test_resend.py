@@ -6,8 +6,8 @@ from typing import Any
 
 from runwright.core.event import GuardDecided, StepRestarted
 from runwright.errors import NotSent, ProviderUnavailable
-from runwright.guard import Backoff, Fallback, Guard, GuardSettings, Retry
-from runwright.testing import ScriptedModel, ScriptedTool, calls
+from runwright.guard import Backoff, Fallback, Guard, GuardSettings, Hedge, Retry
+from runwright.testing import ScriptedModel, ScriptedTool, Silence, calls
 from tests.unit.engine.harness import Process, looping, started
 
 
@@ -67,3 +67,15 @@ async def test_another_model_is_asked() -> None:
             *("fallback switched 1", "fallback 3", "retry resend 2", "retry 4"),
         ]
         assert second.requests[0].model == "test:second"
+
+
+async def test_a_doubled_call_begins_no_new_attempt() -> None:
+    """The second call of two at once voids nothing; a resend of the step does."""
+    guards = GuardSettings(app=Guard(retry=Retry(backoff=Backoff(base_s=0.001)), hedge=Hedge(after_s=0.01, extra=1)))
+    model = ScriptedModel("first")
+    async with started(looping(), model=model, guards=guards) as process:
+        await process.run()
+        model.then(Silence(0.05), ProviderUnavailable("busy"), ProviderUnavailable("down"), "hello")
+        view = await process.run()
+        assert view.status == "completed"
+        assert await told(process, view.id) == ["hedge doubled 1", "retry resend 2", "retry 2"]
