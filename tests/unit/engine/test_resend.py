@@ -6,7 +6,7 @@ from typing import Any
 
 from runwright.core.event import GuardDecided, StepRestarted
 from runwright.errors import NotSent, ProviderUnavailable
-from runwright.guard import Backoff, Fallback, Guard, GuardSettings, Hedge, Retry
+from runwright.guard import Backoff, Fallback, Guard, Guards, GuardSettings, Hedge, Registry, Retry, Surroundings
 from runwright.testing import ScriptedModel, ScriptedTool, Silence, calls
 from tests.unit.engine.harness import Process, looping, started
 
@@ -71,7 +71,7 @@ async def test_another_model_is_asked() -> None:
 
 async def test_a_doubled_call_begins_no_new_attempt() -> None:
     """The second call of two at once voids nothing; a resend of the step does."""
-    guards = GuardSettings(app=Guard(retry=Retry(backoff=Backoff(base_s=0.001)), hedge=Hedge(after_s=0.01, extra=1)))
+    guards = guards_of(Guard(retry=Retry(backoff=Backoff(base_s=0.001)), hedge=Hedge(after_s=0.01, extra=1)))
     model = ScriptedModel("first")
     async with started(looping(), model=model, guards=guards) as process:
         await process.run()
