@@ -127,13 +127,14 @@ async def _raced(call: Call[T], proceed: Proceed[T], *, after_s: float, pace: Pa
     race = Race()
     try:
         async with asyncio.TaskGroup() as group:
-            first = _begin(group, race, call, proceed)
+            first = _Attempt[T](race)
+            first.task = group.create_task(first.run(call, proceed))
             second = None
-            assert first.task is not None
             await asyncio.wait([first.task], timeout=after_s)
             if not first.task.done() and race.winner is None and await pace.pay():
                 _note(call, "doubled", f"nothing came within {after_s:.3g} s", wait_s=after_s)
-                second = _begin(group, race, call, proceed)
+                second = _Attempt[T](race)
+                second.task = group.create_task(second.run(call, proceed))
     except BaseExceptionGroup as errors:
         # The attempts keep what they raise, so there is only one: somebody who was told could not take it.
         raise errors.exceptions[0] from None
@@ -144,12 +145,6 @@ async def _raced(call: Call[T], proceed: Proceed[T], *, after_s: float, pace: Pa
         return won.answers[0]
     assert won.error is not None, "an attempt that nobody cancelled has an outcome"
     raise won.error
-
-
-def _begin(group: asyncio.TaskGroup, race: Race, call: Call[T], proceed: Proceed[T]) -> _Attempt[T]:
-    attempt = _Attempt[T](race)
-    attempt.task = group.create_task(attempt.run(call, proceed))
-    return attempt
 
 
 def _note(call: Call[Any], action: str, reason: str, *, wait_s: float = 0.0) -> None:
