@@ -15,6 +15,8 @@ from runwright.agents.schema import BlockFields, DefinitionFields, LimitsFields,
 from runwright.cli.call import Options
 from runwright.cli.commands import NO_OPTIONS, build
 from runwright.core.event import DELTAS, TERMINAL_STATUS, Data, EventData
+from runwright.core.policy import DEFAULT_GUARD, Backoff, Guard, Policy
+from runwright.core.policy_reader import find_policy
 from runwright.errors import RunwrightError
 from runwright.settings import fields, provider_fields
 from runwright.watch.metrics import described
@@ -61,6 +63,12 @@ def settings_page() -> str:
         "one's own, in lower case; a known provider gets another address in the same way.",
         table(("Setting", "Variable", "Type", "Meaning"), _rows_of_provider()),
         '```toml\n[providers.acme]\nbase_url = "https://models.acme.example/v1"\nkey_env = "ACME_KEY"\n```',
+        "## Policies",
+        "What the guard does with calls is set under `guard`, by policy and figure: see [policies](policies.md). Those "
+        "for one model or one tool stand under its name. A variable names policy and figure in the same way: "
+        "`RUNWRIGHT_GUARD__RETRY__ATTEMPTS=3`, `RUNWRIGHT_GUARD__TOOLS__SEARCH__CACHE=true`.",
+        '```toml\n[guard.retry]\nattempts = 3\n\n[guard.models."openai:*"]\nlimit = { requests = 500 }\n\n'
+        "[guard.tools.search]\ncache = true\n```",
         "## Keys of providers",
         "Keys and base URLs of model providers are read from the variables their own clients use, such as "
         "`OPENAI_API_KEY` and `OPENAI_BASE_URL`, from the environment or `.env`. `runwright models ls` names them.",
@@ -154,7 +162,8 @@ def definition_page() -> str:
         "place of the loop. `runwright agents schema AGENT` prints the schemas of an agent's input and output.",
         _fields_table(DefinitionFields),
         "`model`, `instructions`, `tools`, `output`, `memory`, `settings` and `limits` are part of the template's "
-        "configuration; they may stand under `config` too, but not in both places.",
+        "configuration; they may stand under `config` too, but not in both places. `guard` holds "
+        "[policies](policies.md): a changed policy changes no step's key, so recorded runs replay and go on under it.",
         "## memory",
         _fields_table(BlockFields),
         "## settings",
@@ -164,12 +173,39 @@ def definition_page() -> str:
     )
 
 
+def policies_page() -> str:
+    """Every policy with its figures."""
+    kinds = [find_policy(field.type) for field in msgspec.structs.fields(Guard)]
+    return page(
+        "Policies",
+        "What the guard may do with calls of models and tools. The same names in Python (`from runwright.guard import "
+        "Limit`), in definitions and runs under `guard`, and in the [settings](settings.md) under `guard`. A policy is "
+        "a table of its figures; `true` takes its defaults, `false` switches it off, and what is left out holds as it "
+        "is set in the next wider place. `budget` may be a list.",
+        "`runwright config show --agent NAME` says which policies hold for an agent's calls, and where each was set.",
+        *(_policy_section(kind) for kind in [Backoff, *filter(None, kinds)]),
+    )
+
+
+def _policy_section(kind: type[Policy]) -> str:
+    held = getattr(DEFAULT_GUARD, kind.__name__.lower(), None)
+    holds = "" if kind is Backoff else f"Where nobody says otherwise it is {'on' if held else 'off'}."
+    rows = [
+        (f"`{field.encode_name}`", _type_words(hint), _default_words(field))
+        for field, hint in zip(msgspec.structs.fields(kind), _hints(kind), strict=True)
+    ]
+    text = " ".join((kind.__doc__ or "").split())
+    title = f"## {kind.__name__.lower()}"
+    return "\n\n".join(each for each in (title, text, holds, table(("Figure", "Type", "Default"), rows)) if each)
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "cli.md": cli_page,
     "definition.md": definition_page,
     "errors.md": errors_page,
     "events.md": events_page,
     "metrics.md": metrics_page,
+    "policies.md": policies_page,
     "settings.md": settings_page,
 }
 
@@ -210,7 +246,7 @@ def _event_section(kind: type[EventData]) -> str:
     return "\n\n".join([f"## `{_tag(kind)}`", text, *([table(("Field", "Type", "Default"), rows)] if rows else [])])
 
 
-def _hints(kind: type[EventData]) -> Iterator[object]:
+def _hints(kind: type[msgspec.Struct]) -> Iterator[object]:
     hints = get_type_hints(kind)
     return (hints[field.name] for field in msgspec.structs.fields(kind))
 
@@ -238,6 +274,8 @@ def _type_words(hint: Any) -> str:  # noqa: ANN401 - any type form
 def _default_words(field: msgspec.structs.FieldInfo) -> str:
     if field.required:
         return "required"
+    if isinstance(field.default, Policy):
+        return "its defaults"
     if field.default is msgspec.NODEFAULT or isinstance(field.default, msgspec.Struct):
         return "zero"
     if isinstance(field.default, msgspec.Raw):

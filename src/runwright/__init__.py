@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from runwright.core.agent import CodeFlow, Limits, Loop
     from runwright.core.context import Context
     from runwright.core.model import ModelSettings
+    from runwright.core.policy import Budget, Guard, Retry
     from runwright.errors import (
         ConfigError,
         Conflict,
@@ -28,11 +29,13 @@ __version__ = "0.1.0"
 __all__ = [
     "Agent",
     "App",
+    "Budget",
     "BuildContext",
     "CodeFlow",
     "ConfigError",
     "Conflict",
     "Context",
+    "Guard",
     "InvalidRequest",
     "Limits",
     "Loop",
@@ -40,6 +43,7 @@ __all__ = [
     "ModelSettings",
     "NotFound",
     "NotSent",
+    "Retry",
     "RunError",
     "RunwrightError",
     "Template",
@@ -52,12 +56,15 @@ __all__ = [
 _HOMES = {
     "Agent": "agents.agent",
     "App": "app",
+    "Budget": "core.policy",
     "BuildContext": "agents.base",
     "CodeFlow": "core.agent",
     "Context": "core.context",
+    "Guard": "core.policy",
     "Limits": "core.agent",
     "Loop": "core.agent",
     "ModelSettings": "core.model",
+    "Retry": "core.policy",
     "Template": "agents.base",
     "tool": "tools.base",
 }

@@ -288,7 +288,7 @@ class App:
             models=self.models,
             secrets=self.settings,
             known=known,
-            guards=Guards(Surroundings(registry=GuardRegistry(), secrets=known)),
+            guards=Guards(Surroundings(registry=GuardRegistry(), secrets=known), self.settings.policies),
             price=lambda ref, used: prices.cost(ref, used, at=clock.now()),
             state=self._state,
             room=self._journal.room,

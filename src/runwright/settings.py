@@ -28,6 +28,9 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from runwright.core.policy import GuardSettings
+from runwright.core.policy_reader import read_settings
+from runwright.core.trees import Tree, leaves, merge, nested
 from runwright.errors import ConfigError, InvalidRequest
 
 FLAG = "flag"
@@ -35,14 +38,14 @@ PREFIX = "RUNWRIGHT_"
 CONFIG_FILE = "runwright.toml"
 SECRET_PREFIX = "RUNWRIGHT_SECRET_"
 PROVIDERS = "providers"
+GUARD = "guard"
+OWN_PARTS = (f"{PREFIX}PROVIDERS__", f"{PREFIX}GUARD__")
 BUILT_IN = ("demo", "local")
-NAMED = ("secrets.", f"{PROVIDERS}.")
+NAMED = ("secrets.", f"{PROVIDERS}.", f"{GUARD}.")
 """Settings whose parts have names of the user's own."""
 
 FILE_SUFFIX = "_FILE"
 SERVICE_LINK = re.compile(r"SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_\d+_(TCP|UDP|SCTP)(_.*)?")
-
-Tree = dict[str, Any]  # what TOML and the environment hold before validation: any value
 
 
 class LogSettings(BaseModel):
@@ -102,6 +105,14 @@ def _provider_name(name: str) -> str:
     if not re.fullmatch("[a-z][a-z0-9_-]*", name) or name in BUILT_IN:
         raise ValueError("a provider's name is lower case, as in `name:model`, and not demo or local")
     return name
+
+
+def _policies(data: dict[str, Any]) -> dict[str, Any]:
+    try:
+        read_settings(data)
+    except ConfigError as error:
+        raise ValueError(error.message) from None
+    return data
 
 
 class ProviderEntry(BaseModel):
@@ -187,6 +198,9 @@ class Settings(BaseSettings):
     providers: dict[Annotated[str, AfterValidator(_provider_name)], ProviderEntry] = Field(
         default={}, description="Model providers that speak the OpenAI wire, by the name before the colon of a model."
     )
+    guard: Annotated[dict[str, Any], AfterValidator(_policies)] = Field(
+        default={}, description="Policies for all calls; under `models` and `tools` those of single ones, by name."
+    )
     secrets: dict[str, SecretStr] = Field(
         default={}, description="Secrets for tools by name; as variables `RUNWRIGHT_SECRET_<NAME>`."
     )
@@ -217,7 +231,7 @@ class Settings(BaseSettings):
         folder = folder or Path()
         dotenv = _dotenv(folder)
         layers = [
-            Layer(FLAG, _nested(flags)),
+            Layer(FLAG, nested(flags)),
             _variables("environment", os.environ if environ is None else environ),
             _variables(".env", dotenv),
             _toml(config, folder),
@@ -225,14 +239,20 @@ class Settings(BaseSettings):
         merged: Tree = {}
         origins: dict[str, str] = {}
         for layer in reversed(layers):
-            _merge(merged, layer.values)
-            origins |= dict.fromkeys(_leaves(layer.values), layer.name)
+            merge(merged, layer.values)
+            origins |= dict.fromkeys(leaves(layer.values), layer.name)
         return _validated(merged, origins)
 
     def origins(self) -> dict[str, str]:
         """Where each value comes from: flag, environment, .env, the name of the TOML file, or default."""
         names = [field.name for field in fields(self)] + [f"secrets.{name}" for name in self.secrets]
+        names += [name for name in self._origins if name.startswith(f"{GUARD}.")]
         return {name: self._origins.get(name, "default") for name in names}
+
+    @cached_property
+    def policies(self) -> GuardSettings:
+        """The policies that are set under `guard`."""
+        return read_settings(self.guard)
 
     @cached_property
     def cache_dir(self) -> Path:
@@ -314,10 +334,8 @@ class _VariableSource(EnvSettingsSource):
 
 
 def _dotenv(folder: Path) -> dict[str, str]:
-    path = folder / ".env"
-    if not path.is_file():
-        return {}
-    return {name: value for name, value in dotenv_values(path).items() if value is not None}
+    found = dotenv_values(path) if (path := folder / ".env").is_file() else {}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _variables(origin: str, variables: Mapping[str, str]) -> Layer:
@@ -328,7 +346,7 @@ def _variables(origin: str, variables: Mapping[str, str]) -> Layer:
     ours = _with_files(ours, secret, prefix=SECRET_PREFIX)
     tools = {name: value for name, value in ours.items() if name.startswith(SECRET_PREFIX)}
     plain = {name: value for name, value in ours.items() if name not in tools}
-    _refuse_unknown(origin, [name for name in plain if not name.startswith(f"{PREFIX}PROVIDERS__")], known)
+    _refuse_unknown(origin, [name for name in plain if not name.startswith(OWN_PARTS)], known)
     values: Tree = _VariableSource(plain)()
     if tools:
         values["secrets"] = {_secret_name(name.removeprefix(SECRET_PREFIX)): value for name, value in tools.items()}
@@ -375,8 +393,8 @@ def _toml(config: Path | None, folder: Path) -> Layer:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML.", problems=[(str(path), str(error))]) from error
     known = {field.name: field for field in fields()}
-    leaves = {name: name for name in _leaves(values) if not name.startswith(NAMED)}
-    _refuse_unknown(path.name, leaves, known)
+    given = [name for name in leaves(values) if not name.startswith(NAMED)]
+    _refuse_unknown(path.name, given, known)
     _anchor(values, known, path.parent)
     if isinstance(secrets := values.get("secrets"), dict):
         values["secrets"] = {_secret_name(str(name)): value for name, value in secrets.items()}  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] - TOML holds anything
@@ -385,9 +403,9 @@ def _toml(config: Path | None, folder: Path) -> Layer:
 
 def _anchor(values: Tree, known: Mapping[str, SettingField], folder: Path) -> None:
     """A relative path in a file is meant from the file's folder."""
-    for name, value in list(_leaves(values).items()):
+    for name, value in list(leaves(values).items()):
         if name in known and known[name].is_path and isinstance(value, str):
-            _merge(values, _nested({name: folder / Path(value).expanduser()}))
+            merge(values, nested({name: folder / Path(value).expanduser()}))
 
 
 def _refuse_unknown(origin: str, given: Iterable[str], known: Mapping[str, SettingField]) -> None:
@@ -414,16 +432,27 @@ def _validated(values: Tree, origins: dict[str, str]) -> Settings:
 
 
 def _problems(error: ValidationError, values: Tree, origins: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    secret = {field.name for field in fields() if field.is_secret}
     variables = {field.name: field.variable for field in fields()}
-    given = _leaves(values)
+    for name, detail in chain(_field_problems(error, leaves(values)), _guard_problems(values)):
+        origin = next((origins[each] for each in origins if f"{each}.".startswith(f"{name}.")), "default")
+        label = _variable(name) if name.startswith(f"{GUARD}.") else variables.get(name, name)
+        yield f"{origin}: {label if origin in {'environment', '.env'} else name}", detail
+
+
+def _field_problems(error: ValidationError, given: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    secret = {field.name for field in fields() if field.is_secret}
     for problem in error.errors(include_input=False, include_url=False, include_context=False):
         name = ".".join(str(part) for part in problem["loc"])
         is_shown = name in given and name not in secret and not name.startswith("secrets.")
-        shown = f", not {given[name]!r}" if is_shown else ""
-        origin = origins.get(name, "default")
-        label = variables.get(name, name) if origin in {"environment", ".env"} else name
-        yield f"{origin}: {label}", problem["msg"] + shown
+        if name != GUARD:
+            yield name, problem["msg"] + (f", not {given[name]!r}" if is_shown else "")
+
+
+def _guard_problems(values: Tree) -> Iterator[tuple[str, str]]:
+    try:
+        read_settings(values.get(GUARD, {}))
+    except ConfigError as error:
+        yield from ((GUARD + place.replace("/", "."), detail) for place, detail in error.problems)
 
 
 def _describe(model: type[BaseModel], path: tuple[str, ...]) -> Iterator[SettingField]:
@@ -440,13 +469,17 @@ def _field(info: FieldInfo, path: tuple[str, ...]) -> SettingField:
     default = info.default
     return SettingField(
         name=".".join(path),
-        variable=PREFIX + "__".join(path).upper(),
+        variable=_variable(".".join(path)),
         type=" or ".join(_type_name(kind) for kind in kinds),
         default="" if default is None else str(default).lower() if isinstance(default, bool) else str(default),
         description=info.description or "",
         is_secret=SecretStr in kinds,
         is_path=Path in kinds,
     )
+
+
+def _variable(name: str) -> str:
+    return PREFIX + name.replace(".", "__").upper()
 
 
 def _kinds(annotation: object) -> tuple[object, ...]:
@@ -465,32 +498,3 @@ def _type_name(kind: object) -> str:
 
 def _secret_name(name: str) -> str:
     return name.lower().replace("-", "_")
-
-
-def _nested(flat: Mapping[str, object]) -> Tree:
-    tree: Tree = {}
-    for name, value in flat.items():
-        if value is None:
-            continue
-        node = tree
-        *parents, leaf = name.split(".")
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[leaf] = value
-    return tree
-
-
-def _leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-    for key, value in tree.items():
-        leaves |= _leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}  # pyright: ignore[reportUnknownArgumentType] - TOML holds anything
-    return leaves
-
-
-def _merge(base: Tree, over: Mapping[str, Any]) -> None:
-    """Lay one tree over another, in place."""
-    for key, value in over.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict):
-            _merge(base[key], value)  # pyright: ignore[reportUnknownArgumentType] - TOML holds anything
-        else:
-            base[key] = value

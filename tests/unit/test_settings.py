@@ -4,8 +4,10 @@ import io
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from runwright.cli.config import shown
+from runwright.core.policy import Budget, Guard, GuardSettings, Retry
 from runwright.errors import ConfigError, InvalidRequest
 from runwright.settings import ProviderEntry, Settings, fields, provider_settings, wants_color
 from tests.unit.cli.fakes import Terminal
@@ -229,3 +231,43 @@ def test_a_wrong_provider_is_refused(tmp_path: Path, text: str) -> None:
     """A provider needs a URL and a name that a model can be written with, and knows no other fields."""
     (tmp_path / "runwright.toml").write_text(text)
     assert "providers." in refused(tmp_path).problems[0][0]
+
+
+def test_policies_come_from_all_sources(tmp_path: Path) -> None:
+    """Policies are merged figure by figure like all settings, and each figure knows where it comes from."""
+    (tmp_path / "runwright.toml").write_text(
+        "[guard.retry]\nattempts = 3\nbucket = 50\n"
+        '[guard.models."openai:gpt-4.1"]\ncache = true\n[guard.tools.send_mail]\nretry = false\n'
+    )
+    settings = load(tmp_path, {"RUNWRIGHT_GUARD__RETRY__ATTEMPTS": "5", "RUNWRIGHT_GUARD__BREAKER": "false"})
+    assert settings.policies == GuardSettings(
+        app=Guard(retry=Retry(attempts=5, bucket=50), breaker=False),
+        models={"openai:gpt-4.1": Guard(cache=True)},
+        tools={"send_mail": Guard(retry=False)},
+    )
+    origins = settings.origins()
+    assert origins["guard.retry.attempts"] == origins["guard.breaker"] == "environment"
+    assert origins["guard.retry.bucket"] == origins["guard.models.openai:gpt-4.1.cache"] == "runwright.toml"
+
+
+def test_policies_of_tools_can_be_variables(tmp_path: Path) -> None:
+    """A tool with a plain name has its policies in variables too."""
+    environ = {"RUNWRIGHT_GUARD__TOOLS__SEND_MAIL__BUDGET__USD": "0.05"}
+    assert load(tmp_path, environ).policies.tools == {"send_mail": Guard(budget=Budget(usd="0.05"))}
+
+
+def test_wrong_policies_are_told_with_their_source(tmp_path: Path) -> None:
+    """Every figure that is wrong is named as it was set: by its variable, or by its place in the file."""
+    (tmp_path / "runwright.toml").write_text(
+        "port = 'x'\n[guard.retry]\nbackof = 1\n[guard.models.gpt]\ncache = true\n"
+    )
+    places = dict(refused(tmp_path, {"RUNWRIGHT_GUARD__RETRY__ATTEMPTS": "five"}).problems)
+    assert list(places) == [
+        "runwright.toml: port",
+        "runwright.toml: guard.models.gpt",
+        "runwright.toml: guard.retry.backof",
+        "environment: RUNWRIGHT_GUARD__RETRY__ATTEMPTS",
+    ]
+    assert "this is an integer, not 'five'" in places["environment: RUNWRIGHT_GUARD__RETRY__ATTEMPTS"]
+    with pytest.raises(ValidationError, match="/retry/attempts"):
+        Settings(guard={"retry": {"attempts": 0}})

@@ -12,6 +12,7 @@ from runwright.agents.output import schema_of
 from runwright.agents.schema import config_error, read_definition
 from runwright.core.agent import Limits, MemoryBlock, Tool
 from runwright.core.model import ModelSettings
+from runwright.core.policy import Guard
 from runwright.errors import ConfigError
 from runwright.tools.base import is_tool
 
@@ -24,7 +25,8 @@ class Agent(_Named, frozen=True, kw_only=True):
     """The definition of an agent: `Agent("support", model="openai:gpt-5-mini", tools=[weather])`.
 
     `tools` are `@tool` functions or names; `output` is a type or a JSON Schema; `run` is an async function that
-    takes the place of the loop. It is checked when it is built, together with everything else that is served.
+    takes the place of the loop; `guard` are policies for its calls. It is checked when it is built, together with
+    everything else that is served.
     """
 
     model: str | None = None
@@ -34,6 +36,7 @@ class Agent(_Named, frozen=True, kw_only=True):
     memory: Sequence[MemoryBlock | Mapping[str, object]] = ()
     settings: ModelSettings | Mapping[str, object] | None = None
     limits: Limits | Mapping[str, object] | None = None
+    guard: Guard | Mapping[str, object] | None = None
     description: str = ""
     version: str = "1.0.0"
     template: str | None = None
@@ -69,6 +72,7 @@ class Agent(_Named, frozen=True, kw_only=True):
             "memory": [_plain(each) for each in self.memory] or None,
             "settings": _plain(self.settings),
             "limits": _plain(self.limits),
+            "guard": _plain(self.guard),
         }
         return {name: value for name, value in data.items() if value is not None}
 

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import cast
 
 import msgspec
+from msgspec.structs import replace
 
 from runwright import plugins
 from runwright.agents.base import BuildContext, Declared, Template
 from runwright.agents.schema import config_error, did_you_mean, in_config, validate, write_definition
 from runwright.core.agent import BuiltAgent, CodeFlow, Definition, Flow, Tool
 from runwright.core.message import digest
+from runwright.core.policy_reader import read_guard
 from runwright.errors import ConfigError
 from runwright.models import WEIGHTS, names_file
 
@@ -37,7 +39,7 @@ def build(
         source=declared.origin.source,
         references=_references(declared, own),
     )
-    if context.source == "api" and (named := named_files(definition.config)):
+    if context.source == "api" and (named := named_files({**definition.config, "guard": definition.guard})):
         raise config_error((in_config(place), detail) for place, detail in named)
     flow = _flow(template, definition, context)
     return BuiltAgent(
@@ -47,6 +49,7 @@ def build(
         input_schema=flow.input_schema,
         output_schema=_output_schema(flow),
         source=declared.origin.source,
+        guard=read_guard(definition.guard, at="/guard") if definition.guard else None,
     )
 
 
@@ -54,7 +57,7 @@ def named_files(config: Mapping[str, object]) -> list[tuple[str, str]]:
     """Where a configuration that comes from a caller names a file as a model, as (pointer, detail) pairs."""
     found: list[tuple[str, str]] = []
     for place, text in _texts(config):
-        if place.endswith("/model") and names_file(text):
+        if (place.endswith("/model") or "/fallback/models/" in place) and names_file(text):
             detail = f"there is no local model {text!r}; there are: {', '.join(WEIGHTS)}. A file is named in code"
             found.append((place, f"{detail}, in a definition file or in the settings"))
     return found
@@ -106,5 +109,6 @@ def _output_schema(flow: Flow) -> dict[str, object]:
 
 def _fingerprint(definition: Definition, template: type[Template], flow: Flow) -> str:
     tools = sorted((name, tool.fingerprint) for name, tool in flow.tools.items())
-    parts = (write_definition(definition), template.version, tools)
+    # Policies change no request: what a run asked under others is answered and goes on as before.
+    parts = (write_definition(replace(definition, guard={})), template.version, tools)
     return digest(msgspec.json.encode(parts, order="sorted")).hex()

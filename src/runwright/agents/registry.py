@@ -16,6 +16,7 @@ from runwright.agents.function import FunctionTemplate
 from runwright.agents.load import located
 from runwright.agents.schema import did_you_mean
 from runwright.core.agent import BuiltAgent, Tool
+from runwright.core.policy_reader import read_guard
 from runwright.errors import ConfigError, InvalidRequest, NotFound
 
 BUILT_IN: tuple[type[Template], ...] = (Conversation, FunctionTemplate)
@@ -157,6 +158,15 @@ class Registry:
 
     def _configured(self, entry: Entry, overrides: bytes) -> BuiltAgent:
         config = msgspec.json.decode(overrides, type=dict[str, object])
+        guard = config.pop("guard", None)
+        try:
+            run_guard = None if guard is None else read_guard(guard, at="/config/guard")
+        except ConfigError as error:
+            raise _unfit(error) from error
+        agent = self._reconfigured(entry, config) if config else entry.agent
+        return msgspec.structs.replace(agent, run_guard=run_guard)
+
+    def _reconfigured(self, entry: Entry, config: dict[str, object]) -> BuiltAgent:
         definition = entry.declared.definition
         changed = msgspec.structs.replace(definition, config=definition.config | config)
         parts = entry.declared.parts
@@ -164,10 +174,11 @@ class Registry:
             parts = msgspec.structs.replace(parts, output=None)
         try:
             declared = msgspec.structs.replace(entry.declared, definition=changed, parts=parts)
-            return build(declared, templates=self.templates, toolbox=self.toolbox, own=definition)
+            agent = build(declared, templates=self.templates, toolbox=self.toolbox, own=definition)
         except ConfigError as error:
-            problems = tuple((_in_run(place), detail) for place, detail in error.problems)
-            raise InvalidRequest(f"the config does not fit: {error.message}", problems=problems) from error
+            raise _unfit(error) from error
+        # The same object, by which the guard finds what it has made for the agent.
+        return msgspec.structs.replace(agent, guard=entry.agent.guard)
 
     def _rebuilt(self, state: _State, taken: Mapping[str, Entry]) -> tuple[_State, tuple[tuple[str, str], ...]]:
         """The agents made over the API, built again; those whose name is taken now are left out."""
@@ -194,6 +205,11 @@ class Registry:
 
 def _by_version(entries: Iterable[Entry]) -> dict[tuple[str, str], Entry]:
     return {(each.agent.name, each.agent.version): each for each in entries}
+
+
+def _unfit(error: ConfigError) -> InvalidRequest:
+    problems = tuple((_in_run(place), detail) for place, detail in error.problems)
+    return InvalidRequest(f"the config does not fit: {error.message}", problems=problems)
 
 
 def _in_run(place: str) -> str:

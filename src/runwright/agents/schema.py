@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 
 from runwright.core.agent import Definition, Limits, MemoryBlock
 from runwright.core.memory import BLOCK_BYTES, Scope
 from runwright.core.memory import NAME as MEMORY_NAME
 from runwright.core.model import ModelSettings
+from runwright.core.policy_reader import guard_schema, read_guard, write_guard
 from runwright.errors import ConfigError
 from runwright.tools.signature import in_words, pointed
 
@@ -21,6 +22,9 @@ SEMVER = (
     r"(-[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?(\+[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*)?$"
 )
 """The shape of a version (semver.org 2.0.0)."""
+
+OUTSIDE = ("guard",)
+"""Fields of a definition beside the template's configuration, which a run may replace with it."""
 
 SHARED = ("model", "instructions", "tools", "output", "memory", "settings", "limits")
 """Fields of a definition that are part of the template's configuration."""
@@ -116,6 +120,9 @@ class DefinitionFields(Fields):
     memory: list[dict[str, Any]] | None = Field(default=None, description="Blocks of memory that the model is shown.")
     settings: dict[str, Any] | None = Field(default=None, description="Sampling parameters.")
     limits: dict[str, Any] | None = Field(default=None, description="Bounds of one run.")
+    guard: Annotated[dict[str, Any], WithJsonSchema(guard_schema())] = Field(
+        default={}, description="Policies for the agent's calls; what is left out holds as it is set elsewhere."
+    )
     config: dict[str, Any] = Field(default={}, description="Further configuration of the template.")
 
 
@@ -132,7 +139,13 @@ def read_definition(data: object) -> Definition:
         description=fields.description,
         metadata=fields.metadata,
         config=shared | fields.config,
+        guard=_guard(fields.guard),
     )
+
+
+def _guard(data: Mapping[str, object]) -> dict[str, object]:
+    """Policies, checked and as they are stored."""
+    return write_guard(read_guard(data, at="/guard"))
 
 
 def write_definition(definition: Definition) -> dict[str, object]:
@@ -146,6 +159,8 @@ def write_definition(definition: Definition) -> dict[str, object]:
         "metadata": definition.metadata,
     }
     data |= {each: config[each] for each in SHARED if each in config}
+    if definition.guard:
+        data["guard"] = definition.guard
     if rest := {each: value for each, value in config.items() if each not in SHARED}:
         data["config"] = rest
     return data
@@ -215,4 +230,4 @@ def dotted(place: str) -> str:
 def in_config(place: str) -> str:
     """The pointer into a definition of a pointer into its configuration."""
     head = place.split("/")[1] if place else ""
-    return place if not place or head in SHARED else f"/config{place}"
+    return place if not place or head in (*SHARED, *OUTSIDE) else f"/config{place}"

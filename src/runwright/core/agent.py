@@ -10,6 +10,7 @@ import msgspec
 from runwright.core.memory import Scope
 from runwright.core.message import Message
 from runwright.core.model import ModelSettings, OutputSpec, ToolSpec
+from runwright.core.policy import Guard
 from runwright.core.step import Effect
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """An agent as data, whatever it was written in. `config` fits the template's configuration schema."""
+    """An agent as data, whatever it was written in. `config` fits the template's configuration schema.
+
+    `guard` are its policies as data, which `core.policy_reader` reads.
+    """
 
     name: str
     template: str = "conversation"
@@ -36,10 +40,14 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     description: str = ""
     config: dict[str, object] = {}
     metadata: dict[str, str] = {}
+    guard: dict[str, object] = {}
 
 
 class Tool(Protocol):
-    """Something an agent can do. `tools.base.FunctionTool` is the usual one."""
+    """Something an agent can do. `tools.base.FunctionTool` is the usual one.
+
+    One that has policies of its own holds them in a further attribute, `guard`.
+    """
 
     @property
     def spec(self) -> ToolSpec:
@@ -68,6 +76,12 @@ class Tool(Protocol):
     async def call(self, arguments: Mapping[str, object], context: Context) -> bytes:
         """Run the tool and give its result as JSON text. Raises ToolFailed, NotSent or what the tool raises."""
         ...
+
+
+def guard_of(tool: Tool) -> Guard | None:
+    """The policies that a tool brings, if it has any."""
+    guard: object = getattr(tool, "guard", None)
+    return guard if isinstance(guard, Guard) else None
 
 
 class OutputCheck(Protocol):
@@ -127,7 +141,11 @@ Flow = Loop | CodeFlow
 
 
 class BuiltAgent(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent ready to run. `fingerprint` covers definition and tool schemas; schemas are JSON Schema objects."""
+    """An agent ready to run. `fingerprint` covers definition and tool schemas; schemas are JSON Schema objects.
+
+    `guard` are the agent's policies, `run_guard` those that one run set. The fingerprint leaves them out: they change
+    when and where something is sent, never what is asked.
+    """
 
     definition: Definition
     fingerprint: str
@@ -135,6 +153,8 @@ class BuiltAgent(msgspec.Struct, frozen=True, kw_only=True):
     input_schema: dict[str, object]
     output_schema: dict[str, object]
     source: str = "code"
+    guard: Guard | None = None
+    run_guard: Guard | None = None
 
     @property
     def name(self) -> str:

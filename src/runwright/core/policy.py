@@ -6,14 +6,17 @@ the policy's defaults and False switches it off.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import force_setattr
 
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
+Usd = Annotated[str, Meta(pattern=r"^\d+(\.\d{1,9})?$")]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Window = Literal["run", "thread", "group", "user", "day", "month", "ever"]
 
@@ -99,15 +102,25 @@ class Cache(Policy, frozen=True, kw_only=True):
 class Budget(Policy, frozen=True, kw_only=True):
     """What may be spent by a run, thread, group, user, or by all that the place of this budget covers, in a window.
 
-    `usd` is a decimal string. At the limit a call fails, or its run waits with the reason `budget` until the budget is
-    raised.
+    `usd` is a decimal string; `usd_per_run="0.05"` is short for `usd="0.05", per="run"`. At the limit a call fails, or
+    its run waits with the reason `budget` until the budget is raised.
     """
 
-    usd: Annotated[str, Meta(pattern=r"^\d+(\.\d{1,9})?$")] | None = None
+    usd: Usd | None = None
+    usd_per_run: Usd | None = None
     tokens: Count | None = None
     calls: Count | None = None
     per: Window = "run"
     at_limit: Literal["fail", "wait"] = "fail"
+
+    def __post_init__(self) -> None:
+        """Take the short form. Raises ValueError where both forms are given."""
+        if self.usd_per_run is None:
+            return
+        if self.usd is not None or self.per != "run":
+            raise ValueError("usd_per_run stands for usd and per='run': give one of them")
+        force_setattr(self, "usd", self.usd_per_run)
+        force_setattr(self, "usd_per_run", None)
 
     @property
     def nano_usd(self) -> int | None:
@@ -166,6 +179,14 @@ DEFAULT_GUARD = Guard(retry=Retry(), breaker=Breaker(), limit=Limit(), cache=Fal
 
 Place = Literal["default", "app", "model", "agent", "tool", "run"]
 """Where a policy was set; the later the narrower."""
+
+
+class GuardSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the operator set: for everything, for models by reference or `provider:*`, for tools by name."""
+
+    app: Guard | None = None
+    models: Mapping[str, Guard] = {}
+    tools: Mapping[str, Guard] = {}
 
 
 class ScopedBudget(msgspec.Struct, frozen=True):

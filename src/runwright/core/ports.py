@@ -440,7 +440,7 @@ class AgentStore(Protocol):
     """Definitions and their versions."""
 
     def put(self, record: AgentRecord) -> None:
-        """Store a version and make it the active one. The same fingerprint again changes nothing."""
+        """Store a version and make it the active one. The same definition and fingerprint change nothing."""
         ...
 
     def get(self, name: str, version: str | None = None) -> AgentRecord | None:

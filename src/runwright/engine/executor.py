@@ -8,7 +8,7 @@ from typing import cast
 
 from msgspec.structs import replace
 
-from runwright.core.agent import CodeFlow, Loop
+from runwright.core.agent import BuiltAgent, CodeFlow, Loop
 from runwright.core.context import Context
 from runwright.core.event import (
     Event,
@@ -40,6 +40,7 @@ from runwright.engine.gateway import Bounds, Steps, World
 from runwright.engine.late import Spawn, is_cancelled
 from runwright.engine.live import LiveRun
 from runwright.errors import AgentError, DeadlineExceeded, GuardError, ModelError, RunError, RunwrightError, ToolError
+from runwright.guard import Own
 from runwright.journal.tape import Tape, read_tape
 from runwright.watch import logs
 
@@ -69,7 +70,7 @@ class Executor:
         self._steps = Steps(
             live.log,
             world,
-            bounds=Bounds(limits=flow.limits, deadline=deadline),
+            bounds=Bounds(limits=flow.limits, deadline=deadline, own=_own(live.agent)),
             note=self._note,
             spawn=spawn,
             past=events,
@@ -245,6 +246,10 @@ class Executor:
     def _note(self, events: tuple[Event, ...]) -> None:
         if isinstance(self._flow, Loop):
             self._conversation = fold(self._conversation, events, self._flow.read_input)
+
+
+def _own(agent: BuiltAgent) -> Own:
+    return Own(agent=agent.name, of_agent=agent.guard, of_run=agent.run_guard)
 
 
 async def _outcome(flow: CodeFlow, context: Context, input: bytes, *, gateway: FlowGateway) -> bytes | BaseException:

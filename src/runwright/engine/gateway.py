@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from runwright.core.agent import Limits, Tool
+from runwright.core.agent import Limits, Tool, guard_of
 from runwright.core.context import Context
 from runwright.core.event import (
     Delta,
@@ -315,7 +315,8 @@ class Steps:
             codec=answers.TOOL if match.kind == "tool" and self.playback is None else None,
         )
         guards = self._world.guards
-        way = guards.tool(call.target, self._bounds.own) if match.kind in ("tool", "http") else guards.bare
+        is_guarded = match.kind in ("tool", "http")
+        way = guards.tool(call.target, self._bounds.own, guard_of(tool)) if is_guarded else guards.bare
         try:
             # Lines that the tool logs carry the run and the step.
             with logs.context(run=self.log.run.id, step=seq):

@@ -11,6 +11,7 @@ from runwright.core.policy import (
     Cache,
     Fallback,
     Guard,
+    GuardSettings,
     Hedge,
     Limit,
     Retry,
@@ -20,7 +21,7 @@ from runwright.guard.cache import Answers
 from runwright.guard.call import Call, Codec, Priority, Sending, Trail
 from runwright.guard.chain import Surroundings
 from runwright.guard.ledger import Ledger, MemoryLedger
-from runwright.guard.plans import Guards, GuardSettings, Own
+from runwright.guard.plans import Guards, Own
 from runwright.guard.registry import Registry
 
 __all__ = [

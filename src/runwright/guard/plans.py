@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
-from runwright.core.policy import DEFAULT_GUARD, Guard, Plan, plan
+from runwright.core.policy import DEFAULT_GUARD, Guard, GuardSettings, Plan, plan
 from runwright.guard.call import Proceed
 from runwright.guard.chain import Surroundings, guard
 
 NO_PLAN = Plan()
-
-
-class GuardSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the operator set: for everything, for models by reference or `provider:*`, for tools by name."""
-
-    app: Guard | None = None
-    models: Mapping[str, Guard] = {}
-    tools: Mapping[str, Guard] = {}
 
 
 class Own(msgspec.Struct, frozen=True, kw_only=True):

@@ -230,7 +230,8 @@ def _is_news(agent: BuiltAgent, record: AgentRecord | None) -> bool:
     """Whether an agent of code or a file differs from what is recorded; a stored one of that name stays."""
     if record is None:
         return True
-    return record.source != "api" and (record.fingerprint, record.version) != (agent.fingerprint, agent.version)
+    known = (record.fingerprint, record.version, record.definition)
+    return record.source != "api" and known != (agent.fingerprint, agent.version, agent.definition)
 
 
 def _stored_as(record: AgentRecord) -> Declared:

@@ -24,11 +24,11 @@ class SqlAgentStore:
         self._database = database
 
     def put(self, record: AgentRecord) -> None:
-        """Store a version and make it the active one. The same fingerprint again changes nothing in it."""
+        """Store a version and make it the active one. The same definition and fingerprint change nothing in it."""
         name, version = record.name, record.version
         with self._database.write() as connection:
             old = _find(connection, name, version)
-            if old is not None and _record(old).fingerprint == record.fingerprint:
+            if old is not None and _is_same(_record(old), record):
                 if _record(old).is_active:
                     return
                 record = _record(old)
@@ -60,6 +60,10 @@ class SqlAgentStore:
         """Make an agent unknown; its runs stay. False when there was none."""
         with self._database.write() as connection:
             return connection.execute(delete(agents).where(agents.c.name == name)).rowcount > 0
+
+
+def _is_same(one: AgentRecord, other: AgentRecord) -> bool:
+    return (one.fingerprint, one.definition) == (other.fingerprint, other.definition)
 
 
 def _find(connection: Connection, name: str, version: str | None) -> Row | None:

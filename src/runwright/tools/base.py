@@ -15,8 +15,10 @@ from runwright.core.agent import Tool
 from runwright.core.context import Context
 from runwright.core.message import digest
 from runwright.core.model import ToolSpec
+from runwright.core.policy import Guard
+from runwright.core.policy_reader import read_guard, write_guard
 from runwright.core.step import Effect
-from runwright.errors import ToolFailed
+from runwright.errors import ConfigError, ToolFailed
 from runwright.tools.result import encode
 from runwright.tools.signature import Signature
 
@@ -39,16 +41,19 @@ class FunctionTool(Generic[P, R]):
         effect: Effect = "once",
         name: str | None = None,
         timeout_s: float | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self.function = function
         self._target: Callable[..., object] = function
         self.name = name or getattr(function, "__name__", type(function).__name__)
         self.effect: Effect = effect
         self.timeout_s = timeout_s
+        self.guard = guard
         self.__doc__ = function.__doc__
         self.__name__ = self.name
         self.__module__ = function.__module__
         _check_declared(self.name, effect, timeout_s)
+        _check_guard(self.name, guard)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function."""
@@ -121,7 +126,7 @@ def tool(function: Callable[P, R], /) -> FunctionTool[P, R]: ...
 
 @overload
 def tool(
-    *, effect: Effect = "once", name: str | None = None, timeout_s: float | None = None
+    *, effect: Effect = "once", name: str | None = None, timeout_s: float | None = None, guard: Guard | None = None
 ) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
 
 
@@ -132,19 +137,32 @@ def tool(
     effect: Effect = "once",
     name: str | None = None,
     timeout_s: float | None = None,
+    guard: Guard | None = None,
 ) -> FunctionTool[P, R] | Callable[[Callable[P, R]], FunctionTool[P, R]]:
     """Make a tool of an async or plain function, as `@tool` or `@tool(effect="read")`.
 
     `read` may be sent again, `idempotent` with the same key, `once` never. Plain functions run in a thread.
+    `guard` are policies for its calls; those that it leaves out hold as they are set elsewhere.
     """
     if function is not None:
         return FunctionTool(function)
-    return partial(FunctionTool[P, R], effect=effect, name=name, timeout_s=timeout_s)
+    return partial(FunctionTool[P, R], effect=effect, name=name, timeout_s=timeout_s, guard=guard)
 
 
 def is_tool(value: object) -> TypeGuard[Tool]:
     """Whether an object is a tool: a FunctionTool, or anything else with the core's `Tool` methods."""
     return all(hasattr(type(value), each) for each in ("spec", "fingerprint", "check", "call"))
+
+
+def _check_guard(name: str, guard: Guard | None) -> None:
+    if guard is None:
+        return
+    try:
+        read_guard(write_guard(guard))
+    except ConfigError as error:
+        raise ValueError(f"the guard of tool {name!r} is wrong: {error.message}") from None
+    if guard.fallback:
+        raise ValueError(f"the guard of tool {name!r} has a fallback: only models can stand in for each other")
 
 
 def _check_declared(name: str, effect: str, timeout_s: float | None) -> None:

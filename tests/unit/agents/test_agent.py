@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from runwright import Agent, Limits, ModelSettings, tool
+from runwright import Agent, Budget, Guard, Limits, ModelSettings, Retry, tool
 from runwright.agents.base import Origin
 from runwright.core.agent import Definition
 from runwright.errors import ConfigError
@@ -43,11 +43,13 @@ def test_as_data() -> None:
         settings=ModelSettings(temperature=0.0),
         limits={"steps": 3},
         metadata={"team": "a"},
+        guard=Guard(retry=Retry(attempts=2), budget=Budget(usd_per_run="0.05")),
     )
     declared = agent.declare()
     assert declared.definition == Definition(
         name="support",
         metadata={"team": "a"},
+        guard={"retry": {"attempts": 2}, "budget": {"usd": "0.05"}},
         config={
             "model": "demo",
             "instructions": "Be brief.",
@@ -94,6 +96,8 @@ def plain() -> None:
         (Agent("a", tools=[weather, weather]), "/tools/1", "has a tool 'weather' already"),
         (Agent("a", tools=[plain]), "/tools/0", "decorate the function with @tool"),  # pyright: ignore[reportArgumentType] - on purpose
         (Agent("a", output=type("Strange", (), {})), "/output", "has no JSON Schema"),
+        (Agent("a", guard=Guard(retry=Retry(attempts=0))), "/guard/retry/attempts", "an integer of at least 1, not 0"),
+        (Agent("a", guard={"retrys": True}), "/guard/retrys", "there is no policy 'retrys'; did you mean 'retry'?"),
         (Agent("a", model="x", config={"model": "y"}), "/config/model", "'model' is given outside of config too"),
     ],
 )

@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 from pydantic import BaseModel
 
-from runwright import Agent, BuildContext, Limits, Loop, ModelSettings, Template, tool
+from runwright import Agent, BuildContext, Guard, Limits, Loop, ModelSettings, Retry, Template, tool
 from runwright.agents.base import Declared, Origin
 from runwright.agents.discover import Discovery
 from runwright.agents.factory import named_files
@@ -220,6 +221,26 @@ def test_configured() -> None:
     assert [place for place, _ in caught.value.problems] == ["/config/settings/seed"]
 
 
+def test_policies_of_a_run() -> None:
+    """Policies among a run's configuration stand beside those of its agent, whatever else is configured."""
+    made = registry(Agent("a", guard=Guard(retry=Retry(attempts=2))))
+    agent = made.get("a")
+    for config in ({}, {"instructions": "Be brief."}):
+        of_run = made.get("a", config={**config, "guard": {"cache": True}})
+        assert (of_run.guard, of_run.run_guard) == (agent.guard, Guard(cache=True))
+        assert of_run.guard is agent.guard
+    assert agent.run_guard is None
+    with pytest.raises(InvalidRequest) as caught:
+        made.get("a", config={"guard": {"retry": {"attempts": 0}}})
+    assert [place for place, _ in caught.value.problems] == ["/config/guard/retry/attempts"]
+
+
+def test_policies_are_for_every_template() -> None:
+    """An agent has policies whatever it is made from."""
+    guard = Guard(retry=False)
+    assert registry(Agent("a", template="polite", guard=guard)).get("a").guard == guard
+
+
 def test_configured_is_built_once() -> None:
     """The same configuration gives the same agent again, in a number that is bounded; a mistake is told each time."""
     made = registry(SUPPORT, Agent("other"))
@@ -259,6 +280,15 @@ def test_a_caller_names_no_file_as_a_model() -> None:
     assert caught.value.problems[0][0] == "/model"
     assert registry().check(load_body({"name": "api", "model": "local:smollm2-135m"}))
     assert registry(Agent("own", model=path)).get("own", config={"instructions": "x"}).flow.model == path
+
+
+def test_a_caller_falls_back_on_no_file() -> None:
+    """A file of the machine is no model that a caller may fall back on, in a definition or for a run."""
+    config = {"guard": {"fallback": {"models": ["demo", "local:/etc/passwd"]}}}
+    assert [place for place, _ in named_files(config)] == ["/guard/fallback/models/1"]
+    with pytest.raises(ConfigError) as caught:
+        registry().check(load_body(msgspec.json.encode({"name": "a", **config})))
+    assert [place for place, _ in caught.value.problems] == ["/guard/fallback/models/1"]
 
 
 def test_files_are_found_wherever_a_model_is_named() -> None:
@@ -337,6 +367,7 @@ def test_fingerprint() -> None:
     first = of()
     assert first == of()
     assert len({first, of(other), of(effect="read"), of(model="demo"), of(version="1.0.1")}) == 5
+    assert of(guard=Guard(retry=False)) == first
 
 
 def test_semver() -> None:

@@ -10,6 +10,7 @@ from typing import Any, cast
 import pytest
 
 from runwright.core.context import Context, Surroundings
+from runwright.core.policy import Fallback, Guard, Retry
 from runwright.core.ports import Gateway
 from runwright.errors import InvalidRequest, NotSent, ToolFailed
 from runwright.tools.base import FunctionTool, is_tool, tool
@@ -73,6 +74,8 @@ def test_named() -> None:
         (lambda: tool(name="two words")(print), "not 'two words': pass name="),
         (lambda: tool(lambda: None), "not '<lambda>'"),
         (lambda: tool(timeout_s=0)(print), "above 0, not 0"),
+        (lambda: tool(guard=Guard(retry=Retry(attempts=0)))(print), "guard of tool 'print' is wrong: /retry/attempts"),
+        (lambda: tool(guard=Guard(fallback=Fallback(models=("a:b",))))(print), "only models can stand in"),
     ],
 )
 def test_wrong_declaration(make: Callable[[], object], words: str) -> None:
