@@ -15,9 +15,11 @@ from runwright.core.clock import SystemClock
 from runwright.core.policy import Plan
 from runwright.core.ports import Clock
 from runwright.core.redact import KnownSecrets
+from runwright.guard.admission import Admission, Lines
 from runwright.guard.backoff import Strategy, Waits, strategy
 from runwright.guard.breaker import BreakerState, Breaking
 from runwright.guard.budget import Budgeting
+from runwright.guard.bulkhead import Bulkhead
 from runwright.guard.cache import Answers, Caching
 from runwright.guard.call import Layer, Proceed
 from runwright.guard.deadline import deadline
@@ -52,9 +54,10 @@ def guard(plan: Plan, around: Surroundings, *, others: Mapping[str, Plan] | None
 
 def _to_target(plan: Plan, around: Surroundings) -> Proceed[Any]:
     """The way to one target."""
-    rate = _rate(plan, around)
-    attempt = Attempt[Any](plan.timeout, watch=around.registry.watch, on_quota=rate.seen if rate else None)
-    return compose(_inner(plan, around, rate), attempt)
+    limits = _limits(plan, around.registry)
+    on_quota = limits.rate.seen if limits.rate else None
+    attempt = Attempt[Any](plan.timeout, watch=around.registry.watch, on_quota=on_quota)
+    return compose(_inner(plan, around, limits), attempt)
 
 
 def _outer(plan: Plan, around: Surroundings, others: Mapping[str, Plan]) -> Sequence[Layer[Any]]:
@@ -62,6 +65,7 @@ def _outer(plan: Plan, around: Surroundings, others: Mapping[str, Plan]) -> Sequ
     return _held(
         deadline,
         _caching(plan, around),
+        _admission(plan, around, others),
         Switching(plan.fallback, ways) if plan.fallback and ways else None,
     )
 
@@ -73,12 +77,13 @@ def _caching(plan: Plan, around: Surroundings) -> Layer[Any] | None:
     return Caching(around.answers, plan.cache, random=around.registry.random)
 
 
-def _inner(plan: Plan, around: Surroundings, rate: RateLimiting | None) -> Sequence[Layer[Any]]:
+def _inner(plan: Plan, around: Surroundings, limits: Limits) -> Sequence[Layer[Any]]:
     breaking = _breaking(plan, around)
     return _held(
         _retrying(plan, around, breaking),
         breaking.look if breaking else None,
-        rate,
+        limits.bulkhead,
+        limits.rate,
         Budgeting[Any](plan.budgets, around.ledger, around.clock) if plan.budgets else None,
         breaking.take if breaking else None,
         _hedging(plan, around),
@@ -107,11 +112,35 @@ def _breaking(plan: Plan, around: Surroundings) -> Breaking | None:
     return Breaking(policy, state=state, random=registry.random)
 
 
-def _rate(plan: Plan, around: Surroundings) -> RateLimiting | None:
-    limit = plan.limit
-    if limit is None or not (limit.adaptive or limit.requests or limit.tokens):
+class Limits(msgspec.Struct, frozen=True):
+    """The layers of the limits of a target."""
+
+    bulkhead: Bulkhead | None = None
+    rate: RateLimiting | None = None
+
+    @property
+    def lines(self) -> Lines:
+        """Where calls wait."""
+        return [layer.line for layer in (self.bulkhead, self.rate) if layer is not None]
+
+
+def _limits(plan: Plan, registry: Registry) -> Limits:
+    """The layers that a plan's limit needs; made twice, they share their states."""
+    limit, place, rate, bulkhead = plan.limit, plan.place("limit"), None, None
+    if limit is None:
+        return Limits()
+    if limit.adaptive or limit.requests or limit.tokens:
+        rate = RateLimiting(limit, registry, place)
+    if limit.concurrency:
+        bulkhead = Bulkhead(limit, registry, place, forecast=rate.forecast if rate else None)
+    return Limits(bulkhead, rate)
+
+
+def _admission(plan: Plan, around: Surroundings, others: Mapping[str, Plan]) -> Admission | None:
+    lines = _limits(plan, around.registry).lines
+    if not lines:
         return None
-    return RateLimiting(limit, around.registry, plan.place("limit"))
+    return Admission(lines, {target: _limits(other, around.registry).lines for target, other in others.items()})
 
 
 def _hedging(plan: Plan, around: Surroundings) -> Hedging | None:

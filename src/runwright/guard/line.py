@@ -16,6 +16,8 @@ from runwright.guard.call import Call, Priority
 
 BEHIND_S = 30.0
 """Background work waits as if it had come so much later, so that it is passed only so long."""
+BACKGROUND_SHARE = 0.5
+"""How much of a queue, in length and in age, background work may fill."""
 LOOK_S = 5.0
 """The first in line looks again at least so often: another process may have given something back."""
 
@@ -84,6 +86,19 @@ class Line:
     def is_full(self, priority: Priority) -> bool:
         """Whether a call of this priority would find no place, not even one of background work."""
         return self.waiting >= self._most and (priority == "background" or not self._waiting["background"])
+
+    def is_crowded(self, priority: Priority) -> bool:
+        """Whether no more should come: for background work that is so at half of what others may fill."""
+        if priority == "interactive":
+            return self.is_full(priority)
+        if not self.waiting:
+            return False
+        return self.waiting >= self._most * BACKGROUND_SHARE or self.age_s >= self._longest_s * BACKGROUND_SHARE
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens those who wait will use."""
+        return sum(self._tokens.values())
 
     @property
     def age_s(self) -> float:

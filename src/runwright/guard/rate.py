@@ -12,7 +12,7 @@ from runwright.core.policy import Limit
 from runwright.errors import ModelError
 from runwright.guard.call import Call, Proceed
 from runwright.guard.heard import Heard
-from runwright.guard.line import Line
+from runwright.guard.line import Forecast, Line
 from runwright.guard.meter import LocalMeter, Meter
 from runwright.guard.registry import Registry, StateOf
 from runwright.guard.verdict import asked_s, verdict
@@ -70,6 +70,19 @@ class RateLimiting:
         gate = self._gates(call.target)
         gate.meter.seen(quota, call.estimate.tokens)
         gate.line.look()
+
+    def line(self, target: str) -> Line:
+        """Those who wait for a target."""
+        return self._gates(target).line
+
+    def forecast(self, target: str) -> Forecast:
+        """When calls that come after all who wait already could be sent."""
+        gate = self._gates(target)
+
+        async def wait_s(requests: int, tokens: int) -> float:
+            return await gate.meter.wait_s(gate.line.waiting + requests, gate.line.tokens + tokens)
+
+        return wait_s
 
     def _gate(self, target: str, policy: Limit) -> Gate:
         """What was heard of a target, all who call it share, whatever limits they set themselves."""
