@@ -17,6 +17,7 @@ from runwright.core.policy import (
     Retry,
     Timeout,
 )
+from runwright.guard.alone import Block, Blocks, guard_for, guarded, surroundings
 from runwright.guard.cache import Answers
 from runwright.guard.call import Call, Codec, Priority, Sending, Trail
 from runwright.guard.chain import Surroundings
@@ -28,6 +29,8 @@ __all__ = [
     "NOBODY",
     "Answers",
     "Backoff",
+    "Block",
+    "Blocks",
     "Breaker",
     "Budget",
     "Cache",
@@ -51,4 +54,7 @@ __all__ = [
     "Surroundings",
     "Timeout",
     "Trail",
+    "guard_for",
+    "guarded",
+    "surroundings",
 ]

@@ -160,7 +160,7 @@ def _late(call: Call[T], sending: Sending, *, own_s: float | None, is_run: bool)
         return ProviderTimeout(f"{call.target!r} did not begin to answer within {bound}.")
     if is_run:
         return too_late(call)
-    late = f"{call.target!r} did not answer within {own_s:g} s"
-    if call.kind == "model":
-        return ProviderTimeout(f"{late}; see limits.model_timeout_s.")
-    return ToolTimeout(f"{late}; see limits.tool_timeout_s.")
+    is_policy = policy is not None and policy.total_s is not None
+    bound = "guard.timeout.total_s" if is_policy else f"limits.{'model' if call.kind == 'model' else 'tool'}_timeout_s"
+    late = f"{call.target!r} did not answer within {own_s:g} s; see {bound}."
+    return ProviderTimeout(late) if call.kind == "model" else ToolTimeout(late)
