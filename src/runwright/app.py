@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from types import TracebackType
@@ -27,7 +28,7 @@ from runwright.engine.gateway import World
 from runwright.engine.owner import Owner
 from runwright.engine.worker import Engine, EngineOptions
 from runwright.errors import ConfigError, StorageReadOnly
-from runwright.guard import Guards, Surroundings
+from runwright.guard import Guards, MemoryLedger, Surroundings
 from runwright.guard import Registry as GuardRegistry
 from runwright.journal.read import JournalReader
 from runwright.journal.write import Journal
@@ -115,6 +116,7 @@ class App:
         self._stack = AsyncExitStack()
         self._engine: Engine
         self._journal: Journal
+        self._ledger: MemoryLedger
         self._stores: Stores
 
     async def __aenter__(self) -> Self:
@@ -188,6 +190,7 @@ class App:
             signals=self._stores.signals,
             reader=JournalReader(self._stores.runs, self._stores.blobs),
         )
+        self._ledger = MemoryLedger(partial(asyncio.to_thread, self._stores.budgets.booked))
         self._engine = Engine(
             rows=rows,
             journal=self._journal,
@@ -288,7 +291,10 @@ class App:
             models=self.models,
             secrets=self.settings,
             known=known,
-            guards=Guards(Surroundings(registry=GuardRegistry(), secrets=known), self.settings.policies),
+            guards=Guards(
+                Surroundings(registry=GuardRegistry(), secrets=known, ledger=self._ledger, clock=clock),
+                self.settings.policies,
+            ),
             price=lambda ref, used: prices.cost(ref, used, at=clock.now()),
             state=self._state,
             room=self._journal.room,

@@ -11,6 +11,7 @@ from typing import ClassVar, Literal, get_args
 
 import msgspec
 
+from runwright.core.budget import Shortage
 from runwright.core.memory import Action
 from runwright.core.money import NO_COST, Cost
 from runwright.core.replay import Replay
@@ -23,7 +24,7 @@ SHAPE = 2
 
 NULL = msgspec.Raw(b"null")
 
-RestartCause = Literal["crash", "retry", "fallback", "resolved", "storage"]
+RestartCause = Literal["crash", "retry", "fallback", "resolved", "storage", "budget"]
 """Why a step begins again."""
 
 GuardLayer = Literal[
@@ -80,16 +81,17 @@ class RunStarted(EventData, frozen=True, kw_only=True, tag="run.started"):
 class RunResumed(EventData, frozen=True, kw_only=True, tag="run.resumed"):
     """A run goes on. `code_changed` names what differs from the code that began it."""
 
-    cause: Literal["crash", "resolved", "input", "storage"]
+    cause: Literal["crash", "resolved", "input", "storage", "budget"]
     epoch: int = 0
     code_changed: tuple[str, ...] = ()
 
 
 class RunWaiting(EventData, frozen=True, kw_only=True, tag="run.waiting"):
-    """A run cannot go on by itself; `detail` says what it needs."""
+    """A run cannot go on by itself; `detail` says what it needs, and `shortage` which budget is spent."""
 
     reason: WaitReason
     detail: str = ""
+    shortage: Shortage | None = None
 
 
 class RunCompleted(EventData, frozen=True, kw_only=True, tag="run.completed"):
@@ -147,6 +149,10 @@ class StepRestarted(EventData, frozen=True, kw_only=True, tag="step.restarted"):
 
     attempt: int
     cause: RestartCause = "crash"
+
+
+class StepHeld(EventData, frozen=True, kw_only=True, tag="step.held"):
+    """A budget does not allow a step now, so nothing was sent. It begins again when its run goes on."""
 
 
 class StepCompleted(EventData, frozen=True, kw_only=True, tag="step.completed"):
@@ -317,6 +323,7 @@ Data = (
     | RunCancelled
     | StepStarted
     | StepRestarted
+    | StepHeld
     | StepCharged
     | StepCompleted
     | StepFailed

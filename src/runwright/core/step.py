@@ -59,6 +59,21 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         return StepKey(self.lane, self.kind, self.key, self.nth)
 
     @property
+    def may_have_acted(self) -> bool:
+        """Whether nobody knows what became of it if its process is gone, while it is open."""
+        return may_have_acted(self.effect, self.attempt)
+
+    @property
     def is_over(self) -> bool:
         """Whether the step ended and its outcome is known."""
         return self.status in {"completed", "failed"}
+
+
+def held_attempt(effect: Effect, attempt: int) -> int:
+    """The attempt of a step that is held: none of a `once` tool, which can only be held before it was sent."""
+    return 0 if effect == "once" else attempt
+
+
+def may_have_acted(effect: Effect, attempt: int) -> bool:
+    """Whether nobody knows what became of an open step when its process is gone."""
+    return effect == "once" and attempt > 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -27,6 +28,7 @@ class Branches:
     def __init__(self) -> None:
         self._marks: WeakSet[_Mark] = WeakSet()
         self._away = 0
+        self._rests = asyncio.Event()
 
     def enter(self) -> None:
         """Mark the present task anew."""
@@ -39,6 +41,12 @@ class Branches:
         self.enter()
         return len(self._marks) == 1 and not self._away
 
+    async def rest(self) -> None:
+        """Wait until no task performs a step."""
+        while self._away:
+            self._rests.clear()
+            await self._rests.wait()
+
     @contextmanager
     def away(self) -> Generator[None]:
         """The present task performs a step: what the step's tool begins is no part of the flow."""
@@ -48,4 +56,5 @@ class Branches:
             yield
         finally:
             self._away -= 1
+            self._rests.set()
             self.enter()

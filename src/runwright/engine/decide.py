@@ -8,12 +8,14 @@ import msgspec
 from msgspec.structs import replace
 
 from runwright.core.agent import Loop, MemoryBlock, Tool
+from runwright.core.budget import Shortage
 from runwright.core.message import Said, SystemMessage, ToolCall, digest, said
 from runwright.core.model import ModelRequest
 from runwright.core.run import ErrorInfo, WaitReason
-from runwright.core.step import StepKey
+from runwright.core.step import StepKey, may_have_acted
 from runwright.engine.fold import Conversation, OpenStep, result_text
 from runwright.errors import InvalidRequest, OutputInvalid
+from runwright.guard.budget import exceeded
 
 _deterministic = msgspec.json.Encoder(order="deterministic")
 _plain = msgspec.json.Encoder()
@@ -93,6 +95,12 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
 
     reason: WaitReason
     detail: str
+    shortage: Shortage | None = None
+
+
+def short(shortage: Shortage) -> Wait:
+    """The run waits for a budget."""
+    return Wait(reason="budget", detail=exceeded(shortage), shortage=shortage)
 
 
 Decision = Recall | ModelCall | ToolCalls | Lost | Supersede | RejectOutput | Finish | Fail | Wait
@@ -146,7 +154,9 @@ def _wait(state: Conversation) -> Wait:
 
 def _tools(state: Conversation, loop: Loop) -> Decision:
     opened = {step.call_id: step for step in state.open_steps.values()}
-    lost = tuple(step for step in opened.values() if step.effect == "once" and step.seq not in state.granted)
+    lost = tuple(
+        step for step in opened.values() if may_have_acted(step.effect, step.attempt) and step.seq not in state.granted
+    )
     if lost:
         return Lost(steps=lost)
     planned: list[PlannedTool] = []

@@ -72,13 +72,13 @@ def conclude(
 
 def is_in_doubt(log: RunLog) -> bool:
     """Whether a step of the run may or may not have taken effect."""
-    return bool(log.unknown_steps) or any(step.effect == "once" for step in log.open_steps)
+    return bool(log.unknown_steps) or any(step.may_have_acted for step in log.open_steps)
 
 
 def _doubt(log: RunLog) -> None:
     """A `once` tool that is in flight when nobody waits for it any more: of a dead process, or left behind."""
     for step in log.open_steps:
-        if step.effect == "once":
+        if step.may_have_acted:
             error = OutcomeUnknown(f"{step.name!r} was in flight and nobody waited for it.")
             log.append((StepFailed(error=error_info(error, step=step.seq), is_unknown=True), step.seq))
 
@@ -90,7 +90,7 @@ def _detail(log: RunLog) -> str:
 
 def _wait(log: RunLog, wait: Wait) -> None:
     """Steps other than `once` tools stay open: they are done again when the run goes on."""
-    log.append((RunWaiting(reason=wait.reason, detail=wait.detail), None))
+    log.append((RunWaiting(reason=wait.reason, detail=wait.detail, shortage=wait.shortage), None))
     if wait.reason == "unknown_effect" and not log.unknown_steps:
         # The outcome came while the run came to its wait.
         log.append((RunResumed(cause="resolved", epoch=log.run.epoch), None))

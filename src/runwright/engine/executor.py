@@ -31,6 +31,7 @@ from runwright.engine.decide import (
     ToolCalls,
     Wait,
     decide,
+    short,
 )
 from runwright.engine.end import Cancel, End, conclude, is_in_doubt
 from runwright.engine.escapes import watched
@@ -144,6 +145,8 @@ class Executor:
             if isinstance(decision, Finish | Fail | Wait):
                 return decision
             await self._act(decision)
+            if self._steps.purse.shortage is not None:
+                return short(self._steps.purse.shortage)
 
     async def _perform_flow(self, flow: CodeFlow) -> Finish:
         self._gateway = FlowGateway(

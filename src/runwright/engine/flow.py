@@ -16,14 +16,14 @@ from runwright.core.model import ModelRequest, ModelResponse
 from runwright.core.ports import Gateway
 from runwright.core.run import ErrorInfo, WaitReason
 from runwright.core.spending import Quantities
-from runwright.core.step import StepKey, StepKind
+from runwright.core.step import StepKey, StepKind, may_have_acted
 from runwright.engine.branches import Branches
-from runwright.engine.decide import Fail, Finish, Wait, model_key, tool_key
+from runwright.engine.decide import Fail, Finish, Wait, model_key, short, tool_key
 from runwright.engine.escapes import watched
 from runwright.engine.fold import OpenStep
 from runwright.engine.gateway import Steps, World, is_json
 from runwright.engine.replay import Stopped
-from runwright.errors import InvalidRequest, LimitExceeded, OutcomeUnknown, RunError, ToolFailed, revive
+from runwright.errors import BudgetExceeded, InvalidRequest, LimitExceeded, OutcomeUnknown, RunError, ToolFailed, revive
 from runwright.journal.project import CANCELLED
 from runwright.journal.tape import GIVEN_UP, Tape, Taped
 from runwright.tools.deeds import Deed
@@ -228,7 +228,7 @@ class FlowGateway(FromThread):
             await asyncio.get_running_loop().create_future()
         if taped.status == "failed" and taped.error is not None:
             raise revive(taped.error.code, taped.error.message)
-        if taped.status == "running" and taped.effect == "once" and not taped.is_granted:
+        if taped.status == "running" and may_have_acted(taped.effect, taped.attempt) and not taped.is_granted:
             self._steps.lose(taped.seq, taped.name)
             taped = replace(taped, status="unknown")
         if taped.status == "unknown":
@@ -256,6 +256,14 @@ class FlowGateway(FromThread):
             if all(step.match != match for step in self._steps.log.unknown_steps):
                 raise
             raise self._suspended("unknown_effect", error.message) from error
+        except BudgetExceeded as error:
+            shortage = self._steps.purse.shortage
+            if not error.is_waiting or shortage is None:
+                raise
+            # What other branches have sent comes to its end first.
+            await self._branches.rest()
+            self._wait = self._wait or short(shortage)
+            raise self._suspended("budget", error.message) from error
         except Stopped:
             self.leave(is_final=False)
             raise

@@ -14,6 +14,7 @@ from runwright.core.event import (
     RunQueued,
     StepCompleted,
     StepFailed,
+    StepHeld,
     StepResolved,
     StepRestarted,
     StepStarted,
@@ -31,8 +32,9 @@ from runwright.core.message import (
     said_raw,
 )
 from runwright.core.run import ErrorInfo
-from runwright.core.step import SUPERSEDED, Effect, StepKey, StepKind
+from runwright.core.step import SUPERSEDED, Effect, StepKey, StepKind, held_attempt
 from runwright.core.usage import NO_USAGE, Usage
+from runwright.errors import BudgetExceeded
 
 LOOP_VERSION = 1
 """Stored in `run.started`; a change that alters the text of requests is a new number, and old numbers keep working."""
@@ -119,6 +121,8 @@ def _apply_to_step(state: Conversation, event: Event) -> Conversation:
     match event.data:
         case StepRestarted() as data:
             return _restart(state, _number(event), data.attempt)
+        case StepHeld():
+            return _hold(state, _number(event))
         case StepCompleted() as data:
             return _complete(state, _number(event), data)
         case StepFailed() as data:
@@ -166,6 +170,12 @@ def _restart(state: Conversation, seq: int, attempt: int) -> Conversation:
     return replace(state, open_steps=opened, unknown=unknown, granted=state.granted - {seq})
 
 
+def _hold(state: Conversation, seq: int) -> Conversation:
+    step = state.open_steps[seq]
+    held = replace(step, attempt=held_attempt(step.effect, step.attempt))
+    return replace(state, open_steps={**state.open_steps, seq: held})
+
+
 def _answered_by_model(state: Conversation, raw: bytes) -> Conversation:
     entry = said_raw(raw)
     message = entry.message
@@ -196,6 +206,9 @@ def _fail(state: Conversation, seq: int, data: StepFailed) -> Conversation:
         # One that was superseded does not count: the run stays within the limits that it was within.
         is_superseded = data.error.code == SUPERSEDED
         return replace(state, steps=state.steps - 1) if is_superseded else replace(state, failure=data.error)
+    if data.error.code == BudgetExceeded.code:
+        # The model cannot help it, and to tell it would cost.
+        return replace(state, failure=data.error)
     return _answer(state, step.call_id, f"Error: {data.error.message}")
 
 

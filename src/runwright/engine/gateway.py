@@ -43,7 +43,7 @@ from runwright.core.model import (
 from runwright.core.model import (
     ReasoningDelta as ModelReasoningDelta,
 )
-from runwright.core.money import NO_COST, Cost
+from runwright.core.policy import Plan
 from runwright.core.ports import MemoryStore, Models, Secrets
 from runwright.core.redact import KnownSecrets
 from runwright.core.run import error_info
@@ -56,6 +56,7 @@ from runwright.engine.fold import OpenStep
 from runwright.engine.late import Late, Spawn, is_cancelled
 from runwright.engine.memory import RunMemory
 from runwright.engine.playback import Playback
+from runwright.engine.purse import Purse
 from runwright.engine.replay import Player
 from runwright.engine.reports import Price, Reports
 from runwright.errors import (
@@ -73,6 +74,7 @@ from runwright.errors import (
     ToolFailed,
 )
 from runwright.guard import Call, Guards, Own, Priority, Sending, Spend, Trail
+from runwright.journal.project import is_charged_once
 from runwright.journal.write import Record, RunLog
 from runwright.tools.deeds import Deeds
 from runwright.watch import logs
@@ -130,7 +132,8 @@ class Steps:
         self.playback: Playback | None = None
         if player is not None:
             self.playback = Playback(player, append=self.append, begin=self._begin, end=self._end)
-        self.reports = Reports(log, append=self.append, price=world.price)
+        self.purse = Purse(log, world.models, price=world.price, append=self.append)
+        self.reports = Reports(log, append=self.append, price=world.price, charge=self.purse.charge)
         self._is_closed = False
 
     def append(self, *records: Record) -> tuple[Event, ...]:
@@ -167,45 +170,52 @@ class Steps:
         seq = self._begin(step, again)
         trail = Trail()
         way = self._world.guards.model(request.model, self._bounds.own)
-        is_priced = bool(way.plan.budgets or way.plan.cache)
-        call = Call[ModelResponse](
-            kind="model",
-            target=request.model,
-            effect="read",
-            send=lambda call, sending: self._ask(request, call, sending, step=seq),
-            trail=trail,
-            note=lambda decision: self._decided(decision, seq),
-            deadline=self._bounds.deadline,
-            timeout_s=self._bounds.limits.model_timeout_s,
-            priority=self._priority,
-            is_streamed=request.is_streamed,
-            is_sampled=way.plan.cache is not None and answers.is_sampled(request),
-            key=lambda: answers.model_question(self.log.run, request, match),
-            # What is live in a replay is asked of the world.
-            codec=answers.MODEL if self.playback is None else None,
-            estimate=self._spend(request.model, expected_usage(request), is_priced=is_priced),
-            spent=lambda response: self._spend(trail.target, response.usage, is_priced=is_priced),
-        )
+        call = self._asking(request, match, way.plan, seq=seq, trail=trail)
         try:
             response = received(await way.proceed(call), seq, is_cached=trail.is_cached)
-            self._end(seq, *completed(response, self._price(trail, response.usage)))
+            self._end(seq, *completed(response, self.purse.cost(trail, response.usage)))
         except asyncio.CancelledError as error:
             if is_cancelled():
                 raise
             raise self._broken(seq, error) from error
         # A model is anybody's code: whatever it raises ends its step, not the process.
         except (Exception, SystemExit) as error:
+            if self.purse.is_held(seq, trail, error):
+                raise
             raise self._broken(seq, error) from error
         return response
 
-    def _price(self, trail: Trail, usage: Usage) -> Cost:
-        """What an answer cost: that of another model than was asked first is priced as what it is."""
-        return NO_COST if trail.is_cached else self._world.price(self._world.models.resolve(trail.target).ref, usage)
+    def _asking(
+        self, request: ModelRequest, match: StepKey, plan: Plan, *, seq: int, trail: Trail
+    ) -> Call[ModelResponse]:
+        def note(decision: GuardDecided) -> None:
+            self._decided(decision, seq)
 
-    def _spend(self, ref: str, usage: Usage, *, is_priced: bool) -> Spend:
-        """What limits and budgets count. A price is looked up only for budgets; unpriced counts as nothing."""
-        cost = self._world.price(self._world.models.resolve(ref).ref, usage) if is_priced else NO_COST
-        return Spend(usage.total_tokens, cost.nano_usd or 0)
+        def spend(ref: str, usage: Usage) -> Spend:
+            # What is fallen back on may have budgets where the first model has none.
+            is_bounded = bool(plan.budgets or plan.fallback)
+            is_priced = is_bounded or plan.cache is not None
+            return self.purse.spend(ref, usage, is_priced=is_priced, note=note if is_bounded else None)
+
+        return Call[ModelResponse](
+            kind="model",
+            target=request.model,
+            effect="read",
+            send=lambda call, sending: self._ask(request, call, sending, step=seq),
+            trail=trail,
+            note=note,
+            deadline=self._bounds.deadline,
+            payer=self.purse.payer,
+            timeout_s=self._bounds.limits.model_timeout_s,
+            priority=self._priority,
+            is_streamed=request.is_streamed,
+            is_sampled=plan.cache is not None and answers.is_sampled(request),
+            key=lambda: answers.model_question(self.log.run, request, match),
+            # What is live in a replay is asked of the world.
+            codec=answers.MODEL if self.playback is None else None,
+            estimate=spend(request.model, expected_usage(request)),
+            spent=lambda response: spend(trail.target, response.usage),
+        )
 
     @property
     def _priority(self) -> Priority:
@@ -223,8 +233,11 @@ class Steps:
         trail = call.trail
         cause, trail.cause = trail.cause, ""
         if cause and trail.attempts > 1 and self.log.is_open(seq) and self.log.lost is None:
-            last = next(step.attempt for step in self.log.open_steps if step.seq == seq)
-            self.append((StepRestarted(attempt=last + 1, cause=cause), seq))
+            last = next(step for step in self.log.open_steps if step.seq == seq)
+            if is_charged_once(last.effect):
+                # What the attempt before spent is void, as it is in the record.
+                trail.charged_nano -= last.cost.nano_usd or 0
+            self.append((StepRestarted(attempt=last.attempt + 1, cause=cause), seq))
 
     def _broken(self, seq: int, error: BaseException) -> RunwrightError:
         told = error if isinstance(error, (ModelError, DeadlineExceeded, GuardError)) else AgentError(_told(error))
@@ -301,14 +314,18 @@ class Steps:
             self._again(call, seq)
             return await (attempt() if work is None else work.run())
 
+        trail = Trail()
+        if match.kind == "tool":
+            self.purse.follow(seq, trail)
         call = Call[bytes](
             kind=match.kind,
             target=tool.spec.name,
             effect=tool.effect,
             send=send,
-            trail=Trail(),
+            trail=trail,
             note=lambda decision: self._decided(decision, seq),
             deadline=self._bounds.deadline,
+            payer=self.purse.payer,
             timeout_s=tool.timeout_s or self._bounds.limits.tool_timeout_s,
             priority=self._priority,
             key=lambda: answers.tool_question(self.log.run, tool, match),
@@ -329,7 +346,11 @@ class Steps:
             raise
         # A tool is anybody's code: whatever it raises ends its step, not the process.
         except (Exception, SystemExit) as error:
+            if self.purse.is_held(seq, trail, error):
+                raise
             raise self._failed(tool, seq, error, is_entered=work is not None and work.is_entered) from error
+        finally:
+            self.purse.leave(seq)
         self._end(seq, StepCompleted(result=msgspec.Raw(result)))
         return result
 
@@ -418,7 +439,7 @@ def _restart_cause(past: Sequence[Event]) -> RestartCause:
     resumed = next((event.data for event in reversed(past) if isinstance(event.data, RunResumed)), None)
     if resumed is None or resumed.cause == "crash":
         return "crash"
-    return "storage" if resumed.cause == "storage" else "resolved"
+    return resumed.cause if resumed.cause in ("storage", "budget") else "resolved"
 
 
 def _told(error: BaseException) -> str:

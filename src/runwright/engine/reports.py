@@ -22,10 +22,18 @@ class Reports:
     What a tool says after its run has ended, or was lost, is dropped.
     """
 
-    def __init__(self, log: RunLog, *, append: Callable[[Record], object], price: Price) -> None:
+    def __init__(
+        self,
+        log: RunLog,
+        *,
+        append: Callable[[Record], object],
+        price: Price,
+        charge: Callable[[int, Cost], None] = lambda step, cost: None,
+    ) -> None:
         self._log = log
         self._append = append
         self._price = price
+        self._charge = charge
 
     def progress(self, message: str, *, fraction: float | None, step: int | None) -> None:
         """Record how far the work is."""
@@ -45,7 +53,9 @@ class Reports:
     def spent(self, ref: str, used: Quantities, *, step: int) -> None:
         """Record what a tool spent; dropped when its step has ended."""
         if self._log.lost is None and self._log.is_open(step):
-            self._append((StepCharged(ref=ref, used=dict(used), cost=self._price(ref, used)), step))
+            cost = self._price(ref, used)
+            self._append((StepCharged(ref=ref, used=dict(used), cost=cost), step))
+            self._charge(step, cost)
 
     @property
     def _is_told(self) -> bool:

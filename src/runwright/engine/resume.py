@@ -30,7 +30,7 @@ ADOPTIONS = 3
 
 _logger = logging.getLogger("runwright.engine")
 
-Cause = Literal["crash", "resolved", "input", "storage"]
+Cause = Literal["crash", "resolved", "input", "storage", "budget"]
 
 
 class Agents(Protocol):
@@ -251,6 +251,12 @@ class Resumer:
         async with self._taking:
             adopted = await self._take(run)
             await self._go_on(adopted, cause="input" if run.status == "waiting" else "crash", consumed=consumed)
+
+    async def fund(self, run: Run) -> None:
+        """Continue a run whose budget allows it to go on; returns when that is on disk."""
+        async with self._taking:
+            adopted = await self._take(run)
+            await self._go_on(adopted, cause="budget")
 
     async def _take(self, run: Run) -> Run:
         adopted = await self._adopted(run)

@@ -10,11 +10,13 @@ from typing import assert_never
 
 import msgspec
 
+from runwright.core.budget import Shortage
+from runwright.core.event import RunWaiting
 from runwright.core.ports import Signal
 from runwright.core.run import Run
 from runwright.engine.drive import Driver, Rows
 from runwright.engine.resume import Outcome, Resumer
-from runwright.errors import Conflict, InvalidRequest, NotFound
+from runwright.errors import Conflict, InvalidRequest, NotFound, OwnershipLost
 from runwright.journal.write import Journal
 
 LAST_ROUND_S = 1.0
@@ -46,6 +48,7 @@ class Tender:
         driver: Driver,
         resumer: Resumer,
         cancel: Callable[[str, str], Awaitable[None]],
+        has_room: Callable[[Shortage], Awaitable[bool]],
         options: TenderOptions,
     ) -> None:
         self._rows = rows
@@ -54,6 +57,8 @@ class Tender:
         self._resumer = resumer
         self._cancel = cancel
         self._options = options
+        self._has_room = has_room
+        self._shortages: dict[str, tuple[int, Shortage | None]] = {}
         self._troubles = _Troubles()
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -88,6 +93,7 @@ class Tender:
                 self._troubles.turn()
                 if self._options.is_adopting:
                     await self._resumer.adopt_orphans(is_own=not self._options.is_recovering)
+                    await self._fund()
             # Whatever it is, it must not end the task group that all runs live in; the next round tries again.
             except Exception as error:  # noqa: BLE001 - logged
                 self._troubles.tell(error)
@@ -96,6 +102,25 @@ class Tender:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), duration_s)
         return self._stopping.is_set()
+
+    async def _fund(self) -> None:
+        """Let runs go on that waited for a budget which was raised, or whose window has ended."""
+        waiting = await asyncio.to_thread(self._rows.runs.owned, ("waiting",))
+        short = {run.id: run for run in waiting if run.reason == "budget"}
+        self._shortages = {run_id: known for run_id, known in self._shortages.items() if run_id in short}
+        for run in short.values():
+            known = self._shortages.get(run.id)
+            if known is None or known[0] != run.last_seq:
+                known = self._shortages[run.id] = run.last_seq, await asyncio.to_thread(self._shortage, run)
+            # What it waits for may be unknown to this release: a person resumes it then.
+            if known[1] is not None and await self._has_room(known[1]):
+                with suppress(Conflict, OwnershipLost):
+                    await self._resumer.fund(run)
+
+    def _shortage(self, run: Run) -> Shortage | None:
+        """The budget that a run waits for."""
+        waits = [event.data for event in self._rows.reader.events(run.id) if isinstance(event.data, RunWaiting)]
+        return waits[-1].shortage if waits else None
 
     async def _pass_signals(self) -> None:
         for signal in await asyncio.to_thread(self._rows.signals.pending):

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from contextlib import suppress
 from copy import copy
+from functools import partial
 
 import msgspec
 from msgspec.structs import replace
@@ -33,6 +34,7 @@ from runwright.errors import (
     OwnershipLost,
     Unavailable,
 )
+from runwright.guard.budget import has_room
 from runwright.journal.write import Journal
 
 _logger = logging.getLogger("runwright.engine")
@@ -76,7 +78,13 @@ class Engine:
         self._driver = Driver(rows=rows, world=world, concurrency=options.concurrency)
         self._resumer = Resumer(rows=rows, journal=journal, driver=self._driver, agents=agents, owner=owner)
         self._tender = Tender(
-            rows=rows, journal=journal, driver=self._driver, resumer=self._resumer, cancel=self.cancel, options=options
+            rows=rows,
+            journal=journal,
+            driver=self._driver,
+            resumer=self._resumer,
+            cancel=self.cancel,
+            has_room=partial(has_room, world.guards.around.ledger, clock),
+            options=options,
         )
         self.is_draining = False
 

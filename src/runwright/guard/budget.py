@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Generic, TypeVar
 
-from runwright.core.budget import NOTHING, Allowance, Shortage, Spend, Unit, allowances, amount
+from runwright.core.budget import NOTHING, Allowance, Shortage, Spend, Unit, allowances, amount, parse_account
 from runwright.core.event import GuardDecided
 from runwright.core.money import format_usd
 from runwright.core.policy import ScopedBudget
@@ -78,6 +78,13 @@ class Budgeting(Generic[T]):
         )
         until = None if short.until is None else max(0.0, (short.until - self._clock.now()).total_seconds())
         return BudgetExceeded(told, is_waiting=is_waiting, retry_after_s=until)
+
+
+async def has_room(ledger: Ledger, clock: Clock, short: Shortage) -> bool:
+    """Whether a call that was refused could be made by now: the budget was raised, or its window has ended."""
+    if short.until is not None and short.until <= clock.now():
+        return True
+    return await ledger.has_room((Allowance(parse_account(short.account), short.budget),), short.wants)
 
 
 def exceeded(short: Shortage) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from math import inf
 from typing import Protocol
 
 import msgspec
@@ -180,6 +181,12 @@ class MemoryLedger:
     async def active(self) -> Sequence[Standing]:
         """The accounts that calls were charged to of late, each with the budgets that bound them."""
         return [_standing(tab, budget) for tab in self._tabs.values() for budget in tab.budgets]
+
+    def distrust(self, account: Account) -> None:
+        """Read an account again before it is used: it was raised."""
+        tab = self._tabs.get(account)
+        if tab is not None:
+            tab.read_at = -inf
 
     def _tab(self, allowance: Allowance) -> _Tab:
         tab = self._tabs.get(allowance.account)

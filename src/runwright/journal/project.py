@@ -19,17 +19,18 @@ from runwright.core.event import (
     StepCharged,
     StepCompleted,
     StepFailed,
+    StepHeld,
     StepResolved,
     StepRestarted,
     StepStarted,
 )
 from runwright.core.money import NO_COST
 from runwright.core.run import ErrorInfo, Run
-from runwright.core.step import Effect, Step
+from runwright.core.step import Effect, Step, held_attempt
 from runwright.core.usage import NO_USAGE, Usage
 
 RunEvent = RunQueued | RunStarted | RunResumed | RunWaiting | RunCompleted | RunFailed | RunCancelled | RunTainted
-StepEvent = StepStarted | StepRestarted | StepCharged | StepCompleted | StepFailed | StepResolved
+StepEvent = StepStarted | StepRestarted | StepHeld | StepCharged | StepCompleted | StepFailed | StepResolved
 
 RUN_EVENTS: frozenset[type] = frozenset(get_args(RunEvent))
 STEP_EVENTS: frozenset[type] = frozenset(get_args(StepEvent))
@@ -81,21 +82,25 @@ def project_step(step: Step | None, event: Event, data: StepEvent) -> Step:
         case StepRestarted():
             again = replace(step, status="running", attempt=data.attempt, end_seq=None, ended_at=None, error=None)
             return replace(again, cost=NO_COST) if is_charged_once(step.effect) else again
+        case StepHeld():
+            return replace(step, attempt=held_attempt(step.effect, step.attempt))
         case StepCharged():
             return replace(step, cost=step.cost + data.cost)
-        case StepCompleted():
-            ended = replace(step, status="completed", end_seq=event.seq, ended_at=event.ts, error=None)
-            return replace(ended, usage=data.usage, cost=step.cost + data.cost, taped=data.taped)
-        case StepFailed():
-            status = "unknown" if data.is_unknown else "failed"
-            ended = replace(step, status=status, end_seq=event.seq, ended_at=event.ts, error=data.error)
-            return replace(ended, usage=data.usage, cost=step.cost + data.cost, taped=data.taped)
+        case StepCompleted() | StepFailed():
+            return _ended(step, event, data)
         case StepResolved(action="fail"):
             return replace(step, status="failed", end_seq=event.seq, ended_at=event.ts)
         case StepResolved():
             return step
         case _:
             assert_never(data)
+
+
+def _ended(step: Step, event: Event, data: StepCompleted | StepFailed) -> Step:
+    error = None if isinstance(data, StepCompleted) else data.error
+    status = "completed" if isinstance(data, StepCompleted) else "unknown" if data.is_unknown else "failed"
+    ended = replace(step, status=status, end_seq=event.seq, ended_at=event.ts, error=error)
+    return replace(ended, usage=data.usage, cost=step.cost + data.cost, taped=data.taped)
 
 
 def is_charged_once(effect: Effect) -> bool:

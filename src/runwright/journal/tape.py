@@ -17,6 +17,7 @@ from runwright.core.event import (
     StepCharged,
     StepCompleted,
     StepFailed,
+    StepHeld,
     StepResolved,
     StepRestarted,
     StepStarted,
@@ -25,7 +26,7 @@ from runwright.core.message import AssistantMessage, digest, said_raw
 from runwright.core.model import ModelResponse
 from runwright.core.money import NO_COST, Cost
 from runwright.core.run import ErrorInfo
-from runwright.core.step import Effect, StepKey, StepStatus
+from runwright.core.step import Effect, StepKey, StepStatus, held_attempt, may_have_acted
 from runwright.journal.project import is_charged_once
 
 GIVEN_UP = ErrorInfo(code="cancelled", message="The flow gave the step up.")
@@ -87,7 +88,7 @@ class Tape:
         self._steps = {step.match: step for step in steps}
         self._left: dict[str, dict[StepKey, Taped]] = {}
         for step in self._steps.values():
-            if (step.is_final or step.effect == "once") and not step.is_past:
+            if (step.is_final or may_have_acted(step.effect, step.attempt)) and not step.is_past:
                 self._left.setdefault(step.match.lane, {})[step.match] = step
 
     def take(self, match: StepKey) -> Taped | None:
@@ -140,9 +141,8 @@ def _begun(seq: int, data: StepStarted) -> Taped:
 
 def _after(step: Taped, event: Event, *, is_waited_for: bool) -> Taped:
     match event.data:
-        case StepRestarted() as data:
-            cost = NO_COST if is_charged_once(step.effect) else step.cost
-            return replace(step, status="running", attempt=data.attempt, cost=cost, is_granted=False, is_past=False)
+        case StepRestarted() | StepHeld() as data:
+            return _again(step, data)
         case MessageCompleted() as data:
             message = said_raw(bytes(data.message)).message
             assert isinstance(message, AssistantMessage)
@@ -163,6 +163,14 @@ def _after(step: Taped, event: Event, *, is_waited_for: bool) -> Taped:
             return replace(step, status="running", is_granted=True)
         case _:
             return step
+
+
+def _again(step: Taped, data: StepRestarted | StepHeld) -> Taped:
+    """A step that begins again, or is going to."""
+    if isinstance(data, StepHeld):
+        return replace(step, attempt=held_attempt(step.effect, step.attempt))
+    cost = NO_COST if is_charged_once(step.effect) else step.cost
+    return replace(step, status="running", attempt=data.attempt, cost=cost, is_granted=False, is_past=False)
 
 
 def _settled(step: Taped, event: Event) -> Taped:

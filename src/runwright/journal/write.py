@@ -363,7 +363,7 @@ class RunLog:
     def close_steps(self, error: ErrorInfo) -> None:
         """End the open steps, because the run ends; it is not known whether `once` tools among them took effect."""
         for step in self.open_steps:
-            self.append((StepFailed(error=replace(error, step=step.seq), is_unknown=step.effect == "once"), step.seq))
+            self.append((StepFailed(error=replace(error, step=step.seq), is_unknown=step.may_have_acted), step.seq))
 
     async def durable(self) -> None:
         """Wait until everything appended is committed. Raises StorageError, OwnershipLost, Conflict or Unavailable."""

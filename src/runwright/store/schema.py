@@ -197,6 +197,19 @@ pins = Table(
     sqlite_with_rowid=False,
 )
 
+# Accounts of budgets that were raised, by name; what was spent of them is summed up from steps.
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("nano_usd", BigInteger),
+    Column("tokens", BigInteger),
+    Column("calls", BigInteger),
+    Column("raised_at", BigInteger, nullable=False),
+    Column("raised_by", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 signals = Table(
     "signals",
     metadata,

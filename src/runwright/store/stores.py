@@ -10,6 +10,7 @@ import msgspec
 from runwright.core.ports import (
     AgentStore,
     Blobs,
+    BudgetStore,
     CostStore,
     MemoryStore,
     PinStore,
@@ -23,6 +24,7 @@ from runwright.core.ports import (
 from runwright.store.agents import SqlAgentStore
 from runwright.store.append import SqlWrites
 from runwright.store.blobs import SqlBlobs
+from runwright.store.budgets import SqlBudgetStore
 from runwright.store.costs import SqlCostStore
 from runwright.store.database import Database, open_database, open_read_only
 from runwright.store.memory import SqlMemoryStore
@@ -47,6 +49,7 @@ class Stores(msgspec.Struct, frozen=True, kw_only=True):
     threads: ThreadStore
     signals: SignalStore
     blobs: Blobs
+    budgets: BudgetStore
     costs: CostStore
     stats: StatStore
     prune: PruneStore
@@ -96,6 +99,7 @@ def _over(database: Database, prepare: Callable[[], None]) -> Stores:
         threads=SqlThreadStore(database),
         signals=SqlSignalStore(database),
         blobs=SqlBlobs(database),
+        budgets=SqlBudgetStore(database),
         costs=SqlCostStore(database),
         stats=SqlStatStore(database),
         prune=SqlPruneStore(database),

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ from runwright.engine.gateway import World
 from runwright.engine.owner import Owner
 from runwright.engine.worker import Claim, Engine, EngineOptions
 from runwright.errors import NotFound, OutputInvalid, StorageError
-from runwright.guard import Backoff, Guard, Guards, GuardSettings, Registry, Retry, Surroundings
+from runwright.guard import Backoff, Guard, Guards, GuardSettings, MemoryLedger, Registry, Retry, Surroundings
 from runwright.journal.read import JournalReader
 from runwright.journal.write import Journal
 from runwright.service.runs import Handle, Runs
@@ -209,10 +210,14 @@ class Process:
         self._http = HttpClient()
         self.journal = Journal(self.gate, clock=parts.clock, readers=parts.readers)
         rows = Rows(runs=stores.runs, threads=stores.threads, signals=stores.signals, reader=self.reader)
+        self.ledger = MemoryLedger(partial(asyncio.to_thread, stores.budgets.booked))
         world = World(
             models=FixedModels(*parts.models),
             secrets=NoSecrets(),
-            guards=parts.guards or Guards(Surroundings(registry=Registry()), IMPATIENT),
+            guards=parts.guards
+            or Guards(
+                Surroundings(registry=Registry(), ledger=self.ledger, clock=parts.clock), parts.policies or IMPATIENT
+            ),
             price=_price,
             state={"greeting": "hello"},
             room=self.journal.room,
@@ -306,6 +311,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     readers: tuple[Reader, ...] = ()
     clock: Clock
     guards: Guards | None = None
+    policies: GuardSettings | None = None
 
 
 @asynccontextmanager
@@ -320,6 +326,7 @@ async def started(
     readers: tuple[Reader, ...] = (),
     clock: Clock | None = None,
     guards: Guards | None = None,
+    policies: GuardSettings | None = None,
 ) -> AsyncGenerator[Process]:
     """A running process, by default over a store in memory of its own; `boots` is where owners keep their locks."""
     own = None if stores is not None else await asyncio.to_thread(open_stores, ":memory:")
@@ -331,6 +338,7 @@ async def started(
         readers=readers,
         clock=clock or SystemClock(),
         guards=guards,
+        policies=policies,
     )
     process = Process(held, agents=Directory(*agents), owner=owner or Owner(boots), parts=parts)
     await process.open()
