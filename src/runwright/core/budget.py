@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -151,6 +152,22 @@ class Booked(msgspec.Struct, frozen=True, gc=False):
 
     spent: Spend = NOTHING
     raised: Raise | None = None
+
+
+class BudgetStore(Protocol):
+    """The port of what budgets count, and of how far they were raised."""
+
+    def booked(self, account: Account) -> Booked:
+        """What was spent of an account, as far as it is stored, and how far it was raised."""
+        ...
+
+    def put(self, raised: Raise) -> None:
+        """Raise an account: in the units that are given, the others stay."""
+        ...
+
+    def raises(self) -> Sequence[Raise]:
+        """All accounts that were raised, by name."""
+        ...
 
 
 class Shortage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

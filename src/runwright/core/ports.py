@@ -12,7 +12,6 @@ from typing import Literal, Protocol
 import msgspec
 
 from runwright.core.agent import Definition, Tool
-from runwright.core.budget import Account, Booked, Raise
 from runwright.core.cost import CostBy, CostCall, CostFilter, CostRow
 from runwright.core.event import Event
 from runwright.core.memory import Commit, CommitFilter, Draft, Entry, Owner
@@ -283,22 +282,6 @@ class CostStore(Protocol):
 
     def calls(self, by: CostBy, where: CostFilter) -> Iterator[CostCall]:
         """Every call, in no order."""
-        ...
-
-
-class BudgetStore(Protocol):
-    """What budgets count, and how far they were raised."""
-
-    def booked(self, account: Account) -> Booked:
-        """What was spent of an account, as far as it is stored, and how far it was raised."""
-        ...
-
-    def put(self, raised: Raise) -> None:
-        """Raise an account: in the units that are given, the others stay."""
-        ...
-
-    def raises(self) -> Sequence[Raise]:
-        """All accounts that were raised, by name."""
         ...
 
 

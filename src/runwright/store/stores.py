@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
+from runwright.core.budget import BudgetStore
 from runwright.core.ports import (
     AgentStore,
     Blobs,
-    BudgetStore,
     CostStore,
     MemoryStore,
     PinStore,
