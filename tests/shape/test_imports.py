@@ -19,6 +19,7 @@ HOMES = {
     "opentelemetry": {"watch"},
     "prometheus_client": {"watch"},
     "pydantic_ai": {"agents", "models"},
+    "redis": {"backends"},
     "sqlalchemy": {"store"},
     "starlette": {"server", "studio"},
     "xllamacpp": {"models"},
@@ -28,7 +29,7 @@ HOMES = {
 # Starlette is FastAPI's own base, and FastAPI says which one fits; the plugin of pytest is imported by pytest itself.
 BROUGHT = {"pytest", "starlette"}
 # Frameworks that one file of each home knows.
-ONE_FILE = {"langgraph", "pydantic_ai", "xllamacpp"}
+ONE_FILE = {"langgraph", "pydantic_ai", "redis", "xllamacpp"}
 
 
 def test_each_framework_has_one_home() -> None:
