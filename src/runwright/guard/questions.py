@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 import msgspec
 
@@ -75,10 +75,10 @@ def _returned(function: Callable[..., Any]) -> Any:  # noqa: ANN401 - any type
         return _NOT_GIVEN
 
 
-def _is_plain(value: Any) -> bool:  # noqa: ANN401 - a result of any function
-    kind: type[object] = type(value)
+def _is_plain(value: object) -> bool:
     if isinstance(value, dict):
-        return all(type(key) is str and _is_plain(each) for key, each in value.items())  # pyright: ignore[reportUnknownVariableType] - holds anything
+        held = cast("dict[object, object]", value)  # isinstance cannot know what it holds
+        return all(type(key) is str and _is_plain(each) for key, each in held.items())
     if isinstance(value, list):
-        return all(map(_is_plain, value))  # pyright: ignore[reportUnknownArgumentType] - holds anything
-    return kind in _PLAIN
+        return all(map(_is_plain, cast("list[object]", value)))
+    return type(value) in _PLAIN
