@@ -28,13 +28,14 @@ from runwright.engine.gateway import World
 from runwright.engine.owner import Owner
 from runwright.engine.worker import Engine, EngineOptions
 from runwright.errors import ConfigError, StorageReadOnly
-from runwright.guard import Guards, MemoryLedger, Surroundings
+from runwright.guard import Answers, Guards, MemoryKeyValue, MemoryLedger, Surroundings
 from runwright.guard import Registry as GuardRegistry
 from runwright.journal.read import JournalReader
 from runwright.journal.write import Journal
 from runwright.models import PROVIDERS, ModelRegistry, Prices, ProviderSettings, price_lists, provider_spec
 from runwright.models.prices import read_file
 from runwright.service.agents import Agents
+from runwright.service.cache import Caches
 from runwright.service.costs import Costs
 from runwright.service.diffs import Diffs
 from runwright.service.exports import Exports
@@ -47,7 +48,7 @@ from runwright.service.stats import Stats
 from runwright.service.threads import Threads
 from runwright.service.views import RunView
 from runwright.settings import Settings, provider_settings
-from runwright.store import Stores, open_stores, open_stores_to_read
+from runwright.store import SqlKeyValue, Stores, open_stores, open_stores_to_read
 from runwright.tools.deeds import Deeds
 from runwright.tools.http import HttpClient
 from runwright.watch.health import Health
@@ -118,6 +119,7 @@ class App:
         self._journal: Journal
         self._ledger: MemoryLedger
         self._stores: Stores
+        self._answers: Answers
 
     async def __aenter__(self) -> Self:
         """Open everything. Raises ConfigError or StorageError that says what to do; nothing stays open then."""
@@ -183,6 +185,8 @@ class App:
         for lifespan in discovery.lifespans:
             self._state |= dict(await stack.enter_async_context(lifespan()) or {})
         clock = SystemClock()
+        self._answers = await asyncio.to_thread(open_answers, self.settings, self._stores, clock)
+        stack.push_async_callback(self._answers.close)
         self._journal = self._write_through(self._stores.writes, clock)
         rows = Rows(
             runs=self._stores.runs,
@@ -226,6 +230,7 @@ class App:
         self.costs = Costs(stores.costs, stores.runs, rows.reader, prices=self.prices, clock=clock)
         self.memory = Memory(stores.memory, stores.runs, rows.reader, clock=clock)
         self.stats = Stats(stores.stats, clock)
+        self.cache = Caches(self._answers)
         self.pins = Pins(stores.pins, stores.runs, clock)
         self.diffs = Diffs(stores.runs, rows.reader)
         self.groups = Groups(stores.runs)
@@ -292,7 +297,9 @@ class App:
             secrets=self.settings,
             known=known,
             guards=Guards(
-                Surroundings(registry=GuardRegistry(), secrets=known, ledger=self._ledger, clock=clock),
+                Surroundings(
+                    registry=GuardRegistry(), answers=self._answers, secrets=known, ledger=self._ledger, clock=clock
+                ),
                 self.settings.policies,
             ),
             price=lambda ref, used: prices.cost(ref, used, at=clock.now()),
@@ -314,6 +321,16 @@ class App:
     def _count_agents(self) -> None:
         if self.metrics is not None:
             self.metrics.count_agents(len(self.registry.all()))
+
+
+def open_answers(settings: Settings, stores: Stores, clock: Clock) -> Answers:
+    """What the guard keeps: in memory, and in the database."""
+
+    def now() -> float:
+        return clock.now().timestamp()
+
+    far = SqlKeyValue(stores.database, limit=settings.cache.database_bytes, now=now)
+    return Answers(near=MemoryKeyValue(limit=settings.cache.memory_bytes, now=now), far=far, now=now)
 
 
 def archive_days(stores: Stores, folder: Path, now: datetime) -> list[str]:

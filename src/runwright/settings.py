@@ -10,7 +10,6 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -32,6 +31,7 @@ from runwright.core.policy import GuardSettings
 from runwright.core.policy_reader import read_settings
 from runwright.core.trees import Tree, leaves, merge, nested
 from runwright.errors import ConfigError, InvalidRequest
+from runwright.sections import CacheSettings, LogSettings, RetentionSettings
 
 FLAG = "flag"
 PREFIX = "RUNWRIGHT_"
@@ -46,59 +46,6 @@ NAMED = ("secrets.", f"{PROVIDERS}.", f"{GUARD}.")
 
 FILE_SUFFIX = "_FILE"
 SERVICE_LINK = re.compile(r"SERVICE_HOST|SERVICE_PORT(_.*)?|PORT_\d+_(TCP|UDP|SCTP)(_.*)?")
-
-
-class LogSettings(BaseModel):
-    """How the server tells what it does."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="The least important lines that are written. `debug` has one line per event."
-    )
-    format: Literal["auto", "json", "console"] = Field(
-        default="auto", description="`auto` is `console` on a terminal and `json` elsewhere."
-    )
-    file: Path | None = Field(
-        default=None, description="A file that gets every line as JSON, besides stderr. Rotated daily."
-    )
-    keep_days: int = Field(default=14, ge=1, description="Days that rotated log files are kept.")
-
-
-_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-
-
-class RetentionSettings(BaseModel):
-    """How long runs are kept. Pinned ones stay, and so do those that are not over or that something goes on from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    days: int | None = Field(
-        default=None, ge=1, description="Days after which a server deletes runs that are over. Unset, they stay."
-    )
-    size: str | None = Field(
-        default=None,
-        pattern=r"^\d{1,6}(\.\d{1,3})? ?(KB|MB|GB|TB)$",
-        description="The size of the database, such as `5GB`, above which a server deletes the oldest runs.",
-    )
-
-    @property
-    def age(self) -> timedelta | None:
-        """The days as a duration."""
-        return None if self.days is None else timedelta(days=self.days)
-
-    @property
-    def size_bytes(self) -> int | None:
-        """The size in bytes."""
-        return None if self.size is None else int(float(self.size[:-2]) * _UNITS[self.size[-2:]])
-
-    @classmethod
-    def of(cls, size: str) -> RetentionSettings:
-        """Those of a size. Raises InvalidRequest."""
-        try:
-            return cls(size=size)
-        except ValidationError:
-            raise InvalidRequest(f"The size {size!r} cannot be read: write it as 500MB or 5GB.") from None
 
 
 def _provider_name(name: str) -> str:
@@ -194,6 +141,7 @@ class Settings(BaseSettings):
     )
     metrics: bool = Field(default=True, description="Whether `/metrics` is counted and served.")
     retention: RetentionSettings = RetentionSettings()
+    cache: CacheSettings = CacheSettings()
     log: LogSettings = LogSettings()
     providers: dict[Annotated[str, AfterValidator(_provider_name)], ProviderEntry] = Field(
         default={}, description="Model providers that speak the OpenAI wire, by the name before the colon of a model."

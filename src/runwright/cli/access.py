@@ -26,6 +26,7 @@ from runwright.service.views import (
 if TYPE_CHECKING:
     from runwright.core.memory import Owner
     from runwright.journal.diff import RunDiff
+    from runwright.service.cache import CacheCleared, CacheSpace, CacheView
     from runwright.service.groups import GroupView
     from runwright.service.memory_views import (
         BlockBody,
@@ -196,6 +197,18 @@ class StatAccess(Protocol):
         ...
 
 
+class CacheAccess(Protocol):
+    """What commands ask about the cache."""
+
+    async def stats(self) -> CacheView:
+        """What it did and what it holds."""
+        ...
+
+    async def clear(self, of: CacheSpace | None = None) -> CacheCleared:
+        """Forget what is kept."""
+        ...
+
+
 class AgentAccess(Protocol):
     """What commands ask about agents and templates."""
 
@@ -261,6 +274,11 @@ class Access(Protocol):
     @property
     def stats(self) -> StatAccess:
         """What happened, counted."""
+        ...
+
+    @property
+    def cache(self) -> CacheAccess:
+        """Answers that are kept."""
         ...
 
     @property

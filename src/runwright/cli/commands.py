@@ -75,6 +75,10 @@ NOUNS: dict[str, tuple[str, dict[str, str]]] = {
         "Look at the settings.",
         {"show": "Print every setting.", "check": "Check settings, prices and definitions, and say what is wrong."},
     ),
+    "cache": (
+        "Look at the answers that are kept, and forget them.",
+        {"stats": "Say what the cache holds and what it did.", "clear": "Forget what is kept."},
+    ),
     "db": (
         "Care for the database.",
         {

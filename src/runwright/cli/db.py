@@ -51,8 +51,8 @@ def prune(*, older_than: str | None = None, size: str | None = None, dry_run: Fl
     """
     from runwright.core.clock import SystemClock
     from runwright.journal.read import JournalReader
+    from runwright.sections import RetentionSettings
     from runwright.service.retention import Pruner, Rule
-    from runwright.settings import RetentionSettings
 
     retention = call.settings().retention
     chosen = RetentionSettings.of(size) if size is not None else retention if older_than is None else None
@@ -88,7 +88,7 @@ def compact(*, call: Called) -> None:
             before, after = stores.database.compact()
         finally:
             lock.release()
-    call.out.show({"before": before, "after": after}, f"{_amount(before)} before, {_amount(after)} now")
+    call.out.show({"before": before, "after": after}, f"{amount(before)} before, {amount(after)} now")
 
 
 def size(*, call: Called) -> None:
@@ -106,7 +106,7 @@ def size(*, call: Called) -> None:
     if out.is_json:
         out.json(sizes)
         return
-    out.text(f"database {_amount(sizes.database)}, of which free {_amount(sizes.free)}; log {_amount(sizes.log)}")
+    out.text(f"database {amount(sizes.database)}, of which free {amount(sizes.free)}; log {amount(sizes.log)}")
     for title, count, shares in (
         ("table", "rows", sizes.tables),
         ("blobs of", "blobs", sizes.blobs),
@@ -170,15 +170,16 @@ def _age(text: str) -> timedelta:
 def _told(pruned: Pruned) -> str:
     runs = f"{pruned.runs:,} runs" if pruned.until is None else f"{pruned.runs:,} runs up to {pruned.until:%Y-%m-%d}"
     if pruned.is_dry:
-        return f"{runs} would be deleted; {_amount(pruned.used)} are in use"
-    return f"{runs} and {pruned.blobs:,} blobs deleted, {_amount(pruned.freed)} freed, {_amount(pruned.used)} in use"
+        return f"{runs} would be deleted; {amount(pruned.used)} are in use"
+    return f"{runs} and {pruned.blobs:,} blobs deleted, {amount(pruned.freed)} freed, {amount(pruned.used)} in use"
 
 
 def _row(share: Share) -> tuple[object, ...]:
-    return (share.name, f"{share.count:,}", "-" if share.bytes is None else _amount(share.bytes))
+    return (share.name, f"{share.count:,}", "-" if share.bytes is None else amount(share.bytes))
 
 
-def _amount(size: int) -> str:
+def amount(size: int) -> str:
+    """Bytes in words."""
     number = float(size)
     for unit in ("B", "kB", "MB"):
         if number < KB:

@@ -19,6 +19,7 @@ from runwright.core.replay import Replay
 from runwright.core.run import RunRequest
 from runwright.errors import ConfigError, InvalidRequest, RunwrightError, Unavailable, error_classes
 from runwright.journal.diff import RunDiff
+from runwright.service.cache import CacheCleared, CacheSpace, CacheView
 from runwright.service.groups import GroupView
 from runwright.service.memory_views import (
     BlockBody,
@@ -367,6 +368,21 @@ class RemoteStats:
         return await self._http.ask(StatReport, "GET", "/stats", query=asked)
 
 
+class RemoteCache:
+    """The cache of the server."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def stats(self) -> CacheView:
+        """What it did and what it holds."""
+        return await self._http.ask(CacheView, "GET", "/cache")
+
+    async def clear(self, of: CacheSpace | None = None) -> CacheCleared:
+        """Forget what is kept."""
+        return await self._http.ask(CacheCleared, "DELETE", "/cache", query={"of": of})
+
+
 class RemoteAgents:
     """Agents and templates on the server."""
 
@@ -406,6 +422,7 @@ class Remote:
         self.pins = RemotePins(http)
         self.stats = RemoteStats(http)
         self.memory = RemoteMemory(http)
+        self.cache = RemoteCache(http)
         self.agents = RemoteAgents(http)
 
 

@@ -12,7 +12,8 @@ from runwright.cli.call import Call, Called, agent_sources
 
 if TYPE_CHECKING:
     from runwright.app import App
-    from runwright.settings import LogSettings, Settings
+    from runwright.sections import LogSettings
+    from runwright.settings import Settings
     from runwright.watch.logs import Logs
 
 

@@ -21,6 +21,7 @@ from runwright.guard.alone import Block, Blocks, guard_for, guarded, surrounding
 from runwright.guard.cache import Answers
 from runwright.guard.call import Call, Codec, Priority, Sending, Trail
 from runwright.guard.chain import Surroundings
+from runwright.guard.key_value import MemoryKeyValue
 from runwright.guard.ledger import Ledger, MemoryLedger
 from runwright.guard.plans import Guards, Own
 from runwright.guard.registry import Registry
@@ -43,6 +44,7 @@ __all__ = [
     "Hedge",
     "Ledger",
     "Limit",
+    "MemoryKeyValue",
     "MemoryLedger",
     "Own",
     "Payer",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import signal
 import socket
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from functools import cache
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -23,7 +23,7 @@ from starlette.routing import Route
 
 from runwright import __version__
 from runwright.errors import ConfigError
-from runwright.server import agents, costs, groups, memory, openai, ops, pins, replays, runs, stats, threads
+from runwright.server import agents, cache, costs, groups, memory, openai, ops, pins, replays, runs, stats, threads
 from runwright.server.auth import Auth, check_bind
 from runwright.server.fast import FastRoutes
 from runwright.server.problems import Problems, reraise
@@ -76,14 +76,14 @@ def create_server(app: App, *, host: str | None = None) -> FastAPI:
     server.state.streams = streams
     # Known to the router too, so that another method on their paths is told which ones there are.
     server.router.routes += fast
-    for part in (agents, runs, groups, costs, stats, threads, memory, pins, openai, ops):
+    for part in (agents, runs, groups, costs, cache, stats, threads, memory, pins, openai, ops):
         server.include_router(part.router)
     _add_reference(server)
     return server
 
 
 def _add_reference(server: FastAPI) -> None:
-    @cache
+    @functools.cache
     def reference() -> dict[str, object]:
         return document(server, [*runs.FAST, *replays.FAST, *openai.FAST])
 

@@ -1,5 +1,6 @@
 """Rows in, rows out: one schema for SQLite and Postgres."""
 
+from runwright.store.cache import SqlKeyValue
 from runwright.store.database import Database, open_database
 from runwright.store.migrate import current, upgrade
 from runwright.store.sqlite import Durability
@@ -8,6 +9,7 @@ from runwright.store.stores import Stores, open_stores, open_stores_to_read
 __all__ = [
     "Database",
     "Durability",
+    "SqlKeyValue",
     "Stores",
     "current",
     "open_database",

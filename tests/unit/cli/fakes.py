@@ -10,6 +10,7 @@ import msgspec
 from runwright.cli.access import (
     Access,
     AgentAccess,
+    CacheAccess,
     CostAccess,
     DiffAccess,
     ExportAccess,
@@ -140,6 +141,7 @@ class FakeAccess:
         costs: CostAccess | None = None,
         stats: StatAccess | None = None,
         memory: MemoryAccess | None = None,
+        cache: CacheAccess | None = None,
     ) -> None:
         self.runs = runs or FakeRuns()
         self._agents = agents
@@ -147,6 +149,7 @@ class FakeAccess:
         self._costs = costs
         self._stats = stats
         self._memory = memory
+        self._cache = cache
 
     @property
     def agents(self) -> AgentAccess:
@@ -186,6 +189,12 @@ class FakeAccess:
         """The stats of the test."""
         assert self._stats is not None
         return self._stats
+
+    @property
+    def cache(self) -> CacheAccess:
+        """The cache of the test."""
+        assert self._cache is not None
+        return self._cache
 
     @property
     def memory(self) -> MemoryAccess:

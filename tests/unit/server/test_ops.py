@@ -96,12 +96,14 @@ async def test_the_document_has_every_endpoint(client: httpx2.AsyncClient, serve
     assert listed == snapshot(
         [
             "DELETE /api/v1/agents/{agent}",
+            "DELETE /api/v1/cache",
             "DELETE /api/v1/memory/{owner}/blocks/{name}",
             "DELETE /api/v1/threads/{thread}",
             "GET /api/v1/agents",
             "GET /api/v1/agents/{agent}",
             "GET /api/v1/agents/{agent}/schema",
             "GET /api/v1/agents/{agent}/versions",
+            "GET /api/v1/cache",
             "GET /api/v1/costs",
             "GET /api/v1/groups/{group}",
             "GET /api/v1/memory",

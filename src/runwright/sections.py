@@ -1,0 +1,93 @@
+"""The sections of the settings that belong together: logs, retention, the cache."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from runwright.errors import InvalidRequest
+
+_UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_SIZE = r"^\d{1,6}(\.\d{1,3})? ?(KB|MB|GB|TB)$"
+
+
+class LogSettings(BaseModel):
+    """How the server tells what it does."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least important lines that are written. `debug` has one line per event."
+    )
+    format: Literal["auto", "json", "console"] = Field(
+        default="auto", description="`auto` is `console` on a terminal and `json` elsewhere."
+    )
+    file: Path | None = Field(
+        default=None, description="A file that gets every line as JSON, besides stderr. Rotated daily."
+    )
+    keep_days: int = Field(default=14, ge=1, description="Days that rotated log files are kept.")
+
+
+class RetentionSettings(BaseModel):
+    """How long runs are kept. Pinned ones stay, and so do those that are not over or that something goes on from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    days: int | None = Field(
+        default=None, ge=1, description="Days after which a server deletes runs that are over. Unset, they stay."
+    )
+    size: str | None = Field(
+        default=None,
+        pattern=_SIZE,
+        description="The size of the database, such as `5GB`, above which a server deletes the oldest runs.",
+    )
+
+    @property
+    def age(self) -> timedelta | None:
+        """The days as a duration."""
+        return None if self.days is None else timedelta(days=self.days)
+
+    @property
+    def size_bytes(self) -> int | None:
+        """The size in bytes."""
+        return None if self.size is None else _bytes(self.size)
+
+    @classmethod
+    def of(cls, size: str) -> RetentionSettings:
+        """Those of a size. Raises InvalidRequest."""
+        try:
+            return cls(size=size)
+        except ValidationError:
+            raise InvalidRequest(f"The size {size!r} cannot be read: write it as 500MB or 5GB.") from None
+
+
+class CacheSettings(BaseModel):
+    """How much room the answers have that the guard keeps."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    memory: str = Field(
+        default="64MB", pattern=_SIZE, description="Memory for kept answers; those go first that were not asked for."
+    )
+    database: str = Field(
+        default="256MB",
+        pattern=_SIZE,
+        description="Room for kept answers in the database; those go first whose time is over first.",
+    )
+
+    @property
+    def memory_bytes(self) -> int:
+        """The memory in bytes."""
+        return _bytes(self.memory)
+
+    @property
+    def database_bytes(self) -> int:
+        """The room in the database in bytes."""
+        return _bytes(self.database)
+
+
+def _bytes(size: str) -> int:
+    return int(float(size[:-2]) * _UNITS[size[-2:]])
