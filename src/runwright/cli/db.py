@@ -41,7 +41,7 @@ def prune(*, older_than: str | None = None, size: str | None = None, dry_run: Fl
     """Delete old runs with all that is theirs, oldest first. Without options, by the settings of retention.
 
     Runs stay that are pinned or not over, that a thread goes on from, or that a run at work replays. Memory and
-    stats stay. A server may go on meanwhile.
+    stats stay. Answers of the cache go whose time is over. A server may go on meanwhile.
 
     Args:
         older_than: Runs that ended longer ago than this, as 12h, 30d or 2w.
@@ -53,6 +53,7 @@ def prune(*, older_than: str | None = None, size: str | None = None, dry_run: Fl
     from runwright.journal.read import JournalReader
     from runwright.sections import RetentionSettings
     from runwright.service.retention import Pruner, Rule
+    from runwright.store.cache import sweep_cache
 
     retention = call.settings().retention
     chosen = RetentionSettings.of(size) if size is not None else retention if older_than is None else None
@@ -61,6 +62,9 @@ def prune(*, older_than: str | None = None, size: str | None = None, dry_run: Fl
     if rule == Rule():
         raise InvalidRequest("Say what may go: --older-than 30d, --size 5GB, or the settings of retention.")
     with opened(call) as stores:
+        # First, so that their room is given back too.
+        if not dry_run and (gone := sweep_cache(stores.database, limit=call.settings().cache.database_bytes)):
+            call.out.note(f"{gone:,} answers of the cache went: their time was over, or they had no room")
         reader = JournalReader(stores.runs, stores.blobs)
         pruner = Pruner(stores.prune, reader, SystemClock(), note=call.out.note)
         pruned = pruner.plan(rule) if dry_run else pruner.prune(rule, is_thorough=True)

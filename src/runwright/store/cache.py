@@ -176,6 +176,15 @@ class CacheTable:
             connection.execute(delete(cache).where(tuple_(cache.c.space, cache.c.key).in_(places)))
 
 
+def sweep_cache(database: Database, *, limit: int) -> int:
+    """Forget what is past its time or has no room; how many entries that were. Raises StorageError."""
+    table = CacheTable(database, limit=limit, now=time.time)
+    try:
+        return table.sweep()
+    finally:
+        table.close()
+
+
 class SqlKeyValue:
     """Entries in the table `cache`, up to a number of bytes: those go first whose time is over first.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from runwright.cli.call import Options
 from runwright.core.sizes import Sizes
 from runwright.errors import ConfigError, InvalidRequest
 from runwright.store import open_stores
+from runwright.store.cache import CacheTable
 from tests.unit.cli.fakes import FakeCall
 from tests.unit.service.test_retention import filled
 
@@ -37,6 +39,19 @@ def test_old_runs_are_pruned(call: FakeCall) -> None:
     assert "9 runs deleted, up to" in call.noted
     db.prune(size="1KB", call=call)
     assert "\n0 runs and 0 blobs deleted" in call.printed
+
+
+def test_kept_answers_go_when_their_time_is_over(call: FakeCall, tmp_path: Path) -> None:
+    """Pruning takes answers of the cache that are past their time and leaves the others; a dry run takes none."""
+    stores = open_stores(tmp_path / DATABASE)
+    table = CacheTable(stores.database, limit=1000, now=time.time)
+    table.keep([("model", b"old", 1, 1, b"x"), ("model", b"young", table.micros(1000), 1, b"x")])
+    table.close()
+    stores.close()
+    db.prune(older_than="52w", dry_run=True, call=call)
+    assert "cache" not in call.noted
+    db.prune(older_than="52w", call=call)
+    assert "1 answers of the cache went" in call.noted
 
 
 @pytest.mark.parametrize("options", [{}, {"older_than": "old"}, {"size": "5 potatoes"}], ids=["none", "age", "size"])
