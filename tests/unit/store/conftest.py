@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from runwright.store import Stores, open_stores
+from tests.valkey import pool, shared_valkey
+
+__all__ = ["path", "pool", "shared_valkey", "stores"]
 
 
 @pytest.fixture(params=["memory", "file"])

@@ -1,13 +1,16 @@
 """What every implementation of the KeyValue port does."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runwright.backends.redis import RedisKeyValue, RedisPool
 from runwright.core.ports import KeyValue
 from runwright.guard.key_value import MemoryKeyValue
 from runwright.store import open_stores
@@ -23,10 +26,25 @@ class Watch:
 
     def __init__(self) -> None:
         self.time_s = 1_000_000.0
+        self.elsewhere: Callable[[float], Awaitable[None]] | None = None
+        """How time passes at a server that has a clock of its own."""
 
     def __call__(self) -> float:
         """Seconds."""
         return self.time_s
+
+    async def move(self, seconds: float) -> None:
+        """Let time pass."""
+        self.time_s += seconds
+        if self.elsewhere is not None:
+            await self.elsewhere(seconds)
+
+
+async def take_time(pool: RedisPool, seconds: float) -> None:
+    """Take so much from the time of every entry of a server."""
+    for key in await pool.run("KEYS", "*"):
+        left_ms = await pool.run("PTTL", key) - seconds * 1000
+        await pool.run("PEXPIRE", key, round(left_ms))
 
 
 @pytest.fixture
@@ -35,13 +53,32 @@ def watch() -> Watch:
     return Watch()
 
 
-@pytest.fixture(params=["memory", "database in memory", "database"])
-async def kept(request: pytest.FixtureRequest, tmp_path: Path, watch: Watch) -> AsyncIterator[KeyValue]:
+@pytest.fixture(params=["memory", "database in memory", "database", "redis"])
+async def kept(
+    request: pytest.FixtureRequest, tmp_path: Path, watch: Watch, pool: RedisPool
+) -> AsyncIterator[KeyValue]:
     """An open store of entries."""
-    if request.param == "memory":
+    if request.param == "redis":
+        watch.elsewhere = partial(take_time, pool)
+        yield RedisKeyValue(pool, largest=LIMIT // 8)
+        return
+    async with _own(request.param, tmp_path, watch) as held:
+        yield held
+
+
+@pytest.fixture(params=["memory", "database in memory", "database"])
+async def bounded(request: pytest.FixtureRequest, tmp_path: Path, watch: Watch) -> AsyncIterator[KeyValue]:
+    """An open store of entries with a limit of its own; that of Redis is set at the server."""
+    async with _own(request.param, tmp_path, watch) as held:
+        yield held
+
+
+@asynccontextmanager
+async def _own(kind: str, tmp_path: Path, watch: Watch) -> AsyncGenerator[KeyValue]:
+    if kind == "memory":
         yield MemoryKeyValue(limit=LIMIT, now=watch)
         return
-    url = tmp_path / "runwright.db" if request.param == "database" else "sqlite://"
+    url = tmp_path / "runwright.db" if kind == "database" else "sqlite://"
     stores = await asyncio.to_thread(open_stores, url)
     held = await asyncio.to_thread(SqlKeyValue, stores.database, limit=LIMIT, now=watch)
     yield held
@@ -75,14 +112,14 @@ async def test_any_bytes(kept: KeyValue) -> None:
 async def test_time_is_over(kept: KeyValue, watch: Watch) -> None:
     """A value is there until its time is over, and not at that moment; setting it anew begins anew."""
     await kept.set("a", b"k", b"v", ttl_s=10)
-    watch.time_s += 9.5
+    await watch.move(9.5)
     assert await kept.get("a", b"k") == b"v"
     await kept.size()
     assert await kept.get("a", b"k") == b"v"
-    watch.time_s += 0.5
+    await watch.move(0.5)
     assert await kept.get("a", b"k") is None
     await kept.set("a", b"k", b"v", ttl_s=10)
-    watch.time_s += 9
+    await watch.move(9)
     assert await kept.get("a", b"k") == b"v"
 
 
@@ -113,28 +150,28 @@ async def test_clear(kept: KeyValue) -> None:
     assert await kept.clear() == 0
 
 
-async def test_sweep(kept: KeyValue, watch: Watch) -> None:
+async def test_sweep(bounded: KeyValue, watch: Watch) -> None:
     """Sweeping takes what is past its time and nothing else."""
-    await kept.set("a", b"short", b"v", ttl_s=10)
-    await kept.set("a", b"long", b"v", ttl_s=20)
-    watch.time_s += 15
-    assert await kept.sweep() == 1
-    assert [(space.name, space.count) for space in (await kept.size()).spaces] == [("a", 1)]
-    assert await kept.get("a", b"long") == b"v"
-    assert await kept.sweep() == 0
+    await bounded.set("a", b"short", b"v", ttl_s=10)
+    await bounded.set("a", b"long", b"v", ttl_s=20)
+    await watch.move(15)
+    assert await bounded.sweep() == 1
+    assert [(space.name, space.count) for space in (await bounded.size()).spaces] == [("a", 1)]
+    assert await bounded.get("a", b"long") == b"v"
+    assert await bounded.sweep() == 0
 
 
-async def test_room(kept: KeyValue, watch: Watch) -> None:
+async def test_room(bounded: KeyValue, watch: Watch) -> None:
     """However much is set, it stays within its limit: what is new stays, and what went is counted."""
     for number in range(200):
-        await kept.set("a", b"%d" % number, bytes(1000), ttl_s=1000)
-        watch.time_s += 1
-    size = await kept.size()
+        await bounded.set("a", b"%d" % number, bytes(1000), ttl_s=1000)
+        await watch.move(1)
+    size = await bounded.size()
     assert sum(space.bytes or 0 for space in size.spaces) <= LIMIT == size.limit
     assert sum(space.count for space in size.spaces) >= 50
     assert size.evicted == 200 - sum(space.count for space in size.spaces)
-    assert await kept.get("a", b"199") == bytes(1000)
-    assert await kept.get("a", b"0") is None
+    assert await bounded.get("a", b"199") == bytes(1000)
+    assert await bounded.get("a", b"0") is None
 
 
 async def test_too_large(kept: KeyValue) -> None:

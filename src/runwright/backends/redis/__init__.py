@@ -1,5 +1,6 @@
 """Redis or Valkey: one pool of connections, and over it what several processes share. The extra `redis`."""
 
+from runwright.backends.redis.key_value import RedisKeyValue
 from runwright.backends.redis.pool import PoolOptions, PoolStats, RedisPool, RedisPools, Script
 
-__all__ = ["PoolOptions", "PoolStats", "RedisPool", "RedisPools", "Script"]
+__all__ = ["PoolOptions", "PoolStats", "RedisKeyValue", "RedisPool", "RedisPools", "Script"]

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_commands_are_answered(pool: RedisPool) -> None:
     """Commands go to the server one by one or together, and their answers come back in order."""
-    assert await pool.run("SET", "a", b"\x00\xff") == b"OK" or await pool.run("GET", "a")
+    await pool.run("SET", "a", b"\x00\xff")
     assert await pool.run("GET", "a") == b"\x00\xff"
     assert await pool.run_all([("INCR", "n"), ("INCR", "n"), ("GET", "n")]) == [1, 2, b"2"]
 
