@@ -45,7 +45,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One request to a model.
 
     `model` is a reference as `provider:name`. `tools_raw` is the OpenAI `tools` array, encoded once per agent,
-    empty when there are no tools. `is_streamed` asks for deltas.
+    empty when there are no tools. `is_streamed` asks for deltas. Connecting may take `connect_s`; None is no bound.
     """
 
     model: str
@@ -56,6 +56,7 @@ class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     output: OutputSpec | None = None
     settings: ModelSettings = ModelSettings()
     is_streamed: bool = False
+    connect_s: float | None = 10.0
 
 
 class ModelResponse(msgspec.Struct, frozen=True, kw_only=True):

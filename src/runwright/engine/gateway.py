@@ -250,7 +250,7 @@ class Steps:
         """One attempt of a model call."""
         self._again(call, step)
         model = self._world.models.resolve(call.target)
-        stream = model.stream(request if call.target == request.model else replace(request, model=call.target))
+        stream = model.stream(_for_target(request, call, sending))
         try:
             async for event in stream:
                 if isinstance(event, ResponseCompleted):
@@ -440,6 +440,15 @@ def _restart_cause(past: Sequence[Event]) -> RestartCause:
     if resumed is None or resumed.cause == "crash":
         return "crash"
     return resumed.cause if resumed.cause in ("storage", "budget") else "resolved"
+
+
+def _for_target(request: ModelRequest, call: Call[ModelResponse], sending: Sending) -> ModelRequest:
+    """A request as this attempt of it is sent."""
+    timeout = sending.timeout
+    connect_s = request.connect_s if timeout is None else timeout.connect_s
+    if call.target == request.model and connect_s == request.connect_s:
+        return request
+    return replace(request, model=call.target, connect_s=connect_s)
 
 
 def _told(error: BaseException) -> str:

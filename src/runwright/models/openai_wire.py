@@ -33,7 +33,6 @@ from runwright.models.wire_errors import (
 from runwright.models.wire_read import Assembler, WireAnswer, read_answer, read_head
 
 CONNECTIONS = 1000
-CONNECT_TIMEOUT_S = 10.0
 DRAIN_S = 0.05
 JSON_HEADERS = {"Content-Type": "application/json"}
 
@@ -67,7 +66,7 @@ class Provider:
                 connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=60),
                 headers=self._headers,
                 # How long an answer may take is the guard's to decide.
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S),
+                timeout=aiohttp.ClientTimeout(total=None),
                 auto_decompress=True,
             )
         return self._client
@@ -111,7 +110,8 @@ class OpenAIModel:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Ask. Raises ModelError; a stream that ends before the answer does is ProviderUnavailable."""
         parts = Assembler()
-        async with self._asked(encode_body(request, self.provider.spec, self.name)) as answer:
+        body = encode_body(request, self.provider.spec, self.name)
+        async with self._asked(body, connect_s=request.connect_s) as answer:
             if (quota := quota_of(answer.headers)) is not None:
                 yield QuotaSeen(quota)
             if not request.is_streamed or answer.content_type == "application/json":
@@ -124,11 +124,13 @@ class OpenAIModel:
         yield ResponseCompleted(parts.response(self.provider.name, self.name, request.messages))
 
     @asynccontextmanager
-    async def _asked(self, body: bytes) -> AsyncGenerator[aiohttp.ClientResponse, None]:
+    async def _asked(self, body: bytes, *, connect_s: float | None) -> AsyncGenerator[aiohttp.ClientResponse, None]:
         """The answer. Leaving before its end closes the connection, which aborts the call at the provider."""
         provider = self.provider
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_s)
         try:
-            async with provider.client().post(provider.url, data=body, allow_redirects=False) as answer:
+            client = provider.client()
+            async with client.post(provider.url, data=body, allow_redirects=False, timeout=timeout) as answer:
                 if answer.status != 200:
                     raise await provider.refuse(answer)
                 yield answer

@@ -6,7 +6,18 @@ from typing import Any
 
 from runwright.core.event import GuardDecided, StepRestarted
 from runwright.errors import NotSent, ProviderUnavailable
-from runwright.guard import Backoff, Fallback, Guard, Guards, GuardSettings, Hedge, Registry, Retry, Surroundings
+from runwright.guard import (
+    Backoff,
+    Fallback,
+    Guard,
+    Guards,
+    GuardSettings,
+    Hedge,
+    Registry,
+    Retry,
+    Surroundings,
+    Timeout,
+)
 from runwright.testing import ScriptedModel, ScriptedTool, Silence, calls
 from tests.unit.engine.harness import Process, looping, started
 
@@ -79,3 +90,12 @@ async def test_a_doubled_call_begins_no_new_attempt() -> None:
         view = await process.run()
         assert view.status == "completed"
         assert await told(process, view.id) == ["hedge doubled 1", "retry resend 2", "retry 2"]
+
+
+async def test_a_model_is_told_how_long_connecting_may_take() -> None:
+    """The policy's bound goes to the client of the model."""
+    model = ScriptedModel("hello", "hello")
+    for timeout, expected in ((True, 10.0), (Timeout(connect_s=3), 3.0)):
+        async with started(looping(), model=model, guards=guards_of(Guard(timeout=timeout))) as process:
+            await process.run()
+            assert model.requests[-1].connect_s == expected

@@ -1,6 +1,7 @@
 """Calls over the OpenAI wire, against a real server on loopback."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from itertools import pairwise
@@ -8,6 +9,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from runwright.core.message import AssistantMessage, FunctionCall, ToolCall
 from runwright.core.model import (
@@ -245,6 +247,22 @@ async def test_refused_connection() -> None:
     with pytest.raises(ProviderUnavailable, match=r"cannot be reached at http://127\.0\.0\.1:9"):
         await answer_of(OpenAIModel(provider, "x"), QUESTION)
     await provider.close()
+
+
+async def test_a_connection_that_is_not_made_in_time() -> None:
+    """A host that does not answer at all is given up after the time for connecting."""
+    with socket.socket() as host, socket.socket() as first, socket.socket() as second:
+        host.bind(("127.0.0.1", 0))
+        # Its queue is full with these, and what comes then is not even refused.
+        host.listen(0)
+        for full in (first, second):
+            full.setblocking(False)
+            full.connect_ex(host.getsockname())
+        url = f"http://127.0.0.1:{host.getsockname()[1]}/v1"
+        provider = Provider(ProviderSpec(name="acme"), ProviderSettings(base_url=url))
+        with pytest.raises(ProviderTimeout):
+            await answer_of(OpenAIModel(provider, "x"), replace(QUESTION, connect_s=0.1))
+        await provider.close()
 
 
 async def test_cancel_closes_the_connection(fake: FakeProvider) -> None:
