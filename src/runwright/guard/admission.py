@@ -22,11 +22,15 @@ class Admission:
     def __init__(self, lines: Lines, others: Mapping[str, Lines]) -> None:
         self._lines = lines
         self._others = others
+        self._target: str | None = None
+        self._found: Sequence[Line] = ()
 
     async def __call__(self, call: Call[T], proceed: Proceed[T]) -> T:
         """Let the call begin. Raises CallShed."""
-        for find in self._lines:
-            line = find(call.target)
+        if call.target != self._target:
+            self._found = [find(call.target) for find in self._lines]
+            self._target = call.target
+        for line in self._found:
             if line.waiting and line.is_crowded(call.priority) and not self._is_elsewhere(call):
                 raise _shed(call, line)
         return await proceed(call)

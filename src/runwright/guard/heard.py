@@ -161,7 +161,9 @@ class Heard:
         """Count a call that is sent."""
         self._open_requests += 1
         self._open_tokens += tokens
-        self._count(1, tokens, now)
+        self._recent.add(1, tokens, now)
+        if not self.is_quiet:
+            self._charge(1, tokens, now)
 
     def ended(self, tokens: int) -> None:
         """A call that was sent has come to its end."""
@@ -171,7 +173,9 @@ class Heard:
     def undo(self, tokens: int, now: float) -> None:
         """A call was not sent after all."""
         self.ended(tokens)
-        self._count(-1, -tokens, now)
+        self._recent.add(-1, -tokens, now)
+        if not self.is_quiet:
+            self._charge(-1, -tokens, now)
 
     def figures(self, now: float) -> dict[str, int | float | str]:
         """What was heard, for the record."""
@@ -186,10 +190,7 @@ class Heard:
             found["paused_s"] = round(self.paused_until - now, 3)
         return found
 
-    def _count(self, requests: int, tokens: int, now: float) -> None:
-        self._recent.add(requests, tokens, now)
-        if self.is_quiet:
-            return
+    def _charge(self, requests: int, tokens: int, now: float) -> None:
         self.pace.add(requests, now)
         if self.requests is not None:
             self.requests.left -= requests

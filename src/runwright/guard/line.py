@@ -34,9 +34,10 @@ Figures = dict[str, int | float | str]
 class Waiter:
     """A call in a line."""
 
-    __slots__ = ("call", "future", "is_gone", "is_told", "key", "shed", "since")
+    __slots__ = ("_loop", "call", "future", "is_gone", "is_told", "key", "shed", "since")
 
     def __init__(self, call: Call[Any], since: float) -> None:
+        self._loop = asyncio.get_running_loop()
         self.call = call
         self.since = since
         self.key = since if call.priority == "interactive" else since + BEHIND_S
@@ -46,24 +47,30 @@ class Waiter:
         self.shed: CallShed | None = None
 
     def tell(self) -> None:
-        """Have it look."""
+        """Have it look. It may belong to the loop of another thread."""
         self.is_told = True
-        if self.future is not None and not self.future.done():
-            self.future.set_result(None)
+        if self._loop is asyncio.get_running_loop():
+            self._wake()
+        else:
+            self._loop.call_soon_threadsafe(self._wake)
 
     async def until(self, moment: float) -> None:
         """Sleep until this time of the loop, or until it is told to look."""
-        if not self.is_told:
-            loop = asyncio.get_running_loop()
-            self.future = loop.create_future()
-            timer = None if moment == inf else loop.call_at(moment, self.tell)
-            try:
+        self.future = self._loop.create_future()
+        timer = None if moment == inf else self._loop.call_at(moment, self._wake)
+        try:
+            # Whoever tells sets the mark first, so that what was told before the future was there is seen here.
+            if not self.is_told:
                 await self.future
-            finally:
-                self.future = None
-                if timer is not None:
-                    timer.cancel()
+        finally:
+            self.future = None
+            if timer is not None:
+                timer.cancel()
         self.is_told = False
+
+    def _wake(self) -> None:
+        if self.future is not None and not self.future.done():
+            self.future.set_result(None)
 
 
 class Line:

@@ -1,6 +1,8 @@
 """Calls at once, in virtual time."""
 
 import asyncio
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from random import Random
 from typing import Any
@@ -178,3 +180,26 @@ def test_a_late_call_is_refused_before_it_waits_for_a_slot() -> None:
 
     results = run_virtual(main())
     assert [isinstance(each, CallShed) for each in results] == [False] * 4 + [True] * 4
+
+
+def test_loops_in_threads_share_slots() -> None:
+    """A call in one thread that gives its slot back lets one go that waits in another thread."""
+    registry = Registry()
+    proceed = guard(Plan(limit=Limit(concurrency=1, adaptive=False)), Surroundings(registry=registry))
+    is_taken = threading.Event()
+
+    async def hold(call: Call[Any], sending: Sending) -> str:
+        is_taken.set()
+        (dock,) = (dock for _, _, dock in registry.all(Dock))
+        while not dock.line.waiting:  # noqa: ASYNC110 - nothing tells that somebody waits in another thread
+            await asyncio.sleep(0)
+        return "held"
+
+    async def made(send: Any) -> Any:
+        return await proceed(call_of(send))
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(lambda: asyncio.run(made(hold)))
+        assert is_taken.wait(30)
+        second = pool.submit(lambda: asyncio.run(made(Upstream("waited").send)))
+        assert (first.result(30), second.result(30)) == ("held", "waited")

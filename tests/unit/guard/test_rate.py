@@ -16,6 +16,7 @@ from runwright.core.policy import Limit, Plan
 from runwright.errors import BudgetExceeded, CallShed, ProviderUnavailable, RateLimited
 from runwright.guard import Call, Registry, Sending, Surroundings
 from runwright.guard.chain import guard
+from runwright.guard.heard import Heard
 from runwright.guard.rate import Gate, RateLimiting
 from runwright.guard.virtual import run_virtual
 from tests.unit.guard.calls import Notes, Upstream, call_of
@@ -318,3 +319,56 @@ def test_what_the_provider_says_holds_back() -> None:
     run_virtual(main())
     assert target.times == [0, 1, 2]
     assert target.notes.decisions[0].figures["provider_requests_left"] == 0
+
+
+class TooManyRequests(Exception):
+    """As HTTP clients raise it."""
+
+    status_code = 429
+    headers = {"Retry-After": "5"}  # noqa: RUF012 - as a client would
+
+
+def test_refusals_of_other_libraries_count_too() -> None:
+    """An error that carries the status 429 slows a target down, whoever raised it."""
+    target = Target(Limit(), answer=TooManyRequests())
+
+    async def main() -> None:
+        with pytest.raises(TooManyRequests):
+            await target.call(kind="tool")
+
+    run_virtual(main())
+    (decision,) = target.notes.decisions
+    assert (decision.action, decision.reason) == ("slowed", "it answered 429 with Retry-After")
+    assert 5 <= decision.wait_s <= 6
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(st.floats(0, 3), st.integers(0, 600), st.floats(0, 3)), max_size=20))
+def test_nothing_leaks_when_calls_are_given_up(arrivals: list[tuple[float, int, float]]) -> None:
+    """However calls are cancelled, waiting or under way, at the end nobody waits, nothing is open, all comes back."""
+
+    async def answer(_: Call[Any], sending: Sending) -> str:
+        await asyncio.sleep(0.5)
+        return "answer"
+
+    target = Target(TEN_A_SECOND, answer=answer)
+
+    async def arrive(delay_s: float, tokens: int, patience_s: float) -> None:
+        await asyncio.sleep(delay_s)
+        task = asyncio.create_task(target.call(tokens))
+        await asyncio.wait([task], timeout=patience_s)
+        task.cancel()
+        await asyncio.wait([task])
+
+    async def main() -> None:
+        await target.call()
+        async with asyncio.TaskGroup() as group:
+            for arrival in arrivals:
+                group.create_task(arrive(*arrival))
+        assert len(asyncio.all_tasks()) == 1
+        await asyncio.sleep(60)
+        assert target.gate.is_idle
+        assert target.gate.meter.figures() == {"requests_left": 6, "tokens_left": 600}
+
+    run_virtual(main())
+    assert all(heard.is_idle for _, _, heard in target.registry.all(Heard))
