@@ -27,8 +27,11 @@ class Meter(Protocol):
         """In how many seconds so many requests with so many tokens together could have passed."""
         ...
 
-    def settle(self, reserved: int, used: int | None) -> None:
-        """The tokens that were used, in the place of those that were reserved; None when the request was not sent."""
+    def settle(self, reserved: int, used: int, sends: int) -> None:
+        """Put the tokens that were used in the place of those that were reserved.
+
+        `sends` is how often it was really sent: 0 gives all back, and more than once (a hedge) counts all.
+        """
         ...
 
     def seen(self, quota: Quota, reserved: int) -> None:
@@ -87,15 +90,19 @@ class LocalMeter:
                 wait_s = max(wait_s, gcra.wait_s(amount, now) + beyond / gcra.rate)
         return wait_s
 
-    def settle(self, reserved: int, used: int | None) -> None:
-        """The tokens that were used, in the place of those that were reserved; None when the request was not sent."""
-        if used is None:
+    def settle(self, reserved: int, used: int, sends: int) -> None:
+        """Put the tokens that were used in the place of those that were reserved, for as often as it was sent."""
+        if not sends:
             self._undo(reserved, asyncio.get_running_loop().time())
             return
         if self._heard is not None:
             self._heard.ended(reserved)
+        # Of a hedge that lost nobody knows what it used.
+        used += (sends - 1) * reserved
         if self._tokens is not None and used != reserved:
             self._tokens.settle(reserved, used, asyncio.get_running_loop().time())
+        if sends > 1 and self._requests is not None:
+            self._requests.charge(sends - 1, asyncio.get_running_loop().time())
 
     def seen(self, quota: Quota, reserved: int) -> None:
         """The provider said this in its answer to a call that had reserved so many tokens."""

@@ -61,7 +61,7 @@ class RateLimiting:
                     used = 0
             raise
         finally:
-            meter.settle(reserved, used if trail.attempts > attempts else None)
+            meter.settle(reserved, used, trail.attempts - attempts)
             if line.waiting:
                 line.look()
 

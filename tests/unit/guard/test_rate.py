@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from runwright.core.budget import Spend
 from runwright.core.model import Quota
-from runwright.core.policy import Limit, Plan
+from runwright.core.policy import Hedge, Limit, Plan
 from runwright.errors import BudgetExceeded, CallShed, ProviderUnavailable, RateLimited
 from runwright.guard import Call, Registry, Sending, Surroundings
 from runwright.guard.chain import guard
@@ -372,3 +372,30 @@ def test_nothing_leaks_when_calls_are_given_up(arrivals: list[tuple[float, int, 
 
     run_virtual(main())
     assert all(heard.is_idle for _, _, heard in target.registry.all(Heard))
+
+
+def test_a_hedge_counts_as_what_was_sent() -> None:
+    """A call that was doubled counts twice: what the one that lost used is not known, so its estimate stands."""
+
+    async def answer(call: Call[Any], sending: Sending) -> str:
+        await asyncio.sleep(2 if call.trail.attempts == 1 else 0)
+        return "answer"
+
+    limit = Limit(requests=600, tokens=60_000, burst=0.01, per_s=1e6, adaptive=False)
+    plan = Plan(limit=limit, hedge=Hedge(after_s=1, extra=1))
+    registry = Registry()
+    proceed = guard(plan, Surroundings(registry=registry))
+
+    def used(_: str) -> Spend:
+        return Spend(10)
+
+    async def main() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
+        for _ in range(2):
+            upstream = Upstream(answer)
+            await proceed(call_of(upstream.send, estimate=Spend(100), spent=used))
+            (gate,) = (gate for _, _, gate in registry.all(Gate))
+            found.append({name: round(float(left)) for name, left in gate.meter.figures().items()})
+        return found
+
+    assert run_virtual(main()) == [{"requests_left": 5, "tokens_left": 590}, {"requests_left": 3, "tokens_left": 480}]
