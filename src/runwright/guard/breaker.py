@@ -85,6 +85,8 @@ class BreakerState:
     async def leave(self, permit: int, outcome: Outcome, *, share: float) -> Change:
         """Give a permit back. `share`, from 0 to 1, draws how long it stays open."""
         if permit < 0:
+            if ~permit != self._stretch:
+                return ""
             self._is_probed = False
             if outcome == "neutral":
                 return ""
@@ -93,6 +95,13 @@ class BreakerState:
             return ""
         self._count({"good": 0, "slow": _SLOW, "failed": _FAILED}[outcome])
         return self._open(share) if outcome != "good" and self._is_too_bad() else ""
+
+    def begin(self, permit: int) -> Change:
+        """The probe has begun to answer. It may go on for minutes, and nobody has to wait for its end."""
+        if ~permit != self._stretch:
+            return ""
+        self._is_probed = False
+        return self._close()
 
     def _count(self, bits: int) -> None:
         self._outcomes.append(bits)
@@ -157,6 +166,7 @@ class Breaking:
         try:
             if permit < 0:
                 _note(call, "probing", state)
+                call.trail.on_begun = lambda: self._begun(call, state, permit=permit, began=began)
             answer = await proceed(call)
             outcome = "good" if self._slow_s is None else self._pace(call, began)
         except Exception as error:
@@ -164,10 +174,16 @@ class Breaking:
                 outcome = "failed"
             raise
         finally:
+            if permit < 0:
+                call.trail.on_begun = None
             change = await state.leave(permit, outcome, share=self._random.random() if outcome != "good" else 0.0)
             if change:
                 _note(call, change, state)
         return answer
+
+    def _begun(self, call: Call[Any], state: BreakerState, *, permit: int, began: float) -> None:
+        if (self._slow_s is None or self._pace(call, began) == "good") and state.begin(permit):
+            _note(call, "closed", state)
 
     def _pace(self, call: Call[Any], began: float) -> Outcome:
         assert self._slow_s is not None

@@ -35,7 +35,8 @@ class Trail:
 
     `target` is whom the answer is from; `is_begun` that a chunk was shown, at `begun_at` of the loop's clock, after
     which nothing is sent again silently. `cause` is why the next attempt is made, until it begins. `charged_nano` is
-    what a tool said that it spent and no budget has counted yet, `shortage` why a budget refused.
+    what a tool said that it spent and no budget has counted yet, `shortage` why a budget refused. `on_begun` is called
+    at the first chunk.
     """
 
     __slots__ = (
@@ -45,6 +46,7 @@ class Trail:
         "charged_nano",
         "is_begun",
         "is_cached",
+        "on_begun",
         "shortage",
         "target",
         "waited_s",
@@ -56,6 +58,7 @@ class Trail:
         self.target = ""
         self.is_begun = False
         self.begun_at = 0.0
+        self.on_begun: Callable[[], None] | None = None
         self.is_cached = False
         self.waited_s = 0.0
         self.charged_nano = 0
@@ -161,6 +164,8 @@ class Sending:
                 self._call.racer.claim()
             trail.is_begun = True
             trail.begun_at = asyncio.get_running_loop().time()
+            if trail.on_begun is not None:
+                trail.on_begun()
         if self._idle_s is not None:
             self.waits_for = "chunk"
             self.due = asyncio.get_running_loop().time() + self._idle_s

@@ -187,6 +187,30 @@ def test_a_probe_that_says_nothing(answer: Exception) -> None:
     assert run_virtual(main()) == ["breaker probing", "breaker probing", "breaker closed"]
 
 
+@pytest.mark.parametrize("slow_s", [None, 2, 0.5])
+def test_a_streamed_probe_need_not_end(slow_s: float | None) -> None:
+    """The first chunk of a probe closes it, unless it was slow; how the stream ends then changes nothing."""
+
+    async def stream(_: Call[Any], sending: Sending) -> None:
+        await asyncio.sleep(1)
+        sending.chunk()
+        await asyncio.sleep(100)
+        raise DOWN
+
+    async def main() -> tuple[str, str, int]:
+        proceed, state = guarded(Breaker(minimum=4, open_s=8, slow_s=slow_s))
+        await send(proceed, *[DOWN] * 4)
+        await asyncio.sleep(8)
+        probe = asyncio.create_task(send(proceed, stream, is_streamed=True))
+        await asyncio.sleep(2)
+        other = await send(proceed, 1)
+        await asyncio.wait([probe])
+        return other, state.position, state.failed
+
+    expected = ("BreakerOpen", "open", 4) if slow_s == 0.5 else ("good", "closed", 0)
+    assert run_virtual(main()) == expected
+
+
 def test_late_outcomes_do_not_count() -> None:
     """A call that began before it opened, and fails long after it closed, is no news."""
 
