@@ -215,7 +215,7 @@ def test_what_can_change_an_answer() -> None:
 
 def test_every_field_of_a_request_counts() -> None:
     """A field that a request or its settings gets one day has to be thought of here."""
-    own = {"model", "messages", "tools", "tools_raw", "tool_choice", "output", "settings", "is_streamed"}
+    own = {"model", "messages", "tools", "tools_raw", "tool_choice", "output", "settings", "is_streamed", "connect_s"}
     assert {field.name for field in msgspec.structs.fields(ModelRequest)} == own
     assert {field.name for field in msgspec.structs.fields(ModelSettings)} == set(SETTINGS)
 
@@ -225,7 +225,7 @@ def test_whose_question_it_is() -> None:
     assert question(agent="b") != question()
     assert question(version="1.0.1") != question()
     assert question(id="run_2", user="ada") == question()
-    assert question(msgspec.structs.replace(ASKED, is_streamed=True)) == question()
+    assert question(msgspec.structs.replace(ASKED, is_streamed=True, connect_s=1.0)) == question()
 
 
 def test_what_names_a_tool_call() -> None:
