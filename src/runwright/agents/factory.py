@@ -11,8 +11,9 @@ from msgspec.structs import replace
 from runwright import plugins
 from runwright.agents.base import BuildContext, Declared, Template
 from runwright.agents.schema import config_error, did_you_mean, in_config, validate, write_definition
-from runwright.core.agent import BuiltAgent, CodeFlow, Definition, Flow, Tool
+from runwright.core.agent import BuiltAgent, CodeFlow, Definition, Flow, Loop, Tool
 from runwright.core.message import digest
+from runwright.core.policy import Cache, Guard
 from runwright.core.policy_reader import read_guard
 from runwright.errors import ConfigError
 from runwright.models import WEIGHTS, names_file
@@ -42,6 +43,8 @@ def build(
     if context.source == "api" and (named := named_files({**definition.config, "guard": definition.guard})):
         raise config_error((in_config(place), detail) for place, detail in named)
     flow = _flow(template, definition, context)
+    guard = read_guard(definition.guard, at="/guard") if definition.guard else None
+    _refuse_acting(guard, flow)
     return BuiltAgent(
         definition=definition,
         fingerprint=_fingerprint(definition, template, flow),
@@ -49,8 +52,21 @@ def build(
         input_schema=flow.input_schema,
         output_schema=_output_schema(flow),
         source=declared.origin.source,
-        guard=read_guard(definition.guard, at="/guard") if definition.guard else None,
+        guard=guard,
     )
+
+
+def _refuse_acting(guard: Guard | None, flow: Flow) -> None:
+    """A result that is given again does not do again what its run did. Raises ConfigError that names the tools."""
+    cache = None if guard is None else guard.cache
+    if not isinstance(cache, Cache) or cache.of != "runs":
+        return
+    acting = sorted(f"{name!r} ({tool.effect})" for name, tool in flow.tools.items() if tool.effect != "read")
+    if acting:
+        told = f"results of runs are not given again where a tool acts: {', '.join(acting)}"
+        raise config_error([("/guard/cache/of", f"{told}. Declare effect='read' where that is true")])
+    if isinstance(flow, Loop) and flow.memory:
+        raise config_error([("/guard/cache/of", "results of runs are not given again where the model is shown memory")])
 
 
 def named_files(config: Mapping[str, object]) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from runwright.engine.fold import LOOP_VERSION
 from runwright.engine.gateway import World
 from runwright.engine.live import LiveRun
 from runwright.engine.redact import cleaner
+from runwright.engine.reuse import recalled
 from runwright.engine.turns import INTERRUPTED, Turns
 from runwright.errors import RunwrightError, Unavailable
 from runwright.journal.read import JournalReader
@@ -168,7 +170,9 @@ class Driver:
             if not live.has_slot:
                 past, started = await self._started(live, events)
                 events = (*events, *started)
-            await Executor(live, self._world, spawn=self._spawn, events=events, history=past).execute()
+            recall = partial(recalled, self._rows.runs, self._rows.reader)
+            work = Executor(live, self._world, spawn=self._spawn, events=events, history=past, recall=recall)
+            await work.execute()
         except asyncio.CancelledError:
             failure = await self._cancelled_early(live)
         # One run's trouble must not end the task group that all runs live in.

@@ -40,6 +40,7 @@ from runwright.engine.fold import OpenStep, fold, start
 from runwright.engine.gateway import Bounds, Steps, World
 from runwright.engine.late import Spawn, is_cancelled
 from runwright.engine.live import LiveRun
+from runwright.engine.reuse import ResultOf, reuse
 from runwright.errors import AgentError, DeadlineExceeded, GuardError, ModelError, RunError, RunwrightError, ToolError
 from runwright.guard import Own
 from runwright.journal.tape import Tape, read_tape
@@ -50,7 +51,14 @@ class Executor:
     """Executes one run in this process, from the events it has so far."""
 
     def __init__(
-        self, live: LiveRun, world: World, *, spawn: Spawn, events: Sequence[Event], history: tuple[Said, ...]
+        self,
+        live: LiveRun,
+        world: World,
+        *,
+        spawn: Spawn,
+        events: Sequence[Event],
+        history: tuple[Said, ...],
+        recall: ResultOf,
     ) -> None:
         player = live.player
         if player is not None:
@@ -68,6 +76,7 @@ class Executor:
         self._flow = flow
         self._deadline = deadline
         self._gateway: FlowGateway | None = None
+        self._reuse = reuse(live, world.guards.around.answers, recall, past=events)
         self._steps = Steps(
             live.log,
             world,
@@ -83,7 +92,7 @@ class Executor:
         if self._player is not None:
             self._player.begin(self._stop)
         try:
-            end = await self._perform()
+            end = await self._answered() or await self._perform()
         # The run executor is one of the three places where anything may arrive: an agent is anybody's code.
         except BaseException as error:  # noqa: BLE001 - recorded as the run's error
             end = self._broken(_cause(error))
@@ -92,6 +101,8 @@ class Executor:
             self._steps.close()
         self._conclude(end)
         await self._live.log.durable()
+        if self._reuse is not None:
+            await self._reuse.keep()
 
     def _stop(self, end: End) -> None:
         """Stop a replay as its recording was stopped."""
@@ -133,6 +144,15 @@ class Executor:
         # A code flow has no conversation to leave to the next run of its thread.
         head = (run.thread_id, run.id) if run.thread_id is not None and isinstance(self._flow, Loop) else None
         self._live.end = conclude(log, end, thread_head=head)
+
+    async def _answered(self) -> Finish | None:
+        """What an earlier run came to that was asked the same, where the agent says that this will do."""
+        found = None if self._reuse is None else await self._reuse.find()
+        if found is None:
+            return None
+        decision, end = found
+        self._steps.append((decision, None))
+        return end
 
     async def _perform(self) -> End:
         if isinstance(self._flow, CodeFlow):
@@ -247,6 +267,8 @@ class Executor:
         self._steps.append((StepFailed(error=error), step.seq))
 
     def _note(self, events: tuple[Event, ...]) -> None:
+        if self._reuse is not None:
+            self._reuse.note(events)
         if isinstance(self._flow, Loop):
             self._conversation = fold(self._conversation, events, self._flow.read_input)
 

@@ -24,6 +24,7 @@ from runwright.engine.live import LiveRun
 from runwright.engine.owner import Owner
 from runwright.engine.replay import Recording
 from runwright.engine.resume import Agents, Outcome, Resumer
+from runwright.engine.reuse import answered_by
 from runwright.engine.tend import Tender, TenderOptions
 from runwright.engine.turns import INTERRUPTED
 from runwright.errors import (
@@ -261,7 +262,10 @@ class Engine:
         if run.tainted and replay.is_strict:
             raise Conflict(f"{run.id} cannot be replayed: {'; '.join(run.tainted)}.")
         # Reading the tape of a long run takes a while, so the loop does not do it.
-        return await asyncio.to_thread(lambda: Recording(run, list(self._rows.reader.events(run.id)), replay))
+        events = await asyncio.to_thread(lambda: list(self._rows.reader.events(run.id)))
+        if (earlier := answered_by(events)) is not None:
+            raise Conflict(f"{run.id} did nothing of its own: it was given the result of {earlier}; replay that.")
+        return await asyncio.to_thread(Recording, run, events, replay)
 
     async def _held(self, claim: Claim) -> str | None:
         """The run that an idempotency key was used for."""

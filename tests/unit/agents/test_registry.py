@@ -15,7 +15,8 @@ from runwright.agents.factory import named_files
 from runwright.agents.input import INPUT_SCHEMA, read_messages
 from runwright.agents.load import load_body
 from runwright.agents.registry import VARIANT_BYTES, VARIANTS, Registry
-from runwright.core.agent import Definition, Tool
+from runwright.core.agent import Definition, MemoryBlock, Tool
+from runwright.core.policy import Cache
 from runwright.core.step import Effect
 from runwright.errors import ConfigError, InvalidRequest, NotFound
 
@@ -233,6 +234,33 @@ def test_policies_of_a_run() -> None:
     with pytest.raises(InvalidRequest) as caught:
         made.get("a", config={"guard": {"retry": {"attempts": 0}}})
     assert [place for place, _ in caught.value.problems] == ["/config/guard/retry/attempts"]
+
+
+@tool(effect="idempotent")
+async def label(name: str) -> str:
+    """Put a label on it."""
+    return name
+
+
+@tool
+async def send(name: str) -> str:
+    """Send it; what is undeclared acts once."""
+    return name
+
+
+def test_results_that_are_given_again_do_nothing_again() -> None:
+    """Whole runs are cached where every tool only reads and no memory is shown; else the tools are named."""
+    guard = Guard(cache=Cache(of="runs"))
+    assert registry(Agent("a", tools=[weather], guard=guard)).get("a").guard == guard
+    assert registry(Agent("a", tools=[send], guard=Guard(cache=True))).get("a").guard == Guard(cache=True)
+    for agent, words in (
+        (Agent("a", tools=[weather, send, label], guard=guard), "'label' (idempotent), 'send' (once)"),
+        (Agent("a", memory=[MemoryBlock(name="notes")], guard=guard), "memory"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            registry(agent)
+        ((place, detail),) = caught.value.problems
+        assert (place.endswith("guard.cache.of"), words in detail) == (True, True), (place, detail)
 
 
 def test_policies_are_for_every_template() -> None:
