@@ -94,6 +94,7 @@ class App:
     diffs: Diffs
     exports: Exports
     prices: Prices
+    guards: Guards
 
     def __init__(
         self,
@@ -292,16 +293,15 @@ class App:
     def _world(self, clock: Clock) -> World:
         prices = self.prices
         known = KnownSecrets(self.settings.secret_values() | self.models.keys)
+        around = Surroundings(
+            registry=GuardRegistry(), answers=self._answers, secrets=known, ledger=self._ledger, clock=clock
+        )
+        self.guards = Guards(around, self.settings.policies)
         return World(
             models=self.models,
             secrets=self.settings,
             known=known,
-            guards=Guards(
-                Surroundings(
-                    registry=GuardRegistry(), answers=self._answers, secrets=known, ledger=self._ledger, clock=clock
-                ),
-                self.settings.policies,
-            ),
+            guards=self.guards,
             price=lambda ref, used: prices.cost(ref, used, at=clock.now()),
             state=self._state,
             room=self._journal.room,

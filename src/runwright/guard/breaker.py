@@ -42,7 +42,7 @@ class BreakerState:
         self._stretch = 0
         self._openings = 0
         self._until: float | None = None
-        self._is_probed = False
+        self.is_probed = False
         self.failed = 0
         self.slow = 0
         self.open_s = 0.0
@@ -71,15 +71,15 @@ class BreakerState:
         left_s = self._until - asyncio.get_running_loop().time()
         if left_s > 0:
             return left_s
-        return PROBING_S if self._is_probed else 0.0
+        return PROBING_S if self.is_probed else 0.0
 
     async def enter(self) -> int | None:
         """A permit to send, or None. Of those who come when the rest is over, one gets one."""
         if self._until is None:
             return self._stretch
-        if self._is_probed or asyncio.get_running_loop().time() < self._until:
+        if self.is_probed or asyncio.get_running_loop().time() < self._until:
             return None
-        self._is_probed = True
+        self.is_probed = True
         return ~self._stretch
 
     async def leave(self, permit: int, outcome: Outcome, *, share: float) -> Change:
@@ -87,7 +87,7 @@ class BreakerState:
         if permit < 0:
             if ~permit != self._stretch:
                 return ""
-            self._is_probed = False
+            self.is_probed = False
             if outcome == "neutral":
                 return ""
             return self._close() if outcome == "good" else self._open(share)
@@ -100,7 +100,7 @@ class BreakerState:
         """The probe has begun to answer. It may go on for minutes, and nobody has to wait for its end."""
         if ~permit != self._stretch:
             return ""
-        self._is_probed = False
+        self.is_probed = False
         return self._close()
 
     def _count(self, bits: int) -> None:

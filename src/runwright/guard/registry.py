@@ -45,10 +45,6 @@ class Registry:
         self._states.move_to_end(key)
         return cast("S", found)
 
-    def busy(self) -> list[str]:
-        """The targets for which somebody waits or holds something: none when no call is at work."""
-        return [target for (_, target, _, _), state in self._states.items() if not state.is_idle]
-
     def all(self, kind: type[S]) -> Iterator[tuple[str, str, S]]:
         """Target, place and state of every state of a kind."""
         for (_, target, _, place), state in list(self._states.items()):

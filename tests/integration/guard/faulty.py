@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager, suppress
 
 import msgspec
 
-SILENCE_S = 30.0
 _HEAD = b"HTTP/1.1 %d X\r\ncontent-type: %s\r\ncontent-length: %d\r\n%s\r\n"
 _STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -54,7 +53,7 @@ class Faulty:
         try:
             while (asked := await _read(reader)) is not None:
                 self.calls[asked.model] += 1
-                if not await self._answer(asked, writer):
+                if not await self._answer(asked, reader, writer):
                     return
         except (ConnectionError, asyncio.IncompleteReadError):
             return
@@ -66,7 +65,7 @@ class Faulty:
             if not self._open:
                 self.closed.set()
 
-    async def _answer(self, asked: _Request, writer: asyncio.StreamWriter) -> bool:
+    async def _answer(self, asked: _Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection goes on."""
         name = asked.model
         if name.startswith("sick-"):
@@ -78,15 +77,17 @@ class Faulty:
             case "malformed":
                 _write(writer, b'{"choices": [{')
             case "slow-headers":
-                await asyncio.sleep(SILENCE_S)
+                return await _silent(reader)
             case "reset-at-once" | "reset-after-request":
                 return _reset(writer)
             case _:
-                return await self._begin(name, asked, writer)
+                return await self._begin(name, asked, reader, writer)
         await writer.drain()
         return True
 
-    async def _begin(self, name: str, asked: _Request, writer: asyncio.StreamWriter) -> bool:
+    async def _begin(
+        self, name: str, asked: _Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
         """An answer that begins well."""
         whole = asked.stream and _streamed() or [_plain()]
         if asked.stream:
@@ -102,7 +103,7 @@ class Faulty:
                 writer.write(_framed(begun) if asked.stream else begun)
                 await writer.drain()
                 if name in ("slow-body", "silent-stream"):
-                    await asyncio.sleep(SILENCE_S)
+                    return await _silent(reader)
                 return _reset(writer) if name == "reset-in-body" else False
             case _:
                 writer.write(b"".join(map(_framed, whole)) + b"0\r\n\r\n" if asked.stream else whole[0])
@@ -149,6 +150,13 @@ async def _read(reader: asyncio.StreamReader) -> _Request | None:
     return msgspec.json.decode(await reader.readexactly(length), type=_Request)
 
 
+async def _silent(reader: asyncio.StreamReader) -> bool:
+    """Say nothing until the client has gone."""
+    while await reader.read(4096):
+        pass
+    return False
+
+
 def _write(writer: asyncio.StreamWriter, body: bytes, *, status: int = 200, more: bytes = b"") -> None:
     writer.write(_HEAD % (status, b"application/json", len(body), more) + body)
 
@@ -170,7 +178,9 @@ def _plain() -> bytes:
 
 def _streamed() -> list[bytes]:
     deltas = [{"role": "assistant", "content": "It is"}, {"content": " well."}]
-    frames = [{"id": "x", "model": "m", "choices": [{"index": 0, "delta": delta}]} for delta in deltas]
+    frames: list[dict[str, object]] = [
+        {"id": "x", "model": "m", "choices": [{"index": 0, "delta": delta}]} for delta in deltas
+    ]
     frames.append({"id": "x", "model": "m", "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     return [b"data: " + msgspec.json.encode(frame) + b"\n\n" for frame in frames] + [b"data: [DONE]\n\n"]
 
