@@ -24,13 +24,13 @@ FAST = Retry(attempts=3, backoff=Backoff(base_s=0.01, cap_s=0.02))
 SHORT = Timeout(connect_s=0.3, first_token_s=0.3, idle_s=0.3, total_s=0.6)
 POLICIES = {
     "none": Guard(retry=False, breaker=False, limit=False, timeout=SHORT),
-    "retry": Guard(retry=FAST, timeout=SHORT),
-    "breaker": Guard(retry=FAST, timeout=SHORT, breaker=Breaker(window=4, minimum=2, open_s=0.05)),
+    "retry": Guard(retry=FAST, limit=False, timeout=SHORT),
+    "breaker": Guard(retry=FAST, limit=False, timeout=SHORT, breaker=Breaker(window=4, minimum=2, open_s=0.05)),
     "limit": Guard(retry=FAST, timeout=SHORT, limit=Limit(requests=600, concurrency=1)),
-    "hedge": Guard(retry=FAST, timeout=SHORT, hedge=Hedge(after_s=0.05, extra=1.0)),
-    "fallback": Guard(retry=False, timeout=SHORT, fallback=Fallback(models=("openai:well",))),
-    "cache": Guard(retry=FAST, timeout=SHORT, cache=Cache(sampled=True)),
-    "budget": Guard(retry=FAST, timeout=SHORT, budget=Budget(tokens=1_000_000, per="run")),
+    "hedge": Guard(retry=FAST, limit=False, timeout=SHORT, hedge=Hedge(after_s=0.05, extra=1.0)),
+    "fallback": Guard(retry=False, limit=False, timeout=SHORT, fallback=Fallback(models=("openai:well",))),
+    "cache": Guard(retry=FAST, limit=False, timeout=SHORT, cache=Cache(sampled=True)),
+    "budget": Guard(retry=FAST, limit=False, timeout=SHORT, budget=Budget(tokens=1_000_000, per="run")),
     "all": Guard(
         retry=FAST,
         timeout=SHORT,
