@@ -28,7 +28,7 @@ from runwright.engine.gateway import World
 from runwright.engine.owner import Owner
 from runwright.engine.worker import Engine, EngineOptions
 from runwright.errors import ConfigError, StorageReadOnly
-from runwright.guard import Answers, Guards, MemoryKeyValue, MemoryLedger, Surroundings
+from runwright.guard import Answers, Guards, MemoryKeyValue, MemoryLedger, Surroundings, live
 from runwright.guard import Registry as GuardRegistry
 from runwright.journal.read import JournalReader
 from runwright.journal.write import Journal
@@ -40,6 +40,7 @@ from runwright.service.costs import Costs
 from runwright.service.diffs import Diffs
 from runwright.service.exports import Exports
 from runwright.service.groups import Groups
+from runwright.service.guard import GuardFigures
 from runwright.service.memory import Memory
 from runwright.service.pins import Pins
 from runwright.service.retention import Retention, Rule
@@ -232,6 +233,7 @@ class App:
         self.memory = Memory(stores.memory, stores.runs, rows.reader, clock=clock)
         self.stats = Stats(stores.stats, clock)
         self.cache = Caches(self._answers)
+        self.guard = GuardFigures(stores.stats, lambda: live(self.guards.around.registry), clock)
         self.pins = Pins(stores.pins, stores.runs, clock)
         self.diffs = Diffs(stores.runs, rows.reader)
         self.groups = Groups(stores.runs)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from runwright.journal.diff import RunDiff
     from runwright.service.cache import CacheCleared, CacheSpace, CacheView
     from runwright.service.groups import GroupView
+    from runwright.service.guard import GuardQuery, GuardReport
     from runwright.service.memory_views import (
         BlockBody,
         BlockView,
@@ -209,6 +210,14 @@ class CacheAccess(Protocol):
         ...
 
 
+class GuardAccess(Protocol):
+    """What commands ask about the guard."""
+
+    async def report(self, query: GuardQuery) -> GuardReport:
+        """How calls fare with resends."""
+        ...
+
+
 class AgentAccess(Protocol):
     """What commands ask about agents and templates."""
 
@@ -279,6 +288,11 @@ class Access(Protocol):
     @property
     def cache(self) -> CacheAccess:
         """Answers that are kept."""
+        ...
+
+    @property
+    def guard(self) -> GuardAccess:
+        """How calls fare with resends."""
         ...
 
     @property

@@ -6,9 +6,11 @@ from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
+from runwright.cli.decisions import told
 from runwright.cli.output import Output, short
 from runwright.core.event import (
     Event,
+    GuardDecided,
     MessageCompleted,
     MessageDelta,
     RunCompleted,
@@ -58,6 +60,9 @@ class Answer:
                 self._end_line()
                 self._shown = None
                 self._out.note(f"   again, after: {cause}")
+            case GuardDecided() as decision:
+                self._end_line()
+                self._out.note(f"   {told(decision)}")
             case StepCompleted(model=model, provider=provider) if model:
                 self.model = model if not provider or model.startswith(provider) else f"{provider}:{model}"
             case RunCompleted(output=output):

@@ -71,6 +71,10 @@ NOUNS: dict[str, tuple[str, dict[str, str]]] = {
             "restore": "Make an old content stand again.",
         },
     ),
+    "guard": (
+        "Look at what stands around calls of models and tools.",
+        {"stats": "Count attempts, how calls ended, and how those ended that were sent again."},
+    ),
     "config": (
         "Look at the settings.",
         {"show": "Print every setting.", "check": "Check settings, prices and definitions, and say what is wrong."},

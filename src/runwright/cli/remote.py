@@ -21,6 +21,7 @@ from runwright.errors import ConfigError, InvalidRequest, RunwrightError, Unavai
 from runwright.journal.diff import RunDiff
 from runwright.service.cache import CacheCleared, CacheSpace, CacheView
 from runwright.service.groups import GroupView
+from runwright.service.guard import GuardQuery, GuardReport
 from runwright.service.memory_views import (
     BlockBody,
     BlockView,
@@ -383,6 +384,17 @@ class RemoteCache:
         return await self._http.ask(CacheCleared, "DELETE", "/cache", query={"of": of})
 
 
+class RemoteGuard:
+    """The guard of the server."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def report(self, query: GuardQuery) -> GuardReport:
+        """How calls fare with resends."""
+        return await self._http.ask(GuardReport, "GET", "/guard", query=msgspec.structs.asdict(query))
+
+
 class RemoteAgents:
     """Agents and templates on the server."""
 
@@ -421,6 +433,7 @@ class Remote:
         self.costs = RemoteCosts(http)
         self.pins = RemotePins(http)
         self.stats = RemoteStats(http)
+        self.guard = RemoteGuard(http)
         self.memory = RemoteMemory(http)
         self.cache = RemoteCache(http)
         self.agents = RemoteAgents(http)

@@ -8,6 +8,7 @@ from msgspec.structs import asdict
 from runwright.cli.answer import summary, waits
 from runwright.cli.call import Called, Flag, Limit, Seq
 from runwright.cli.costs import print_run
+from runwright.cli.decisions import told
 from runwright.cli.diffs import show as show_diff
 from runwright.cli.exports import export, import_
 from runwright.cli.failures import DIFFERENT, Exit
@@ -15,7 +16,7 @@ from runwright.cli.output import Output, short
 from runwright.cli.pins import pin, unpin
 from runwright.cli.replays import fork, replay
 from runwright.cli.run import json_result
-from runwright.core.event import DELTAS, NULL, Event, StepCompleted
+from runwright.core.event import DELTAS, NULL, Event, GuardDecided, StepCompleted
 from runwright.core.message import AssistantMessage
 from runwright.core.ports import RunFilter
 from runwright.core.run import RunStatus
@@ -290,7 +291,7 @@ def _print_event(out: Output, event: Event) -> None:
     body = {name: value for name, value in asdict(event.data).items() if value not in (None, "", (), NULL)}
     if isinstance(event.data, StepCompleted):
         body.pop("usage", None)
-    text = short(msgspec.json.encode(body).decode(), LINE)
+    text = told(event.data) if isinstance(event.data, GuardDecided) else short(msgspec.json.encode(body).decode(), LINE)
     step = "" if event.step is None else f" step {event.step}"
     out.text(f"{event.seq} {event.ts:%H:%M:%S.%f} {event.type}{step} {text}")
 

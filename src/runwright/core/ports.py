@@ -21,7 +21,7 @@ from runwright.core.retention import Prunable
 from runwright.core.run import Run, RunStatus
 from runwright.core.sizes import KeyValueSize
 from runwright.core.spending import Quantities
-from runwright.core.stats import StatBy, StatFilter, StatRow
+from runwright.core.stats import OutcomeRow, StatBy, StatFilter, StatRow
 from runwright.core.step import Step, StepKind
 from runwright.core.thread import Thread
 
@@ -346,6 +346,10 @@ class StatStore(Protocol):
 
     def totals(self, by: StatBy, where: StatFilter) -> Sequence[StatRow]:
         """Counts, sums and histograms by key, in the order of keys."""
+        ...
+
+    def outcomes(self, since: datetime | None, target: str | None = None) -> Sequence[OutcomeRow]:
+        """How calls ended that began since then, by kind and target; without those that a recording answered."""
         ...
 
 

@@ -11,6 +11,8 @@ from runwright.core.usage import NO_USAGE, Usage
 
 StatBy = Literal["hour", "day", "agent", "model", "tool"]
 StatKind = Literal["run", "model", "tool"]
+CallKind = Literal["model", "tool", "http"]
+"""Kinds of step that the guard's policies are for."""
 
 
 class StatFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,3 +37,15 @@ class StatRow(msgspec.Struct, frozen=True, kw_only=True):
     nano_usd: int
     latency: int
     usage: Usage = NO_USAGE
+
+
+class OutcomeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """How the calls of one model or tool ended; `retried_` are those that were begun more than once."""
+
+    kind: CallKind
+    target: str
+    attempts: int
+    successes: int
+    failures: int
+    retried_successes: int
+    retried_failures: int

@@ -23,6 +23,7 @@ from runwright.guard.call import Call, Codec, Priority, Sending, Trail
 from runwright.guard.chain import Surroundings
 from runwright.guard.key_value import MemoryKeyValue
 from runwright.guard.ledger import Ledger, MemoryLedger
+from runwright.guard.live import LiveTarget, live
 from runwright.guard.plans import Guards, Own
 from runwright.guard.registry import Registry
 
@@ -44,6 +45,7 @@ __all__ = [
     "Hedge",
     "Ledger",
     "Limit",
+    "LiveTarget",
     "MemoryKeyValue",
     "MemoryLedger",
     "Own",
@@ -58,5 +60,6 @@ __all__ = [
     "Trail",
     "guard_for",
     "guarded",
+    "live",
     "surroundings",
 ]

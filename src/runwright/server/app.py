@@ -23,7 +23,21 @@ from starlette.routing import Route
 
 from runwright import __version__
 from runwright.errors import ConfigError
-from runwright.server import agents, cache, costs, groups, memory, openai, ops, pins, replays, runs, stats, threads
+from runwright.server import (
+    agents,
+    cache,
+    costs,
+    groups,
+    guard,
+    memory,
+    openai,
+    ops,
+    pins,
+    replays,
+    runs,
+    stats,
+    threads,
+)
 from runwright.server.auth import Auth, check_bind
 from runwright.server.fast import FastRoutes
 from runwright.server.problems import Problems, reraise
@@ -76,7 +90,7 @@ def create_server(app: App, *, host: str | None = None) -> FastAPI:
     server.state.streams = streams
     # Known to the router too, so that another method on their paths is told which ones there are.
     server.router.routes += fast
-    for part in (agents, runs, groups, costs, cache, stats, threads, memory, pins, openai, ops):
+    for part in (agents, runs, groups, costs, cache, stats, guard, threads, memory, pins, openai, ops):
         server.include_router(part.router)
     _add_reference(server)
     return server

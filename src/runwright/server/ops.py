@@ -86,9 +86,11 @@ async def health(request: Request) -> Response:
 @router.get("/metrics")
 async def metrics(request: Request) -> Response:
     """Prometheus text."""
-    counted = served(request).metrics
+    app = served(request)
+    counted = app.metrics
     if counted is None:
         raise NotFound("Metrics are off: set RUNWRIGHT_METRICS=true.")
+    counted.guard.show(app.guard.levels())
     body, media_type = await asyncio.to_thread(counted.render)
     return Response(body, media_type=media_type)
 

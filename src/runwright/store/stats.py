@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, func, select
 
 from runwright.core.histogram import from_bytes
-from runwright.core.stats import StatBy, StatFilter, StatRow
+from runwright.core.stats import CallKind, OutcomeRow, StatBy, StatFilter, StatRow
 from runwright.core.usage import Usage
 from runwright.store.database import Database
 from runwright.store.rollups import HOUR
 from runwright.store.rows import Row, micros, moment
-from runwright.store.schema import rollup_hour
+from runwright.store.schema import rollup_hour, steps
 
-_of = rollup_hour.c
+_of, _step = rollup_hour.c, steps.c
+CALLS: tuple[CallKind, ...] = ("model", "tool", "http")
 _KEYS: dict[StatBy, ColumnElement[Any]] = {
     "hour": _of.hour,
     "day": _of.hour // 24,
@@ -55,6 +56,42 @@ class SqlStatStore:
                 latencies[of] = latencies.get(of, 0) + from_bytes(latency)
             found = connection.execute(sums).all()
         return [_row(by, row, latencies[row[0]]) for row in found]
+
+    def outcomes(self, since: datetime | None, target: str | None = None) -> Sequence[OutcomeRow]:
+        """How calls ended that began since then, by kind and target; without those that a recording answered."""
+        is_good, is_again = _step.status == "completed", _step.attempt > 1
+        ends = (is_good, ~is_good, is_good & is_again, ~is_good & is_again)
+        columns = (
+            _step.kind,
+            _step.name,
+            func.sum(_step.attempt),
+            *(func.sum(case((each, 1), else_=0)) for each in ends),
+        )
+        conditions: list[ColumnElement[bool]] = [
+            _step.kind.in_(CALLS),
+            _step.end_seq.is_not(None),
+            _step.taped.is_(None),
+        ]
+        if since is not None:
+            conditions.append(_step.started_at >= micros(since))
+        if target is not None:
+            conditions.append(_step.name == target)
+        query = select(*columns).where(*conditions).group_by(_step.kind, _step.name).order_by(_step.kind, _step.name)
+        with self._database.read() as connection:
+            return [_outcome(row) for row in connection.execute(query)]
+
+
+def _outcome(row: Row) -> OutcomeRow:
+    kind, target, attempts, good, bad, again, vain = row
+    return OutcomeRow(
+        kind=kind,
+        target=target,
+        attempts=int(attempts),
+        successes=int(good),
+        failures=int(bad),
+        retried_successes=int(again),
+        retried_failures=int(vain),
+    )
 
 
 def _chosen(where: StatFilter) -> ColumnElement[bool]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import cast
 
 import msgspec
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import Metric
 from runwright.core.event import (
     Event,
     EventData,
+    GuardDecided,
     RunCancelled,
     RunCompleted,
     RunFailed,
@@ -31,19 +32,16 @@ from runwright.core.event import (
 from runwright.core.money import NANO, Cost
 from runwright.core.run import Run
 from runwright.core.step import StepStatus
+from runwright.watch.guard import GuardMetrics, GuardSeries
+from runwright.watch.series import OTHER, Family, MetricField, Names, counter, gauge, histogram
 
 OPERATION_BUCKETS = tuple(0.01 * 2**power for power in range(14))
 TOKEN_BUCKETS = tuple(float(4**power) for power in range(14))
 RUN_BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600)
 COMMIT_BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5)
 
-NAMES_AT_MOST = 200
 OPEN_AT_MOST = 20_000
 """Runs whose open steps are known, for their durations."""
-
-OTHER = "other"
-
-Child = TypeVar("Child", Counter, Gauge, Histogram)
 
 
 class Metrics:
@@ -55,9 +53,10 @@ class Metrics:
     def __init__(self, *, version: str) -> None:
         self._registry = CollectorRegistry()
         self._series = Series(self._registry)
+        self.guard = GuardMetrics(self._registry)
         self._open: dict[str, dict[int, _OpenStep]] = {}
-        self._agents, self._models = _Names(), _Names()
-        self._tools, self._codes = _Names(), _Names()
+        self._agents, self._models = Names(), Names()
+        self._tools, self._codes = Names(), Names()
         self._handlers: dict[type[EventData], Callable[[Run, Event], None]] = {
             RunWaiting: self._on_waiting,
             RunCompleted: self._on_ended,
@@ -65,6 +64,7 @@ class Metrics:
             RunCancelled: self._on_ended,
             StepStarted: self._on_step_started,
             StepRestarted: self._on_step_restarted,
+            GuardDecided: lambda _, event: self.guard.decided(cast("GuardDecided", event.data)),
             StepCharged: self._on_step_charged,
             StepCompleted: self._on_step_completed,
             StepFailed: self._on_step_failed,
@@ -114,6 +114,7 @@ class Metrics:
         data = event.data
         assert isinstance(data, StepStarted)
         self._open.setdefault(run.id, {})[event.seq] = _OpenStep(data.kind, data.name, event.ts)
+        self.guard.begun(data.kind, data.name)
         # No event tells that another process took a run over: the oldest ones go.
         while len(self._open) > OPEN_AT_MOST:
             del self._open[next(iter(self._open))]
@@ -125,6 +126,8 @@ class Metrics:
         step = self._open.get(run.id, {}).get(event.step or 0)
         if step is not None:
             step.started_at = event.ts
+            step.attempt = data.attempt
+            self.guard.begun(step.kind, step.name, data.cause)
 
     def _on_step_completed(self, run: Run, event: Event) -> None:
         data = event.data
@@ -154,6 +157,7 @@ class Metrics:
             is_model = isinstance(event.data, StepCompleted) and bool(event.data.model)
             step = _OpenStep("model" if is_model else "tool", "", None)
         self._series.steps(step.kind, status).inc()
+        self.guard.ended(step.kind, step.name, status, attempt=step.attempt)
         return step
 
     def _time(self, step: _OpenStep, event: Event, *, provider: str | None, error: str) -> None:
@@ -188,44 +192,44 @@ class Series:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         model = ("gen_ai_provider_name", "gen_ai_request_model")
-        self.runs = _counter(registry, "runwright_runs", "Runs that ended.", "agent", "status")
-        self.run_seconds = _histogram(
+        self.runs = counter(registry, "runwright_runs", "Runs that ended.", "agent", "status")
+        self.run_seconds = histogram(
             registry, "runwright_run_duration_seconds", "From start to end of a run.", "agent", buckets=RUN_BUCKETS
         )
-        self.runs_active = _gauge(registry, "runwright_runs_active", "Runs that execute now.")
-        self.steps = _counter(registry, "runwright_steps", "Steps that ended.", "kind", "status")
-        self.restarts = _counter(registry, "runwright_step_restarts", "Steps that began again.", "cause")
-        self.errors = _counter(registry, "runwright_errors", "Errors that ended a run or a step.", "where", "code")
-        self.cost = _counter(
+        self.runs_active = gauge(registry, "runwright_runs_active", "Runs that execute now.")
+        self.steps = counter(registry, "runwright_steps", "Steps that ended.", "kind", "status")
+        self.restarts = counter(registry, "runwright_step_restarts", "Steps that began again.", "cause")
+        self.errors = counter(registry, "runwright_errors", "Errors that ended a run or a step.", "where", "code")
+        self.cost = counter(
             registry,
             "runwright_cost_usd",
             "Cost of priced calls in USD.",
             "agent",
             "model",
         )
-        self.agents = _gauge(registry, "runwright_agents", "Agents that are served.")
-        self.build_info = _gauge(registry, "runwright_build_info", "Always 1.", "version", "python")
-        self.queue_depth = _gauge(
+        self.agents = gauge(registry, "runwright_agents", "Agents that are served.")
+        self.build_info = gauge(registry, "runwright_build_info", "Always 1.", "version", "python")
+        self.queue_depth = gauge(
             registry, "runwright_journal_queue_depth", "Entries that wait for the journal's writer."
         )
-        self.commit_seconds = _histogram(
+        self.commit_seconds = histogram(
             registry, "runwright_journal_commit_seconds", "Duration of a commit of the journal.", buckets=COMMIT_BUCKETS
         )
-        self.operation_seconds = _histogram(
+        self.operation_seconds = histogram(
             registry,
             "gen_ai_client_operation_duration_seconds",
             "Duration of a model call.",
             *("gen_ai_operation_name", *model, "error_type"),
             buckets=OPERATION_BUCKETS,
         )
-        self.tokens = _histogram(
+        self.tokens = histogram(
             registry,
             "gen_ai_client_token_usage",
             "Tokens of a model call.",
             *("gen_ai_token_type", *model),
             buckets=TOKEN_BUCKETS,
         )
-        self.tool_seconds = _histogram(
+        self.tool_seconds = histogram(
             registry,
             "gen_ai_execute_tool_duration_seconds",
             "Duration of a tool call.",
@@ -234,19 +238,11 @@ class Series:
         )
 
 
-class MetricField(msgspec.Struct, frozen=True, kw_only=True):
-    """One series, for the reference page."""
-
-    name: str
-    type: str
-    labels: Sequence[str]
-    description: str
-
-
 def described() -> list[MetricField]:
     """Every series that `Metrics` counts, by name."""
-    families: list[_Family[Counter] | _Family[Gauge] | _Family[Histogram]]
-    families = list(vars(Series(CollectorRegistry())).values())
+    families: list[Family[Counter] | Family[Gauge] | Family[Histogram]]
+    registry = CollectorRegistry()
+    families = [*vars(Series(registry)).values(), *vars(GuardSeries(registry)).values()]
     return sorted((family.field for family in families), key=lambda field: field.name)
 
 
@@ -254,36 +250,7 @@ class _OpenStep(msgspec.Struct):
     kind: str
     name: str
     started_at: datetime | None
-
-
-class _Family(Generic[Child]):
-    """A series and its children, which are kept because looking one up in the client takes a lock."""
-
-    def __init__(self, metric: Child, field: MetricField) -> None:
-        self.field = field
-        self._metric = metric
-        self._children: dict[tuple[str, ...], Child] = {}
-
-    def __call__(self, *labels: str) -> Child:
-        child = self._children.get(labels)
-        if child is None:
-            child = self._children[labels] = self._metric.labels(*labels) if labels else self._metric
-        return child
-
-
-class _Names:
-    """Bounds how many values a label takes: later ones are all called `other`."""
-
-    def __init__(self) -> None:
-        self._seen: set[str] = set()
-
-    def bound(self, name: str) -> str:
-        if name in self._seen:
-            return name
-        if len(self._seen) >= NAMES_AT_MOST:
-            return OTHER
-        self._seen.add(name)
-        return name
+    attempt: int = 1
 
 
 class _WithoutCreated:
@@ -296,23 +263,6 @@ class _WithoutCreated:
         for metric in self._registry.collect():
             metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
             yield metric
-
-
-def _counter(registry: CollectorRegistry, name: str, text: str, *labels: str) -> _Family[Counter]:
-    field = MetricField(name=f"{name}_total", type="counter", labels=labels, description=text)
-    return _Family(Counter(name, text, labels, registry=registry), field)
-
-
-def _gauge(registry: CollectorRegistry, name: str, text: str, *labels: str) -> _Family[Gauge]:
-    field = MetricField(name=name, type="gauge", labels=labels, description=text)
-    return _Family(Gauge(name, text, labels, registry=registry), field)
-
-
-def _histogram(
-    registry: CollectorRegistry, name: str, text: str, *labels: str, buckets: Sequence[float]
-) -> _Family[Histogram]:
-    field = MetricField(name=name, type="histogram", labels=labels, description=text)
-    return _Family(Histogram(name, text, labels, registry=registry, buckets=buckets), field)
 
 
 def _seconds(start: datetime, end: datetime) -> float:

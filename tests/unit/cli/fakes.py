@@ -15,6 +15,7 @@ from runwright.cli.access import (
     DiffAccess,
     ExportAccess,
     GroupAccess,
+    GuardAccess,
     MemoryAccess,
     PinAccess,
     StatAccess,
@@ -140,6 +141,7 @@ class FakeAccess:
         diffs: DiffAccess | None = None,
         costs: CostAccess | None = None,
         stats: StatAccess | None = None,
+        guard: GuardAccess | None = None,
         memory: MemoryAccess | None = None,
         cache: CacheAccess | None = None,
     ) -> None:
@@ -148,6 +150,7 @@ class FakeAccess:
         self._diffs = diffs
         self._costs = costs
         self._stats = stats
+        self._guard = guard
         self._memory = memory
         self._cache = cache
 
@@ -183,6 +186,12 @@ class FakeAccess:
     def pins(self) -> PinAccess:
         """Nothing: pins are put over a real store."""
         raise NotImplementedError
+
+    @property
+    def guard(self) -> GuardAccess:
+        """The guard of the test."""
+        assert self._guard is not None
+        return self._guard
 
     @property
     def stats(self) -> StatAccess:

@@ -14,6 +14,7 @@ from runwright.core.event import (
     NULL,
     Data,
     Event,
+    GuardDecided,
     MessageCompleted,
     MessageDelta,
     RunCompleted,
@@ -81,6 +82,27 @@ async def test_a_step_that_begins_again_is_told() -> None:
     )
     assert call.printed == "Hal\nHello\n"
     assert "again, after: crash" in call.noted
+
+
+async def test_what_the_guard_does_is_told() -> None:
+    """A resend, a wait and a switch are told on stderr in words, with how long they take."""
+    call = await shown(
+        GuardDecided(layer="rate", action="waited", target="openai:m", wait_s=0.5),
+        GuardDecided(layer="retry", action="resend", target="openai:m", attempt=2, wait_s=1.234, reason="busy"),
+        GuardDecided(layer="fallback", action="switched", target="demo", figures={"from": "openai:m"}),
+        GuardDecided(layer="breaker", action="opened", target="openai:m", wait_s=5.0, reason="too many failed"),
+        GuardDecided(layer="retry", action="gave_up", target="openai:m", reason="no attempt is left of 4"),
+        DONE,
+        output("Hello"),
+    )
+    assert call.printed == "Hello\n"
+    assert [line.strip() for line in call.noted.splitlines()[:5]] == [
+        "openai:m was waited for: 0.5 s, limited by rate",
+        "openai:m is asked again in 1.2 s, attempt 2 (busy)",
+        "openai:m failed, demo is asked instead",
+        "breaker opened: openai:m, 5 s (too many failed)",
+        "openai:m is not asked again (no attempt is left of 4)",
+    ]
 
 
 async def test_a_terminal_is_not_commanded_by_an_answer() -> None:

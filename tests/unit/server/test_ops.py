@@ -106,6 +106,7 @@ async def test_the_document_has_every_endpoint(client: httpx2.AsyncClient, serve
             "GET /api/v1/cache",
             "GET /api/v1/costs",
             "GET /api/v1/groups/{group}",
+            "GET /api/v1/guard",
             "GET /api/v1/memory",
             "GET /api/v1/memory/{owner}/blocks",
             "GET /api/v1/memory/{owner}/blocks/{name}",

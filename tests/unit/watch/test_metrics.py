@@ -12,6 +12,7 @@ from runwright.core.event import (
     NULL,
     Data,
     Event,
+    GuardDecided,
     RunCompleted,
     RunFailed,
     RunStarted,
@@ -24,7 +25,9 @@ from runwright.core.event import (
 from runwright.core.money import Cost
 from runwright.core.run import ErrorInfo, Run, RunStatus
 from runwright.core.usage import Usage
-from runwright.watch.metrics import NAMES_AT_MOST, OPEN_AT_MOST, Metrics, described
+from runwright.watch.guard import GuardState
+from runwright.watch.metrics import OPEN_AT_MOST, Metrics, described
+from runwright.watch.series import NAMES_AT_MOST
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 ERROR = ErrorInfo(code="tool_failed", message="no")
@@ -210,3 +213,32 @@ def _size() -> int:
 
 def _python() -> str:
     return platform.python_version()
+
+
+def test_resends_are_counted_by_target() -> None:
+    """Attempts are counted by their cause, calls by how they ended and whether they were sent again."""
+    metrics = Metrics(version="1")
+    wait = GuardDecided(layer="retry", action="resend", target="weather", attempt=2, wait_s=1.5)
+    again = StepRestarted(attempt=2, cause="retry")
+    done = StepCompleted(result=NULL)
+    metrics.record(
+        a_run(),
+        told((0, TOOL_CALL, None), (1, wait, 1), (2, again, 1), (3, done, 1), (4, TOOL_CALL, None), (5, done, 5)),
+    )
+    labels = {"op": "tool", "target": "weather"}
+    assert sample(metrics, "guard_attempts_total", cause="first", **labels) == 2
+    assert sample(metrics, "guard_attempts_total", cause="retry", **labels) == 1
+    for retried in ("yes", "no"):
+        assert sample(metrics, "guard_calls_total", outcome="completed", retried=retried, **labels) == 1
+    assert sample(metrics, "guard_decisions_total", layer="retry", action="resend", target="weather") == 1
+    assert sample(metrics, "guard_wait_seconds_sum", layer="retry") == 1.5
+
+
+def test_the_state_of_targets_is_shown_as_it_is_now() -> None:
+    """Gauges of targets have their last figures, and those of targets that are forgotten go."""
+    metrics = Metrics(version="1")
+    metrics.guard.show([GuardState(layer="breaker", target="a", place="app", value=2.0)])
+    assert sample(metrics, "breaker_state", target="a", place="app") == 2
+    metrics.guard.show([GuardState(layer="retry", target="a", place="app", value=486)])
+    assert sample(metrics, "retry_bucket_tokens", target="a", place="app") == 486
+    assert sample(metrics, "breaker_state", target="a", place="app") is None

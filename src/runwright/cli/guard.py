@@ -1,0 +1,50 @@
+"""`runwright guard`: how calls fare with resends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from runwright.cli.call import Called
+
+if TYPE_CHECKING:
+    from runwright.guard import LiveTarget
+    from runwright.service.guard import Operation
+
+
+async def stats(target: str | None = None, /, *, since: str = "7d", call: Called) -> None:
+    """Count attempts, how calls ended, and how those ended that were sent again.
+
+    Args:
+        target: A model, as `provider:name`, or a tool; all of them if left out.
+        since: Calls that began since then: a day as 2026-11-01, or how long ago as 12h, 30d or 2w.
+        call: What every command is handed.
+    """
+    from runwright.service.guard import GuardQuery
+
+    async with call.open(has_agents=False, is_reading=True) as access:
+        report = await access.guard.report(GuardQuery(target=target, since=since))
+    if call.out.is_json:
+        call.out.json(report)
+        return
+    counts = ("attempts", "successes", "failures", "retried ok", "retried failed")
+    rows = [_row(each) for each in report.data]
+    columns = ("target", "kind", *counts, "rate", "retry rate")
+    call.out.table(columns, [*rows, _row(report.total)] if rows else [])
+    if report.live:
+        call.out.text("")
+        states = [(each.target, each.layer, each.state, _figures(each)) for each in report.live]
+        call.out.table(("target", "part", "state", "figures"), states)
+
+
+def _row(each: Operation) -> tuple[object, ...]:
+    counts = (each.attempts, each.successes, each.failures, each.retried_successes, each.retried_failures)
+    rates = (_percent(each.success_rate), _percent(each.retry_success_rate))
+    return (each.target or "total", each.kind or "-", *counts, *rates)
+
+
+def _figures(live: LiveTarget) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in live.figures.items())
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.2%}"

@@ -1,0 +1,30 @@
+"""The guard over HTTP."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import Response
+
+from runwright.server.reference import documented
+from runwright.server.wire import Answer, served
+from runwright.service.guard import GuardQuery, GuardReport
+
+router = APIRouter(prefix="/api/v1", tags=["guard"])
+
+
+class GuardParameters(BaseModel):
+    """Calls that began since then: `2026-11-01`, or an age, as `7d`; of one model or tool, or of all."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    target: str | None = None
+    since: str | None = "7d"
+
+
+@router.get("/guard", **documented(GuardReport))
+async def get_guard(request: Request, asked: Annotated[GuardParameters, Query()]) -> Response:
+    """How calls fare with resends, by model and tool, and the state of breakers, retry buckets and limits now."""
+    return Answer(await served(request).guard.report(GuardQuery(**asked.model_dump())))

@@ -1,0 +1,90 @@
+"""Metrics of the guard: attempts, how calls ended, waits, and the state of targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from runwright.core.event import GuardDecided
+from runwright.watch.series import Names, counter, gauge, histogram
+
+WAIT_BUCKETS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 20, 60, 300)
+
+GUARDED = ("model", "tool", "http")
+"""Kinds of step that policies are for."""
+
+WAITS = ("resend", "waited")
+"""What the guard does that has a call wait; other decisions tell of waits that are refused, or of others' rests."""
+
+
+class GuardState(msgspec.Struct, frozen=True, kw_only=True):
+    """The figure of a target in one part of the guard, as it is now; `place` is where the policy was set."""
+
+    layer: str
+    target: str
+    place: str
+    value: float
+
+
+class GuardSeries:
+    """Every series of the guard by name."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.guard_calls = counter(
+            registry,
+            "guard_calls",
+            "Calls that ended: by model or tool, how, and whether they were sent again.",
+            *("op", "target", "outcome", "retried"),
+        )
+        self.guard_attempts = counter(
+            registry, "guard_attempts", "Attempts of calls, by what made them necessary.", "op", "target", "cause"
+        )
+        self.guard_decisions = counter(
+            registry, "guard_decisions", "What the guard did beside sending.", "layer", "action", "target"
+        )
+        self.guard_wait = histogram(
+            registry, "guard_wait_seconds", "How long the guard had calls wait.", "layer", buckets=WAIT_BUCKETS
+        )
+        self.breaker_state = gauge(
+            registry, "breaker_state", "Breakers: 0 closed, 1 half open, 2 open.", "target", "place"
+        )
+        self.retry_bucket_tokens = gauge(
+            registry, "retry_bucket_tokens", "What resends may still cost.", "target", "place"
+        )
+        self.rate_waiting = gauge(registry, "rate_waiting", "Calls that wait for a limit.", "target", "place")
+
+
+class GuardMetrics:
+    """Counts what the guard does with calls."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._series = GuardSeries(registry)
+        self._targets = Names()
+
+    def begun(self, kind: str, target: str, cause: str = "first") -> None:
+        """A call is sent, for the first time or again."""
+        if kind in GUARDED and target:
+            self._series.guard_attempts(kind, self._targets.bound(target), cause).inc()
+
+    def ended(self, kind: str, target: str, outcome: str, *, attempt: int) -> None:
+        """A call ended with that attempt."""
+        if kind in GUARDED and target:
+            retried = "yes" if attempt > 1 else "no"
+            self._series.guard_calls(kind, self._targets.bound(target), outcome, retried).inc()
+
+    def decided(self, data: GuardDecided) -> None:
+        """The guard did something beside sending."""
+        self._series.guard_decisions(data.layer, data.action, self._targets.bound(data.target)).inc()
+        if data.wait_s and data.action in WAITS:
+            self._series.guard_wait(data.layer).observe(data.wait_s)
+
+    def show(self, states: Iterable[GuardState]) -> None:
+        """Say what the guard knows of its targets now."""
+        series = self._series
+        gauges = {"breaker": series.breaker_state, "retry": series.retry_bucket_tokens, "rate": series.rate_waiting}
+        for each in gauges.values():
+            each.clear()
+        for state in states:
+            gauges[state.layer](self._targets.bound(state.target), self._targets.bound(state.place)).set(state.value)
