@@ -35,6 +35,7 @@ from runwright.journal.write import Journal
 from runwright.models import PROVIDERS, ModelRegistry, Prices, ProviderSettings, price_lists, provider_spec
 from runwright.models.prices import read_file
 from runwright.service.agents import Agents
+from runwright.service.budgets import Budgets
 from runwright.service.cache import Caches
 from runwright.service.costs import Costs
 from runwright.service.diffs import Diffs
@@ -234,6 +235,15 @@ class App:
         self.stats = Stats(stores.stats, clock)
         self.cache = Caches(self._answers)
         self.guard = GuardFigures(stores.stats, lambda: live(self.guards.around.registry), clock)
+        self.budgets = Budgets(
+            stores.budgets,
+            stores.runs,
+            rows.reader,
+            ledger=self._ledger,
+            policies=self.settings.policies,
+            agents=lambda: (entry.agent for entry in self.registry.all()),
+            clock=clock,
+        )
         self.pins = Pins(stores.pins, stores.runs, clock)
         self.diffs = Diffs(stores.runs, rows.reader)
         self.groups = Groups(stores.runs)

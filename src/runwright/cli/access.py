@@ -26,6 +26,7 @@ from runwright.service.views import (
 if TYPE_CHECKING:
     from runwright.core.memory import Owner
     from runwright.journal.diff import RunDiff
+    from runwright.service.budgets import BudgetView, RaiseBody
     from runwright.service.cache import CacheCleared, CacheSpace, CacheView
     from runwright.service.groups import GroupView
     from runwright.service.guard import GuardQuery, GuardReport
@@ -133,6 +134,18 @@ class CostAccess(Protocol):
 
     async def run(self, run_id: str) -> RunCost:
         """What a run cost, step by step."""
+        ...
+
+
+class BudgetAccess(Protocol):
+    """What commands ask about budgets."""
+
+    async def find(self) -> Page[BudgetView]:
+        """The accounts in force."""
+        ...
+
+    async def raise_to(self, body: RaiseBody) -> Page[BudgetView]:
+        """Raise an account."""
         ...
 
 
@@ -268,6 +281,11 @@ class Access(Protocol):
     @property
     def costs(self) -> CostAccess:
         """Costs."""
+        ...
+
+    @property
+    def budgets(self) -> BudgetAccess:
+        """What may be spent."""
         ...
 
     @property

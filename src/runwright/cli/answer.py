@@ -104,6 +104,11 @@ def waits(view: RunView) -> str:
             f"The run waits: it is not known whether a tool acted. `runwright runs show {view.id}` shows the step; say "
             f"what became of it with `runwright runs resolve {view.id} --done RESULT`, `--retry` or `--fail`."
         )
+    if view.reason == "budget":
+        return (
+            "The run waits: a budget is spent. `runwright budgets ls` shows it; it goes on when "
+            "`runwright budgets raise` raises it, or its window ends, where a server runs."
+        )
     return (
         f"The run waits: {view.reason}. `runwright runs show {view.id}` shows why; "
         f"`runwright runs resume {view.id}` goes on with the current code."

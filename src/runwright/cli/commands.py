@@ -49,6 +49,13 @@ NOUNS: dict[str, tuple[str, dict[str, str]]] = {
             "schema": "Print the JSON Schemas of an agent's input and output.",
         },
     ),
+    "budgets": (
+        "Look at what may be spent, and raise it.",
+        {
+            "ls": "List the accounts of budgets: limit, spent, reserved, left, and when the window ends.",
+            "raise": "Raise an account; runs that wait for it go on.",
+        },
+    ),
     "templates": ("Look at templates.", {"ls": "List the templates.", "show": "Show a template and its schema."}),
     "models": (
         "Look at models.",

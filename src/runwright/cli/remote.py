@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import TypeVar
 from urllib.parse import quote
 
 import aiohttp
 import msgspec
 
+from runwright.cli.http import ANSWER_S, CONNECT_S, Http, told_error
 from runwright.core.event import Data, Event
 from runwright.core.memory import Owner
 from runwright.core.ports import RunFilter
 from runwright.core.replay import Replay
 from runwright.core.run import RunRequest
-from runwright.errors import ConfigError, InvalidRequest, RunwrightError, Unavailable, error_classes
+from runwright.errors import Unavailable
 from runwright.journal.diff import RunDiff
+from runwright.service.budgets import BudgetView, RaiseBody
 from runwright.service.cache import CacheCleared, CacheSpace, CacheView
 from runwright.service.groups import GroupView
 from runwright.service.guard import GuardQuery, GuardReport
@@ -46,26 +47,8 @@ from runwright.service.views import (
     TemplateView,
 )
 
-API = "/api/v1"
-CONNECT_S = 5.0
-ANSWER_S = 60.0
-SILENCE_S = 60.0
 ATTACH_ATTEMPTS = 10
 ATTACH_PAUSE_S = 0.5
-
-T = TypeVar("T")
-Query = Mapping[str, str | int | None]
-
-
-class _Place(msgspec.Struct):
-    pointer: str = ""
-    detail: str = ""
-
-
-class _Problem(msgspec.Struct):
-    detail: str = ""
-    code: str = ""
-    errors: tuple[_Place, ...] = ()
 
 
 class _Frame(msgspec.Struct):
@@ -79,53 +62,6 @@ class _Frame(msgspec.Struct):
 
 _frame = msgspec.json.Decoder(_Frame)
 _data: msgspec.json.Decoder[Data] = msgspec.json.Decoder(Data)
-
-
-class Http:
-    """One connection pool to one server. Errors come back as the classes they were on the server."""
-
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
-        self._session = session
-        self._url = url
-
-    async def ask(self, kind: type[T], method: str, path: str, *, query: Query | None = None, body: object = None) -> T:
-        """Send a request and read the answer. Raises what the server raised, or Unavailable."""
-        data = None if body is None else msgspec.json.encode(body)
-        raw = await self.bytes(method, path, query=query, data=data)
-        try:
-            return msgspec.json.decode(raw, type=kind)
-        except msgspec.DecodeError as error:
-            raise Unavailable(f"What answers at {self._url} is not a Runwright server of this release.") from error
-
-    async def bytes(self, method: str, path: str, *, query: Query | None = None, data: bytes | None = None) -> bytes:
-        """Send a request and give the answer's body. Raises what the server raised, or Unavailable."""
-        try:
-            async with self._session.request(method, self._url + API + path, params=_given(query), data=data) as answer:
-                raw = await answer.read()
-                _check(answer.status, raw, self._url)
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise self._unreachable(error) from error
-        return raw
-
-    async def frames(self, path: str, *, after: int) -> AsyncGenerator[bytes]:
-        """The data of a stream's events, in groups as they arrive, until the server ends the stream."""
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S)
-        headers = {"Last-Event-ID": str(after)}
-        try:
-            async with self._session.get(self._url + API + path, headers=headers, timeout=timeout) as answer:
-                if answer.status >= 400:
-                    _check(answer.status, await answer.read(), self._url)
-                data = (line[6:] async for line in answer.content if line.startswith(b"data: "))
-                async for line in data:
-                    yield line
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise self._unreachable(error) from error
-
-    def _unreachable(self, error: Exception) -> Unavailable:
-        detail = str(error) or type(error).__name__
-        return Unavailable(
-            f"No server answers at {self._url} ({detail}). Start one with `runwright serve`, or check --server."
-        )
 
 
 class RemoteHandle:
@@ -357,6 +293,21 @@ class RemotePins:
         return await self._http.ask(PinView, "POST", f"{_run(run_id)}/unpin")
 
 
+class RemoteBudgets:
+    """What may be spent, on the server."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def find(self) -> Page[BudgetView]:
+        """The accounts in force."""
+        return await self._http.ask(Page[BudgetView], "GET", "/budgets")
+
+    async def raise_to(self, body: RaiseBody) -> Page[BudgetView]:
+        """Raise an account."""
+        return await self._http.ask(Page[BudgetView], "POST", "/budgets/raise", body=body)
+
+
 class RemoteStats:
     """What happened, counted on the server."""
 
@@ -434,6 +385,7 @@ class Remote:
         self.pins = RemotePins(http)
         self.stats = RemoteStats(http)
         self.guard = RemoteGuard(http)
+        self.budgets = RemoteBudgets(http)
         self.memory = RemoteMemory(http)
         self.cache = RemoteCache(http)
         self.agents = RemoteAgents(http)
@@ -456,31 +408,7 @@ def _event(raw: bytes) -> Event:
         frame = _frame.decode(raw)
         return Event(frame.run_id, frame.seq, frame.ts, _data.decode(raw), frame.step_id)
     except msgspec.ValidationError:
-        raise _error(_told(raw)) from None
-
-
-def _check(status: int, raw: bytes, url: str) -> None:
-    if status < 400:
-        return
-    found = _told(raw)
-    if not found.code:
-        raise Unavailable(f"What answers at {url} is not a Runwright server (HTTP {status}).")
-    raise _error(found)
-
-
-def _told(raw: bytes) -> _Problem:
-    try:
-        return msgspec.json.decode(raw, type=_Problem)
-    except msgspec.DecodeError:
-        return _Problem()
-
-
-def _error(found: _Problem) -> RunwrightError:
-    kind = error_classes().get(found.code, RunwrightError)
-    places = [(place.pointer, place.detail) for place in found.errors]
-    if issubclass(kind, InvalidRequest | ConfigError):
-        return kind(found.detail, problems=places)
-    return kind(found.detail or None)
+        raise told_error(raw) from None
 
 
 def _run(run_id: str) -> str:
@@ -494,7 +422,3 @@ def _memory(owner: str, name: str | None = None) -> str:
 
 def _agent(name: str) -> str:
     return f"/agents/{quote(name, safe='')}"
-
-
-def _given(query: Query | None) -> dict[str, str]:
-    return {name: str(value) for name, value in (query or {}).items() if value is not None}

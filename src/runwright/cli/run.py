@@ -30,6 +30,7 @@ async def run(
     user: str | None = None,
     group: str | None = None,
     tag: Texts = (),
+    budget_usd: str | None = None,
     call: Called,
 ) -> None:
     """Run an agent once and print its answer.
@@ -46,6 +47,7 @@ async def run(
         user: Who the run is for.
         group: A label that ties runs together.
         tag: A tag; may be given more than once.
+        budget_usd: What the run may cost at the most, as 0.05; a call that could cost more is not made.
         call: What every command is handed.
     """
     request = RunRequest(
@@ -57,7 +59,7 @@ async def run(
         user=user,
         group=group,
         tags=tag,
-        config={} if model is None else {"model": model},
+        config=_config(model, budget_usd),
     )
     async with call.open() as access:
         view = await perform(access.runs, request, call)
@@ -65,6 +67,11 @@ async def run(
         call.out.json(view)
     if view.status != "completed":
         raise Exit(RUN_FAILED)
+
+
+def _config(model: str | None, budget_usd: str | None) -> dict[str, object]:
+    config: dict[str, object] = {} if model is None else {"model": model}
+    return config if budget_usd is None else {**config, "guard": {"budget": {"usd": budget_usd}}}
 
 
 async def perform(runs: RunAccess, request: RunRequest, call: Call) -> RunView:

@@ -57,7 +57,12 @@ class Account(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def name(self) -> str:
-        """The account in one text, for example `agent:support user:ada`, `app day:2026-12-31` or `app ever`."""
+        """The account in one text, for example `agent:support user:ada`, `app day:2026-12-31` or `app ever`.
+
+        A run's own account of the whole run is `run:ID`.
+        """
+        if self.per == "run" and self.scope == f"run:{self.of}":
+            return self.scope
         return f"{self.scope} {self.per}:{self.of}" if self.per != "ever" else f"{self.scope} ever"
 
     @property
@@ -80,6 +85,8 @@ class Account(msgspec.Struct, frozen=True, gc=False):
 
 def parse_account(name: str) -> Account:
     """The account of a name. Raises ValueError."""
+    if name.startswith("run:") and " " not in name:
+        return Account(name, "run", name.removeprefix("run:"))
     scope, _, window = name.partition(" ")
     per, _, of = window.partition(":")
     if scope and per in _WINDOWS and (per == "ever") == (":" not in window):

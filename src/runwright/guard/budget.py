@@ -97,7 +97,7 @@ def exceeded(short: Shortage) -> str:
     what = shown(short.limit, unit)
     left = shown(max(0, short.limit - short.spent), unit)
     told = f"The budget of {short.account!r} is {what}: {wants}, and {left} are left{ends}."
-    return f"{told} Raise it with `runwright budgets raise`."
+    return f"{told} Raise it with `runwright budgets raise {short.account!r} --{unit} ...`."
 
 
 def shown(value: int, unit: Unit) -> str:

@@ -50,11 +50,11 @@ class Guards:
     def model_plan(self, ref: str, own: Own) -> Plan:
         """The policies of a model's calls."""
         provider = ref.partition(":")[0]
-        of_model = self._settings.models.get(ref) or self._settings.models.get(f"{provider}:*")
+        set_for = ref if ref in self._settings.models else f"{provider}:*"
         return plan(
             ("default", DEFAULT_GUARD),
             ("app", self._settings.app),
-            (f"model:{ref}", of_model),
+            (f"model:{set_for}", self._settings.models.get(set_for)),
             (f"agent:{own.agent}", own.of_agent),
             ("run", own.of_run),
         )

@@ -35,11 +35,12 @@ def test_names(per: Window, expected: str) -> None:
     """An account is named by its scope and its window, and read again from that name."""
     assert name(per) == expected
     assert parse_account(expected).name == expected
+    assert parse_account("run:run_1") == Account("run:run_1", "run", "run_1")
 
 
 def test_run_scope() -> None:
     """A budget of a run counts that run alone, whatever its window."""
-    assert name("run", scope="run") == "run:run_1 run:run_1"
+    assert name("run", scope="run") == "run:run_1"
     assert name("ever", scope="run") == "run:run_1 ever"
 
 

@@ -141,7 +141,8 @@ def test_refused() -> None:
         assert len(upstream.calls) == 1
         assert caught.value.message == (
             "The budget of 'app day:2026-12-31' is 0.0000015 USD: this call may use 0.000001 USD, and 0.0000005 USD "
-            "are left; its window ends at 2027-01-01T00:00Z. Raise it with `runwright budgets raise`."
+            "are left; its window ends at 2027-01-01T00:00Z. Raise it with "
+            "`runwright budgets raise 'app day:2026-12-31' --usd ...`."
         )
         assert (caught.value.retry_after_s, caught.value.is_waiting) == (12 * 3600, False)
         assert books.notes.actions == ["budget refused"]

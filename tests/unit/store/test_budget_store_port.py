@@ -72,7 +72,7 @@ def recorded(stores: Stores) -> None:
         (f"agent:writer run:{run(2).id}", Spend(110, 14, 2)),
         (f"agent:support run:{run(2).id}", NOTHING),
         (f"tool:search run:{run(2).id}", Spend(0, 3, 1)),
-        (f"run:{run(2).id} run:{run(2).id}", Spend(110, 14, 2)),
+        (f"run:{run(2).id}", Spend(110, 14, 2)),
         (f"run:{run(2).id} day:2026-01-02", Spend(0, 3, 1)),
         ("app user:nobody-known", NOTHING),
     ],

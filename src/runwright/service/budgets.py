@@ -1,0 +1,207 @@
+"""Budgets: how the accounts in force stand, and how they are raised."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from runwright.core.agent import BuiltAgent, guard_of
+from runwright.core.budget import (
+    Account,
+    Allowance,
+    BudgetStore,
+    Payer,
+    Raise,
+    Standing,
+    Unit,
+    allowances,
+    amount,
+    limit,
+    parse_account,
+)
+from runwright.core.event import RunWaiting
+from runwright.core.money import NANO, format_usd
+from runwright.core.policy import Guard, GuardSettings, ScopedBudget, Usd
+from runwright.core.ports import Clock, RunStore
+from runwright.errors import InvalidRequest
+from runwright.guard import MemoryLedger
+from runwright.journal.read import JournalReader
+from runwright.service.views import Page
+
+UNITS: tuple[Unit, ...] = ("usd", "tokens", "calls")
+TIMED = frozenset({"day", "month", "ever"})
+
+Limit = Annotated[int, Meta(ge=1, le=10**15)]
+
+
+class BudgetView(msgspec.Struct, frozen=True, kw_only=True):
+    """How an account stands in one unit: `usd` as decimal strings, `tokens` and `calls` as numbers.
+
+    `until` is the end of its window, where that is a time.
+    """
+
+    account: str
+    object: Literal["budget"] = "budget"
+    unit: Unit
+    limit: str | int
+    spent: str | int
+    reserved: str | int
+    left: str | int
+    at_limit: Literal["fail", "wait"]
+    until: datetime | None = None
+    is_raised: bool = False
+
+
+class RaiseBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Up to where an account is raised, in the units that are given. What a budget says already is never lowered."""
+
+    account: str
+    usd: Usd | None = None
+    tokens: Limit | None = None
+    calls: Limit | None = None
+
+
+class Budgets:
+    """What a caller can ask about budgets. `agents` gives the agents that are served."""
+
+    def __init__(
+        self,
+        store: BudgetStore,
+        runs: RunStore,
+        reader: JournalReader,
+        *,
+        ledger: MemoryLedger,
+        policies: GuardSettings,
+        agents: Callable[[], Iterable[BuiltAgent]],
+        clock: Clock,
+    ) -> None:
+        self._store = store
+        self._runs = runs
+        self._reader = reader
+        self._ledger = ledger
+        self._policies = policies
+        self._agents = agents
+        self._clock = clock
+
+    async def find(self) -> Page[BudgetView]:
+        """The accounts in force: those of days, months and ever that somebody set, those of runs that are not over,
+        and those of threads, groups and users that calls were charged to of late.
+        """
+        now = self._clock.now()
+        found = dict.fromkeys(allowances(tuple(self._timed()), Payer(), now))
+        active = [Allowance(standing.account, standing.budget) for standing in await self._ledger.active()]
+        waited = await asyncio.to_thread(self._waited)
+        found |= dict.fromkeys(await asyncio.to_thread(self._in_force, [*active, *waited], now))
+        standings = [await self._ledger.standing(allowance) for allowance in found]
+        views = {(view.account, view.unit, view.limit): view for each in standings for view in _views(each)}
+        return Page(data=sorted(views.values(), key=lambda view: (view.account, view.unit)))
+
+    async def raise_to(self, body: RaiseBody, *, by: str = "") -> Page[BudgetView]:
+        """Raise an account; runs that wait for it go on where runs are taken up. Raises InvalidRequest."""
+        body = _checked(body)
+        account = _account(body.account)
+        nano_usd = None if body.usd is None else int(Decimal(body.usd) * NANO)
+        if nano_usd is None and body.tokens is None and body.calls is None:
+            raise InvalidRequest("Say up to where: usd, tokens or calls.", problems=[("/usd", "is missing")])
+        raised = Raise(
+            account=account.name,
+            nano_usd=nano_usd,
+            tokens=body.tokens,
+            calls=body.calls,
+            at=self._clock.now(),
+            by=by,
+        )
+        await asyncio.to_thread(self._store.put, raised)
+        self._ledger.distrust(account)
+        page = await self.find()
+        return Page(data=[view for view in page.data if view.account == account.name])
+
+    def _timed(self) -> Iterator[ScopedBudget]:
+        """Budgets whose accounts need no run to be known."""
+        for scope, guard in self._guards():
+            given = () if guard is None or guard.budget is None else guard.budget
+            for budget in given if isinstance(given, tuple) else (given,):
+                if budget.per in TIMED:
+                    yield ScopedBudget(budget, scope)
+
+    def _guards(self) -> Iterator[tuple[str, Guard | None]]:
+        policies = self._policies
+        yield "app", policies.app
+        yield from _prefixed("model", policies.models)
+        yield from _prefixed("tool", policies.tools)
+        for agent in self._agents():
+            yield f"agent:{agent.name}", agent.guard
+            for name, tool in agent.flow.tools.items():
+                yield f"tool:{name}", guard_of(tool)
+
+    def _waited(self) -> Sequence[Allowance]:
+        """What runs wait for."""
+        found: list[Allowance] = []
+        for run in self._runs.owned(("waiting",)):
+            if run.reason != "budget":
+                continue
+            waits = [event.data for event in self._reader.events(run.id) if isinstance(event.data, RunWaiting)]
+            if waits and waits[-1].shortage is not None:
+                short = waits[-1].shortage
+                found.append(Allowance(parse_account(short.account), short.budget))
+        return found
+
+    def _in_force(self, found: Sequence[Allowance], now: datetime) -> Sequence[Allowance]:
+        """Those whose window has not ended."""
+        return [each for each in found if self._is_in_force(each.account, now)]
+
+    def _is_in_force(self, account: Account, now: datetime) -> bool:
+        if account.until is not None:
+            return now < account.until
+        run_id = account.of if account.per == "run" else ""
+        run = self._runs.get(run_id) if run_id else None
+        return account.per != "run" or (run is not None and not run.is_over)
+
+
+def _prefixed(kind: str, guards: Mapping[str, Guard]) -> Iterator[tuple[str, Guard | None]]:
+    yield from ((f"{kind}:{name}", guard) for name, guard in guards.items())
+
+
+def _checked(body: RaiseBody) -> RaiseBody:
+    """The body, which callers in Python make as they like."""
+    try:
+        return msgspec.convert(msgspec.to_builtins(body), RaiseBody)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(f"The limit is not valid: {error}. Write usd as a decimal, for example 0.05.") from error
+
+
+def _account(name: str) -> Account:
+    try:
+        return parse_account(name)
+    except ValueError as error:
+        detail = "an account is written as in the list of budgets, for example 'app day:2026-12-31'"
+        raise InvalidRequest(f"There is no account {name!r}: {detail}.", problems=[("/account", detail)]) from error
+
+
+def _views(standing: Standing) -> Iterator[BudgetView]:
+    for unit in UNITS:
+        most = limit(standing.budget, standing.raised, unit)
+        if most is None:
+            continue
+        spent, reserved = amount(standing.spent, unit), amount(standing.reserved, unit)
+        yield BudgetView(
+            account=standing.account.name,
+            unit=unit,
+            limit=_shown(most, unit),
+            spent=_shown(spent, unit),
+            reserved=_shown(reserved, unit),
+            left=_shown(max(0, most - spent - reserved), unit),
+            at_limit=standing.budget.at_limit,
+            until=standing.account.until,
+            is_raised=most != limit(standing.budget, None, unit),
+        )
+
+
+def _shown(value: int, unit: Unit) -> str | int:
+    return format_usd(value) if unit == "usd" else value
