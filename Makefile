@@ -28,10 +28,10 @@ test: $(STAMP)-test ## run the tests (the crash matrix and random agents apart);
 crash: $(STAMP)-test ## kill a real server everywhere and look at what is left; CRASH=all kills it twice, everywhere
 	@$(BIN)/python -m pytest -m crash -n $(JOBS) --dist worksteal $(ARGS)
 
-chance: $(STAMP)-test ## execute hundreds of random agents and replay them
+chance: $(STAMP)-test ## execute a thousand random agents, replay them, edit them and fork them
 	@$(BIN)/python -m pytest -m chance -n $(JOBS) --dist worksteal $(ARGS)
 
-check: lint types layers size test ## run every gate and the tests; CI runs this, `run` and `crash`
+check: lint types layers size test ## run every gate and the tests; CI runs this, `run`, `crash` and `chance`
 	@$(COVERAGE) combine --quiet
 	@$(COVERAGE) report
 

@@ -43,6 +43,9 @@ GuardLayer = Literal[
 ]
 """The parts of the guard, from the outside in."""
 
+StoppedBy = Literal["cancel", "time"]
+"""What stopped the code of a run."""
+
 
 class EventData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type"):
     """The body of an event. `bulky` names fields whose large values are stored once, as blobs."""
@@ -121,6 +124,21 @@ class RunCancelled(EventData, frozen=True, kw_only=True, tag="run.cancelled"):
     reason: str = ""
     usage: Usage = NO_USAGE
     cost: Cost = NO_COST
+
+
+class RunInterrupted(EventData, frozen=True, kw_only=True, tag="run.interrupted"):
+    """The code of a flow was stopped, by who cancelled the run or by its time limit. It may still do something."""
+
+    by: StoppedBy
+
+
+class TimerFired(EventData, frozen=True, kw_only=True, tag="timer.fired"):
+    """A timer that the code of a flow had set went off: of a sleep or a time-out of its own. `nth` counts them from 0.
+
+    The count begins again when the run goes on after a crash or a wait.
+    """
+
+    nth: int
 
 
 class StepStarted(EventData, frozen=True, kw_only=True, tag="step.started"):
@@ -321,6 +339,8 @@ Data = (
     | RunCompleted
     | RunFailed
     | RunCancelled
+    | RunInterrupted
+    | TimerFired
     | StepStarted
     | StepRestarted
     | StepHeld

@@ -47,6 +47,10 @@ class Branches:
             self._rests.clear()
             await self._rests.wait()
 
+    def is_waiting(self) -> bool:
+        """Whether the flow waits for nothing for certain but the one step that it performs."""
+        return not self._marks and self._away == 1
+
     @contextmanager
     def away(self) -> Generator[None]:
         """The present task performs a step: what the step's tool begins is no part of the flow."""

@@ -13,7 +13,9 @@ from runwright.core.context import Context
 from runwright.core.event import (
     Event,
     OutputRejected,
+    RunInterrupted,
     StepFailed,
+    StoppedBy,
     ToolRejected,
 )
 from runwright.core.message import Said
@@ -40,6 +42,7 @@ from runwright.engine.fold import OpenStep, fold, start
 from runwright.engine.gateway import Bounds, Steps, World
 from runwright.engine.late import Spawn, is_cancelled
 from runwright.engine.live import LiveRun
+from runwright.engine.pace import Pace
 from runwright.engine.reuse import ResultOf, reuse
 from runwright.errors import AgentError, DeadlineExceeded, GuardError, ModelError, RunError, RunwrightError, ToolError
 from runwright.guard import Own
@@ -77,6 +80,7 @@ class Executor:
         self._deadline = deadline
         self._gateway: FlowGateway | None = None
         self._reuse = reuse(live, world.guards.around.answers, recall, past=events)
+        self._task: asyncio.Task[bytes | BaseException] | None = None
         self._steps = Steps(
             live.log,
             world,
@@ -89,8 +93,11 @@ class Executor:
 
     async def execute(self) -> None:
         """Run until the run ends or waits, and record that. Raises StorageError when it cannot be recorded."""
+        if isinstance(self._flow, CodeFlow):
+            tape = Tape(read_tape(self._events))
+            self._gateway = FlowGateway(self._steps, self._world, agent=self._live.agent, tape=tape)
         if self._player is not None:
-            self._player.begin(self._stop)
+            self._player.begin(self, pace=Pace() if self._gateway is None else self._gateway.pace)
         try:
             end = await self._answered() or await self._perform()
         # The run executor is one of the three places where anything may arrive: an agent is anybody's code.
@@ -104,13 +111,21 @@ class Executor:
         if self._reuse is not None:
             await self._reuse.keep()
 
-    def _stop(self, end: End) -> None:
+    def stop(self) -> None:
+        """End a replay that goes no further."""
+        if self._is_performing and self._live.task is not None:
+            self._live.task.cancel()
+
+    def interrupt(self, by: StoppedBy, reason: str) -> None:
         """Stop a replay as its recording was stopped."""
-        if not self._is_performing or self._live.task is None:
+        if not self._is_performing:
             return
-        if isinstance(end, Cancel):
-            self._live.cancel_reason = self._live.cancel_reason or end.reason
-        self._live.task.cancel()
+        if by == "cancel":
+            self._live.cancel_reason = self._live.cancel_reason or reason
+        if self._gateway is not None and self._task is not None:
+            _interrupt(self._gateway, self._task, by)
+        elif self._live.task is not None:
+            self._live.task.cancel()
 
     def _broken(self, error: BaseException) -> End:
         """How a run ends that did not reach its end."""
@@ -156,7 +171,8 @@ class Executor:
 
     async def _perform(self) -> End:
         if isinstance(self._flow, CodeFlow):
-            return await self._perform_flow(self._flow)
+            assert self._gateway is not None
+            return await self._perform_flow(self._flow, self._gateway)
         self._conversation = fold(self._conversation, self._events, self._flow.read_input)
         ref = self._world.models.ref(self._flow.model)
         is_streamed = self._live.run.mode != "wait"
@@ -168,36 +184,44 @@ class Executor:
             if self._steps.purse.shortage is not None:
                 return short(self._steps.purse.shortage)
 
-    async def _perform_flow(self, flow: CodeFlow) -> Finish:
-        self._gateway = FlowGateway(
-            self._steps, self._world, agent=self._live.agent, tape=Tape(read_tape(self._events))
-        )
+    async def _perform_flow(self, flow: CodeFlow, gateway: FlowGateway) -> Finish:
         scope = asyncio.timeout_at(self._deadline)
         try:
             with logs.context(run=self._live.run.id):
                 async with scope:
-                    return Finish(output=await self._apart(flow, self._gateway))
+                    return Finish(output=await self._apart(flow, gateway, scope=scope))
         except TimeoutError as error:
             if not scope.expired():
                 raise
             raise DeadlineExceeded(f"The run took longer than {flow.limits.time_s} s; raise limits.time_s.") from error
 
-    async def _apart(self, flow: CodeFlow, gateway: FlowGateway) -> bytes:
+    async def _apart(self, flow: CodeFlow, gateway: FlowGateway, *, scope: asyncio.Timeout) -> bytes:
         """Run a flow in a task of its own, to tell a cancellation of the run from those of the flow's own making."""
         context = Context(surroundings(self._steps, self._world, self._live.agent, gateway=gateway))
-        task = asyncio.get_running_loop().create_task(_outcome(flow, context, self._live.input, gateway=gateway))
+        with watched(gateway):
+            work = _outcome(flow, context, self._live.input, gateway=gateway)
+            self._task = task = asyncio.get_running_loop().create_task(work)
         while not task.done():
             try:
                 await asyncio.wait([task])
             except asyncio.CancelledError:
-                gateway.leave(is_final=self._live.cancel_reason is not None)
-                task.cancel()
-                if self._player is not None and not self._player.is_stopping:
-                    self._player.leave()
+                self._leave(task, gateway, is_late=scope.expired())
         outcome = task.result()
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
+
+    def _leave(self, task: asyncio.Task[bytes | BaseException], gateway: FlowGateway, *, is_late: bool) -> None:
+        """Stop a flow: when it has come to rest, or at once if what it does now is not told or is done again."""
+        if self._player is not None:
+            self._player.leave()
+        if self._live.cancel_reason is not None:
+            _interrupt(gateway, task, "cancel")
+        elif is_late:
+            _interrupt(gateway, task, "time")
+        else:
+            gateway.leave(is_final=False)
+            task.cancel()
 
     async def _act(self, decision: Recall | ModelCall | ToolCalls | Lost | Supersede | RejectOutput) -> None:
         match decision:
@@ -281,10 +305,24 @@ async def _outcome(flow: CodeFlow, context: Context, input: bytes, *, gateway: F
     """A flow's output, or what it raised: SystemExit raised in a task would end the event loop."""
     gateway.enter()
     try:
-        with watched(gateway.escaped):
-            return await run_flow(flow, context, input)
+        return await run_flow(flow, context, input)
     except BaseException as error:  # noqa: BLE001 - handed to the run executor
         return error
+    finally:
+        gateway.close()
+
+
+def _interrupt(gateway: FlowGateway, task: asyncio.Task[bytes | BaseException], by: StoppedBy) -> None:
+    """Stop a flow when it has come to rest."""
+
+    def stop() -> None:
+        if gateway.is_over:
+            return
+        gateway.leave(is_final=by == "cancel")
+        task.cancel()
+
+    gateway.tell(RunInterrupted(by=by))
+    gateway.pace.give(stop)
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from runwright.core.agent import BuiltAgent, CodeFlow, Tool
 from runwright.core.context import Context, Surroundings
-from runwright.core.event import StepFailed
+from runwright.core.event import Data, StepFailed, TimerFired
 from runwright.core.message import Message, SystemMessage, UserMessage, chain_digest, said
 from runwright.core.model import ModelRequest, ModelResponse
 from runwright.core.ports import Gateway
@@ -22,6 +22,7 @@ from runwright.engine.decide import Fail, Finish, Wait, model_key, short, tool_k
 from runwright.engine.escapes import watched
 from runwright.engine.fold import OpenStep
 from runwright.engine.gateway import Steps, World, is_json
+from runwright.engine.pace import Pace
 from runwright.engine.replay import Stopped
 from runwright.errors import BudgetExceeded, InvalidRequest, LimitExceeded, OutcomeUnknown, RunError, ToolFailed, revive
 from runwright.journal.project import CANCELLED
@@ -62,6 +63,15 @@ class FromThread:
     def spent(self, ref: str, used: Quantities, *, step: int) -> None:
         """Record what a tool spent."""
         self._on_loop(lambda: self._steps.reports.spent(ref, used, step=step))
+
+    def escaped(self, reason: str) -> None:
+        """Record that the code did something that was no step."""
+        self._on_loop(lambda: self._steps.reports.taint(reason))
+
+    def tell(self, data: Data) -> None:
+        """Record what came to the code. On the loop's thread; dropped when the run is over."""
+        if self._steps.log.lost is None and not self._steps.log.run.is_over:
+            self._steps.append((data, None))
 
     def _on_loop(self, append: Callable[[], None]) -> None:
         try:
@@ -113,18 +123,31 @@ class FlowGateway(FromThread):
         self._world = world
         self._agent = agent
         self._tape = tape
+        self._branches = Branches()
+        self.pace = Pace(
+            fired=lambda nth: self.tell(TimerFired(nth=nth)),
+            restless=lambda: self.escaped("its code did not come to rest while it waited"),
+            is_alone=self._branches.is_waiting,
+        )
+        # What was spent before the run went on, by code that need not ask for it again.
+        self._spent = steps.log.run.usage.total_tokens
         self._issued: dict[StepKey, int] = {}
         self._count = 0
         self._begun = asyncio.get_running_loop().time()
-        self._branches = Branches()
         self._wait: Wait | None = None
         self._tokens = 0
         self._is_leaving = False
         self._is_refusing = False
+        self.is_over = False
 
     def enter(self) -> None:
         """The present task is the flow."""
         self._branches.enter()
+
+    def close(self) -> None:
+        """The flow has come to its end: what it left behind performs no steps."""
+        self.is_over = True
+        self.pace.close()
 
     def leave(self, *, is_final: bool) -> None:
         """The run is cancelled from outside: steps that end by it stay open for the end of the run, or the next start.
@@ -168,7 +191,7 @@ class FlowGateway(FromThread):
 
     async def tool(self, tool: str | Tool, arguments: str, *, lane: str) -> bytes:
         """A tool call as a step."""
-        return await self._use("tool", self._tool(tool), arguments, lane=lane)
+        return await self._use("tool", _chosen(self._flow.tools, tool), arguments, lane=lane)
 
     async def _use(self, kind: StepKind, chosen: Tool, arguments: str, *, lane: str) -> bytes:
         checked = chosen.check(arguments)
@@ -191,14 +214,6 @@ class FlowGateway(FromThread):
         assert isinstance(flow, CodeFlow)
         return flow
 
-    def _tool(self, tool: str | Tool) -> Tool:
-        if not isinstance(tool, str):
-            return tool
-        known: Mapping[str, Tool] = self._flow.tools
-        if tool not in known:
-            raise InvalidRequest(f"There is no tool {tool!r}; known are {', '.join(sorted(known)) or 'none'}.")
-        return known[tool]
-
     def _issue(self, lane: str, kind: StepKind, key: str) -> StepKey:
         """Occurrences are counted when a step is asked for, so that answers may come in any order."""
         self._refuse_leaving()
@@ -214,18 +229,25 @@ class FlowGateway(FromThread):
     def _refuse_spending(self) -> None:
         limit = self._flow.limits.tokens
         # What a recording answered counts as well, though it was spent by another run.
-        used = max(self._tokens, self._steps.log.run.usage.total_tokens)
+        used = max(self._tokens, self._spent)
         if limit is not None and used >= limit:
             raise LimitExceeded(f"The run used {used} tokens of {limit}; raise limits.tokens.")
 
     async def _answer(self, match: StepKey) -> Taped | None:
         taped = self._tape.take(match)
         if taped is None:
-            await self._hold(match)
+            with watched(None):
+                await self._hold(match)
             return None
         if taped.is_given_up and not taped.is_past:
             # It was answered by nothing but the flow's own cancellation, which comes again.
-            await asyncio.get_running_loop().create_future()
+            try:
+                await asyncio.get_running_loop().create_future()
+            except asyncio.CancelledError:
+                await self.pace.turn(is_past=True)
+                raise
+        if taped.is_final:
+            await self.pace.turn(is_past=True)
         if taped.status == "failed" and taped.error is not None:
             raise revive(taped.error.code, taped.error.message)
         if taped.status == "running" and may_have_acted(taped.effect, taped.attempt) and not taped.is_granted:
@@ -249,8 +271,20 @@ class FlowGateway(FromThread):
         self._refuse_leaving()
 
     async def _perform(self, work: Coroutine[Any, Any, T], match: StepKey) -> T:
+        """Perform a step. What comes of it reaches the code when that has come to rest."""
+        is_past = self._steps.playback is not None and self._steps.playback.is_past(match)
         try:
-            with self._branches.away(), watched(None):
+            # Nothing is done for what stood on a tape: its code goes on at once.
+            given = await self._away(work, match, code=self if is_past else None)
+        except (Exception, asyncio.CancelledError):
+            await self.pace.turn(is_past=is_past)
+            raise
+        await self.pace.turn(is_past=is_past)
+        return given
+
+    async def _away(self, work: Coroutine[Any, Any, T], match: StepKey, *, code: FlowGateway | None) -> T:
+        try:
+            with self._branches.away(), watched(code):
                 return await work
         except OutcomeUnknown as error:
             if all(step.match != match for step in self._steps.log.unknown_steps):
@@ -275,10 +309,6 @@ class FlowGateway(FromThread):
                 self._end(match, CANCELLED)
             raise
 
-    def escaped(self, reason: str) -> None:
-        """The flow did something that was no step. Safe from any thread."""
-        self._on_loop(lambda: self._steps.reports.taint(reason))
-
     def _given_up(self, match: StepKey) -> None:
         """The flow itself cancelled a step; after one that may have acted it gets no further."""
         self._end(match, GIVEN_UP)
@@ -297,6 +327,8 @@ class FlowGateway(FromThread):
         return Suspended()
 
     def _refuse_leaving(self) -> None:
+        if self.is_over:
+            raise RunError("The run has come to its end; a task that it left behind asked for a step.")
         if self._wait is not None:
             raise Suspended
         if self._is_refusing:
@@ -308,6 +340,14 @@ _GO_ON = "resume it with the current code, or cancel it."
 
 def _deed(steps: Steps, world: World, *, kind: StepKind, arguments: str) -> Deed:
     return steps.memory.deed(arguments) if kind == "memory" else world.deeds.find(kind, arguments)
+
+
+def _chosen(known: Mapping[str, Tool], tool: str | Tool) -> Tool:
+    if not isinstance(tool, str):
+        return tool
+    if tool not in known:
+        raise InvalidRequest(f"There is no tool {tool!r}; known are {', '.join(sorted(known)) or 'none'}.")
+    return known[tool]
 
 
 def _named(step: Taped) -> str:

@@ -1,202 +1,184 @@
-"""The order in which the steps of a recorded run began and ended, which its replay keeps.
-
-What a flow does next can depend on which of its branches came first. A replay that gave every answer at once would turn
-that around, so an answer waits until all is done that was done before it.
-"""
+"""The order in which things came to a recorded run: to its replay they come in the same."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import Context
+from functools import partial
+from typing import NamedTuple
 
-import msgspec
+from runwright.engine.pace import Pace, Timer
 
-PATIENCE_S = 1.0
+PATIENCE_S = 5.0
 """Seconds beyond its recorded time that the code of a replay may take to come to something."""
 
-AT_ONCE_S = 0.02
-"""What happened within so many seconds of each other happened at once, as a busy event loop sees it."""
-
-SETTLE = 10
-"""Turns of the event loop that the code gets to make something of an answer before the next one that came later."""
+Come = Callable[[], None]
 
 
-class Mark(msgspec.Struct, frozen=True, order=True):
-    """Something that the recorded run did: its number there, and how long the run had been executing."""
+class Mark(NamedTuple):
+    """Something that came to the recorded run: its number there, and how long the run had been executing."""
 
     number: float
     after_s: float
-    is_end: bool = False
 
 
 class Order:
-    """Keeps one replay to the recorded order. Made on the event loop, when the replay begins.
+    """Lets things come in the recorded order: each when it is there and all before it came.
 
-    `stopped` is called when all is done that came before `stop`: at once if the run was stopped there, and else only
-    if the replay hangs there.
+    `timers` says which mark set off which timer of the code. `lost` is told the number of the mark that the replay
+    does not come to, if somebody waits for it.
     """
 
-    def __init__(self, marks: Iterable[Mark], *, stop: Mark, is_stopped: bool, stopped: Callable[[], None]) -> None:
-        self._marks = sorted((*marks, stop))
-        # Where one came after the other there is nothing to keep.
-        self._kept: set[float] = set() if _is_sequential(self._marks) else {mark.number for mark in self._marks}
-        self._stop = stop
-        self._is_stopped = is_stopped
-        self._stopped = stopped
+    def __init__(
+        self,
+        marks: Iterable[Mark],
+        *,
+        pace: Pace,
+        lost: Callable[[float], None],
+        timers: Mapping[int, int] | None = None,
+    ) -> None:
+        self._marks = sorted(marks)
+        self._known = {mark.number for mark in self._marks}
+        self._pace = pace
+        self._lost = lost
+        self._timers = timers or {}
         self._place = 0
         self._passed: set[float] = set()
-        self._waiting: dict[float, asyncio.Future[None]] = {}
-        self._given: set[float] = set()
-        self._settling: float | None = None
-        self._hanging: dict[asyncio.Future[None], int] = {}
-        self._again: set[asyncio.Future[None]] = set()
+        self._there: dict[float, Come] = {}
+        self._coming: set[float] = set()
+        self._hanging: set[asyncio.Future[None]] = set()
+        self._unset: list[Timer] = []
         self._is_left = False
-        self._timer: asyncio.TimerHandle | None = None
+        self._patience: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._begun = self._loop.time()
-        self._last_s = 0.0
+        self._outside = Context()
 
-    def done(self, number: float) -> None:
-        """What has this number is done."""
+    def passed(self, number: float) -> None:
+        """What has this number came, or does not come any more."""
+        self._there.pop(number, None)
+        self._coming.discard(number)
         self._passed.add(number)
+        # Who came now is to be given to the code before what comes next.
+        self._loop.call_soon(self._advance, context=self._outside)
+
+    def expect(self, number: float, come: Come) -> None:
+        """Call this when it is the turn of this number; `passed` says that it came."""
+        self._there[number] = come
         self._advance()
 
-    async def turn(self, number: int) -> None:
-        """Wait until it is the turn of what has this number. It is done then, or when the caller is cancelled."""
-        if number > self._stop.number:
-            await self._stopping()
+    async def turn(self, number: float) -> None:
+        """Wait for the turn of this number. What was not recorded in the order comes at once."""
+        if number not in self._known or number in self._passed or self._is_left:
+            return
+        waiting = self._loop.create_future()
+        self._hanging.add(waiting)
         try:
-            if number in self._kept and number not in self._passed:
-                await self._wait(number)
+            self.expect(number, partial(_set, waiting))
+            # Where the code waits for nothing else there is no order to keep.
+            if number in self._coming or not self._pace.is_alone():
+                await waiting
         finally:
-            self.done(number)
+            self._hanging.discard(waiting)
+            self.passed(number)
 
-    async def _wait(self, number: int) -> None:
-        self._waiting[number] = waiting = self._loop.create_future()
-        has_older = bool(self._given)
-        try:
-            self._advance()
-            if waiting.done() and has_older:
-                # Those that were woken before come before.
-                await asyncio.sleep(0)
-            await waiting
-        finally:
-            del self._waiting[number]
-            self._given.discard(number)
-
-    def is_due(self, number: int) -> bool:
-        """Whether what has this number comes at once with what is done."""
-        mark = next((mark for mark in self._marks if mark.number == number), None)
-        return mark is not None and mark.after_s - self._last_s < AT_ONCE_S
-
-    async def hang(self, number: int) -> None:
-        """Wait for the cancellation that ended the step at this number. Where none comes in time, it is raised."""
+    async def hang(self, number: float) -> None:
+        """Wait to be cancelled, and then for the turn of this number."""
         hanging = self._loop.create_future()
-        self._hanging[hanging] = number
+        if self._is_left:
+            raise asyncio.CancelledError
+        self._hanging.add(hanging)
         try:
-            if self._is_left:
-                raise asyncio.CancelledError
-            if self._stop.number in self._passed:
-                # The code made nothing of being stopped, and was stopped again.
-                self._again.add(hanging)
             self._advance()
             await hanging
-        finally:
-            del self._hanging[hanging]
-            self._again.discard(hanging)
-            self.done(number)
-
-    def leave(self) -> None:
-        """The replay is stopped: nothing waits any more."""
-        self._is_left = True
-        for each in (*self._hanging, *self._waiting.values()):
-            each.cancel()
-
-    def close(self) -> None:
-        """The replay is over."""
-        self._again.clear()
-        self._place = len(self._marks)
-        self._advance()
-
-    async def _stopping(self) -> None:
-        """What ended after the recorded run was stopped made nothing of its own cancellation."""
-        try:
-            if self._stop.number not in self._passed:
-                await self.hang(0)
         except asyncio.CancelledError:
-            if self._stop.number not in self._passed:
-                raise
+            await self.turn(number)
+            raise
+        finally:
+            self._hanging.discard(hanging)
+
+    def take(self, timer: Timer) -> bool:
+        """Whether the order sets a timer off: as it was recorded, or if the code waits for nothing else."""
+        if self._is_left:
+            return False
+        mark = self._timers.get(timer.number)
+        if mark is None or mark in self._passed:
+            self._unset = [each for each in self._unset if not each.handle.cancelled()] + [timer]
+            self._advance()
+            return True
+        self.expect(mark, lambda: self._fire(mark, timer))
+        return True
+
+    def _fire(self, mark: int, timer: Timer) -> None:
+        timer()
+        self.passed(mark)
+
+    async def stuck(self) -> None:
+        """Return when the code rests, and nothing can come to it as it was recorded."""
+        while True:
+            resting = self._loop.create_future()
+            self._pace.when_resting(partial(_set, resting))
+            self._hanging.add(resting)
+            try:
+                await resting
+            finally:
+                self._hanging.discard(resting)
+            if self._is_left or not self._is_moving:
+                return
 
     @property
-    def _next(self) -> Mark | None:
-        return self._marks[self._place] if self._place < len(self._marks) else None
+    def _is_moving(self) -> bool:
+        place = next((each for each in self._marks[self._place :] if each.number not in self._passed), None)
+        return place is not None and place.number in self._there
+
+    def leave(self) -> None:
+        """The replay is stopped: nothing waits any more, and timers take their time."""
+        self._is_left = True
+        for each in tuple(self._hanging):
+            each.cancel()
+        for timer in self._unset:
+            timer.release()
+        self._advance()
 
     def _advance(self) -> None:
-        """Go on to the first mark that is not done, and wake who waits for its turn."""
-        while (mark := self._next) is not None:
-            if mark.number in self._passed:
+        """Let come what is there, up to the first mark that is not."""
+        while self._place < len(self._marks):
+            number = self._marks[self._place].number
+            if number in self._passed:
                 self._place += 1
-                self._last_s = mark.after_s if mark.is_end else self._last_s
-            elif mark.number in self._waiting and self._is_at_once(mark):
-                self._give(mark)
+            elif number in self._there and number not in self._coming:
+                self._coming.add(number)
+                self._there[number]()
             else:
                 break
-        self._watch(mark)
+        self._watch()
 
-    def _is_at_once(self, mark: Mark) -> bool:
-        """Whether the answer came together with the one before it, or nothing else can come in between."""
-        is_alone = len(self._waiting) + len(self._hanging) == 1 and self._last_s == 0.0
-        return is_alone or 0.0 <= mark.after_s - self._last_s < AT_ONCE_S
+    def _watch(self) -> None:
+        """See to it that a replay that does not come to what comes next is not waited for for ever."""
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        if self._place < len(self._marks) and (self._hanging or self._unset) and not self._is_left:
+            mark = self._marks[self._place]
+            when = self._begun + mark.after_s + PATIENCE_S
+            # Not as one of the code's own timers.
+            hand = partial(self._give_up, mark.number)
+            self._patience = self._loop.call_at(when, self._pace.when_resting, hand, context=self._outside)
 
-    def _give(self, mark: Mark) -> None:
-        self._passed.add(mark.number)
-        self._given.add(mark.number)
-        if not self._waiting[mark.number].done():
-            self._waiting[mark.number].set_result(None)
-
-    def _watch(self, mark: Mark | None) -> None:
-        """See to it that what comes next comes."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if mark is None:
-            if self._again:
-                self._again.clear()
-                self._loop.call_soon(self._stopped)
+    def _give_up(self, number: float) -> None:
+        if self._place >= len(self._marks) or self._marks[self._place].number != number or self._is_moving:
             return
-        if mark is self._stop and self._is_stopped:
-            # Not from within a step: it has to come to its end first.
-            self._loop.call_soon(self._give_up, mark)
-        elif mark.number in self._waiting:
-            if self._settling != mark.number:
-                self._settling = mark.number
-                self._settle(mark, SETTLE)
-        elif self._waiting or self._hanging:
-            self._timer = self._loop.call_at(self._begun + mark.after_s + PATIENCE_S, self._give_up, mark)
-
-    def _settle(self, mark: Mark, turns: int) -> None:
-        if turns:
-            self._loop.call_soon(self._settle, mark, turns - 1)
-        elif mark is self._next and mark.number in self._waiting:
-            self._give(mark)
-            self._advance()
-
-    def _give_up(self, mark: Mark) -> None:
-        """The code did not come to something in time, or the recorded run was stopped here."""
-        if mark.number in self._passed or self._next is None:
-            return
-        self.done(mark.number)
-        for hanging in [each for each, number in self._hanging.items() if number == mark.number]:
-            hanging.cancel()
-        if mark is self._stop:
-            self._stopped()
+        self._unset = [each for each in self._unset if not each.handle.cancelled()]
+        if self._unset:
+            timer = min(self._unset, key=lambda each: each.when)
+            self._unset.remove(timer)
+            timer()
+            self._watch()
+        else:
+            self._lost(number)
 
 
-def _is_sequential(marks: Sequence[Mark]) -> bool:
-    """Whether each step of the run began when the one before it had ended."""
-    open_steps = 0
-    for mark in marks[:-1]:
-        open_steps += -1 if mark.is_end else 1
-        if open_steps > 1:
-            return False
-    return True
+def _set(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)

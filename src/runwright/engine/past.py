@@ -1,25 +1,27 @@
-"""The recorded run as its replay sees it: which steps it had, in what order, and how it ended."""
+"""The recorded run as its replay sees it: which steps it had, in what order things came to it, and how it ended."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
 
-from runwright.core.event import Event, RunCancelled, RunFailed, RunResumed, StepStarted
+from runwright.core.event import (
+    Event,
+    RunCancelled,
+    RunFailed,
+    RunInterrupted,
+    RunResumed,
+    RunStarted,
+    StepStarted,
+    StoppedBy,
+    TimerFired,
+)
 from runwright.core.step import SUPERSEDED
 from runwright.engine.decide import Fail
 from runwright.engine.end import UNANSWERED, Cancel
-from runwright.engine.order import AT_ONCE_S, Mark
+from runwright.engine.order import Mark
 from runwright.errors import DeadlineExceeded
 from runwright.journal.project import CANCELLED
-from runwright.journal.tape import Taped, read_tape
-
-
-class Stop(NamedTuple):
-    """Where a recorded run came to its end. `is_forced` if that was not its own code's doing."""
-
-    mark: Mark
-    is_forced: bool
+from runwright.journal.tape import Taped, read_tape, since
 
 
 class Past:
@@ -29,12 +31,16 @@ class Past:
         self.events = events
         self.steps = [step for step in read_tape(events) if step.error is None or step.error.code != SUPERSEDED]
         self.end = _end(events)
-
-    @property
-    def is_stopped(self) -> bool:
-        """Whether somebody or a limit of time ended the run."""
-        is_late = isinstance(self.end, Fail) and self.end.error.code == DeadlineExceeded.code
-        return is_late or isinstance(self.end, Cancel)
+        begins = [event for event in events if isinstance(event.data, RunStarted | RunResumed)]
+        self._begun = begins[-1].ts if begins else None
+        # What stood on its tape when it went on for the last time was given as soon as it was asked for.
+        self._since = begins[-1].seq if begins else 0
+        self._last = [event for event in events if event.seq > self._since]
+        self.told_stops: Mapping[float, StoppedBy] = {
+            event.seq: event.data.by for event in self._last if isinstance(event.data, RunInterrupted)
+        }
+        self.past = {step.match for step in self.steps if 0 < step.end <= self._since}
+        self.timers = {event.data.nth: event.seq for event in self._last if isinstance(event.data, TimerFired)}
 
     @property
     def model(self) -> str | None:
@@ -43,29 +49,40 @@ class Past:
         return next((data.name for data in begun if data.kind == "model"), None)
 
     @property
-    def stop(self) -> Stop:
-        """Where it came to its end."""
-        over = next((event.seq for event in self.events if event.is_terminal), self.events[-1].seq)
-        cancelled = [step.end for step in self.steps if is_cancelled(step)]
-        stop = min(cancelled, default=over)
-        # Of what began before that and was answered after it, it is known that the cancellation came first.
-        after = [step.seq - 0.5 for step in self.steps if step.seq < stop < step.end and is_answered(step)]
-        after_s = max((step.end_after_s for step in self.steps), default=0.0)
-        return Stop(Mark(min(after, default=stop), after_s), bool(cancelled) or self.is_stopped)
+    def stops(self) -> Mapping[float, StoppedBy]:
+        """When its code was stopped, and by what."""
+        if self.told_stops or not self.is_stopped:
+            return self.told_stops
+        # A loop, or a flow that waited: it did nothing after that.
+        first = min((step.end for step in self.steps if _is_cancelled(step)), default=self.over)
+        return {first - 0.5: "cancel" if isinstance(self.end, Cancel) else "time"}
 
-    def marks(self) -> list[Mark]:
-        """When steps began and ended."""
-        # What stood on its tape when it went on for the last time was given as soon as it was asked for.
-        resumed = max((event.seq for event in self.events if isinstance(event.data, RunResumed)), default=0)
-        marks: list[Mark] = []
-        for step in self.steps:
-            if is_brief(step):
-                continue
-            if step.seq > resumed:
-                marks.append(Mark(step.seq, step.after_s))
-            if step.end > resumed and (is_answered(step) or step.is_given_up):
-                marks.append(Mark(step.end, step.end_after_s, is_end=True))
-        return marks
+    @property
+    def over(self) -> int:
+        """The number of the event that told how it ended."""
+        return next((event.seq for event in self.events if event.is_terminal), self.events[-1].seq)
+
+    def marks(self) -> Iterator[Mark]:
+        """What came to it, in order, and at last its end."""
+        numbers: set[float] = {*self.stops, *self.timers.values()}
+        stop = min(self.stops, default=self.over)
+        numbers |= {step.end for step in self.steps if self._has_come(step, stop=stop)}
+        last = self.over + 1
+        times: dict[float, float] = {event.seq: since(self._begun, event) for event in self._last}
+        yield from (Mark(number, times.get(number, 0.0)) for number in numbers)
+        yield Mark(last, max(times.values(), default=0.0))
+
+    def _has_come(self, step: Taped, *, stop: float) -> bool:
+        """Whether the end of a step came to the code, and is not that of the run."""
+        if step.end <= self._since:
+            return False
+        return is_answered(step) or step.is_given_up or (_is_cancelled(step) and step.end > stop)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether somebody or a limit of time ended the run."""
+        is_late = isinstance(self.end, Fail) and self.end.error.code == DeadlineExceeded.code
+        return is_late or isinstance(self.end, Cancel)
 
 
 def is_answered(step: Taped) -> bool:
@@ -73,16 +90,10 @@ def is_answered(step: Taped) -> bool:
     return step.is_final and (step.error is None or step.error.code not in UNANSWERED)
 
 
-def is_cancelled(step: Taped) -> bool:
+def _is_cancelled(step: Taped) -> bool:
     """Whether the cancellation of its run ended a step, also one that may have acted."""
     is_open = step.error is not None and step.error.message == CANCELLED.message
     return is_open or step.status == "unknown"
-
-
-def is_brief(step: Taped) -> bool:
-    """Whether a step was given up, or left behind, as it began: that its branch got so far was chance."""
-    is_unanswered = not is_answered(step) and not is_cancelled(step)
-    return is_unanswered and step.end_after_s - step.after_s < AT_ONCE_S
 
 
 def _end(events: Sequence[Event]) -> Cancel | Fail | None:

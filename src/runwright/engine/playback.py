@@ -21,9 +21,10 @@ from runwright.core.message import Said, said
 from runwright.core.model import ModelResponse
 from runwright.core.step import StepKey
 from runwright.engine.fold import OpenStep
-from runwright.engine.replay import Asked, Player, Stopped
+from runwright.engine.replay import Answer, Asked, Player, Stopped
 from runwright.errors import (
     AgentError,
+    GuardError,
     ModelError,
     OutcomeUnknown,
     RunError,
@@ -50,11 +51,15 @@ class Playback:
         self._append = append
         self._begin = begin
         self._end = end
-        self._missing: dict[int, Taped] = {}
+        self._open: dict[int, Answer] = {}
 
     def has(self, match: StepKey) -> bool:
         """Whether a step of exactly this key was recorded, and answered nothing yet."""
         return self._player.has(match)
+
+    def is_past(self, match: StepKey) -> bool:
+        """Whether a step of this key stood on the tape of the recorded run when that went on for the last time."""
+        return self._player.is_past(match)
 
     async def model(
         self, step: StepStarted, messages: Sequence[Said], *, again: OpenStep | None
@@ -82,8 +87,8 @@ class Playback:
 
     def close(self) -> None:
         """The run comes to its end: what still waits for an answer ends as it did in the recorded run."""
-        for seq, taped in self._missing.items():
-            self._end(seq, *_records(seq, taped))
+        for seq, answer in self._open.items():
+            self._end(seq, *_records(seq, answer.taped, is_drifted=answer.is_drifted))
 
     async def _answer(self, asked: Asked, again: OpenStep | None) -> tuple[int, Taped, bool] | None:
         """The step, begun, and its answer when it is the turn of that."""
@@ -96,17 +101,15 @@ class Playback:
         if answer is None:
             return None
         seq = self._begin(asked.step, again)
+        self._open[seq] = answer
         try:
-            if answer.is_missing:
-                self._missing[seq] = answer.taped
             await self._player.turn(answer)
         except asyncio.CancelledError:
-            # A step without an answer ends as the recorded one did; another one had its answer before the cancellation.
-            if answer.is_missing or self._player.is_due(answer):
-                self._end(seq, *_records(seq, answer.taped, is_drifted=answer.is_drifted))
+            # It ends as it did then: without an answer, or with one that came before its code could be told.
+            self._end(seq, *_records(seq, answer.taped, is_drifted=answer.is_drifted))
             raise
         finally:
-            self._missing.pop(seq, None)
+            del self._open[seq]
         return seq, answer.taped, answer.is_drifted
 
 
@@ -144,4 +147,4 @@ def _raised(taped: Taped, *, otherwise: type[RunwrightError]) -> RunwrightError:
     if taped.error is None:
         return otherwise("The recorded step has no answer.")
     error = revive(taped.error.code, taped.error.message)
-    return error if isinstance(error, (ModelError, ToolError, RunError)) else otherwise(taped.error.message)
+    return error if isinstance(error, (ModelError, ToolError, RunError, GuardError)) else otherwise(taped.error.message)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -14,11 +16,14 @@ from runwright.core.event import (
     Event,
     MemoryWritten,
     ReplayDiverged,
+    RunInterrupted,
     RunQueued,
     RunStarted,
     StepCompleted,
     StepFailed,
     StepStarted,
+    StoppedBy,
+    TimerFired,
 )
 from runwright.core.message import Said
 from runwright.core.ports import Model, Models
@@ -28,9 +33,9 @@ from runwright.core.step import StepKey
 from runwright.engine.decide import Fail, Finish
 from runwright.engine.end import UNANSWERED, Cancel, End
 from runwright.engine.fold import LOOP_VERSION
-from runwright.engine.late import is_cancelled
-from runwright.engine.order import Order
-from runwright.engine.past import Past, is_answered, is_brief
+from runwright.engine.order import Mark, Order
+from runwright.engine.pace import Pace
+from runwright.engine.past import Past, is_answered
 from runwright.errors import Conflict, Diverged, InvalidRequest
 from runwright.journal.project import RUN_EVENTS
 from runwright.journal.requests import sent_messages
@@ -40,9 +45,6 @@ from runwright.journal.write import Record, RunLog
 
 LIVE = ("model", "tool", "http", "clock", "random", "id", "env", "sleep", "memory", "all")
 """What a replay may let go to the world."""
-
-TURNS = 100
-"""Turns of the event loop that other branches get before it is said that a step was not recorded."""
 
 UNANSWERED_S = 60.0
 """Seconds beyond the recorded time that code may wait for a recorded step without an answer, if something is live."""
@@ -79,6 +81,18 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
         return not is_answered(self.taped)
 
 
+class Performance(Protocol):
+    """A replay that is being executed."""
+
+    def stop(self) -> None:
+        """It goes no further."""
+        ...
+
+    def interrupt(self, by: StoppedBy, reason: str) -> None:
+        """Its code is stopped as it was then."""
+        ...
+
+
 class Player:
     """Answers the steps of one replay from the events of the recorded run. `end` is set when it goes no further."""
 
@@ -91,21 +105,22 @@ class Player:
         self._used = {event.data.taped for event in own if isinstance(event.data, StepCompleted | StepFailed)}
         for match in [step.match for step in self._left.values() if step.seq in self._used]:
             del self._left[match]
-        self._stop: Callable[[End], None] = lambda end: None
         self._divergence: ReplayDiverged | None = None
         self.end: End | None = None
         self._is_closed = False
         self.is_stopping = False
+        self._is_stopped = replay.is_strict and past.is_stopped
 
     @property
     def replay(self) -> Replay:
         """What is replayed, and how."""
         return self._replay
 
-    def begin(self, stop: Callable[[End], None]) -> None:
-        """The replay begins; `stop` stops it as the recorded run was stopped. Called on the event loop."""
-        self._stop = stop
-        self._order = self._ordered()
+    def begin(self, performance: Performance, *, pace: Pace) -> None:
+        """The replay begins. Called on the event loop."""
+        self._performance = performance
+        self._order = self._ordered(pace)
+        self._expect_stop()
 
     def models(self, models: Models) -> Models:
         """The models as the replay finds them."""
@@ -114,6 +129,10 @@ class Player:
     def has(self, match: StepKey) -> bool:
         """Whether a step of exactly this key was recorded, and answered nothing yet."""
         return match in self._left
+
+    def is_past(self, match: StepKey) -> bool:
+        """Whether the recorded run had the answer of this step before it went on for the last time."""
+        return self._replay.is_strict and match in self._past.past
 
     async def find(self, asked: Asked) -> Answer | None:
         """The recorded step that answers; None when the step is live. Raises Stopped."""
@@ -124,37 +143,24 @@ class Player:
             return None
         taped = self._left.pop(asked.match, None)
         if taped is not None:
-            return self._found(asked, Answer(taped=self._edited(taped)))
+            return self._found(asked, Answer(taped=_edited(self._replay, taped)))
         near = _nearest(self._left.values(), step)
         if near is not None and near.name == step.name and not self._replay.is_strict:
             del self._left[near.match]
-            return self._found(asked, Answer(taped=self._edited(near), is_drifted=True))
-        if self._is_stopped and not any(each.match.lane == step.lane for each in self._missed()):
-            # The recorded run was stopped before it came to this.
-            await self._order.hang(0)
-        for _ in range(TURNS):
-            # Another branch may end this one before it would have begun its step.
-            await asyncio.sleep(0)
+            return self._found(asked, Answer(taped=_edited(self._replay, near), is_drifted=True))
+        # The recorded run, or another branch of its code, may have been stopped before it began this.
+        await self._order.stuck()
         if self.end is not None or self._is_closed:
             raise Stopped
         raise self._diverged(asked, near)
 
     async def turn(self, answer: Answer) -> None:
         """Wait until it is the turn of an answer that was found; a missing one never comes."""
-        taped = answer.taped
-        self._order.done(taped.seq)
-        if taped.is_given_up and is_cancelled():
-            # What gave the step up came before it this time.
-            self._order.done(taped.end)
-            raise asyncio.CancelledError
+        self._expect_stop()
         if answer.is_missing:
-            await self._order.hang(taped.end if taped.is_given_up else 0)
-        elif self._replay.is_strict:
-            await self._order.turn(taped.end)
-
-    def is_due(self, answer: Answer) -> bool:
-        """Whether an answer was about to be given."""
-        return not answer.is_missing and self._order.is_due(answer.taped.end)
+            await self._order.hang(answer.taped.end)
+        else:
+            await self._order.turn(answer.taped.end)
 
     def leave(self) -> None:
         """The run is cancelled, or the process stops: nothing waits any more."""
@@ -163,7 +169,7 @@ class Player:
     def close(self) -> None:
         """The replay is over."""
         self._is_closed = True
-        self._order.close()
+        self._order.leave()
 
     def take_divergence(self) -> ReplayDiverged | None:
         """What is to be recorded of a divergence, once."""
@@ -184,22 +190,28 @@ class Player:
             return _failed(detail)
         return self._past.end if self._is_stopped and self._past.end is not None else end
 
-    @property
-    def _is_stopped(self) -> bool:
-        return self._replay.is_strict and self._past.is_stopped
-
-    def _ordered(self) -> Order:
+    def _ordered(self, pace: Pace) -> Order:
         """The recorded order; if something is live, only how long what hangs may hang."""
-        stop = self._past.stop
+        marks = self._past.marks()
         if not self._replay.is_strict:
-            mark = replace(stop.mark, after_s=stop.mark.after_s + UNANSWERED_S)
-            return Order((), stop=mark, is_stopped=False, stopped=self._unanswered)
-        order = Order(self._past.marks(), stop=stop.mark, is_stopped=stop.is_forced, stopped=self._stop_as_recorded)
+            over = max(marks)
+            return Order([Mark(over.number, over.after_s + UNANSWERED_S)], pace=pace, lost=self._unanswered)
+        order = Order(marks, pace=pace, lost=self._unanswered, timers=self._past.timers)
+        for number, by in self._past.told_stops.items():
+            order.expect(number, partial(_soon, self._interrupt, number, by))
         for step in self._past.steps:
             if step.seq in self._used:
-                order.done(step.seq)
-                order.done(step.end)
+                order.passed(step.end)
+        pace.timers = order
         return order
+
+    def _expect_stop(self) -> None:
+        """A run whose stop was not told, as that of a loop, was stopped after all that it had begun by then."""
+        if self._past.told_stops or not self._is_stopped:
+            return
+        for number, by in self._past.stops.items():
+            if not any(step.seq < number for step in self._left.values()):
+                self._order.expect(number, partial(_soon, self._interrupt, number, by))
 
     def _found(self, asked: Asked, answer: Answer) -> Answer:
         if answer.is_missing and not self._replay.is_strict and not answer.taped.is_given_up:
@@ -208,25 +220,25 @@ class Player:
 
     def _missed(self) -> Iterator[Taped]:
         """Recorded steps that the code did not ask for yet, though it should."""
-        return (step for step in self._left.values() if not step.is_past and not is_brief(step))
+        return (step for step in self._left.values() if not step.is_past)
 
-    def _stop_as_recorded(self) -> None:
+    def _interrupt(self, number: float, by: StoppedBy) -> None:
         self.is_stopping = True
         end = self._past.end
-        if isinstance(end, Fail):
-            self.end = end
-        # A run that was complete all the same made nothing of its cancellation.
-        self._stop(end or Cancel(reason=""))
+        self._performance.interrupt(by, end.reason if isinstance(end, Cancel) else "")
+        self._order.passed(number)
 
-    def _unanswered(self) -> None:
-        detail = "The replay waits for a step that the recorded run gave up."
-        self._divergence = ReplayDiverged(detail=detail)
+    def _unanswered(self, number: float) -> None:
+        step = next((step for step in self._past.steps if step.end == number), None)
+        what = "something that did not come to the recorded run" if step is None else f"{step.name!r} (step {step.seq})"
+        detail = f"The replay waits, and does not come to {what}."
+        self._divergence = ReplayDiverged(detail=detail, taped=step and step.seq)
+        self._end(detail)
+
+    def _end(self, detail: str) -> None:
         self.end = _failed(detail)
-        self._stop(self.end)
-
-    def _edited(self, taped: Taped) -> Taped:
-        result = self._replay.results.get(taped.seq)
-        return taped if result is None else replace(taped, status="completed", result=bytes(result), error=None)
+        # Other branches may wait for what never comes.
+        _soon(self._performance.stop)
 
     def _diverged(self, asked: Asked, near: Taped | None, *, why: str = "that was not recorded") -> Stopped:
         step = asked.step
@@ -240,10 +252,18 @@ class Player:
         if step.effect != "read" and not self._replay.is_strict:
             detail += f" It has effects: it goes to the world only if you say --live {step.kind}:{step.name}."
         self._divergence = ReplayDiverged(detail=detail, taped=near and near.seq, difference=difference)
-        self.end = end = _failed(detail)
-        # Not from within the step, which raises: other branches may wait for what never comes.
-        asyncio.get_running_loop().call_soon(lambda: self._stop(end))
+        self._end(detail)
         return Stopped()
+
+
+def _soon(act: Callable[..., None], *args: object) -> None:
+    """Not from within a step: that has to come to its end first."""
+    asyncio.get_running_loop().call_soon(act, *args)
+
+
+def _edited(replay: Replay, taped: Taped) -> Taped:
+    result = replay.results.get(taped.seq)
+    return taped if result is None else replace(taped, status="completed", result=bytes(result), error=None)
 
 
 def _nearest(left: Iterable[Taped], step: StepStarted) -> Taped | None:
@@ -344,7 +364,7 @@ def _prefix(events: Sequence[Event], at: int) -> Sequence[Event]:
     """What a fork at a step takes over: all that is told of the steps before it, wherever it stands."""
     kept: list[Event] = []
     for event in events:
-        if type(event.data) in RUN_EVENTS or isinstance(event.data, DELTAS):
+        if type(event.data) in RUN_EVENTS or isinstance(event.data, (*DELTAS, RunInterrupted, TimerFired)):
             continue
         is_before = event.seq < at if event.step is None else event.step < at
         if is_before and not _is_end_of_run(event.data):

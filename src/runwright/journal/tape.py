@@ -38,8 +38,8 @@ class Taped(msgspec.Struct, frozen=True, kw_only=True):
 
     `is_granted` says that a person allowed a step of unknown outcome to run again; `is_past`, that a person let the run
     go on with other code since, which need not ask for this step. `after_s` is how long the run had been executing
-    when the step began; `end` is the number of the event that ended it, and `end_after_s` the time of that. `late`
-    is an outcome that came when nobody waited for it any more: it counts from when the run goes on.
+    when the step began; `end` is the number of the event by which it came to its end. `late` is an outcome that came
+    when nobody waited for it any more: it counts from when the run goes on.
     `written` is what the step wrote to memory.
     """
 
@@ -53,7 +53,6 @@ class Taped(msgspec.Struct, frozen=True, kw_only=True):
     is_past: bool = False
     after_s: float = 0.0
     end: int = 0
-    end_after_s: float = 0.0
     result: bytes = b"null"
     response: ModelResponse | None = None
     cost: Cost = NO_COST
@@ -119,18 +118,21 @@ def read_tape(events: Iterable[Event]) -> Sequence[Taped]:
             if isinstance(event.data, RunResumed) and event.data.cause == "input":
                 steps = {seq: replace(step, is_past=True) for seq, step in steps.items()}
         elif isinstance(event.data, StepStarted):
-            steps[event.seq] = replace(_begun(event.seq, event.data), after_s=_since(begun, event))
+            steps[event.seq] = replace(_begun(event.seq, event.data), after_s=since(begun, event))
         elif event.step is not None and event.step in steps:
             if isinstance(event.data, StepResolved) and event.data.action == "done":
                 done.add(event.step)
-            step = _after(steps[event.step], event, is_waited_for=event.step in done)
-            if isinstance(event.data, StepCompleted | StepFailed | StepResolved) and step.late is None:
-                step = replace(step, end=event.seq, end_after_s=_since(begun, event))
+            before = steps[event.step]
+            step = _after(before, event, is_waited_for=event.step in done)
+            # What a person or a late outcome made of it came to nobody.
+            if isinstance(event.data, StepCompleted | StepFailed) and before.status == "running":
+                step = replace(step, end=event.seq)
             steps[event.step] = step
     return list(steps.values())
 
 
-def _since(begun: datetime | None, event: Event) -> float:
+def since(begun: datetime | None, event: Event) -> float:
+    """Seconds from the beginning of a run to one of its events."""
     return 0.0 if begun is None else max(0.0, (event.ts - begun).total_seconds())
 
 
@@ -178,7 +180,7 @@ def _settled(step: Taped, event: Event) -> Taped:
     if step.late is None:
         return step
     given = _completed(step, step.late) if isinstance(step.late, StepCompleted) else _failed(step, step.late)
-    return replace(given, late=None, end=event.seq, end_after_s=0.0)
+    return replace(given, late=None, end=event.seq)
 
 
 def _completed(step: Taped, data: StepCompleted) -> Taped:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import count
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import msgspec
 from hypothesis import strategies as st
@@ -110,31 +110,6 @@ class Course(msgspec.Struct, frozen=True):
     tokens: int | None = None
     is_short: bool = False
     resolution: Literal["done", "fail", "retry"] = "done"
-
-
-def has_branches(plan: Talk | Course) -> bool:
-    """Whether parts of a flow are done side by side."""
-    return isinstance(plan, Course) and _has(plan.parts, Side)
-
-
-def is_timed(plan: Course) -> bool:
-    """Whether it matters to a flow how long something takes."""
-    return _has(plan.parts, Side, Limited)
-
-
-def _has(part: object, *kinds: type) -> bool:
-    """Whether there is a part of these kinds, however deep."""
-    if isinstance(part, kinds):
-        return True
-    if isinstance(part, tuple):
-        # What isinstance finds is a tuple of parts.
-        return any(_has(each, *kinds) for each in cast("tuple[object, ...]", part))
-    if isinstance(part, Tried):
-        return _has(part.part, *kinds)
-    if not isinstance(part, Side | Limited | Ended):
-        return False
-    inside = part.branches if isinstance(part, Side) else part.parts
-    return _has(inside, *kinds)
 
 
 class World:
@@ -295,11 +270,7 @@ class _Flow:
         for _ in range(part.times):
             try:
                 await self._do(context, part.part, seen, path=path)
-            except Exception as error:
-                task = asyncio.current_task()
-                # Code that makes an error of its cancellation goes on from where no record tells.
-                if task is not None and task.cancelling():
-                    raise
+            except Exception as error:  # noqa: BLE001 - a flow may go on after anything
                 seen.append(f"{type(error).__name__}: {error}")
             else:
                 return
@@ -320,28 +291,23 @@ class _Flow:
                 for work in works:
                     group.create_task(work)
         elif part.how == "first":
-            await _first([asyncio.ensure_future(work) for work in (works[0], *map(_lost, works[1:]))])
+            seen.append(await _first([asyncio.ensure_future(work) for work in works]))
         else:
             ends = await asyncio.gather(*works, return_exceptions=part.how == "all")
             seen += [str(end) for end in ends]
         seen += [list(each) for each in found]
 
 
-async def _first(tasks: list[asyncio.Future[None]]) -> None:
-    """Wait for one of them, and give the others up."""
+async def _first(tasks: list[asyncio.Future[None]]) -> list[int]:
+    """Wait for one of them, give the others up, and tell which were done."""
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        done = [place for place, task in enumerate(tasks) if task.done()]
     finally:
         for task in tasks:
             task.cancel()
-    await tasks[0]
-
-
-async def _lost(work: Coroutine[Any, Any, None]) -> None:
-    """A branch that never comes first: a race that milliseconds decide may be decided the other way in a replay."""
-    with suppress(Exception):
-        await work
-    await asyncio.get_running_loop().create_future()
+    await tasks[done[0]]
+    return done
 
 
 async def _deed(context: Context, deed: Deed) -> object:
@@ -396,11 +362,6 @@ def _grown(parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     )
 
 
-def _tame(course: Course) -> Course:
-    """Without a stop, if the flow goes on after that: where it was when it was stopped is not recorded exactly."""
-    return msgspec.structs.replace(course, stop=None) if _has(course.parts, Ended) else course
-
-
 _resolutions = st.sampled_from(["done", "fail", "retry"])
 _tokens = st.none() | st.none() | st.integers(1, 30)
 
@@ -419,7 +380,7 @@ _courses = st.builds(
     stop=_stops,
     tokens=_tokens,
     resolution=_resolutions,
-).map(_tame)
+)
 
 
 def _short(plan: Any, last: Use) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,103 @@ async def test_branches_keep_their_order() -> None:
         first = await process.run()
         assert bytes(first.output) == b'["quick","slow"]'
         await same(process, first.id)
+
+
+class Waits(ScriptedTool):
+    """A tool whose cancellation takes some time."""
+
+    async def call(self, arguments: Any, context: Context) -> bytes:
+        """Wait for ever, and a moment longer."""
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            for _ in range(30):
+                await asyncio.sleep(0)
+        return b""
+
+
+async def test_a_race_is_won_again() -> None:
+    """Of branches, time-outs and sleeps of the flow's own, the same come first in every replay, and nobody sleeps."""
+    waits, quick = Waits("waits", lambda _: 1), ScriptedTool("quick", lambda given: given["n"])
+
+    async def flow(context: Context, _: object) -> object:
+        seen: list[object] = []
+
+        async def nap(duration_s: float) -> None:
+            await asyncio.sleep(duration_s)
+            seen.append(duration_s)
+
+        async def limited() -> None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await context.tool("waits")
+            seen.append("late")
+
+        async def use(n: int) -> None:
+            seen.append(await context.tool("quick", n=n))
+
+        works = [nap(0.02), limited(), nap(0.01), *(use(n) for n in range(5)), nap(0.01)]
+        tasks: list[asyncio.Task[None]] = [asyncio.ensure_future(work) for work in works]
+        while tasks:
+            done, _pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            tasks = [task for task in tasks if task not in done]
+            seen.append(len(done))
+            await context.tool("quick", n=len(seen))
+        return seen
+
+    async with started(flowing(flow, waits, quick)) as process:
+        first = await process.run()
+        assert first.error is None
+        for _ in range(10):
+            await same(process, first.id)
+
+
+async def test_a_long_sleep_takes_no_time_again() -> None:
+    """A sleep of the flow's own is over in a replay when it was over in the record, whatever the clock says."""
+    sleeps = [0.01]
+
+    async def flow(context: Context, _: object) -> object:
+        await asyncio.sleep(sleeps[0])
+        return await context.random()
+
+    async with started(flowing(flow)) as process:
+        first = await process.run()
+        sleeps[0] = 100_000.0
+        await same(process, first.id)
+
+
+async def test_code_that_never_rests_is_told() -> None:
+    """A flow that turns round and round while it waits comes to its end, and its run says why it is not replayed."""
+    quick = ScriptedTool("quick", lambda _: 1)
+
+    async def flow(context: Context, _: object) -> object:
+        task = asyncio.ensure_future(context.tool("quick"))
+        while not task.done():  # noqa: ASYNC110 - what such code meets with is what is tested
+            await asyncio.sleep(0)
+        return await task
+
+    async with started(flowing(flow, quick)) as process:
+        first = await process.run()
+        assert (bytes(first.output), first.tainted) == (b"1", ("its code did not come to rest while it waited",))
+
+
+async def test_a_flow_that_is_cancelled_between_its_steps() -> None:
+    """A flow that is cancelled while it sleeps, and goes on with steps after that, does so again."""
+    quick = ScriptedTool("quick", lambda given: given["n"])
+
+    async def flow(context: Context, _: object) -> object:
+        await context.tool("quick", n=1)
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(100)
+        return [await context.tool("quick", n=n) for n in (2, 3)]
+
+    async with started(flowing(flow, quick)) as process:
+        handle = await process.create(mode="background")
+        await until(lambda: bool(quick.entered))
+        await until(lambda: process.journal.depth == 0)
+        await process.engine.cancel(handle.run_id, "enough")
+        assert bytes((await process.settled(handle.run_id, "completed")).output) == b"[2,3]"
+        await same(process, handle.run_id)
 
 
 async def test_a_flow_cleans_up_again() -> None:
@@ -275,7 +373,8 @@ async def test_nothing_goes_live_after_a_crash(tmp_path: Path) -> None:
                 await gate.wait()
             return await context.tool("tool", n=2)
 
-        return await asyncio.gather(context.tool("tool", n=1), other())
+        # The answer of the other one came first, and is not asked for yet.
+        return await asyncio.gather(other(), context.tool("tool", n=1))
 
     async with started(flowing(flow, tool), stores=stores, boots=tmp_path) as process:
         first = await process.run()
