@@ -44,7 +44,10 @@ class Flaky:
 
 
 class Counted:
-    """Serves at most `rate` calls a second and refuses the rest; counts arrivals by the tenth of a second."""
+    """Serves at most `rate` calls a second, a second's worth at once, and refuses the rest.
+
+    Arrivals are counted by the tenth of a second.
+    """
 
     def __init__(self, rate: float, *, refuse_until_s: float = 0.0) -> None:
         self._rate = rate
@@ -59,7 +62,7 @@ class Counted:
         now = asyncio.get_running_loop().time()
         self.arrivals[int(now * 10)] += 1
         if now >= self._refuse_until_s:
-            self._allowed = min(self._rate / 10, self._allowed + (now - self._at) * self._rate)
+            self._allowed = min(self._rate, self._allowed + (now - self._at) * self._rate)
             self._at = now
             if self._allowed >= 1:
                 self._allowed -= 1

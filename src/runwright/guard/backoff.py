@@ -14,6 +14,9 @@ import msgspec
 
 from runwright.core.policy import Backoff
 
+THROTTLED = 2
+"""How many times as long the waits are after a 429: who is over a quota gets there again sooner than a fault passes."""
+
 Strategy = Callable[[Backoff, int, float], float]
 """Seconds before resend n (from 1), before cap and jitter, from the policy, n, and the wait before the resend before it
 (0 for the first one)."""
@@ -96,14 +99,16 @@ class Waits(msgspec.Struct, frozen=True):
     policy: Backoff
     strategy: Strategy
 
-    def before(self, resend: int, *, previous_s: float, retry_after_s: float | None) -> Wait:
+    def before(
+        self, resend: int, *, previous_s: float, retry_after_s: float | None, is_throttled: bool = False
+    ) -> Wait:
         """The wait before resend n (from 1). What the provider asks for is a floor, with the jitter on top of it."""
         policy = self.policy
         try:
             computed_s = self.strategy(policy, resend, previous_s)
         except OverflowError:
             computed_s = policy.cap_s
-        capped_s = min(policy.cap_s, max(0.0, computed_s))
+        capped_s = min(policy.cap_s, max(0.0, computed_s * (THROTTLED if is_throttled else 1)))
         spread_s = capped_s * _SPREADS[policy.jitter]
         return Wait(max(capped_s - spread_s, retry_after_s or 0.0), spread_s)
 

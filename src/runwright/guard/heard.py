@@ -12,7 +12,9 @@ LONGEST_S = 600.0
 SHORTEST_S = 1.0
 SPAN_S = 10
 RECOVER_S = 60.0
-SLOWEST = 1 / 60
+SLOWEST_PER_S = 0.5
+"""Who sends less is held back by its own resends, which wait longer each time and by chance: a pace of its own would
+only bring all such callers back together."""
 LAG_S = 2
 """A provider has counted what was sent longer ago, even where it has not answered yet."""
 UNSAID_PERIOD_S = 60.0
@@ -101,16 +103,13 @@ class Pace:
 
     def refused(self, passed_per_s: float, *, sent_at: float, now: float, resumes_at: float) -> None:
         """Halve what passed until now. Those who were sent before that are of the same crowd: they halve it once."""
-        pace = self.at(now)
-        if pace is None:
-            ceiling = max(passed_per_s, 1.0)
-        elif sent_at < self._halved_at:
-            ceiling = min(self._ceiling, max(passed_per_s, 1.0))
-        else:
-            ceiling = min(pace, max(passed_per_s, 1.0))
+        pace, passed = self.at(now), max(passed_per_s, 2 * SLOWEST_PER_S)
+        if pace is None and passed_per_s < passed:
+            return
+        ceiling = passed if pace is None else min(self._ceiling if sent_at < self._halved_at else pace, passed)
         if pace is None or sent_at >= self._halved_at:
             self._halved_at = now
-        self._ceiling = max(ceiling, 2 * SLOWEST)
+        self._ceiling = max(ceiling, 2 * SLOWEST_PER_S)
         self._since = max(now, resumes_at)
         # The first after it keeps its distance too.
         self._next = max(self._next, now + 2 / self._ceiling) if pace is None else self._next

@@ -112,7 +112,7 @@ class Retrying:
             against = f"no attempt is left of {self._policy.attempts}"
         wait_s = 0.0
         if not against:
-            wait_s, against = await self._wait(call, asked_s(error), waited_s)
+            wait_s, against = await self._wait(call, error, waited_s)
         cost = THROTTLED_COST if kind == "throttled" else TRANSIENT_COST
         left = None if against else await bucket.take(cost)
         if left is None:
@@ -122,12 +122,18 @@ class Retrying:
         _note(call, "resend", told(error), bucket=bucket, wait_s=wait_s)
         return Resend(cost, wait_s)
 
-    async def _wait(self, call: Call[Any], retry_after_s: float | None, waited_s: float) -> tuple[float, str]:
+    async def _wait(self, call: Call[Any], error: Exception, waited_s: float) -> tuple[float, str]:
         """How long to wait before the next attempt, and what speaks against that wait."""
+        retry_after_s = asked_s(error)
         if retry_after_s is not None and retry_after_s > LONGEST_RETRY_AFTER_S:
             return 0.0, f"{call.target!r} asks to be left alone for {retry_after_s:g} s"
         room_s = None if call.deadline is None else call.deadline - asyncio.get_running_loop().time()
-        wait = self._waits.before(call.attempt, previous_s=waited_s, retry_after_s=retry_after_s)
+        wait = self._waits.before(
+            call.attempt,
+            previous_s=waited_s,
+            retry_after_s=retry_after_s,
+            is_throttled=verdict(error) == "throttled",
+        )
         within = wait.within(room_s)
         if within is None:
             return 0.0, "the run's time does not last for another wait"

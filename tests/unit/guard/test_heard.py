@@ -120,7 +120,7 @@ def test_a_refusal_pauses_all_who_call_the_target() -> None:
         with pytest.raises(RateLimited):
             await refusing(call_of(Upstream(RateLimited("slow", retry_after_s=7)).send, target="m", note=notes))
         assert notes.actions == ["rate slowed"]
-        assert notes.decisions[0].figures["pace_per_s"] == 0.5
+        assert notes.decisions[0].figures["paused_s"] == pytest.approx(7.5, abs=0.5)
         await other(call_of(Upstream("free").send, target="another"))
         free_s = loop.time()
         await other(call_of(Upstream("held").send, target="m", note=notes))
@@ -145,6 +145,15 @@ def test_who_follows_nobody_is_not_slowed() -> None:
         return asyncio.get_running_loop().time()
 
     assert run_virtual(main()) == 0
+
+
+def test_who_sends_little_gets_no_pace() -> None:
+    """A refusal of a target that passed less than a call a second is left to the resends and their waits."""
+    heard = Heard()
+    heard.add(0, 0.0)
+    heard.refused(None, sent_at=0.0, now=0.5)
+    assert heard.pace.at(0.5) is None
+    assert heard.wait_s(1, 0, 0.5) == 0
 
 
 def test_a_pause_has_an_end() -> None:
