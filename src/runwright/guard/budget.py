@@ -38,6 +38,9 @@ class Budgeting(Generic[T]):
             used = _used(call, error, is_sent=call.trail.attempts != sent)
             raise
         finally:
+            # Of a hedge that lost nobody knows what it used.
+            for _ in range(call.trail.attempts - sent - 1):
+                used += call.estimate
             await self._ledger.settle(hold, _charged(call, used))
         return answer
 
