@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from runwright.core.clock import SystemClock
-from runwright.core.policy import Plan
+from runwright.core.policy import Breaker, Plan
 from runwright.core.ports import Clock
 from runwright.core.redact import KnownSecrets
 from runwright.guard.admission import Admission, Lines
@@ -108,8 +108,12 @@ def _breaking(plan: Plan, around: Surroundings) -> Breaking | None:
     policy, registry = plan.breaker, around.registry
     if policy is None:
         return None
-    state = StateOf(registry, BreakerState, policy=policy, place=plan.place("breaker"))
-    return Breaking(policy, state=state, random=registry.random)
+    sharing, place = registry.sharing, plan.place("breaker")
+
+    def shared(target: str, policy: Breaker) -> BreakerState:
+        return sharing.breaker(policy, name=f"{place}:{target}") if sharing else BreakerState(target, policy)
+
+    return Breaking(policy, state=StateOf(registry, shared, policy=policy, place=place), random=registry.random)
 
 
 class Limits(msgspec.Struct, frozen=True):

@@ -40,6 +40,7 @@ class RateLimiting:
     def __init__(self, policy: Limit, registry: Registry, place: str) -> None:
         self._policy = policy
         self._registry = registry
+        self._place = place
         self._gates = StateOf(registry, self._gate, policy=policy, place=place)
 
     async def __call__(self, call: Call[T], proceed: Proceed[T]) -> T:
@@ -89,7 +90,10 @@ class RateLimiting:
         heard = None
         if policy.adaptive:
             heard = self._registry.state(Heard, target=target, policy=_ANY_LIMIT, place="")
-        return Gate(LocalMeter(policy, heard), policy)
+        sharing = self._registry.sharing
+        if sharing is None or not (policy.requests or policy.tokens):
+            return Gate(LocalMeter(policy, heard), policy)
+        return Gate(sharing.meter(policy, heard, name=f"{self._place}:{target}"), policy)
 
     def _learn(self, gate: Gate, call: Call[T], error: Exception, *, sent_at: float) -> None:
         if not self._policy.adaptive:

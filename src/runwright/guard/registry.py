@@ -8,6 +8,7 @@ from random import Random
 from typing import Generic, Protocol, TypeVar, cast
 
 from runwright.core.policy import Policy
+from runwright.guard.sharing import Sharing
 from runwright.guard.timeout import Watch
 
 MOST = 10_000
@@ -28,10 +29,14 @@ P = TypeVar("P", bound=Policy)
 
 
 class Registry:
-    """States by target, policy and place, so that all who share a policy share its state."""
+    """States by target, policy and place, so that all who share a policy share its state.
 
-    def __init__(self, random: Random | None = None) -> None:
+    With `sharing` limits and breakers are those of several processes.
+    """
+
+    def __init__(self, random: Random | None = None, *, sharing: Sharing | None = None) -> None:
         self.random = random or Random()
+        self.sharing = sharing
         self.watch = Watch()
         self._states: OrderedDict[tuple[str, str, Policy, str], State] = OrderedDict()
 

@@ -2,5 +2,6 @@
 
 from runwright.backends.redis.key_value import RedisKeyValue
 from runwright.backends.redis.pool import PoolOptions, PoolStats, RedisPool, RedisPools, Script
+from runwright.backends.redis.sharing import RedisSharing
 
-__all__ = ["PoolOptions", "PoolStats", "RedisKeyValue", "RedisPool", "RedisPools", "Script"]
+__all__ = ["PoolOptions", "PoolStats", "RedisKeyValue", "RedisPool", "RedisPools", "RedisSharing", "Script"]

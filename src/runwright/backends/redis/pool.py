@@ -176,7 +176,7 @@ class RedisPool:
 
     async def open(self) -> None:
         """Look whether the server is there. It need not be."""
-        self._tend(self._close_idle())
+        self.tend(self._close_idle())
         try:
             await self.run("PING")
         except StorageError:
@@ -188,9 +188,15 @@ class RedisPool:
         self._is_closed = True
         for task in self._tending:
             task.cancel()
-        while self._tasks or self._tending:
-            await asyncio.wait(self._tasks | self._tending)
+        while self._tending:
+            await asyncio.wait(self._tending)
+        await self.quiet()
         await self._connections.aclose()
+
+    async def quiet(self) -> None:
+        """Wait until all that was begun is done, also what nobody waits for."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     def when_back(self, tell: Callable[[], None]) -> None:
         """Call this when the server is there again."""
@@ -258,9 +264,9 @@ class RedisPool:
         """Have something done that nobody waits for; it is done before the pool is closed."""
         return _kept(work, self._tasks)
 
-    def _tend(self, work: Coroutine[Any, Any, None]) -> None:
-        """Have something done until the pool is closed."""
-        _kept(work, self._tending)
+    def tend(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Have something done that goes on until it is cancelled, or the pool is closed."""
+        return _kept(work, self._tending)
 
     async def _finish(self, work: Coroutine[Any, Any, Any], late: Late | None) -> Any:  # noqa: ANN401 - by command
         """Wait for a command. It belongs to the pool, so that it is finished whoever gives up waiting."""
@@ -294,7 +300,7 @@ class RedisPool:
     def _leave(self, why: str) -> None:
         if self._away is None:
             _logger.warning("Redis at %s is away: %s", self.place, why)
-            self._tend(self._return())
+            self.tend(self._return())
         self._away = why
 
     async def _return(self) -> None:
