@@ -111,9 +111,11 @@ def _breaking(plan: Plan, around: Surroundings) -> Breaking | None:
     sharing, place = registry.sharing, plan.place("breaker")
 
     def shared(target: str, policy: Breaker) -> BreakerState:
-        return sharing.breaker(policy, name=f"{place}:{target}") if sharing else BreakerState(target, policy)
+        assert sharing is not None
+        return sharing.breaker(policy, name=f"{place}:{target}")
 
-    return Breaking(policy, state=StateOf(registry, shared, policy=policy, place=place), random=registry.random)
+    state = StateOf(registry, shared if sharing else BreakerState, policy=policy, place=place)
+    return Breaking(policy, state=state, random=registry.random)
 
 
 class Limits(msgspec.Struct, frozen=True):

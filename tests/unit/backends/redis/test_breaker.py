@@ -65,17 +65,16 @@ async def test_the_script_is_the_breaker(pool: RedisPool, seed: int, monkeypatch
     monkeypatch.setattr(loop, "time", lambda: real_time() + passed_s)
     outcomes: list[Outcome] = ["good", "failed", "slow", "neutral"]
     for _ in range(80):
-        permits = await shared.enter(), await model.enter()
-        assert (permits[0] is None) == (permits[1] is None)
-        if permits[0] is None or permits[1] is None:
+        permit, model_permit = await shared.enter(), await model.enter()
+        assert (permit is None) == (model_permit is None)
+        if permit is None or model_permit is None:
             assert await shared.rest_s() == pytest.approx(await model.rest_s(), abs=5)
             await pass_time(pool, 500)
             passed_s += 500
             continue
         outcome = draw.choice(outcomes)
         changes = [
-            await state.leave(permit, outcome, share=0.5)
-            for state, permit in zip((shared, model), permits, strict=True)
+            await state.leave(permit, outcome, share=0.5) for state, permit in ((shared, permit), (model, model_permit))
         ]
         await pool.quiet()
         assert changes[0] == changes[1]

@@ -13,9 +13,13 @@ async def pass_time(pool: RedisPool, seconds: float) -> None:
     for key in await pool.run("KEYS", "runwright:*"):
         kind = str(await pool.run("TYPE", key))
         if "hash" in kind:
-            for field in await pool.run("HKEYS", key):
-                if field in TIMES and await pool.run("HGET", key, field) != b"0":
-                    await pool.run("HINCRBY", key, field, -micros)
+            await _move_fields(pool, key, micros)
         elif "zset" in kind:
             for member in await pool.run("ZRANGE", key, 0, -1):
                 await pool.run("ZINCRBY", key, -micros, member)
+
+
+async def _move_fields(pool: RedisPool, key: bytes, micros: int) -> None:
+    for field in await pool.run("HKEYS", key):
+        if field in TIMES and await pool.run("HGET", key, field) != b"0":
+            await pool.run("HINCRBY", key, field, -micros)
