@@ -172,12 +172,9 @@ class RedisBreaker(BreakerState):
             self._take_figures(self._alone.failed, self._alone.slow)
             self.open_s = self._alone.open_s
             return change
-        probe = ""
-        if own < 0:
-            probe, self._probe = self._probe, ""
-            if self._renewing is not None:
-                self._renewing.cancel()
-        elif outcome == "neutral":
+        probe = self._end_probe() if own < 0 else ""
+        # A probe that has begun to answer has closed it already.
+        if (own < 0 and not probe) or (own >= 0 and outcome == "neutral"):
             return ""
         told = self._tell(probe, max(own, ~own), outcome, share=share)
         if outcome == "good" and not probe:
@@ -185,6 +182,23 @@ class RedisBreaker(BreakerState):
             self._pool.later(told)
             return ""
         return await told
+
+    def begin(self, permit: int) -> Change:
+        """The probe has begun to answer."""
+        if permit & 1:
+            return self._alone.begin(permit >> 1)
+        probe = self._end_probe()
+        if not probe:
+            return ""
+        self._pool.later(self._tell(probe, ~(permit >> 1), "good", share=0.0))
+        return "closed"
+
+    def _end_probe(self) -> str:
+        """The name of the probe that is on its way from here, which is over."""
+        probe, self._probe = self._probe, ""
+        if self._renewing is not None:
+            self._renewing.cancel()
+        return probe
 
     async def _tell(self, probe: str, stretch: int, outcome: Outcome, *, share: float) -> Change:
         arguments = (probe, stretch, _BITS[outcome], *self._rules, share)

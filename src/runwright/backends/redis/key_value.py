@@ -63,7 +63,7 @@ class RedisKeyValue:
                 name = key.removeprefix(self._prefix).partition(MIDDLE)[0].decode()
                 count, size = spaces.get(name, (0, 0))
                 spaces[name] = (count + 1, size + length)
-        told = await self._pool.info()
+        told = await self._pool.run("INFO", "everything")
         shares = [Share(name=name, count=count, bytes=size) for name, (count, size) in sorted(spaces.items())]
         evicted = int(told.get("evicted_keys", 0))
         return KeyValueSize(

@@ -77,7 +77,7 @@ class RedisMeter:
     What the provider tells is followed by each process for itself. While the server is away each keeps the limit alone.
     """
 
-    def __init__(self, pool: RedisPool, key: str, policy: Limit, heard: Heard | None) -> None:
+    def __init__(self, pool: RedisPool, key: str, *, policy: Limit, heard: Heard | None) -> None:
         self._pool = pool
         self._key = key
         self._heard = LocalMeter(replace(policy, requests=None, tokens=None), heard)
@@ -95,10 +95,10 @@ class RedisMeter:
         try:
             wait_s = await self._take(tokens)
         except BaseException:
-            self._heard.settle(tokens, None)
+            self._heard.settle(tokens, 0, 0)
             raise
         if wait_s:
-            self._heard.settle(tokens, None)
+            self._heard.settle(tokens, 0, 0)
         return wait_s
 
     async def wait_s(self, requests: int, tokens: int) -> float:
@@ -110,18 +110,19 @@ class RedisMeter:
             return max(told_s, await self._alone.wait_s(requests, tokens))
         return max(told_s, int(asked[0]) / _MICROS)
 
-    def settle(self, reserved: int, used: int | None) -> None:
-        """The tokens that were used, in the place of those that were reserved; None when the request was not sent."""
-        self._heard.settle(reserved, used)
+    def settle(self, reserved: int, used: int, sends: int) -> None:
+        """Put the tokens that were used in the place of those that were reserved, for as often as it was sent."""
+        self._heard.settle(reserved, used, sends)
         if self._taken_alone:
             # Whose reservation it was nobody knows any more; so nothing goes back that others may have taken.
             self._taken_alone -= 1
-            self._alone.settle(reserved, used)
+            self._alone.settle(reserved, used, sends)
             return
-        if used is None:
-            self._pool.later(self._change(-1, -reserved))
-        elif used != reserved and self._tokens[0]:
-            self._pool.later(self._change(0, used - reserved))
+        # Of a hedge that lost nobody knows what it used.
+        requests = sends - 1
+        tokens = used + requests * reserved - reserved if sends else -reserved
+        if requests or (tokens and self._tokens[0]):
+            self._pool.later(self._change(requests, tokens))
 
     def seen(self, quota: Quota, reserved: int) -> None:
         """The provider said this in its answer to a call that had reserved so many tokens."""

@@ -254,12 +254,6 @@ class RedisPool:
 
         return await self._finish(self._sent(send), late)
 
-    async def info(self) -> dict[str, str]:
-        """What the server tells about itself. Raises StorageError."""
-        told = await self.run("INFO", "everything")
-        # The client takes the text apart where it knows the command.
-        return {str(name): str(value) for name, value in dict(told).items()}
-
     def later(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Have something done that nobody waits for; it is done before the pool is closed."""
         return _kept(work, self._tasks)

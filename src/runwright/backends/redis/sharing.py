@@ -24,7 +24,7 @@ class RedisSharing:
         """The count of a limit in requests or tokens."""
         # Who waits how long is each process's own matter.
         same = Limit(requests=policy.requests, tokens=policy.tokens, per_s=policy.per_s, burst=policy.burst)
-        return RedisMeter(self._pool, self._key("limit", same, name), policy, heard)
+        return RedisMeter(self._pool, self._key("limit", same, name), policy=policy, heard=heard)
 
     def breaker(self, policy: Breaker, *, name: str) -> RedisBreaker:
         """A breaker."""

@@ -97,6 +97,21 @@ async def test_one_probe_over_all_processes(pool: RedisPool) -> None:
     assert await asyncio.gather(*(state.enter() for state in states)) == [4, 4, 4, 4]
 
 
+async def test_a_probe_that_begins_to_answer(pool: RedisPool) -> None:
+    """A probe that has begun to answer closes the breaker for all; how it ends says nothing more."""
+    await opened(pool)
+    await pass_time(pool, 1001)
+    state, other = breaker(pool), breaker(pool)
+    permit = await state.enter()
+    assert permit is not None
+    assert state.begin(permit) == "closed"
+    await pool.quiet()
+    assert await end(other, "good") == ""
+    assert await state.leave(permit, "failed", share=0) == ""
+    assert state.begin(permit) == ""
+    assert state.is_idle
+
+
 async def test_a_failed_probe_opens_for_longer(pool: RedisPool) -> None:
     """A probe that fails opens the breaker for twice as long, one without an outcome leaves the place to the next."""
     await opened(pool)

@@ -71,9 +71,9 @@ async def test_the_script_is_gcra(pool: RedisPool, seed: int) -> None:
             if not wait_s:
                 model.charge(amount, now)
         else:
-            used = None if deed == "undo" else draw.randint(0, 500)
-            shared.settle(amount, used)
-            model.settle(amount, used or 0, now)
+            used, sends = (0, 0) if deed == "undo" else (draw.randint(0, 500), draw.randint(1, 2))
+            shared.settle(amount, used, sends)
+            model.settle(amount, used + amount * (sends == 2), now)
             await pool.quiet()
         asked = await shared.wait_s(1, 300)
         assert asked == pytest.approx(model.wait_s(300, now), abs=5)
@@ -96,7 +96,7 @@ async def test_cancelled_reservations_come_back(pool: RedisPool) -> None:
     while await is_cancelled_at(one.reserve(100), at):
         at += 1
     assert at > 1
-    one.settle(100, None)
+    one.settle(100, 0, 0)
     await pool.quiet()
     assert await one.wait_s(10, 1000) == pytest.approx(0, abs=1)
     assert heard.is_idle
@@ -123,7 +123,7 @@ async def test_alone_while_the_server_is_away(valkey: Valkey) -> None:
     assert [await one.reserve(0) for _ in range(5)].count(0.0) == 3
     assert [await other.reserve(0) for _ in range(5)].count(0.0) == 3
     assert one.figures() == {"requests_left": 0.0, "kept": "alone"}
-    one.settle(0, None)
+    one.settle(0, 0, 0)
     assert one.figures()["requests_left"] == 1.0
     await asyncio.to_thread(valkey.start)
     await until(lambda: not any(pool.is_away for pool in pools))
