@@ -197,6 +197,7 @@ class Steps:
             is_priced = is_bounded or plan.cache is not None
             return self.purse.spend(ref, usage, is_priced=is_priced, note=note if is_bounded else None)
 
+        expected = expected_usage(request)
         return Call[ModelResponse](
             kind="model",
             target=request.model,
@@ -213,7 +214,8 @@ class Steps:
             key=lambda: answers.model_question(self.log.run, request, match),
             # What is live in a replay is asked of the world.
             codec=answers.MODEL if self.playback is None else None,
-            estimate=spend(request.model, expected_usage(request)),
+            estimate=spend(request.model, expected),
+            quote=lambda ref: spend(ref, expected),
             spent=lambda response: spend(trail.target, response.usage),
         )
 

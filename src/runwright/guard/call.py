@@ -71,7 +71,8 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
     `target` is a model reference or a tool's name, `attempt` counts from 1. `send` makes one attempt. `deadline` is
     the run's. `timeout_s` bounds an attempt where the policy does not. `key` names the question, for caches and
     followers; it gives None when the answer must not be kept or shared. `is_sampled` says that another call of the same
-    question may well give another answer. `spent` is what an answer used.
+    question may well give another answer. `spent` is what an answer used,
+    `quote` what the call is expected to use at another target.
     """
 
     kind: StepKind
@@ -88,6 +89,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
     is_sampled: bool = False
     payer: Payer = NOBODY
     estimate: Spend = Spend()
+    quote: Callable[[str], Spend] | None = None
     spent: Callable[[T], Spend] | None = None
     key: Callable[[], bytes | None] | None = None
     codec: Codec[T] | None = None

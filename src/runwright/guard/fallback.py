@@ -40,7 +40,8 @@ class Switching:
                 continue
             self._switch(call, target, failed[-1])
             try:
-                return await way(replace(call, target=target, attempt=1))
+                estimate = call.estimate if call.quote is None else call.quote(target)
+                return await way(replace(call, target=target, attempt=1, estimate=estimate))
             except Exception as error:
                 if not self._is_worth(call, error):
                     raise

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from runwright.core.budget import Spend
 from runwright.core.policy import Backoff, Breaker, Fallback, Plan, Retry
 from runwright.errors import (
     BreakerOpen,
@@ -34,6 +35,18 @@ def guarded(*, mid_stream: bool = False, others: Sequence[str] = ("b", "c"), **p
     """A guard of a call to `a` that falls back on others, with these policies for each."""
     plan = Plan(fallback=Fallback(models=tuple(others), mid_stream=mid_stream), **policies)
     return guard(plan, Surroundings(registry=Registry(Random(1))), others=dict.fromkeys(others, Plan(**policies)))
+
+
+async def test_quoted_anew() -> None:
+    """What the call is expected to use is that of the target which it is sent to."""
+    other = Upstream("answer")
+
+    def quote(ref: str) -> Spend:
+        return Spend(nano_usd=len(ref) * 7)
+
+    call = call_of(targets(a=Upstream(DOWN), b=other), target="a", quote=quote)
+    assert await guarded()(call) == "answer"
+    assert other.calls[0].estimate == Spend(nano_usd=7)
 
 
 def targets(**upstreams: Upstream) -> Send:
