@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         RunwrightError,
         ToolError,
     )
+    from runwright.guard.alone import guarded
     from runwright.tools.base import tool
 
 __version__ = "0.1.0"
@@ -49,6 +50,7 @@ __all__ = [
     "Template",
     "ToolError",
     "__version__",
+    "guarded",
     "tool",
 ]
 
@@ -66,6 +68,7 @@ _HOMES = {
     "ModelSettings": "core.model",
     "Retry": "core.policy",
     "Template": "agents.base",
+    "guarded": "guard.alone",
     "tool": "tools.base",
 }
 

@@ -383,7 +383,7 @@ def _problems(error: ValidationError, values: Tree, origins: Mapping[str, str]) 
     variables = {field.name: field.variable for field in fields()}
     for name, detail in chain(_field_problems(error, leaves(values)), _guard_problems(values)):
         origin = next((origins[each] for each in origins if f"{each}.".startswith(f"{name}.")), "default")
-        label = _variable(name) if name.startswith(f"{GUARD}.") else variables.get(name, name)
+        label = variable(name) if name.startswith(f"{GUARD}.") else variables.get(name, name)
         yield f"{origin}: {label if origin in {'environment', '.env'} else name}", detail
 
 
@@ -417,7 +417,7 @@ def _field(info: FieldInfo, path: tuple[str, ...]) -> SettingField:
     default = info.default
     return SettingField(
         name=".".join(path),
-        variable=_variable(".".join(path)),
+        variable=variable(".".join(path)),
         type=" or ".join(_type_name(kind) for kind in kinds),
         default="" if default is None else str(default).lower() if isinstance(default, bool) else str(default),
         description=info.description or "",
@@ -426,7 +426,8 @@ def _field(info: FieldInfo, path: tuple[str, ...]) -> SettingField:
     )
 
 
-def _variable(name: str) -> str:
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
     return PREFIX + name.replace(".", "__").upper()
 
 

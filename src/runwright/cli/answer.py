@@ -59,7 +59,9 @@ class Answer:
             case StepRestarted(cause=cause):
                 self._end_line()
                 self._shown = None
-                self._out.note(f"   again, after: {cause}")
+                # Of its own resends the guard has told already, with the reason.
+                if cause not in ("retry", "fallback"):
+                    self._out.note(f"   again, after: {cause}")
             case GuardDecided() as decision:
                 self._end_line()
                 self._out.note(f"   {told(decision)}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 import msgspec
 
 from runwright.cli.call import Called, Flag, agent_sources
-from runwright.settings import SettingField, Settings, fields
+from runwright.cli.policies import in_force, of_agent
+from runwright.settings import SettingField, Settings, fields, variable
 
 HIDDEN = "********"
 
@@ -21,13 +23,17 @@ class Value(msgspec.Struct, frozen=True, kw_only=True):
     variable: str
 
 
-def show(*, origin: Flag = False, call: Called) -> None:
-    """Print every setting.
+def show(*, origin: Flag = False, agent: str | None = None, call: Called) -> None:
+    """Print every setting, with the policies that hold for calls.
 
     Args:
         origin: Say where each value comes from.
+        agent: Print the policies for the models and tools of this agent instead, and where each was set.
         call: What every command is handed.
     """
+    if agent is not None:
+        _show_policies(agent, call)
+        return
     values = shown(call.settings())
     if call.out.is_json:
         call.out.json({"data": values})
@@ -36,6 +42,17 @@ def show(*, origin: Flag = False, call: Called) -> None:
         call.out.table(("setting", "value", "origin", "variable"), rows)
     else:
         call.out.table(("setting", "value"), [(value.name, value.value) for value in values])
+
+
+def _show_policies(agent: str, call: Called) -> None:
+    settings = call.settings()
+    held = of_agent(settings, agent, agent_sources(settings))
+    if call.out.is_json:
+        call.out.json({"data": held})
+        return
+    call.out.table(
+        ("target", "policy", "value", "set by"), [(each.target, each.policy, each.value, each.place) for each in held]
+    )
 
 
 def check(*, call: Called) -> None:
@@ -74,7 +91,20 @@ def shown(settings: Settings) -> list[Value]:
         )
         for name in sorted(settings.secrets)
     ]
-    return values + tools
+    policies = [
+        Value(name=name, value=value, origin=_origin(name, origins), variable=variable(name))
+        for name, value in in_force(settings).items()
+    ]
+    return values + policies + tools
+
+
+def _origin(name: str, origins: Mapping[str, str]) -> str:
+    """Where a figure was set, itself or with its policy."""
+    while name:
+        if name in origins:
+            return origins[name]
+        name = name.rpartition(".")[0]
+    return "default"
 
 
 def _text(settings: Settings, field: SettingField) -> str | None:

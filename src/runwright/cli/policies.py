@@ -1,0 +1,91 @@
+"""The policies in force, and where each was set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from runwright.core.policy import DEFAULT_GUARD, Plan, Policy, plan
+from runwright.core.trees import leaves
+from runwright.errors import NotFound
+
+if TYPE_CHECKING:
+    from runwright.settings import Settings
+
+POLICIES = ("retry", "breaker", "limit", "cache", "timeout", "hedge", "fallback")
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """A policy for the calls of a model or tool: on, off or its figures that are no defaults; and who set it."""
+
+    target: str
+    policy: str
+    value: str
+    place: str
+
+
+def in_force(settings: Settings) -> dict[str, str]:
+    """The figures that hold where no model, tool, agent or run says otherwise, and what is set for single ones."""
+    held = plan(("default", DEFAULT_GUARD), ("app", settings.policies.app))
+    found: dict[str, str] = {}
+    for name in POLICIES:
+        policy: Policy | None = getattr(held, name)
+        if policy is None:
+            found[f"guard.{name}"] = "off"
+        else:
+            found |= {f"guard.{name}.{figure}": _text(value) for figure, value in leaves(_figures(policy)).items()}
+    for name, value in leaves(settings.guard).items():
+        if name.startswith(("models.", "tools.", "budget")):
+            found[f"guard.{name}"] = _text(value)
+    return found
+
+
+def of_agent(settings: Settings, name: str, sources: list[str]) -> list[Held]:
+    """The policies for each model and tool of an agent that code or a file defines. Raises NotFound."""
+    from runwright.agents.discover import discover
+    from runwright.agents.registry import Registry
+    from runwright.core.agent import guard_of
+    from runwright.guard import Guards, Own, Surroundings
+    from runwright.guard import Registry as States
+
+    registry = Registry()
+    registry.replace(discover(*sources))
+    try:
+        agent = registry.get(name)
+    except NotFound as error:
+        raise NotFound(f"{error.message}; agents made over the API are not looked at here") from error
+    guards = Guards(Surroundings(registry=States()), settings.policies)
+    own = Own(agent=name, of_agent=agent.guard)
+    model = agent.flow.model or settings.model or "the default model"
+    found = [*_held(model, guards.model_plan(model, own))]
+    for each, tool in agent.flow.tools.items():
+        found += _held(each, guards.tool_plan(each, own, guard_of(tool)))
+    return found
+
+
+def _held(target: str, of: Plan) -> Iterator[Held]:
+    places = dict(of.places)
+    for name in POLICIES:
+        policy: Policy | None = getattr(of, name)
+        value = "off" if policy is None else _changed(policy)
+        yield Held(target=target, policy=name, value=value, place=places.get(name, "default"))
+    for each in of.budgets:
+        yield Held(target=target, policy="budget", value=_changed(each.budget), place=each.scope)
+
+
+def _changed(policy: Policy) -> str:
+    figures = leaves(msgspec.to_builtins(policy))
+    return ", ".join(f"{name}={_text(value)}" for name, value in figures.items()) or "on"
+
+
+def _figures(policy: Policy) -> dict[str, object]:
+    figures = msgspec.structs.asdict(policy)
+    return {name: _figures(value) if isinstance(value, Policy) else value for name, value in figures.items()}
+
+
+def _text(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "true", False: "false"}[value]
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)  # pyright: ignore[reportUnknownArgumentType] - figures are plain

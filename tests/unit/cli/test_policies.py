@@ -1,0 +1,43 @@
+"""The policies in force."""
+
+from pathlib import Path
+
+import pytest
+
+from runwright.cli.policies import Held, in_force, of_agent
+from runwright.errors import NotFound
+from runwright.settings import Settings
+
+AGENT = """\
+from runwright import Agent, Budget, Guard, Retry, tool
+
+@tool(effect="read", guard=Guard(cache=True))
+async def weather(city: str) -> str:
+    return city
+
+support = Agent("support", model="demo", tools=[weather], guard=Guard(retry=Retry(attempts=2), budget=Budget(usd="1")))
+"""
+
+
+def test_the_figures_that_hold_are_shown() -> None:
+    """Every figure of a policy that is on is there, one that is off says so, and what single ones set follows."""
+    guard = {"retry": {"attempts": 2}, "breaker": False, "tools": {"weather": {"cache": True}}}
+    found = in_force(Settings(guard=guard))
+    assert (found["guard.retry.attempts"], found["guard.retry.bucket"], found["guard.breaker"]) == ("2", "500", "off")
+    assert (found["guard.cache"], found["guard.tools.weather.cache"]) == ("off", "true")
+
+
+def test_each_policy_says_who_set_it(tmp_path: Path) -> None:
+    """For the models and tools of an agent each policy has its changed figures and its place."""
+    (tmp_path / "agent.py").write_text(AGENT)
+    settings = Settings(guard={"tools": {"weather": {"retry": False}}})
+    held = of_agent(settings, "support", [str(tmp_path)])
+    assert {
+        Held(target="demo", policy="retry", value="attempts=2", place="agent:support"),
+        Held(target="demo", policy="breaker", value="on", place="default"),
+        Held(target="demo", policy="budget", value="usd=1", place="agent:support"),
+        Held(target="weather", policy="retry", value="off", place="tool:weather"),
+        Held(target="weather", policy="cache", value="on", place="tool:weather"),
+    } <= set(held)
+    with pytest.raises(NotFound, match="made over the API"):
+        of_agent(settings, "nobody", [str(tmp_path)])
