@@ -57,11 +57,7 @@ class Answer:
                 self._end_line()
                 self._out.note(f"   {error.code}: {short(error.message, LINE)}")
             case StepRestarted(cause=cause):
-                self._end_line()
-                self._shown = None
-                # Of its own resends the guard has told already, with the reason.
-                if cause not in ("retry", "fallback"):
-                    self._out.note(f"   again, after: {cause}")
+                self._again(cause)
             case GuardDecided() as decision:
                 self._end_line()
                 self._out.note(f"   {told(decision)}")
@@ -71,6 +67,13 @@ class Answer:
                 self._finish(bytes(output))
             case _:
                 return
+
+    def _again(self, cause: str) -> None:
+        self._end_line()
+        self._shown = None
+        # Of its own resends the guard has told already, with the reason.
+        if cause not in ("retry", "fallback"):
+            self._out.note(f"   again, after: {cause}")
 
     def _end_line(self) -> None:
         """A message is complete: later text is another message."""
