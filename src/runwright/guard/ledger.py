@@ -80,6 +80,10 @@ class Ledger(Protocol):
         """The accounts that calls were charged to of late, each with the budgets that bound them."""
         ...
 
+    def distrust(self, account: Account) -> None:
+        """Look into the store before this account is relied on again."""
+        ...
+
 
 async def unread(account: Account) -> Booked:
     """Where there is no store, nothing was spent before."""

@@ -30,7 +30,7 @@ from runwright.core.money import NANO, format_usd
 from runwright.core.policy import Guard, GuardSettings, ScopedBudget, Usd
 from runwright.core.ports import Clock, RunStore
 from runwright.errors import InvalidRequest
-from runwright.guard import MemoryLedger
+from runwright.guard import Ledger
 from runwright.journal.read import JournalReader
 from runwright.service.views import Page
 
@@ -76,7 +76,7 @@ class Budgets:
         runs: RunStore,
         reader: JournalReader,
         *,
-        ledger: MemoryLedger,
+        ledger: Ledger,
         policies: GuardSettings,
         agents: Callable[[], Iterable[BuiltAgent]],
         clock: Clock,

@@ -1,7 +1,17 @@
 """Redis or Valkey: one pool of connections, and over it what several processes share. The extra `redis`."""
 
 from runwright.backends.redis.key_value import RedisKeyValue
+from runwright.backends.redis.ledger import RedisLedger
 from runwright.backends.redis.pool import PoolOptions, PoolStats, RedisPool, RedisPools, Script
 from runwright.backends.redis.sharing import RedisSharing
 
-__all__ = ["PoolOptions", "PoolStats", "RedisKeyValue", "RedisPool", "RedisPools", "RedisSharing", "Script"]
+__all__ = [
+    "PoolOptions",
+    "PoolStats",
+    "RedisKeyValue",
+    "RedisLedger",
+    "RedisPool",
+    "RedisPools",
+    "RedisSharing",
+    "Script",
+]

@@ -1,0 +1,191 @@
+"""Budgets that several processes share, against a real server."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+
+import pytest
+
+from runwright.backends.redis import PoolOptions, RedisLedger, RedisPool
+from runwright.backends.redis.ledger import LEASE_S
+from runwright.core.budget import NOTHING, Account, Allowance, Booked, Raise, Shortage, Spend
+from runwright.core.clock import SystemClock
+from runwright.core.policy import Budget
+from runwright.errors import StorageError, Unavailable
+from runwright.guard.ledger import Hold, Ledger, MemoryLedger
+from tests.unit.backends.redis.travel import pass_time
+from tests.unit.guard.calls import is_cancelled_at
+from tests.valkey import Valkey, until
+
+pytestmark = pytest.mark.anyio
+
+RUN = Allowance(Account("app", "run", "run_1"), Budget(tokens=100))
+DAY = Allowance(Account("app", "day", "2026-12-31"), Budget(tokens=150, calls=3, usd="9000000"))
+
+
+async def totals(ledger: Ledger, allowance: Allowance = RUN) -> tuple[Spend, Spend]:
+    """What was spent and is reserved of an account."""
+    standing = await ledger.standing(allowance)
+    return standing.spent, standing.reserved
+
+
+async def reserved(ledger: Ledger, tokens: int, *allowances: Allowance) -> Hold:
+    """A reservation that is granted."""
+    hold = await ledger.reserve(allowances or (RUN,), Spend(tokens))
+    assert isinstance(hold, Hold)
+    return hold
+
+
+async def test_processes_share_accounts(pool: RedisPool) -> None:
+    """What one process spent or reserved is missing for the other, on all accounts of a call or on none."""
+    one, other = RedisLedger(pool), RedisLedger(pool)
+    await one.settle(await reserved(one, 90, RUN, DAY), Spend(90))
+    short = await other.reserve((DAY, RUN), Spend(20))
+    assert isinstance(short, Shortage)
+    assert (short.account, short.unit, short.spent, short.limit, short.reserved) == (
+        "app run:run_1",
+        "tokens",
+        90,
+        100,
+        0,
+    )
+    assert await totals(other, DAY) == (Spend(90), NOTHING)
+    hold = await reserved(other, 10, RUN, DAY)
+    assert await totals(one) == (Spend(90), Spend(10))
+    await other.settle(hold, Spend(4, calls=1))
+    assert await totals(one) == (Spend(94, calls=2), NOTHING)
+
+
+async def test_a_hundred_at_once(pool: RedisPool) -> None:
+    """Of a hundred calls at once, in two processes, as many are granted as there is room for, and no more."""
+    ledgers = [RedisLedger(pool), RedisLedger(pool)]
+    now = asyncio.get_running_loop().time()
+    answers = await asyncio.gather(
+        *(ledgers[number % 2].reserve((RUN,), Spend(7), until=now + 0.2) for number in range(100)),
+        return_exceptions=True,
+    )
+    assert sum(isinstance(answer, Hold) for answer in answers) == 14
+    assert sum(isinstance(answer, TimeoutError) for answer in answers) == 86
+    assert await totals(ledgers[0]) == (NOTHING, Spend(98, calls=14))
+
+
+async def test_waiting_for_reservations_of_others(pool: RedisPool) -> None:
+    """A call for which there is room only if others use less waits for them, in any process."""
+    one, other = RedisLedger(pool), RedisLedger(pool)
+    hold = await reserved(one, 90)
+    waiting = [asyncio.create_task(ledger.reserve((RUN,), Spend(50))) for ledger in (one, other)]
+    await until(lambda: pool.stats().commands > 4)
+    await one.settle(hold, Spend(0))
+    late = [await each for each in waiting]
+    assert [isinstance(each, Hold) and each.is_late for each in late] == [True, True]
+
+
+async def test_cancelled_reservations_come_back(pool: RedisPool) -> None:
+    """However a reservation is cancelled, nothing stays reserved; and a settlement is made all the same."""
+    ledger = RedisLedger(pool)
+    at = 1
+    while await is_cancelled_at(ledger.reserve((RUN,), Spend(10)), at):
+        at += 1
+    assert at > 1
+    await pool.quiet()
+    assert (await totals(ledger))[1] == Spend(10)
+    hold = await reserved(ledger, 20)
+    assert await is_cancelled_at(ledger.settle(hold, Spend(5)), 1)
+    await pool.quiet()
+    assert await totals(ledger) == (Spend(5), Spend(10))
+
+
+async def test_a_dead_process(pool: RedisPool) -> None:
+    """What a process had reserved that died counts as spent after its lease; if it lives after all, what it used."""
+    dead, other = RedisLedger(pool), RedisLedger(pool)
+    hold = await reserved(dead, 60)
+    await pass_time(pool, LEASE_S + 1)
+    await other.settle(await reserved(other, 10), Spend(10))
+    assert await totals(other) == (Spend(70, calls=2), NOTHING)
+    await dead.settle(hold, Spend(15))
+    assert await totals(other) == (Spend(25, calls=2), NOTHING)
+
+
+async def test_what_the_store_knows(pool: RedisPool) -> None:
+    """What was spent before counts from the first use on, also where the server lost it, and raises are seen."""
+    booked = Booked(Spend(95, calls=9))
+
+    async def read(_account: Account) -> Booked:
+        return booked
+
+    ledger = RedisLedger(pool, read=read)
+    short = await ledger.reserve((RUN,), Spend(10))
+    assert isinstance(short, Shortage)
+    assert short.spent == 95
+    await reserved(ledger, 5)
+    await pool.run("FLUSHALL")
+    assert isinstance(await ledger.reserve((RUN,), Spend(10)), Shortage)
+    booked = Booked(booked.spent, Raise(account=RUN.account.name, tokens=200, at=SystemClock().now()))
+    ledger.distrust(RUN.account)
+    assert await ledger.has_room((RUN,), Spend(100))
+    await reserved(ledger, 100)
+    assert not await ledger.has_room((RUN,), Spend(100))
+    assert [standing.account for standing in await ledger.active()] == [RUN.account]
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_as_the_ledger_of_one_process(pool: RedisPool, seed: int) -> None:
+    """In any order of reservations and settlements the shared ledger answers as the one in memory does."""
+    draw = Random(seed)
+    day = Allowance(DAY.account, Budget(tokens=900, usd="9000000", calls=30))
+    ledgers: list[Ledger] = [RedisLedger(pool), MemoryLedger()]
+    held: list[list[Hold]] = []
+    for _ in range(80):
+        if held and draw.random() < 0.5:
+            holds, used = held.pop(draw.randrange(len(held))), draw.randint(0, 60)
+            for ledger, hold in zip(ledgers, holds, strict=True):
+                await ledger.settle(hold, Spend(used, nano_usd=used * 10**13))
+        else:
+            spend = Spend(draw.randint(0, 60), nano_usd=draw.randint(0, 10**15))
+            wanted = draw.choice([(RUN,), (day,), (RUN, day), (day, day)])
+            # Without time to wait for others.
+            now = asyncio.get_running_loop().time()
+            answers = [
+                *await asyncio.gather(
+                    *(ledger.reserve(wanted, spend, until=now) for ledger in ledgers), return_exceptions=True
+                )
+            ]
+            assert len({type(answer) in (Shortage, TimeoutError) for answer in answers}) == 1
+            if isinstance(answers[0], Shortage):
+                assert answers[0] == answers[1]
+            held += [[each for each in answers if isinstance(each, Hold)]] if isinstance(answers[0], Hold) else []
+        for allowance in (RUN, day):
+            assert await totals(ledgers[0], allowance) == await totals(ledgers[1], allowance)
+
+
+async def test_refused_while_the_server_is_away(valkey: Valkey) -> None:
+    """While the server is away no call with a budget is let through, and what was used is counted when it is back."""
+    pool = RedisPool(PoolOptions(url=valkey.url))
+    ledger = RedisLedger(pool)
+    hold = await reserved(ledger, 10)
+    await asyncio.to_thread(valkey.stop)
+    with pytest.raises(Unavailable, match="Budgets are counted in Redis, which does not answer"):
+        await ledger.reserve((RUN,), Spend(10))
+    assert not await ledger.has_room((RUN,), Spend(10))
+    with pytest.raises(StorageError):
+        await ledger.standing(RUN)
+    await ledger.settle(hold, Spend(8))
+    await asyncio.to_thread(valkey.start)
+    await until(lambda: not pool.is_away)
+    await pool.quiet()
+    assert await totals(ledger) == (Spend(8), NOTHING)
+    await ledger.settle(await reserved(ledger, 10), Spend(10))
+    await pool.close()
+
+
+async def test_alone_where_that_is_allowed(valkey: Valkey) -> None:
+    """Where it is allowed, a process counts for itself while the server is away."""
+    pool = RedisPool(PoolOptions(url=valkey.url))
+    ledger = RedisLedger(pool, is_alone=True)
+    await asyncio.to_thread(valkey.stop)
+    hold = await reserved(ledger, 90)
+    assert not await ledger.has_room((RUN,), Spend(20))
+    await ledger.settle(hold, Spend(95))
+    assert isinstance(await ledger.reserve((RUN,), Spend(10)), Shortage)
+    await pool.close()
