@@ -11,6 +11,7 @@ from inline_snapshot import snapshot
 from runwright.core.event import (
     Data,
     Event,
+    GuardDecided,
     MessageCompleted,
     MessageDelta,
     OutputRejected,
@@ -173,6 +174,19 @@ def test_a_restarted_step_with_other_words_fails() -> None:
     """Words that were sent cannot be taken back, so another answer is an error."""
     with pytest.raises(MalformedResponse):
         stream(events((MessageDelta(text="Hel"), 2), (StepRestarted(attempt=2), 2), (MessageDelta(text="Good"), 2)))
+
+
+def test_another_model_in_mid_stream_ends_it_with_a_visible_error() -> None:
+    """Words of two models are never one text: the stream ends with an error chunk, and without `[DONE]`."""
+    made = frames()
+    switch = GuardDecided(layer="fallback", action="switched", target="b:m"), StepRestarted(attempt=2, cause="fallback")
+    begun = made.group(events((MessageDelta(text="Hel"), 2), *((data, 2) for data in switch)))
+    with pytest.raises(MalformedResponse) as caught:
+        made.group(events((MessageDelta(text="Good"), 2)))
+    ending = made.failure(caught.value)
+    assert b'"Hel"' in begun
+    assert b'"error"' in ending
+    assert b"[DONE]" not in begun + ending
 
 
 def test_structured_answers_are_held_back_until_they_fit() -> None:
