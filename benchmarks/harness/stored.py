@@ -228,7 +228,7 @@ def _run(number: int, at: datetime, steps: int, chance: random.Random) -> Batch:
         seq_limit=4096,
         last_seq=last,
     )
-    return Batch(run=RunRow(run, True), steps=tuple(made), events=tuple(_events(run, made)))
+    return Batch(run=RunRow(run, True), steps=tuple(made), events=tuple(_events(run, made)), is_end=True)
 
 
 def _of(agent: int, known: int, used: int, chance: random.Random) -> int:

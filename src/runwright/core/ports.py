@@ -180,6 +180,7 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     idempotency: IdempotencyKey | None = None
     thread_head: tuple[str, str] | None = None
     memory: tuple[Draft, ...] = ()
+    is_end: bool = False
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):

@@ -497,4 +497,5 @@ def _batch(entry: _Entry) -> Batch:
         idempotency=entry.idempotency,
         thread_head=entry.thread_head,
         memory=memory_drafts(entry.events),
+        is_end=any(event.is_terminal for event in entry.events),
     )

@@ -30,7 +30,6 @@ _KEYS = _COLUMNS[: _COLUMNS.index("calls")]
 _VALUES = _COLUMNS[len(_KEYS) :]
 _WIDTH = len(_VALUES)
 _CALLS, _COST = 0, _VALUES.index("cost_nano")
-_ENDS = frozenset({"run.completed", "run.failed", "run.cancelled"})
 _INNER = frozenset({"sleep", "clock", "random", "id", "env"})
 """Kinds of steps that say nothing of the world: neither how long it takes nor whether it fails."""
 
@@ -55,11 +54,8 @@ class Counts:
         for step in batch.steps:
             if step.ended_at is not None and step.taped is None and step.is_over and step.kind not in _INNER:
                 self._add_step(run.agent, step, micros(step.ended_at))
-        if run.ended_at is None or run.replay_of is not None:
-            return
-        for event in batch.events:
-            if event.type in _ENDS:
-                self._add_run(run, micros(run.ended_at))
+        if batch.is_end and run.ended_at is not None and run.replay_of is None:
+            self._add_run(run, micros(run.ended_at))
 
     def _add_step(self, agent: str, step: Step, ended: int) -> None:
         cost, status = step.cost, step.status

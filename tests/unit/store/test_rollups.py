@@ -44,7 +44,8 @@ def ended(owner: Run, seq: int, **changes: object) -> Step:
 def over(owner: Run, seq: int) -> Batch:
     """The end of a run after two seconds."""
     done = msgspec.structs.replace(owner, status="completed", started_at=NOW, ended_at=later(2))
-    return more(done, Stored(owner.id, seq, later(2), "run.completed", None, b"{}", 1))
+    batch = more(done, Stored(owner.id, seq, later(2), "run.completed", None, b"{}", 1))
+    return msgspec.structs.replace(batch, is_end=True)
 
 
 def test_steps_and_runs_are_counted_when_they_end(stores: Stores) -> None:
