@@ -485,12 +485,10 @@ def _packed(entry: _Entry) -> Batch | None:
 
 def _batch(entry: _Entry) -> Batch:
     packed = pack_all(entry.events)
-    rows = [row for row, _ in packed]
-    rows.extend(map(pack_deltas, entry.deltas))
     return Batch(
         run=entry.run,
         steps=tuple(entry.steps),
-        events=tuple(rows),
+        events=(*(row for row, _ in packed), *map(pack_deltas, entry.deltas)),
         blobs=tuple(blob for _, blobs in packed for blob in blobs),
         voided=tuple(entry.voided),
         consumed=tuple(entry.consumed),
