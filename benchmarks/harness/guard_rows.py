@@ -154,7 +154,7 @@ ROWS: tuple[Row, ...] = (
         goal=1,
     ),
     Row(
-        label="cache: set of 4 KB, p50",
+        label="cache: set of 4 KB until it is on disk, ours of 100 at a time, p50",
         unit="us",
         case="sets",
         peers=("diskcache_cache",),
@@ -174,7 +174,7 @@ ROWS: tuple[Row, ...] = (
         rounds=5,
     ),
     Row(
-        label="cache: set with two processes writing, p99",
+        label="cache: what a caller waits for a set while two processes write, p99",
         unit="us",
         case="two_processes",
         peers=("diskcache_cache",),
