@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from runwright.core.event import GuardDecided
@@ -25,7 +25,7 @@ class Admission:
         self._target: str | None = None
         self._found: Sequence[Line] = ()
 
-    async def __call__(self, call: Call[T], proceed: Proceed[T]) -> T:
+    def __call__(self, call: Call[T], proceed: Proceed[T]) -> Awaitable[T]:
         """Let the call begin. Raises CallShed."""
         if call.target != self._target:
             self._found = [find(call.target) for find in self._lines]
@@ -33,7 +33,7 @@ class Admission:
         for line in self._found:
             if line.waiting and line.is_crowded(call.priority) and not self._is_elsewhere(call):
                 raise _shed(call, line)
-        return await proceed(call)
+        return proceed(call)
 
     def _is_elsewhere(self, call: Call[Any]) -> bool:
         """Whether another target would take the call."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any, Literal, TypeVar
 
@@ -64,7 +64,7 @@ class BreakerState:
         """How many calls are in the window."""
         return len(self._outcomes)
 
-    async def rest_s(self) -> float:
+    def rest_s(self) -> float:
         """How long nobody is let through; 0 when a call may try."""
         if self._until is None:
             return 0.0
@@ -143,24 +143,24 @@ class Breaking:
         self._state = state
         self._random = random
 
-    async def rests_s(self, target: str) -> float:
+    def rests_s(self, target: str) -> float:
         """How long nobody is let through to a target; 0 when a call may try."""
-        return await self._state(target).rest_s()
+        return self._state(target).rest_s()
 
-    async def look(self, call: Call[T], proceed: Proceed[T]) -> T:
+    def look(self, call: Call[T], proceed: Proceed[T]) -> Awaitable[T]:
         """Go on unless nobody is let through. Raises BreakerOpen."""
         state = self._state(call.target)
-        rest_s = await state.rest_s()
+        rest_s = state.rest_s()
         if rest_s:
             raise _refused(call, state, rest_s)
-        return await proceed(call)
+        return proceed(call)
 
     async def take(self, call: Call[T], proceed: Proceed[T]) -> T:
         """Send with a permit. Raises BreakerOpen where there is none."""
         state = self._state(call.target)
         permit = await state.enter()
         if permit is None:
-            raise _refused(call, state, await state.rest_s())
+            raise _refused(call, state, state.rest_s())
         began = 0.0 if self._slow_s is None else asyncio.get_running_loop().time()
         outcome: Outcome = "neutral"
         try:

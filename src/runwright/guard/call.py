@@ -98,7 +98,10 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
 
 Proceed = Callable[[Call[T]], Awaitable[T]]
 Layer = Callable[[Call[T], Proceed[T]], Awaitable[T]]
-"""A layer does its part and awaits `proceed`: with the call it got, or with a changed one, once or again."""
+"""A layer does its part and awaits `proceed`: with the call it got, or with a changed one, once or again.
+
+One that only looks whether the call may go on is no coroutine: it raises, or returns what `proceed` returns.
+"""
 
 
 class Race:

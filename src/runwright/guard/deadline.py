@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import TypeVar
 
 from runwright.core.event import GuardDecided
@@ -12,12 +13,12 @@ from runwright.guard.timeout import too_late
 T = TypeVar("T")
 
 
-async def deadline(call: Call[T], proceed: Proceed[T]) -> T:
+def deadline(call: Call[T], proceed: Proceed[T]) -> Awaitable[T]:
     """Refuse a call that begins too late. Raises DeadlineExceeded."""
     if call.deadline is not None and call.deadline <= asyncio.get_running_loop().time():
         call.note(GuardDecided(layer="deadline", action="refused", target=call.target))
         raise too_late(call)
-    return await proceed(call)
+    return proceed(call)
 
 
 def fits(call: Call[T], wait_s: float) -> bool:

@@ -47,7 +47,7 @@ class Pace:
         """The time that 95 of 100 calls take to begin at the most; None while too few were measured."""
         return self._p95_s
 
-    async def measure(self, duration_s: float | None) -> None:
+    def measure(self, duration_s: float | None) -> None:
         """A call has ended; None where it took no time that tells something."""
         self.saved = min(_MOST_SAVED, self.saved + self._extra)
         if duration_s is None:
@@ -63,7 +63,7 @@ class Pace:
         """Whether a call may be doubled now."""
         return self.saved >= _WHOLE
 
-    async def pay(self) -> bool:
+    def pay(self) -> bool:
         """Double a call, if that is allowed."""
         if not self.may_double:
             return False
@@ -92,9 +92,9 @@ class Hedging:
                 answer = await _raced(call, proceed, after_s=after_s, pace=pace)
             duration_s = (call.trail.begun_at if call.trail.is_begun else loop.time()) - began
         except Exception:
-            await pace.measure(None)
+            pace.measure(None)
             raise
-        await pace.measure(duration_s)
+        pace.measure(duration_s)
         return answer
 
 
@@ -131,7 +131,7 @@ async def _raced(call: Call[T], proceed: Proceed[T], *, after_s: float, pace: Pa
             first.task = group.create_task(first.run(call, proceed))
             second = None
             await asyncio.wait([first.task], timeout=after_s)
-            if not first.task.done() and race.winner is None and await pace.pay():
+            if not first.task.done() and race.winner is None and pace.pay():
                 _note(call, "doubled", f"nothing came within {after_s:.3g} s", wait_s=after_s)
                 second = _Attempt[T](race)
                 second.task = group.create_task(second.run(call, proceed))

@@ -7,7 +7,7 @@ empty, and then each call is sent once.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from random import Random
 from typing import Any, TypeVar
 
@@ -41,14 +41,14 @@ class Bucket:
         """Whether it is full, as one that is made anew."""
         return self.tokens == self.capacity
 
-    async def take(self, cost: int) -> int | None:
+    def take(self, cost: int) -> int | None:
         """Pay. Gives what is left, or None when there is too little."""
         if self.tokens < cost:
             return None
         self.tokens -= cost
         return self.tokens
 
-    async def give(self, amount: int) -> None:
+    def give(self, amount: int) -> None:
         """Put back."""
         self.tokens = min(self.capacity, self.tokens + amount)
 
@@ -70,7 +70,7 @@ class Retrying:
         waits: Waits,
         bucket: Callable[[str], Bucket],
         random: Random,
-        rests_s: Callable[[str], Awaitable[float]] | None = None,
+        rests_s: Callable[[str], float] | None = None,
     ) -> None:
         self._policy = policy
         self._waits = waits
@@ -86,23 +86,23 @@ class Retrying:
             try:
                 answer = await proceed(call)
             except asyncio.CancelledError:
-                await bucket.give(paid)
+                bucket.give(paid)
                 raise
             except Exception as error:
                 if isinstance(error, GuardError):
                     # The resend was refused on its way: nothing was sent.
-                    await bucket.give(paid)
-                resend = await self._weigh(call, error, bucket, waited_s=waited_s)
+                    bucket.give(paid)
+                resend = self._weigh(call, error, bucket, waited_s=waited_s)
                 if resend is None:
                     raise
             else:
-                await bucket.give(paid or CLEAN_GAIN)
+                bucket.give(paid or CLEAN_GAIN)
                 return answer
             paid, waited_s = resend.cost, resend.wait_s
             await _pause(call, resend, bucket)
             call = replace(call, attempt=call.attempt + 1)
 
-    async def _weigh(self, call: Call[Any], error: Exception, bucket: Bucket, *, waited_s: float) -> Resend | None:
+    def _weigh(self, call: Call[Any], error: Exception, bucket: Bucket, *, waited_s: float) -> Resend | None:
         """Decide whether to send again, tell it, and pay for it."""
         kind = verdict(error)
         if kind in ("fatal", "cancelled"):
@@ -112,9 +112,9 @@ class Retrying:
             against = f"no attempt is left of {self._policy.attempts}"
         wait_s = 0.0
         if not against:
-            wait_s, against = await self._wait(call, error, waited_s)
+            wait_s, against = self._wait(call, error, waited_s)
         cost = THROTTLED_COST if kind == "throttled" else TRANSIENT_COST
-        left = None if against else await bucket.take(cost)
+        left = None if against else bucket.take(cost)
         if left is None:
             against = against or "the retry bucket is empty: too many resends did not help"
             _note(call, "gave_up", f"{told(error)}; {against}", bucket=bucket)
@@ -122,7 +122,7 @@ class Retrying:
         _note(call, "resend", told(error), bucket=bucket, wait_s=wait_s)
         return Resend(cost, wait_s)
 
-    async def _wait(self, call: Call[Any], error: Exception, waited_s: float) -> tuple[float, str]:
+    def _wait(self, call: Call[Any], error: Exception, waited_s: float) -> tuple[float, str]:
         """How long to wait before the next attempt, and what speaks against that wait."""
         retry_after_s = asked_s(error)
         if retry_after_s is not None and retry_after_s > LONGEST_RETRY_AFTER_S:
@@ -138,7 +138,7 @@ class Retrying:
         if within is None:
             return 0.0, "the run's time does not last for another wait"
         wait_s = within.drawn_s(self._random)
-        rest_s = 0.0 if self._rests_s is None else await self._rests_s(call.target)
+        rest_s = 0.0 if self._rests_s is None else self._rests_s(call.target)
         if rest_s > wait_s:
             return 0.0, f"the breaker of {call.target!r} is open"
         return wait_s, ""
@@ -149,7 +149,7 @@ async def _pause(call: Call[Any], resend: Resend, bucket: Bucket) -> None:
     try:
         await asyncio.sleep(resend.wait_s)
     except asyncio.CancelledError:
-        await bucket.give(resend.cost)
+        bucket.give(resend.cost)
         raise
     trail.waited_s += resend.wait_s
     # A switch to this target that nothing was sent for yet stays the cause.

@@ -149,7 +149,7 @@ def test_rests_grow() -> None:
         rests: list[float] = []
         for answer in (DOWN, DOWN, DOWN, 1, *[DOWN] * 4):
             rests.append(state.open_s)
-            await asyncio.sleep(await state.rest_s())
+            await asyncio.sleep(state.rest_s())
             await send(proceed, answer)
         return [*rests[:4], state.open_s]
 
@@ -165,7 +165,7 @@ def test_the_cap_keeps_its_jitter(seed: int, failures: int) -> None:
         proceed, state = guarded(random=Random(seed))
         await send(proceed, *[DOWN] * 4)
         for _ in range(failures):
-            await asyncio.sleep(await state.rest_s())
+            await asyncio.sleep(state.rest_s())
             await send(proceed, DOWN)
         return state.open_s
 

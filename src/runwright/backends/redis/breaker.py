@@ -132,10 +132,10 @@ class RedisBreaker(BreakerState):
         """How many calls are in the window."""
         return self._alone.seen if self._pool.is_away else self._calls
 
-    async def rest_s(self) -> float:
+    def rest_s(self) -> float:
         """How long nobody is let through, as far as it is known here; 0 when a call may try."""
         if self._pool.is_away:
-            return await self._alone.rest_s()
+            return self._alone.rest_s()
         now = asyncio.get_running_loop().time()
         if now < self._rests_until:
             return self._rests_until - now

@@ -48,9 +48,9 @@ async def test_outcomes_of_all_processes_count(pool: RedisPool) -> None:
     assert [await end(state, "failed") for state in (one, other, one)] == ["", "", ""]
     assert await end(other, "failed") == "opened"
     assert (other.position, other.failed, other.seen, other.open_s) == ("open", 4, 4, 1000)
-    assert await third.rest_s() == 0
+    assert third.rest_s() == 0
     assert await third.enter() is None
-    assert await third.rest_s() == pytest.approx(1000, abs=30)
+    assert third.rest_s() == pytest.approx(1000, abs=30)
     assert third.position == "open"
 
 
@@ -68,7 +68,7 @@ async def test_the_script_is_the_breaker(pool: RedisPool, seed: int, monkeypatch
         permit, model_permit = await shared.enter(), await model.enter()
         assert (permit is None) == (model_permit is None)
         if permit is None or model_permit is None:
-            assert await shared.rest_s() == pytest.approx(await model.rest_s(), abs=5)
+            assert shared.rest_s() == pytest.approx(model.rest_s(), abs=5)
             await pass_time(pool, 500)
             passed_s += 500
             continue
@@ -182,7 +182,7 @@ async def test_alone_while_the_server_is_away(valkey: Valkey) -> None:
     assert await state.leave(before, "failed", share=1) == ""
     assert [await end(state, "failed") for _ in range(4)] == ["", "", "", "opened"]
     assert (state.position, state.seen, state.failed) == ("open", 4, 4)
-    assert await state.rest_s() > 0
+    assert state.rest_s() > 0
     assert await state.enter() is None
     await asyncio.to_thread(valkey.start)
     await until(lambda: not pool.is_away)
