@@ -20,6 +20,8 @@ from runwright.agents.agent import Agent
 from runwright.agents.discover import Discovery, discover
 from runwright.agents.registry import Registry
 from runwright.core.clock import SystemClock
+from runwright.core.policy import Fallback, GuardSettings
+from runwright.core.policy_reader import refuse_strangers
 from runwright.core.ports import Clock, Reader, Writes
 from runwright.core.redact import KnownSecrets
 from runwright.core.run import RunRequest
@@ -110,7 +112,7 @@ class App:
         self.settings = settings or Settings()
         self.options = options or AppOptions()
         self.models = models or _models(self.settings)
-        self.registry = Registry()
+        self.registry = Registry(unknown=self.models.unknown)
         self.metrics = Metrics(version=__version__) if self.settings.metrics else None
         self.health = Health()
         self._sources = tuple(sources)
@@ -171,17 +173,24 @@ class App:
 
     def reload(self) -> tuple[tuple[str, str], ...]:
         """Take what the sources say now; running runs keep what they have. Raises ConfigError and changes nothing."""
-        problems = self.registry.replace(self.discover())
+        problems = self._take(self.discover())
         self._count_agents()
         return problems
 
+    def _take(self, found: Discovery) -> tuple[tuple[str, str], ...]:
+        policies = self.settings.policies
+        named = {f"/guard/models/{name}": each for name, each in policies.models.items()}
+        refuse_strangers({"/guard": policies.app, **named}, self.models.unknown)
+        return self.registry.replace(found)
+
     async def _open(self, stack: AsyncExitStack) -> None:
         discovery = await asyncio.to_thread(self.discover)
-        self.registry.replace(discovery)
+        self._take(discovery)
         owner = self._own(stack)
         self._stores = await asyncio.to_thread(self._open_stores)
         stack.callback(self._stores.close)
-        looking = asyncio.sleep(0) if self.options.is_offline else self.models.look(self._named_models())
+        refs = _named_models(self.registry, self.settings.policies, has_default=self.options.is_server)
+        looking = asyncio.sleep(0) if self.options.is_offline else self.models.look(refs)
         self.prices, _ = await asyncio.gather(asyncio.to_thread(open_prices, self.settings), looking)
         stack.push_async_callback(self.models.close)
         stack.push_async_callback(self._http.close)
@@ -263,11 +272,6 @@ class App:
             return open_stores_to_read(self.settings.data / DATABASE)
         place = ":memory:" if self.options.is_in_memory else self.settings.data / DATABASE
         return open_stores(place, durability=self.settings.durability)
-
-    def _named_models(self) -> set[str | None]:
-        """The models that agents name, and where one names none, None. A server says what that stands for."""
-        named = {entry.agent.flow.model for entry in self.registry.all()}
-        return named | {None} if self.options.is_server else named
 
     def _own(self, stack: AsyncExitStack) -> Owner:
         """Become an owner of runs; a server also takes the data directory's lock."""
@@ -371,6 +375,19 @@ def open_prices(settings: Settings) -> Prices:
     # Else the first of a paid model's calls, or of the tools that spend, reads them on the event loop.
     prices.load()
     return prices
+
+
+def _named_models(registry: Registry, policies: GuardSettings, *, has_default: bool) -> set[str | None]:
+    """The models that agents name, or None where one names none, and those that are fallen back on.
+
+    A server says what None stands for.
+    """
+    agents = [entry.agent for entry in registry.all()]
+    named = {agent.flow.model for agent in agents} | ({None} if has_default else set())
+    for guard in (policies.app, *policies.models.values(), *(agent.guard for agent in agents)):
+        if guard is not None and isinstance(guard.fallback, Fallback):
+            named |= set(guard.fallback.models)
+    return named
 
 
 def _models(settings: Settings) -> ModelRegistry:

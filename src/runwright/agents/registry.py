@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -16,7 +16,7 @@ from runwright.agents.function import FunctionTemplate
 from runwright.agents.load import located
 from runwright.agents.schema import did_you_mean
 from runwright.core.agent import BuiltAgent, Tool
-from runwright.core.policy_reader import read_guard
+from runwright.core.policy_reader import read_guard, refuse_strangers
 from runwright.errors import ConfigError, InvalidRequest, NotFound
 
 BUILT_IN: tuple[type[Template], ...] = (Conversation, FunctionTemplate)
@@ -55,8 +55,12 @@ class Registry:
     Whoever holds a BuiltAgent keeps it: a run goes on with the version it started with.
     """
 
-    def __init__(self, templates: Sequence[type[Template]] = BUILT_IN) -> None:
+    def __init__(
+        self, templates: Sequence[type[Template]] = BUILT_IN, *, unknown: Callable[[str], str] = lambda _ref: ""
+    ) -> None:
+        """`unknown` says why a reference can name no model, or nothing."""
         self._built_in = {each.name: each for each in templates}
+        self._unknown = unknown
         self._state = _State(templates=self._built_in)
         self._variant = lru_cache(VARIANTS)(self._configured)
 
@@ -113,7 +117,7 @@ class Registry:
         current: dict[str, Entry] = {}
         for declared in discovery.agents:
             try:
-                agent = build(declared, templates=templates, toolbox=discovery.tools)
+                agent = self._build(declared, templates=templates, toolbox=discovery.tools)
             except ConfigError as error:
                 problems.extend(declared.located(error))
             else:
@@ -133,7 +137,7 @@ class Registry:
 
     def check(self, declared: Declared) -> BuiltAgent:
         """Build an agent and keep nothing of it. Raises ConfigError whose places are JSON pointers."""
-        return build(declared, templates=self.templates, toolbox=self.toolbox)
+        return self._build(declared, templates=self.templates, toolbox=self.toolbox)
 
     def put(self, declared: Declared, *, is_current: bool = True) -> None:
         """Add a version of an agent. Raises ConfigError whose places are JSON pointers."""
@@ -151,6 +155,11 @@ class Registry:
         versions = {key: entry for key, entry in state.versions.items() if key[0] != name}
         self._swap(msgspec.structs.replace(state, current=current, versions=versions))
 
+    def _build(self, declared: Declared, *, templates: Templates, toolbox: Mapping[str, Tool]) -> BuiltAgent:
+        agent = build(declared, templates=templates, toolbox=toolbox)
+        refuse_strangers({"/guard": agent.guard}, self._unknown)
+        return agent
+
     def _swap(self, state: _State) -> None:
         self._state = state
         # What was built from the picture before would be kept for nobody.
@@ -161,6 +170,7 @@ class Registry:
         guard = config.pop("guard", None)
         try:
             run_guard = None if guard is None else read_guard(guard, at="/config/guard")
+            refuse_strangers({"/config/guard": run_guard}, self._unknown)
         except ConfigError as error:
             raise _unfit(error) from error
         agent = self._reconfigured(entry, config) if config else entry.agent
@@ -193,7 +203,7 @@ class Registry:
                 problems.append((f"agent {key[0]!r}", f"is hidden by the one in {place}: rename one of them"))
                 continue
             try:
-                agent = build(entry.declared, templates=state.templates, toolbox=state.toolbox)
+                agent = self._build(entry.declared, templates=state.templates, toolbox=state.toolbox)
                 versions[key] = Entry(agent, entry.declared)
             except ConfigError as error:
                 versions[key] = Entry(entry.agent, entry.declared)

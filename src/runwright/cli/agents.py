@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from runwright.cli.call import Called, agent_sources
+
+if TYPE_CHECKING:
+    from runwright.settings import Settings
 
 PAGE = 200
 
@@ -71,15 +75,15 @@ def check(path: Path | None = None, /, *, call: Called) -> None:
         path: A folder or file with agent definitions, as --agents.
         call: What every command is handed.
     """
-    names = fitting(agent_sources(call.settings(agents=path)))
+    settings = call.settings(agents=path)
+    names = fitting(settings, agent_sources(settings))
     call.out.show({"ok": True, "agents": names}, f"ok: {', '.join(names) or 'no agents'}")
 
 
-def fitting(sources: Sequence[str]) -> list[str]:
+def fitting(settings: Settings, sources: Sequence[str]) -> list[str]:
     """The names of all agents that the sources define. Raises ConfigError with everything that is wrong."""
-    from runwright.agents.discover import discover
-    from runwright.agents.registry import Registry
+    from runwright.app import App
 
-    registry = Registry()
-    registry.replace(discover(*sources))
-    return [entry.agent.name for entry in registry.all()]
+    app = App(settings, sources=sources)
+    app.reload()
+    return [entry.agent.name for entry in app.registry.all()]

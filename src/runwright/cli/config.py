@@ -67,7 +67,7 @@ def check(*, call: Called) -> None:
     settings = call.settings()
     open_prices(settings)
     sources = agent_sources(settings)
-    names = fitting(sources)
+    names = fitting(settings, sources)
     if call.out.is_json:
         call.out.json({"ok": True, "agents": names})
         return

@@ -18,6 +18,12 @@ Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 Usd = Annotated[str, Meta(pattern=r"^\d+(\.\d{1,9})?$")]
 Share = Annotated[float, Meta(ge=0, le=1)]
+BACKOFFS = ("exponential", "linear", "fibonacci", "decorrelated", "constant")
+"""The built-in strategies of waiting."""
+
+Strategy = Annotated[str, Meta(pattern=f"^({'|'.join(BACKOFFS)})$", extra_json_schema={"enum": list(BACKOFFS)})]
+"""A name of a strategy. Data names a built-in one; code may name one of its own, as nothing is checked there."""
+
 Window = Literal["run", "thread", "group", "user", "day", "month", "ever"]
 
 
@@ -29,11 +35,11 @@ class Backoff(Policy, frozen=True, kw_only=True):
     """How long to wait before attempt n + 1, before jitter. Times are seconds.
 
     `full` jitter draws from 0 up to the computed wait (Brooker, "Exponential Backoff and Jitter", 2015), after the cap
-    is applied; a provider's Retry-After is a floor under it. `strategy` is one of the built-in names or one that the
-    application registered.
+    is applied; a provider's Retry-After is a floor under it. `strategy` is one of the built-in names, or in
+    code one of the `backoffs` of its surroundings.
     """
 
-    strategy: str = "exponential"
+    strategy: Strategy = "exponential"
     base_s: Seconds = 0.5
     multiplier: Annotated[float, Meta(ge=1)] = 2.0
     cap_s: Seconds = 20.0

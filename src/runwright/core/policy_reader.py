@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Literal, TypeVar, cast, get_args, get_origin
@@ -42,6 +42,22 @@ def read_guard(data: object, *, at: str = "", is_text: bool = False) -> Guard:
             said, _, path = str(error).partition(" - at `$")
             problems = [(at + path.rstrip("`").replace(".", "/").replace("[", "/").replace("]", ""), said)]
     raise ConfigError("; ".join(f"{place}: {detail}" for place, detail in problems), problems=problems)
+
+
+def refuse_strangers(guards: Mapping[str, Guard | None], unknown: Callable[[str], str]) -> None:
+    """Refuse to fall back on what is no model: `unknown` says why a reference can name none. Raises ConfigError.
+
+    `guards` are by their places.
+    """
+    problems = [
+        (f"{at}/fallback/models/{index}", detail)
+        for at, guard in guards.items()
+        if guard is not None and isinstance(guard.fallback, Fallback)
+        for index, ref in enumerate(guard.fallback.models)
+        if (detail := unknown(ref))
+    ]
+    if problems:
+        raise ConfigError("; ".join(f"{place}: {detail}" for place, detail in problems), problems=problems)
 
 
 def write_guard(guard: Guard) -> dict[str, object]:
@@ -162,7 +178,10 @@ def _right(kind: Any, at: str, said: str) -> str:  # noqa: ANN401 - any type for
 
 
 def _options(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 - any type form
-    return get_args(kind) if get_origin(kind) is Literal else ()
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    metas = (each for each in getattr(kind, "__metadata__", ()) if isinstance(each, msgspec.Meta))
+    return next((tuple(each.extra_json_schema.get("enum", ())) for each in metas if each.extra_json_schema), ())
 
 
 def _noun(kind: type[Policy]) -> str:

@@ -156,6 +156,19 @@ class ModelRegistry:
             return self._named(named).ref
         return named if separator else self._full_ref(named)
 
+    def unknown(self, ref: str) -> str:
+        """Why a reference can name no model, whatever keys are set: its provider is not known. Else nothing.
+
+        A bare name may be that of an Ollama.
+        """
+        provider, separator, _ = ref.partition(":")
+        names = _names(self._settings)
+        if not separator or provider in names:
+            return ""
+        near = get_close_matches(provider, names, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        return f"there is no provider {provider!r}.{hint} There are: {', '.join(names)}"
+
     def resolve(self, ref: str | None) -> Model:
         """The model of a reference, or the default one for None. Raises ConfigError that says what to do."""
         return self._named(self.default_ref.ref if ref is None else ref)
@@ -207,21 +220,16 @@ class ModelRegistry:
         )
 
     def _hint(self, name: str) -> str:
-        known = ["demo", *WEIGHTS, *(spec.default_model for spec in PROVIDERS.values()), *self._names()]
+        known = ["demo", *WEIGHTS, *(spec.default_model for spec in PROVIDERS.values()), *_names(self._settings)]
         near = get_close_matches(name, [one for one in known if one], n=1)
         return f". Did you mean {near[0]!r}?" if near else ""
-
-    def _names(self) -> list[str]:
-        return ["demo", "local", *PROVIDERS, *(name for name in self._settings if name not in PROVIDERS)]
 
     def _provider(self, name: str, ref: str) -> Provider:
         found = self._providers.get(name)
         if found is not None:
             return found
-        if name not in PROVIDERS and name not in self._settings:
-            near = get_close_matches(name, self._names(), n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"{ref!r}: there is no provider {name!r}.{hint} There are: {', '.join(self._names())}")
+        if unknown := self.unknown(ref):
+            raise ConfigError(f"{ref!r}: {unknown}")
         problem = self._provider_problem(name)
         if problem:
             raise ConfigError(f"{ref!r} cannot be used: {problem}")
@@ -279,6 +287,11 @@ class ModelRegistry:
         if name not in self._found:
             return f"its weights are missing: runwright models pull {name}"
         return ""
+
+
+def _names(settings: Mapping[str, ProviderSettings]) -> list[str]:
+    """All providers."""
+    return ["demo", "local", *PROVIDERS, *(name for name in settings if name not in PROVIDERS)]
 
 
 def _told_default(named: str | None, settings: Mapping[str, ProviderSettings]) -> DefaultModel | None:

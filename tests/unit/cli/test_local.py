@@ -69,6 +69,15 @@ def test_a_broken_definition_is_named(folder: Path) -> None:
         agents.check(folder / "mine", call=FakeCall())
 
 
+def test_a_fallback_that_is_no_model_is_named(folder: Path) -> None:
+    """`agents check` says which line of which file falls back on a provider that does not exist."""
+    (folder / "mine").mkdir()
+    text = "name: bad\nguard:\n  fallback:\n    models: [demo, 'opnai:x']\n"
+    (folder / "mine" / "bad.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"bad\.yaml:4.*there is no provider 'opnai'"):
+        agents.check(folder / "mine", call=FakeCall())
+
+
 def test_settings_are_shown_with_their_origin(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`config show --origin` names source and variable of each value; secrets are hidden."""
     (folder / "runwright.toml").write_text('port = 9000\n[secrets]\nmail = "s3cret"\n')

@@ -5,9 +5,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from runwright.core.policy import Backoff, Budget, Cache, Fallback, Guard, GuardSettings, Policy, Retry
+from runwright.core.policy import BACKOFFS, Backoff, Budget, Cache, Fallback, Guard, GuardSettings, Policy, Retry
 from runwright.core.policy_reader import guard_schema, read_guard, read_settings, write_guard
 from runwright.errors import ConfigError
+from runwright.guard.backoff import STRATEGIES
 
 
 def test_a_guard_is_read_as_it_was_written() -> None:
@@ -96,3 +97,16 @@ def test_the_schema_knows_every_figure() -> None:
         (kind,) = [each for each in Policy.__subclasses__() if each.__name__.lower() == name]
         assert set(table["properties"]) == set(kind.__struct_fields__)
         assert table["additionalProperties"] is False
+
+
+def test_strategies_are_told_when_the_data_is_read() -> None:
+    """Data that names no built-in strategy is refused with the names there are; they are those that the guard has."""
+    with pytest.raises(ConfigError) as caught:
+        read_guard({"retry": {"backoff": {"strategy": "cubic"}}})
+    (problem,) = caught.value.problems
+    assert problem == ("/retry/backoff/strategy", f"this is one of {', '.join(BACKOFFS)}, not 'cubic'")
+    assert tuple(STRATEGIES) == BACKOFFS
+    for name in BACKOFFS:
+        assert read_guard({"retry": {"backoff": {"strategy": name}}}) == Guard(
+            retry=Retry(backoff=Backoff(strategy=name))
+        )
