@@ -192,8 +192,9 @@ class Steps:
             self._decided(decision, seq)
 
         def spend(ref: str, usage: Usage) -> Spend:
-            # What is fallen back on may have budgets where the first model has none.
-            is_bounded = bool(plan.budgets or plan.fallback)
+            # What is fallen back on may have budgets where the first model has none, and the other way round.
+            chosen = plan if ref == request.model else self._world.guards.model_plan(ref, self._bounds.own)
+            is_bounded = bool(chosen.budgets)
             is_priced = is_bounded or plan.cache is not None
             return self.purse.spend(ref, usage, is_priced=is_priced, note=note if is_bounded else None)
 
