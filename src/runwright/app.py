@@ -28,6 +28,7 @@ from runwright.core.run import RunRequest
 from runwright.engine.drive import Rows
 from runwright.engine.gateway import World
 from runwright.engine.owner import Owner
+from runwright.engine.reports import Price as Pricing
 from runwright.engine.worker import Engine, EngineOptions
 from runwright.errors import ConfigError, StorageReadOnly
 from runwright.guard import Answers, Guards, MemoryKeyValue, MemoryLedger, Surroundings, live
@@ -48,6 +49,7 @@ from runwright.service.memory import Memory
 from runwright.service.pins import Pins
 from runwright.service.retention import Retention, Rule
 from runwright.service.runs import Runs
+from runwright.service.simulation import Ports, Simulations
 from runwright.service.stats import Stats
 from runwright.service.threads import Threads
 from runwright.service.views import RunView
@@ -244,6 +246,16 @@ class App:
         self.stats = Stats(stores.stats, clock)
         self.cache = Caches(self._answers)
         self.guard = GuardFigures(stores.stats, lambda: live(self.guards.around.registry), clock)
+        self.simulations = Simulations(
+            Ports(
+                runs=stores.runs,
+                reader=rows.reader,
+                agent=self.registry.get,
+                settings=self.settings.policies,
+                price=self._price(clock),
+                clock=clock,
+            )
+        )
         self.budgets = Budgets(
             stores.budgets,
             stores.runs,
@@ -307,7 +319,6 @@ class App:
         stack.callback(lock.release)
 
     def _world(self, clock: Clock) -> World:
-        prices = self.prices
         known = KnownSecrets(self.settings.secret_values() | self.models.keys)
         around = Surroundings(
             registry=GuardRegistry(), answers=self._answers, secrets=known, ledger=self._ledger, clock=clock
@@ -318,12 +329,17 @@ class App:
             secrets=self.settings,
             known=known,
             guards=self.guards,
-            price=lambda ref, used: prices.cost(ref, used, at=clock.now()),
+            price=self._price(clock),
             state=self._state,
             room=self._journal.room,
             memory=self._stores.memory,
             deeds=Deeds(self._http, env=lambda name: provider_settings([name]).get(name)),
         )
+
+    def _price(self, clock: Clock) -> Pricing:
+        """What something costs now."""
+        prices = self.prices
+        return lambda ref, used: prices.cost(ref, used, at=clock.now())
 
     def _write_through(self, writes: Writes, clock: Clock) -> Journal:
         """The journal, and the metrics that read it."""

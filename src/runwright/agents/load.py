@@ -1,7 +1,8 @@
-"""Definitions from YAML files and API bodies."""
+"""Definitions from YAML files and API bodies, and policies from files of their own."""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import yaml
 
 from runwright.agents.base import Declared, Origin
 from runwright.agents.schema import read_definition
+from runwright.core.policy import Guard
+from runwright.core.policy_reader import read_guard
 from runwright.errors import ConfigError, InvalidRequest
 
 SUFFIXES = (".yaml", ".yml")
@@ -47,6 +50,30 @@ def load_file(path: Path, *, shown: str | None = None) -> tuple[Declared, ...]:
     if problems:
         raise located(problems)
     return tuple(found)
+
+
+def load_guard(path: Path) -> Guard:
+    """The policies of a TOML or YAML file, as they stand under `guard` in a definition.
+
+    Raises ConfigError with every problem and its place.
+    """
+    file = str(path)
+    text = _text(path, file)
+    lines: dict[str, int] = {}
+    if path.suffix in SUFFIXES:
+        data, lines = _read(text, file)
+    elif path.suffix == ".toml":
+        try:
+            data = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise located([(file, f"this is no TOML: {error}")]) from None
+    else:
+        raise located([(file, f"policies stand in a file that ends in .toml, {' or '.join(SUFFIXES)}")])
+    origin = Origin(source="file", file=file, lines=lines)
+    try:
+        return read_guard(data)
+    except ConfigError as error:
+        raise located([(origin.at(place), detail) for place, detail in error.problems]) from None
 
 
 def load_body(body: bytes | Mapping[str, object]) -> Declared:

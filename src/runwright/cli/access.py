@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         RunMemoryView,
     )
     from runwright.service.pins import PinView
+    from runwright.service.simulation_views import SimulationQuery, SimulationReport
     from runwright.service.stat_views import StatQuery, StatReport
     from runwright.settings import Settings
 
@@ -231,6 +232,16 @@ class GuardAccess(Protocol):
         ...
 
 
+class SimulationAccess(Protocol):
+    """What commands ask about other policies."""
+
+    async def report(
+        self, query: SimulationQuery, *, told: Callable[[int, int], None] | None = None
+    ) -> SimulationReport:
+        """What other policies would have made of recorded calls; `told` how many are simulated, of how many."""
+        ...
+
+
 class AgentAccess(Protocol):
     """What commands ask about agents and templates."""
 
@@ -311,6 +322,11 @@ class Access(Protocol):
     @property
     def guard(self) -> GuardAccess:
         """How calls fare with resends."""
+        ...
+
+    @property
+    def simulations(self) -> SimulationAccess:
+        """Other policies."""
         ...
 
     @property

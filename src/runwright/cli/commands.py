@@ -80,7 +80,10 @@ NOUNS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "guard": (
         "Look at what stands around calls of models and tools.",
-        {"stats": "Count attempts, how calls ended, and how those ended that were sent again."},
+        {
+            "stats": "Count attempts, how calls ended, and how those ended that were sent again.",
+            "simulate": "Say what other policies would have made of the calls that were recorded.",
+        },
     ),
     "config": (
         "Look at the settings.",

@@ -1,14 +1,19 @@
-"""`runwright guard`: how calls fare with resends."""
+"""`runwright guard`: how calls fare with resends, and how they would under other policies."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from runwright.cli.call import Called
+from cyclopts import Parameter
+
+from runwright.cli.call import Called, Limit, Seq
 
 if TYPE_CHECKING:
     from runwright.guard import LiveTarget
     from runwright.service.guard import Operation
+
+Policies = Annotated[tuple[Path, ...], Parameter(consume_multiple=False, negative=(), show_default=False)]
 
 
 async def stats(target: str | None = None, /, *, since: str = "7d", call: Called) -> None:
@@ -34,6 +39,38 @@ async def stats(target: str | None = None, /, *, since: str = "7d", call: Called
         call.out.text("")
         states = [(each.target, each.layer, each.state, _figures(each)) for each in report.live]
         call.out.table(("target", "part", "state", "figures"), states)
+
+
+async def simulate(
+    *,
+    agent: str,
+    policy: Policies = (),
+    last: str = "7d",
+    seed: Seq = 0,
+    seeds: Limit | None = None,
+    call: Called,
+) -> None:
+    """Say what other policies would have made of the calls that were recorded: success, cost, latency, load.
+
+    Args:
+        agent: Whose runs.
+        policy: A TOML or YAML file with policies as under `guard:` of a definition, which they replace.
+        last: Runs that began since then: a day as 2026-11-01, or how long ago as 12h, 30d or 2w.
+        seed: What chance begins with; the same seed gives the same figures.
+        seeds: How often each is simulated; by default 3 to 20 times, the more calls the fewer.
+        call: What every command is handed.
+    """
+    from runwright.agents.load import load_guard
+    from runwright.cli.simulations import progress, show
+    from runwright.core.policy_reader import write_guard
+    from runwright.service.simulation_views import NamedPolicies, SimulationQuery
+
+    policies = tuple(NamedPolicies(name=path.stem, guard=write_guard(load_guard(path))) for path in policy)
+    query = SimulationQuery(agent=agent, policies=policies, last=last, seed=seed, seeds=seeds)
+    async with call.open(is_reading=True) as access:
+        with progress() as told:
+            report = await access.simulations.report(query, told=told)
+    call.out.show(report, lambda: show(report, call.out))
 
 
 def _row(each: Operation) -> tuple[object, ...]:

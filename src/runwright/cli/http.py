@@ -37,19 +37,37 @@ class Http:
         self._session = session
         self._url = url
 
-    async def ask(self, kind: type[T], method: str, path: str, *, query: Query | None = None, body: object = None) -> T:
+    async def ask(
+        self,
+        kind: type[T],
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: object = None,
+        within_s: float = ANSWER_S,
+    ) -> T:
         """Send a request and read the answer. Raises what the server raised, or Unavailable."""
         data = None if body is None else msgspec.json.encode(body)
-        raw = await self.bytes(method, path, query=query, data=data)
+        raw = await self.bytes(method, path, query=query, data=data, within_s=within_s)
         try:
             return msgspec.json.decode(raw, type=kind)
         except msgspec.DecodeError as error:
             raise Unavailable(f"What answers at {self._url} is not a Runwright server of this release.") from error
 
-    async def bytes(self, method: str, path: str, *, query: Query | None = None, data: bytes | None = None) -> bytes:
+    async def bytes(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        data: bytes | None = None,
+        within_s: float = ANSWER_S,
+    ) -> bytes:
         """Send a request and give the answer's body. Raises what the server raised, or Unavailable."""
+        url, timeout = self._url + API + path, aiohttp.ClientTimeout(total=within_s, sock_connect=CONNECT_S)
         try:
-            async with self._session.request(method, self._url + API + path, params=_given(query), data=data) as answer:
+            async with self._session.request(method, url, params=_given(query), data=data, timeout=timeout) as answer:
                 raw = await answer.read()
                 _check(answer.status, raw, self._url)
         except (aiohttp.ClientError, TimeoutError) as error:

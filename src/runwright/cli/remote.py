@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from urllib.parse import quote
@@ -33,6 +33,7 @@ from runwright.service.memory_views import (
     RunMemoryView,
 )
 from runwright.service.pins import PinView
+from runwright.service.simulation_views import SimulationQuery, SimulationReport
 from runwright.service.stat_views import StatQuery, StatReport
 from runwright.service.views import (
     AgentSchema,
@@ -48,6 +49,8 @@ from runwright.service.views import (
 )
 
 ATTACH_ATTEMPTS = 10
+SIMULATED_S = 900.0
+"""How long the answer of a simulation may take."""
 ATTACH_PAUSE_S = 0.5
 
 
@@ -346,6 +349,19 @@ class RemoteGuard:
         return await self._http.ask(GuardReport, "GET", "/guard", query=msgspec.structs.asdict(query))
 
 
+class RemoteSimulations:
+    """Other policies, simulated on the server."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def report(
+        self, query: SimulationQuery, *, told: Callable[[int, int], None] | None = None
+    ) -> SimulationReport:
+        """What other policies would have made of recorded calls. The server does not tell how far it is."""
+        return await self._http.ask(SimulationReport, "POST", "/guard/simulate", body=query, within_s=SIMULATED_S)
+
+
 class RemoteAgents:
     """Agents and templates on the server."""
 
@@ -385,6 +401,7 @@ class Remote:
         self.pins = RemotePins(http)
         self.stats = RemoteStats(http)
         self.guard = RemoteGuard(http)
+        self.simulations = RemoteSimulations(http)
         self.budgets = RemoteBudgets(http)
         self.memory = RemoteMemory(http)
         self.cache = RemoteCache(http)

@@ -2,7 +2,7 @@
 
 The model is fitted to the record of each target. An attempt fails as those around it did; how near in time that has to
 be is what explains the record best (leave-one-out likelihood), so that an outage is an interval, and faults that come
-one by one are a rate.
+one by one are a rate; then it does not matter when an attempt is made.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from math import log
+from math import inf, log
 from operator import attrgetter
 from random import Random
 
@@ -20,7 +20,9 @@ from msgspec.structs import replace
 from runwright.engine.recorded import CUT, Attempted, RecordedCall
 
 KNOWN_WITHIN_S = 2.0
-"""An attempt is answered as it was recorded when it is made within so many seconds of that."""
+"""Where faults come in stretches, an attempt is answered as it was recorded when it is made within so many seconds of
+that, or within this part of the reach."""
+_KNOWN_PART = 0.1
 
 REACHES_S = (0.0, 1.0, 5.0, 20.0, 60.0, 300.0, 1800.0)
 """How far evidence may reach. 0: no moment tells anything about another."""
@@ -56,6 +58,7 @@ class Evidence:
         self._answered_at = [each.at for each in self._answers]
         self.failure_rate = len(self._failures) / len(seen) if seen else 0.0
         self.reach_s = self._fitted()
+        self.known_within_s = max(KNOWN_WITHIN_S, self.reach_s * _KNOWN_PART) if self.reach_s else inf
 
     def failure_chance(self, at: float) -> float:
         """How likely an attempt at a moment fails."""
@@ -121,7 +124,7 @@ class Upstream:
         """
         own = [each for each in call.attempts if each.target == target]
         known = own[nth] if nth < len(own) else None
-        if known is not None and abs(known.at - at) <= KNOWN_WITHIN_S and known.error != CUT:
+        if known is not None and known.error != CUT and abs(known.at - at) <= self._evidence[target].known_within_s:
             return Drawn(known)
         lasted_s = known.took_s if known is not None and known.error == CUT else 0.0
         return self._draw(call, target, at=at, lasted_s=lasted_s, random=random())

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import msgspec
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from runwright.server.reference import documented
-from runwright.server.wire import Answer, served
+from runwright.server.wire import Answer, body_of, served
 from runwright.service.guard import GuardQuery, GuardReport
+from runwright.service.simulation_views import SimulationQuery, SimulationReport
 
 router = APIRouter(prefix="/api/v1", tags=["guard"])
+
+_simulation_query = msgspec.json.Decoder(SimulationQuery)
 
 
 class GuardParameters(BaseModel):
@@ -28,3 +32,9 @@ class GuardParameters(BaseModel):
 async def get_guard(request: Request, asked: Annotated[GuardParameters, Query()]) -> Response:
     """How calls fare with resends, by model and tool, and the state of breakers, retry buckets and limits now."""
     return Answer(await served(request).guard.report(GuardQuery(**asked.model_dump())))
+
+
+@router.post("/guard/simulate", **documented(SimulationReport, body=SimulationQuery))
+async def post_simulation(request: Request) -> Response:
+    """What other policies would have made of the recorded calls of an agent, beside the record and today's policies."""
+    return Answer(await served(request).simulations.report(await body_of(request, _simulation_query)))

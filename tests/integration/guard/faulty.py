@@ -28,7 +28,8 @@ FAULTS = (
     "half-stream",
     "malformed",
 )
-"""Faults by the name of the model; `sick-N` fails N times with 503 and then answers; anything else answers."""
+"""Faults by the name of the model; `sick-N` fails N times with 503 and then answers, `shaky` while the provider is
+down; anything else answers."""
 
 
 class _Request(msgspec.Struct):
@@ -37,12 +38,13 @@ class _Request(msgspec.Struct):
 
 
 class Faulty:
-    """Counts calls by model. `closed` is set while no connection is open."""
+    """Counts calls by model. `closed` is set while no connection is open; `is_down` is for a test to set."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
         self.closed = asyncio.Event()
         self.url = ""
+        self.is_down = False
         self._open = 0
         self.closed.set()
 
@@ -70,6 +72,8 @@ class Faulty:
         name = asked.model
         if name.startswith("sick-"):
             name = "503" if self.calls[asked.model] <= int(name[5:]) else "well"
+        if name == "shaky" and self.is_down:
+            name = "503"
         match name:
             case "503" | "429" | "429-after":
                 after = b"retry-after: 1\r\n" if name == "429-after" else b""
