@@ -305,15 +305,19 @@ def _linked(run: Run, steps: list[_Step], at: float) -> tuple[RecordedCall, ...]
     for place, step in enumerate(sorted(steps, key=attrgetter("at"))):
         lane, ended_at = step.begun.lane, step.ended_at or step.at
         known = [each for each in before if each.end <= step.at and _is_related(each.lane, lane)]
-        start = max((each.at for each in known), default=0.0)
-        follows = [each for each in known if each.end > start]
+        follows = [each for each in known if not any(_is_after(other, each) for other in known)]
         gap_s = step.at - max((each.end for each in follows), default=at)
         calls.append(_call(run, step, tuple(each.place for each in follows), gap_s=max(0.0, gap_s)))
         # Whatever waits for the newest of a lane waits for those that had ended before it began.
-        passed = max((each.at for each in known if each.lane == lane), default=0.0)
-        before = [each for each in before if each.lane != lane or each.end > passed]
+        own = [each for each in known if each.lane == lane]
+        before = [each for each in before if each.lane != lane or not any(_is_after(other, each) for other in own)]
         before.append(_Ended(place, lane, step.at, ended_at))
     return tuple(calls)
+
+
+def _is_after(one: _Ended, other: _Ended) -> bool:
+    """Whether one came after the other, so that whoever waits for it has waited for both."""
+    return one.place > other.place and one.at >= other.end and _is_related(one.lane, other.lane)
 
 
 def _is_related(one: str, other: str) -> bool:

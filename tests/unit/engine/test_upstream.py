@@ -99,7 +99,7 @@ def test_what_was_cut_takes_longer_than_that() -> None:
 
 
 def test_a_target_without_a_record_is_assumed_to_answer() -> None:
-    """Of a target that was never called nothing is known: it answers, as slowly as the call's own target, and is told."""
+    """A target that was never called answers, as slowly as the call's own target, and that is told."""
     calls = alone([attempt(1.0, took_s=2.0)])
     found = reply(Upstream(calls), calls[0], "other", at=1.0)
     assert (found.is_drawn, found.is_assumed) == (True, True)
