@@ -252,7 +252,7 @@ class App:
                 reader=rows.reader,
                 agent=self.registry.get,
                 settings=self.settings.policies,
-                price=self._price(clock),
+                price=_pricing(self.prices, clock),
                 clock=clock,
             )
         )
@@ -329,17 +329,12 @@ class App:
             secrets=self.settings,
             known=known,
             guards=self.guards,
-            price=self._price(clock),
+            price=_pricing(self.prices, clock),
             state=self._state,
             room=self._journal.room,
             memory=self._stores.memory,
             deeds=Deeds(self._http, env=lambda name: provider_settings([name]).get(name)),
         )
-
-    def _price(self, clock: Clock) -> Pricing:
-        """What something costs now."""
-        prices = self.prices
-        return lambda ref, used: prices.cost(ref, used, at=clock.now())
 
     def _write_through(self, writes: Writes, clock: Clock) -> Journal:
         """The journal, and the metrics that read it."""
@@ -353,6 +348,11 @@ class App:
     def _count_agents(self) -> None:
         if self.metrics is not None:
             self.metrics.count_agents(len(self.registry.all()))
+
+
+def _pricing(prices: Prices, clock: Clock) -> Pricing:
+    """What something costs now."""
+    return lambda ref, used: prices.cost(ref, used, at=clock.now())
 
 
 def open_answers(settings: Settings, stores: Stores, clock: Clock) -> Answers:

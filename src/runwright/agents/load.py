@@ -61,7 +61,7 @@ def load_guard(path: Path) -> Guard:
     text = _text(path, file)
     lines: dict[str, int] = {}
     if path.suffix in SUFFIXES:
-        data, lines = _read(text, file)
+        data, lines = _read(text, file, least="retry: true")
     elif path.suffix == ".toml":
         try:
             data = tomllib.loads(text)
@@ -113,13 +113,13 @@ def _text(path: Path, file: str) -> str:
         raise located([(f"{file}:{line}", "this is no valid UTF-8: save the file as UTF-8")]) from None
 
 
-def _read(text: str, file: str) -> tuple[object, dict[str, int]]:
-    """Plain data, and the line of each JSON pointer into it."""
+def _read(text: str, file: str, *, least: str = "name: ...") -> tuple[object, dict[str, int]]:
+    """Plain data, and the line of each JSON pointer into it. `least` is what an empty file is missing."""
     try:
         loader = yaml.SafeLoader(text)
         node: yaml.Node | None = loader.get_single_node()
         if node is None:
-            raise located([(file, "the file is empty: write at least `name: ...`")])
+            raise located([(file, f"the file is empty: write at least `{least}`")])
         reader = _Reader(loader, file)
         return reader.value(node, "", depth=0), reader.lines
     except yaml.MarkedYAMLError as error:

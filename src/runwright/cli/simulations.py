@@ -34,7 +34,7 @@ def progress() -> Generator[Callable[[int, int], None]]:
 def show(report: SimulationReport, out: Output) -> None:
     """The record, today's policies and the others, a column each."""
     columns = [report.recorded, *report.data]
-    out.table(("", *(each.name for each in columns)), [(name, *map(cell, columns)) for name, cell in ROWS])
+    out.table(("figure", *(each.name for each in columns)), [(name, *map(cell, columns)) for name, cell in ROWS])
     out.note(
         f"{report.calls} calls of {report.runs} runs since {report.since:%Y-%m-%dT%H:%MZ}, "
         f"each simulated with {report.seeds} seeds from {report.seed} on"
@@ -62,7 +62,7 @@ def _per_call(spread: Spread | None) -> str:
 def _duration(seconds: float | None) -> str:
     if seconds is None:
         return "-"
-    return f"{seconds * 1000:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+    return f"{seconds * 1000:.3g} ms" if seconds < 0.9995 else f"{seconds:.3g} s"
 
 
 def _usd(each: SimulationFigures) -> str:

@@ -194,9 +194,7 @@ class _Step:
                 self._sent_at = at
             case "rate", "slowed":
                 self._retry_after_s = _asked_s(data)
-            case "retry", "resend" | "gave_up":
-                self._close(at, _named(data.reason))
-            case "fallback", "gave_up":
+            case ("retry", "resend" | "gave_up") | ("fallback", "gave_up"):
                 self._close(at, _named(data.reason))
             case "fallback", "switched":
                 self._close(at, _named(data.reason))

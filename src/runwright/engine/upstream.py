@@ -64,15 +64,15 @@ class Evidence:
         """How likely an attempt at a moment fails."""
         return self._chance(at, self.reach_s, without=-1)
 
-    def failure(self, at: float, random: Random) -> Attempted:
+    def failure(self, at: float, *, random: Random) -> Attempted:
         """One of the failures nearest to a moment."""
-        return _near(self._failures, self._failed_at, at, random)
+        return _near(self._failures, self._failed_at, at, random=random)
 
-    def answer(self, at: float, random: Random, *, longer_than_s: float = 0.0) -> Attempted | None:
+    def answer(self, at: float, *, random: Random, longer_than_s: float = 0.0) -> Attempted | None:
         """One of the answers nearest to a moment, None where there is none."""
         if not self._answers:
             return None
-        found = _near(self._answers, self._answered_at, at, random)
+        found = _near(self._answers, self._answered_at, at, random=random)
         if found.took_s > longer_than_s:
             return found
         longer = [each for each in self._answers if each.took_s > longer_than_s]
@@ -132,23 +132,23 @@ class Upstream:
     def _draw(self, call: RecordedCall, target: str, *, at: float, lasted_s: float, random: Random) -> Drawn:
         evidence = self._evidence.get(target)
         if evidence is None:
-            return Drawn(self._assumed(call, target, at, random), is_drawn=True, is_assumed=True)
+            return Drawn(self._assumed(call, target, at=at, random=random), is_drawn=True, is_assumed=True)
         if random.random() < evidence.failure_chance(at):
-            return Drawn(evidence.failure(at, random), is_drawn=True)
+            return Drawn(evidence.failure(at, random=random), is_drawn=True)
         own = [each for each in call.attempts if each.target == target]
         # What was asked decides how long an answer takes, more than the moment.
         answer = next((each for each in own if not each.error and each.took_s > lasted_s), None)
-        answer = answer or evidence.answer(at, random, longer_than_s=lasted_s)
-        return Drawn(answer or self._assumed(call, target, at, random), is_drawn=True)
+        answer = answer or evidence.answer(at, random=random, longer_than_s=lasted_s)
+        return Drawn(answer or self._assumed(call, target, at=at, random=random), is_drawn=True)
 
-    def _assumed(self, call: RecordedCall, target: str, at: float, random: Random) -> Attempted:
+    def _assumed(self, call: RecordedCall, target: str, *, at: float, random: Random) -> Attempted:
         """An answer of a target that the record has none of: as slow as one of the target that was asked first."""
         own = next((each for each in call.attempts if not each.error), None)
-        like = own or self._evidence.get(call.target, self._nothing).answer(at, random)
+        like = own or self._evidence.get(call.target, self._nothing).answer(at, random=random)
         return Attempted(target=target, at=at, took_s=1.0 if like is None else like.took_s)
 
 
-def _near(attempts: Sequence[Attempted], times: Sequence[float], at: float, random: Random) -> Attempted:
+def _near(attempts: Sequence[Attempted], times: Sequence[float], at: float, *, random: Random) -> Attempted:
     place = bisect_left(times, at)
     first = max(0, min(place - _NEAREST // 2, len(attempts) - _NEAREST))
     return attempts[random.randrange(first, min(len(attempts), first + _NEAREST))]

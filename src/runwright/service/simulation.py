@@ -97,13 +97,16 @@ class _Work:
     def report(self, guards: Sequence[tuple[str, Guard]]) -> SimulationReport:
         """Read the record and simulate."""
         query, today = self._query, self._terms()
-        runs = self._recorded(today is not None)
+        rows = self._rows(is_defined=today is not None)
+        # Not the moment of the question, which would move every second of the record.
+        begin = min(run.started_at or run.created_at for run in rows).replace(microsecond=0)
+        runs = self._recorded(rows, begin)
         today = today or Terms(agent=query.agent, settings=self._ports.settings)
         calls = sum(len(run.calls) for run in runs)
         if not calls:
             raise InvalidRequest(f"None of the {len(runs)} runs of {query.agent!r} called a model or tool.")
         upstream = Upstream(call for run in runs for call in run.calls)
-        scene = Scene(runs=runs, upstream=upstream, since=self._since, price=self._ports.price, goes_on=self._goes_on)
+        scene = Scene(runs=runs, upstream=upstream, since=begin, price=self._ports.price, goes_on=self._goes_on)
         seeds = query.seeds or max(LEAST_SEEDS, min(MOST_SEEDS, WORTH_CALLS // calls))
         terms = [(TODAY, today)]
         terms += [(name, msgspec.structs.replace(today, guard=guard)) for name, guard in guards]
@@ -143,25 +146,28 @@ class _Work:
             settings=self._ports.settings,
         )
 
-    def _recorded(self, is_defined: bool) -> list[RecordedRun]:
-        """The runs of the window with their calls, in the order in which they began."""
-        name, found, calls = self._query.agent, list[RecordedRun](), 0
-        for run in self._runs():
-            if run.replay_of is not None or run.started_at is None:
-                continue
+    def _rows(self, *, is_defined: bool) -> list[Run]:
+        """The runs of the window that are no replays."""
+        name = self._query.agent
+        rows = [run for run in self._runs() if run.replay_of is None and run.started_at is not None]
+        if rows:
+            return rows
+        if not is_defined and not self._ports.runs.find(RunFilter(agent=name, limit=1)):
+            raise NotFound(f"There is no agent {name!r}, and no run of one.")
+        raise InvalidRequest(f"No run of {name!r} began since {self._since:%Y-%m-%dT%H:%MZ}: take a longer --last.")
+
+    def _recorded(self, rows: Sequence[Run], begin: datetime) -> list[RecordedRun]:
+        """Runs with their calls, in the order in which they began."""
+        found, calls = list[RecordedRun](), 0
+        for run in rows:
             # A run that is at work goes on while it is read.
             events = takewhile(lambda event, last=run.last_seq: event.seq <= last, self._ports.reader.events(run.id))
-            found.append(read_calls(run, events, self._since))
+            found.append(read_calls(run, events, begin))
             calls += len(found[-1].calls)
             if calls > MOST_CALLS:
-                raise InvalidRequest(f"{name!r} made more than {MOST_CALLS:,} calls since then: take a shorter --last.")
+                raise InvalidRequest(f"These are more than {MOST_CALLS:,} calls: take a shorter --last.")
             if self.is_over.is_set():
                 raise asyncio.CancelledError
-        if not found:
-            is_known = is_defined or bool(self._ports.runs.find(RunFilter(agent=name, limit=1)))
-            if not is_known:
-                raise NotFound(f"There is no agent {name!r}, and no run of one.")
-            raise InvalidRequest(f"No run of {name!r} began since {self._since:%Y-%m-%dT%H:%MZ}: take a longer --last.")
         return sorted(found, key=lambda run: run.at)
 
     def _runs(self) -> Iterator[Run]:

@@ -1,11 +1,12 @@
-"""Definitions from YAML files and API bodies."""
+"""Definitions from YAML files and API bodies, and policies from files of their own."""
 
 from pathlib import Path
 
 import pytest
 
-from runwright.agents.load import MAX_BYTES, load_body, load_file
+from runwright.agents.load import MAX_BYTES, load_body, load_file, load_guard
 from runwright.core.agent import Definition
+from runwright.core.policy import Breaker, Guard, Retry
 from runwright.errors import ConfigError, InvalidRequest
 
 
@@ -111,3 +112,44 @@ def test_bad_body(body: bytes) -> None:
     """A body that is no JSON object is an invalid request."""
     with pytest.raises(InvalidRequest):
         load_body(body)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("p.yaml", "retry: {attempts: 2}\nbreaker: true\nhedge: false\n"),
+        ("p.toml", "breaker = true\nhedge = false\n[retry]\nattempts = 2\n"),
+    ],
+)
+def test_policies_of_a_file(tmp_path: Path, name: str, text: str) -> None:
+    """Policies are read from YAML and TOML, under the names that they have in a definition."""
+    (tmp_path / name).write_text(text)
+    found = load_guard(tmp_path / name)
+    assert found in (
+        Guard(retry=Retry(attempts=2), breaker=True, hedge=False),
+        Guard(retry=Retry(attempts=2), breaker=Breaker(), hedge=False),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "place", "detail"),
+    [
+        ("p.yaml", "retry:\n  attempts: none\n", "p.yaml:2: retry.attempts", "this is an integer, not 'none'"),
+        ("p.yaml", "retrys: true\n", "p.yaml:1: retrys", "did you mean 'retry'?"),
+        ("p.yaml", "- retry\n", "p.yaml:1", "this is a table of policies"),
+        ("p.yaml", "", "p.yaml", "the file is empty: write at least `retry: true`"),
+        ("p.toml", "[retry]\nattempts = 0\n", "p.toml: retry.attempts", "an integer of at least 1, not 0"),
+        ("p.toml", "retry =\n", "p.toml", "this is no TOML"),
+        ("p.json", "{}", "p.json", ".toml, .yaml or .yml"),
+        ("gone.yaml", None, "gone.yaml", "cannot be read"),
+    ],
+)
+def test_wrong_policies_have_a_place(tmp_path: Path, name: str, text: str | None, place: str, detail: str) -> None:
+    """What is wrong with a file of policies is told with its place and what would be right."""
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_guard(tmp_path / name)
+    ((where, told),) = caught.value.problems
+    assert where == f"{tmp_path}/{place}"
+    assert detail in told
