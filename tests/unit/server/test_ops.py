@@ -146,6 +146,7 @@ async def test_the_document_has_every_endpoint(client: httpx2.AsyncClient, serve
             "POST /api/v1/agents/{agent}/versions",
             "POST /api/v1/budgets/raise",
             "POST /api/v1/costs",
+            "POST /api/v1/guard/simulate",
             "POST /api/v1/memory/{owner}/restore",
             "POST /api/v1/runs/import",
             "POST /api/v1/runs/{run}/cancel",
