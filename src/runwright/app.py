@@ -22,7 +22,7 @@ from runwright.agents.registry import Registry
 from runwright.core.clock import SystemClock
 from runwright.core.policy import Fallback, GuardSettings
 from runwright.core.policy_reader import refuse_strangers
-from runwright.core.ports import Clock, Reader, Writes
+from runwright.core.ports import Clock, KeyValue, Reader, Writes
 from runwright.core.redact import KnownSecrets
 from runwright.core.run import RunRequest
 from runwright.engine.drive import Rows
@@ -31,7 +31,7 @@ from runwright.engine.owner import Owner
 from runwright.engine.reports import Price as Pricing
 from runwright.engine.worker import Engine, EngineOptions
 from runwright.errors import ConfigError, StorageReadOnly
-from runwright.guard import Answers, Guards, MemoryKeyValue, MemoryLedger, Surroundings, live
+from runwright.guard import Answers, Guards, Ledger, MemoryKeyValue, MemoryLedger, Surroundings, live
 from runwright.guard import Registry as GuardRegistry
 from runwright.journal.read import JournalReader
 from runwright.journal.write import Journal
@@ -47,6 +47,7 @@ from runwright.service.groups import Groups
 from runwright.service.guard import GuardFigures
 from runwright.service.memory import Memory
 from runwright.service.pins import Pins
+from runwright.service.redis import RedisFigures
 from runwright.service.retention import Retention, Rule
 from runwright.service.runs import Runs
 from runwright.service.simulation import Ports, Simulations
@@ -62,6 +63,7 @@ from runwright.watch.metrics import Metrics
 
 if TYPE_CHECKING:
     from runwright.backends.duckdb import Answer
+    from runwright.backends.redis import Shared
 
 DATABASE = "runwright.db"
 SERVER_LOCK = "server.lock"
@@ -124,7 +126,8 @@ class App:
         self._stack = AsyncExitStack()
         self._engine: Engine
         self._journal: Journal
-        self._ledger: MemoryLedger
+        self._ledger: Ledger
+        self._shared: Shared | None = None
         self._stores: Stores
         self._answers: Answers
 
@@ -166,7 +169,9 @@ class App:
         error = self._journal.error
         store = "takes rows" if error is None else error.public
         engine = "refuses new runs, the process is about to stop" if self.is_draining else f"{self._engine.active} runs"
-        return [("store", error is None, store), ("engine", not self.is_draining, engine)]
+        # Without Redis the server takes work all the same.
+        redis = [] if self._shared is None else [("redis", True, self._shared.state)]
+        return [("store", error is None, store), ("engine", not self.is_draining, engine), *redis]
 
     def discover(self) -> Discovery:
         """Look through the sources again: for a reload."""
@@ -199,8 +204,7 @@ class App:
         for lifespan in discovery.lifespans:
             self._state |= dict(await stack.enter_async_context(lifespan()) or {})
         clock = SystemClock()
-        self._answers = await asyncio.to_thread(open_answers, self.settings, self._stores, clock)
-        stack.push_async_callback(self._answers.close)
+        await self._share(stack, clock)
         self._journal = self._write_through(self._stores.writes, clock)
         rows = Rows(
             runs=self._stores.runs,
@@ -208,7 +212,6 @@ class App:
             signals=self._stores.signals,
             reader=JournalReader(self._stores.runs, self._stores.blobs),
         )
-        self._ledger = MemoryLedger(partial(asyncio.to_thread, self._stores.budgets.booked))
         self._engine = Engine(
             rows=rows,
             journal=self._journal,
@@ -235,6 +238,17 @@ class App:
             await self._engine.start()
             stack.push_async_callback(self.drain)
 
+    async def _share(self, stack: AsyncExitStack, clock: Clock) -> None:
+        """Open what the guard keeps: for this process, or for all of them."""
+        self._shared = shared = await open_redis(self.settings, stack)
+        self._answers = await asyncio.to_thread(open_answers, self.settings, self._stores, clock, shared=shared)
+        stack.push_async_callback(self._answers.close)
+        booked = partial(asyncio.to_thread, self._stores.budgets.booked)
+        is_shared = shared is not None and self.settings.redis.guard
+        self._ledger = shared.ledger(booked) if shared and is_shared else MemoryLedger(booked)
+        if self.metrics is not None and shared is not None:
+            self.metrics.watch_pool(shared.pool.place, shared.pool.stats)
+
     def _offer(self, rows: Rows, clock: Clock) -> None:
         """What callers can ask for."""
         stores = self._stores
@@ -245,6 +259,7 @@ class App:
         self.memory = Memory(stores.memory, stores.runs, rows.reader, clock=clock)
         self.stats = Stats(stores.stats, clock)
         self.cache = Caches(self._answers)
+        self.redis = RedisFigures(lambda: () if self._shared is None else self._shared.stats())
         self.guard = GuardFigures(stores.stats, lambda: live(self.guards.around.registry), clock)
         self.simulations = Simulations(
             Ports(
@@ -297,31 +312,21 @@ class App:
                 f"The data directory {str(data)!r} cannot be made ({error.strerror}); name another with --data."
             ) from error
         if self.options.is_server:
-            self._lock_out_others(stack)
+            _lock_out_others(data, stack)
         owner = Owner(data / BOOTS)
         owner.acquire()
         stack.callback(owner.release)
         return owner
 
-    def _lock_out_others(self, stack: AsyncExitStack) -> None:
-        data = self.settings.data
-        lock = FileLock(data / SERVER_LOCK)
-        try:
-            lock.acquire(blocking=False)
-        except Timeout as error:
-            raise ConfigError(
-                f"Another server works on the data directory {str(data)!r}: stop it, or name another with --data."
-            ) from error
-        except OSError as error:
-            raise StorageReadOnly(
-                f"The data directory {str(data)!r} cannot be written ({error.strerror}); name another with --data."
-            ) from error
-        stack.callback(lock.release)
-
     def _world(self, clock: Clock) -> World:
         known = KnownSecrets(self.settings.secret_values() | self.models.keys)
+        sharing = self._shared.sharing() if self._shared and self.settings.redis.guard else None
         around = Surroundings(
-            registry=GuardRegistry(), answers=self._answers, secrets=known, ledger=self._ledger, clock=clock
+            registry=GuardRegistry(sharing=sharing),
+            answers=self._answers,
+            secrets=known,
+            ledger=self._ledger,
+            clock=clock,
         )
         self.guards = Guards(around, self.settings.policies)
         return World(
@@ -355,13 +360,53 @@ def _pricing(prices: Prices, clock: Clock) -> Pricing:
     return lambda ref, used: prices.cost(ref, used, at=clock.now())
 
 
-def open_answers(settings: Settings, stores: Stores, clock: Clock) -> Answers:
-    """What the guard keeps: in memory, and in the database."""
+def _lock_out_others(data: Path, stack: AsyncExitStack) -> None:
+    lock = FileLock(data / SERVER_LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise ConfigError(
+            f"Another server works on the data directory {str(data)!r}: stop it, or name another with --data."
+        ) from error
+    except OSError as error:
+        raise StorageReadOnly(
+            f"The data directory {str(data)!r} cannot be written ({error.strerror}); name another with --data."
+        ) from error
+    stack.callback(lock.release)
+
+
+async def open_redis(settings: Settings, stack: AsyncExitStack) -> Shared | None:
+    """What is shared over Redis, if that is set. Raises MissingExtra, and ConfigError for a wrong URL."""
+    chosen = settings.redis
+    if chosen.url is None:
+        return None
+    from runwright.backends.redis import PoolOptions, SharedOptions, open_shared
+
+    pool = PoolOptions(
+        url=chosen.url.get_secret_value(),
+        max_connections=chosen.max_connections,
+        connect_timeout_s=chosen.connect_timeout_s,
+        timeout_s=chosen.timeout_s,
+        wait_s=chosen.timeout_s,
+        idle_s=chosen.idle_s,
+    )
+    options = SharedOptions(pool=pool, prefix=chosen.prefix, is_alone=chosen.without == "alone")
+    shared = await open_shared(options)
+    stack.push_async_callback(shared.close)
+    return shared
+
+
+def open_answers(settings: Settings, stores: Stores, clock: Clock, *, shared: Shared | None = None) -> Answers:
+    """What the guard keeps: in memory, and in the database or in Redis."""
 
     def now() -> float:
         return clock.now().timestamp()
 
-    far = SqlKeyValue(stores.database, limit=settings.cache.database_bytes, now=now)
+    far: KeyValue
+    if shared is not None and settings.redis.cache:
+        far = shared.key_value()
+    else:
+        far = SqlKeyValue(stores.database, limit=settings.cache.database_bytes, now=now)
     return Answers(near=MemoryKeyValue(limit=settings.cache.memory_bytes, now=now), far=far, now=now)
 
 

@@ -1,12 +1,13 @@
-"""The sections of the settings that belong together: logs, retention, the cache."""
+"""The sections of the settings that belong together: logs, retention, the cache, Redis."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from runwright.errors import InvalidRequest
 
@@ -87,6 +88,40 @@ class CacheSettings(BaseModel):
     def database_bytes(self) -> int:
         """The room in the database in bytes."""
         return _bytes(self.database)
+
+
+class RedisSettings(BaseModel):
+    """A Redis or Valkey server, for what several processes share. Needs the extra `redis`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: SecretStr | None = Field(
+        default=None, description="The server, as `redis://:PASSWORD@HOST:6379/0`, or `rediss://` for TLS."
+    )
+    cache: bool = Field(
+        default=True, description="Whether kept answers stand there, for all processes, in place of the database."
+    )
+    guard: bool = Field(default=True, description="Whether limits, breakers and budgets are those of all processes.")
+    without: Literal["refuse", "alone"] = Field(
+        default="refuse",
+        description="What becomes of calls with a budget while the server is away: they are refused, "
+        "or each process counts by itself.",
+    )
+    prefix: str = Field(default="runwright", min_length=1, description="What its keys begin with.")
+    max_connections: int = Field(default=16, ge=1, description="Connections of one process at the most.")
+    connect_timeout_s: float = Field(default=1.0, gt=0, description="Seconds to connect.")
+    timeout_s: float = Field(default=1.0, gt=0, description="Seconds for an answer, or for a free connection.")
+    idle_s: float = Field(default=60.0, gt=0, description="Seconds after which an idle connection is closed.")
+
+    @property
+    def secret_values(self) -> frozenset[str]:
+        """The URL and its password."""
+        url = "" if self.url is None else self.url.get_secret_value()
+        try:
+            password = urlsplit(url).password
+        except ValueError:
+            password = None
+        return frozenset(value for value in (url, password) if value)
 
 
 def _bytes(size: str) -> int:

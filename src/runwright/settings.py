@@ -31,7 +31,7 @@ from runwright.core.policy import GuardSettings
 from runwright.core.policy_reader import read_settings
 from runwright.core.trees import Tree, leaves, merge, nested
 from runwright.errors import ConfigError, InvalidRequest
-from runwright.sections import CacheSettings, LogSettings, RetentionSettings
+from runwright.sections import CacheSettings, LogSettings, RedisSettings, RetentionSettings
 
 FLAG = "flag"
 PREFIX = "RUNWRIGHT_"
@@ -142,6 +142,7 @@ class Settings(BaseSettings):
     metrics: bool = Field(default=True, description="Whether `/metrics` is counted and served.")
     retention: RetentionSettings = RetentionSettings()
     cache: CacheSettings = CacheSettings()
+    redis: RedisSettings = RedisSettings()
     log: LogSettings = LogSettings()
     providers: dict[Annotated[str, AfterValidator(_provider_name)], ProviderEntry] = Field(
         default={}, description="Model providers that speak the OpenAI wire, by the name before the colon of a model."
@@ -221,7 +222,7 @@ class Settings(BaseSettings):
     def secret_values(self) -> frozenset[str]:
         """The values that must never be shown or logged."""
         secrets = [*self.secrets.values(), *([self.api_key] if self.api_key else [])]
-        return frozenset(secret.get_secret_value() for secret in secrets)
+        return self.redis.secret_values | {secret.get_secret_value() for secret in secrets}
 
 
 class SettingField(msgspec.Struct, frozen=True, kw_only=True):

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         RunMemoryView,
     )
     from runwright.service.pins import PinView
+    from runwright.service.redis import RedisReport
     from runwright.service.simulation_views import SimulationQuery, SimulationReport
     from runwright.service.stat_views import StatQuery, StatReport
     from runwright.settings import Settings
@@ -224,6 +225,14 @@ class CacheAccess(Protocol):
         ...
 
 
+class RedisAccess(Protocol):
+    """What commands ask about Redis."""
+
+    async def stats(self) -> RedisReport:
+        """What each pool is and did."""
+        ...
+
+
 class GuardAccess(Protocol):
     """What commands ask about the guard."""
 
@@ -317,6 +326,11 @@ class Access(Protocol):
     @property
     def cache(self) -> CacheAccess:
         """Answers that are kept."""
+        ...
+
+    @property
+    def redis(self) -> RedisAccess:
+        """Connections to Redis."""
         ...
 
     @property

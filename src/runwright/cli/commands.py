@@ -93,6 +93,7 @@ NOUNS: dict[str, tuple[str, dict[str, str]]] = {
         "Look at the answers that are kept, and forget them.",
         {"stats": "Say what the cache holds and what it did.", "clear": "Forget what is kept."},
     ),
+    "redis": ("Look at the connections to Redis.", {"stats": "Say whether it is there and what its pool did."}),
     "db": (
         "Care for the database.",
         {

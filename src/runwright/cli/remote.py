@@ -33,6 +33,7 @@ from runwright.service.memory_views import (
     RunMemoryView,
 )
 from runwright.service.pins import PinView
+from runwright.service.redis import RedisReport
 from runwright.service.simulation_views import SimulationQuery, SimulationReport
 from runwright.service.stat_views import StatQuery, StatReport
 from runwright.service.views import (
@@ -338,6 +339,17 @@ class RemoteCache:
         return await self._http.ask(CacheCleared, "DELETE", "/cache", query={"of": of})
 
 
+class RemoteRedis:
+    """The connections of the server to Redis."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def stats(self) -> RedisReport:
+        """What each pool is and did."""
+        return await self._http.ask(RedisReport, "GET", "/redis")
+
+
 class RemoteGuard:
     """The guard of the server."""
 
@@ -405,6 +417,7 @@ class Remote:
         self.budgets = RemoteBudgets(http)
         self.memory = RemoteMemory(http)
         self.cache = RemoteCache(http)
+        self.redis = RemoteRedis(http)
         self.agents = RemoteAgents(http)
 
 

@@ -34,6 +34,7 @@ from runwright.server import (
     openai,
     ops,
     pins,
+    redis,
     replays,
     runs,
     stats,
@@ -91,7 +92,7 @@ def create_server(app: App, *, host: str | None = None) -> FastAPI:
     server.state.streams = streams
     # Known to the router too, so that another method on their paths is told which ones there are.
     server.router.routes += fast
-    for part in (agents, runs, groups, costs, budgets, cache, stats, guard, threads, memory, pins, openai, ops):
+    for part in (agents, runs, groups, costs, budgets, cache, redis, stats, guard, threads, memory, pins, openai, ops):
         server.include_router(part.router)
     _add_reference(server)
     return server

@@ -30,6 +30,7 @@ from runwright.core.event import (
     StepStarted,
 )
 from runwright.core.money import NANO, Cost
+from runwright.core.pool import PoolStats
 from runwright.core.run import Run
 from runwright.core.step import StepStatus
 from runwright.watch.guard import GuardMetrics, GuardSeries
@@ -90,6 +91,12 @@ class Metrics:
     def watch_runs(self, executing: Callable[[], float]) -> None:
         """Ask `executing` for the runs that execute now, at each scrape."""
         self._series.runs_active().set_function(executing)
+
+    def watch_pool(self, server: str, stats: Callable[[], PoolStats]) -> None:
+        """Ask a pool of connections for its figures, at each scrape."""
+        self._series.pool_in_use(server).set_function(lambda: stats().in_use)
+        self._series.pool_reuse_ratio(server).set_function(lambda: stats().reuse_ratio)
+        self._series.pool_away(server).set_function(lambda: stats().is_away)
 
     def committed(self, duration_s: float) -> None:
         """Note how long one commit of the journal took."""
@@ -209,6 +216,9 @@ class Series:
         )
         self.agents = gauge(registry, "runwright_agents", "Agents that are served.")
         self.build_info = gauge(registry, "runwright_build_info", "Always 1.", "version", "python")
+        self.pool_in_use = gauge(registry, "pool_in_use", "Connections that are in use.", "server")
+        self.pool_reuse_ratio = gauge(registry, "pool_reuse_ratio", "Commands without a new connection.", "server")
+        self.pool_away = gauge(registry, "pool_away", "1 while the server does not answer.", "server")
         self.queue_depth = gauge(
             registry, "runwright_journal_queue_depth", "Entries that wait for the journal's writer."
         )

@@ -18,6 +18,7 @@ from runwright.cli.access import (
     GuardAccess,
     MemoryAccess,
     PinAccess,
+    RedisAccess,
     StatAccess,
 )
 from runwright.cli.call import Call, Options
@@ -144,6 +145,7 @@ class FakeAccess:
         guard: GuardAccess | None = None,
         memory: MemoryAccess | None = None,
         cache: CacheAccess | None = None,
+        redis: RedisAccess | None = None,
     ) -> None:
         self.runs = runs or FakeRuns()
         self._agents = agents
@@ -153,6 +155,7 @@ class FakeAccess:
         self._guard = guard
         self._memory = memory
         self._cache = cache
+        self._redis = redis
 
     @property
     def agents(self) -> AgentAccess:
@@ -204,6 +207,12 @@ class FakeAccess:
         """The cache of the test."""
         assert self._cache is not None
         return self._cache
+
+    @property
+    def redis(self) -> RedisAccess:
+        """The connections of the test."""
+        assert self._redis is not None
+        return self._redis
 
     @property
     def memory(self) -> MemoryAccess:

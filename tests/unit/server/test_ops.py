@@ -114,6 +114,7 @@ async def test_the_document_has_every_endpoint(client: httpx2.AsyncClient, serve
             "GET /api/v1/memory/{owner}/blocks/{name}/blame",
             "GET /api/v1/memory/{owner}/commits",
             "GET /api/v1/memory/{owner}/diff",
+            "GET /api/v1/redis",
             "GET /api/v1/runs",
             "GET /api/v1/runs/{run}",
             "GET /api/v1/runs/{run}/cost",

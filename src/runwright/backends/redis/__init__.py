@@ -2,16 +2,19 @@
 
 from runwright.backends.redis.key_value import RedisKeyValue
 from runwright.backends.redis.ledger import RedisLedger
-from runwright.backends.redis.pool import PoolOptions, PoolStats, RedisPool, RedisPools, Script
+from runwright.backends.redis.pool import PoolOptions, RedisPool, RedisPools, Script
+from runwright.backends.redis.shared import Shared, SharedOptions, open_shared
 from runwright.backends.redis.sharing import RedisSharing
 
 __all__ = [
     "PoolOptions",
-    "PoolStats",
     "RedisKeyValue",
     "RedisLedger",
     "RedisPool",
     "RedisPools",
     "RedisSharing",
     "Script",
+    "Shared",
+    "SharedOptions",
+    "open_shared",
 ]

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from runwright.core.pool import PoolStats
 from runwright.errors import ConfigError, MissingExtra, StorageError
 
 try:
@@ -49,28 +50,6 @@ class PoolOptions(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float = 1.0
     wait_s: float = 1.0
     idle_s: float = 60.0
-
-
-class PoolStats(msgspec.Struct, frozen=True, kw_only=True):
-    """What a pool is and did. `available` connections are open and idle, on those `in_use` a command is on its way.
-
-    `utilisation` is the share of the most connections that is in use, `reuse_ratio` the share of commands that needed
-    no new connection. `error` is why the server is away.
-    """
-
-    host: str
-    port: int
-    max_connections: int
-    available: int
-    in_use: int
-    utilisation: float
-    reuse_ratio: float
-    commands: int
-    connects: int
-    idle_closed: int
-    is_closed: bool
-    is_away: bool
-    error: str = ""
 
 
 class Script:
