@@ -56,7 +56,7 @@ def _to_target(plan: Plan, around: Surroundings) -> Proceed[Any]:
     """The way to one target."""
     limits = _limits(plan, around.registry)
     on_quota = limits.rate.seen if limits.rate else None
-    attempt = Attempt[Any](plan.timeout, watch=around.registry.watch, on_quota=on_quota)
+    attempt = Attempt[Any](plan.timeout, watches=around.registry.watches, on_quota=on_quota)
     return compose(_inner(plan, around, limits), attempt)
 
 

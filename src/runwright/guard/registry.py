@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar, cast
 
 from runwright.core.policy import Policy
 from runwright.guard.sharing import Sharing
-from runwright.guard.timeout import Watch
+from runwright.guard.timeout import Watches
 
 MOST = 10_000
 """Targets that are remembered; beyond that the least recently used ones that are idle are forgotten."""
@@ -37,7 +37,7 @@ class Registry:
     def __init__(self, random: Random | None = None, *, sharing: Sharing | None = None) -> None:
         self.random = random or Random()
         self.sharing = sharing
-        self.watch = Watch()
+        self.watches = Watches()
         self._states: OrderedDict[tuple[str, str, Policy, str], State] = OrderedDict()
 
     def state(self, make: Callable[[str, P], S], *, target: str, policy: P, place: str) -> S:

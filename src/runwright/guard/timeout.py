@@ -16,24 +16,22 @@ from runwright.guard.call import Call, Sending
 T = TypeVar("T")
 
 
-class Watch(local):
-    """One timer of the loop for all attempts at work: to begin and to end one touches no heap.
+class Watch:
+    """One timer of a loop for all attempts at work: to begin and to end one touches no heap.
 
-    It rings when the first attempt has to be looked at, and then looks for the next. Each thread has its own, because
-    it has its own loop.
+    It rings when the first attempt has to be looked at, and then looks for the next.
     """
 
-    def __init__(self) -> None:
+    __slots__ = ("_attempts", "_handle", "_when", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
         self._attempts: set[Bounds] = set()
         self._handle: asyncio.TimerHandle | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._when = inf
 
-    def add(self, bounds: Bounds, loop: asyncio.AbstractEventLoop) -> None:
+    def add(self, bounds: Bounds) -> None:
         """Look after an attempt."""
-        if self._loop is not loop:
-            self._loop, self._handle, self._when = loop, None, inf
-            self._attempts.clear()
         self._attempts.add(bounds)
         if bounds.look < self._when:
             self._arm(bounds.look)
@@ -43,22 +41,33 @@ class Watch(local):
         self._attempts.discard(bounds)
 
     def _arm(self, when: float) -> None:
-        assert self._loop is not None
         if self._handle is not None:
             self._handle.cancel()
         self._when = when
-        self._handle = self._loop.call_at(when, self._ring)
+        self._handle = self.loop.call_at(when, self._ring)
 
     def _ring(self) -> None:
-        assert self._loop is not None
         self._handle, self._when = None, inf
-        now = self._loop.time()
+        now = self.loop.time()
         for bounds in [each for each in self._attempts if each.look <= now]:
             bounds.ring(now)
             if bounds.is_over:
                 self._attempts.discard(bounds)
         if self._attempts:
             self._arm(min(each.look for each in self._attempts))
+
+
+class Watches(local):
+    """The watch of the loop that runs, one in each thread."""
+
+    def __init__(self) -> None:
+        self._watch: Watch | None = None
+
+    def of(self, loop: asyncio.AbstractEventLoop) -> Watch:
+        """The watch of this thread's loop."""
+        if self._watch is None or self._watch.loop is not loop:
+            self._watch = Watch(loop)
+        return self._watch
 
 
 class Bounds:
@@ -70,8 +79,10 @@ class Bounds:
 
     __slots__ = ("_cancelling", "_end", "_idle_s", "_sending", "_task", "is_over", "look")
 
-    def __init__(self, sending: Sending, *, end: float, now: float, idle_s: float | None) -> None:
-        task = asyncio.current_task()
+    def __init__(
+        self, sending: Sending, loop: asyncio.AbstractEventLoop, *, end: float, now: float, idle_s: float | None
+    ) -> None:
+        task = asyncio.current_task(loop)
         assert task is not None, "a call is made within a task"
         self._task = task
         self._sending = sending
@@ -110,12 +121,13 @@ class Attempt(Generic[T]):
         self,
         policy: Timeout | None,
         *,
-        watch: Watch | None = None,
+        watches: Watches | None = None,
         on_quota: Callable[[Call[Any], Quota], None] | None = None,
     ) -> None:
         self._policy = policy
         self._total_s = None if policy is None else policy.total_s
-        self._watch = watch or Watch()
+        self._watches = watches or Watches()
+        self._last: Watch | None = None
         self._on_quota = on_quota
 
     async def __call__(self, call: Call[T]) -> T:
@@ -132,10 +144,13 @@ class Attempt(Generic[T]):
         trail.target = call.target
         sending = Sending(call, now=now, timeout=self._policy, on_quota=self._on_quota)
         idle_s = self._policy.idle_s if self._policy is not None and call.is_streamed else None
-        bounds = Bounds(sending, end=end, now=now, idle_s=idle_s)
+        bounds = Bounds(sending, loop, end=end, now=now, idle_s=idle_s)
         if bounds.look == inf:
             return await call.send(call, sending)
-        self._watch.add(bounds, loop)
+        watch = self._last
+        if watch is None or watch.loop is not loop:
+            watch = self._last = self._watches.of(loop)
+        watch.add(bounds)
         try:
             return await call.send(call, sending)
         except asyncio.CancelledError:
@@ -143,7 +158,7 @@ class Attempt(Generic[T]):
                 raise
             raise _late(call, sending, own_s=own_s, is_run=end != own_end) from None
         finally:
-            self._watch.discard(bounds)
+            watch.discard(bounds)
 
 
 def too_late(call: Call[T]) -> DeadlineExceeded:
