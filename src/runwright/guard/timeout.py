@@ -92,9 +92,12 @@ class Bounds:
         self.is_over = False
         self.look = self._next(now)
 
-    def is_own(self) -> bool:
-        """Whether a cancellation that arrived is of these bounds and nobody else's; takes it back then."""
-        return self.is_over and self._task.uncancel() <= self._cancelling
+    def end(self) -> bool:
+        """Take back the cancellation, if one was made; whether it was, and nobody else cancels the task too."""
+        if not self.is_over:
+            return False
+        self.is_over = False
+        return self._task.uncancel() <= self._cancelling
 
     def ring(self, now: float) -> None:
         """See whether the time is over."""
@@ -154,11 +157,14 @@ class Attempt(Generic[T]):
         try:
             return await call.send(call, sending)
         except asyncio.CancelledError:
-            if not bounds.is_own():
+            if not bounds.end():
                 raise
             raise _late(call, sending, own_s=own_s, is_run=end != own_end) from None
         finally:
             watch.discard(bounds)
+            if bounds.is_over:
+                # The sender made something else of the cancellation; the task must not stay marked.
+                bounds.end()
 
 
 def too_late(call: Call[T]) -> DeadlineExceeded:

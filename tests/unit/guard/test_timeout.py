@@ -77,6 +77,28 @@ def test_the_run_has_no_time() -> None:
     assert run_virtual(main()) == (1, 3.0)
 
 
+@pytest.mark.parametrize("made", ["partial", ValueError("partial")], ids=["answer", "error"])
+def test_a_swallowed_cancellation(made: object) -> None:
+    """A sender that makes something of its cancellation is heard, and nobody takes its task for cancelled later."""
+
+    async def stubborn(_: Call[Any], __: Sending) -> object:
+        try:
+            await asyncio.sleep(10)
+        except asyncio.CancelledError:
+            return made
+
+    async def main() -> tuple[object, int]:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            answer = await Attempt[Any](Timeout(total_s=1))(call_of(Upstream(stubborn).send))
+        except ValueError as error:
+            answer = error
+        return answer, task.cancelling()
+
+    assert run_virtual(main()) == (made, 0)
+
+
 def test_a_tool_is_late() -> None:
     """A tool's bound is its own."""
     with pytest.raises(ToolTimeout, match=r"'x' did not answer within 1 s; see limits\.tool_timeout_s"):
