@@ -7,6 +7,7 @@ each attempt. What a policy switches off is not in the list.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from inspect import isfunction, ismethod
 from typing import Any, TypeVar
 
 import msgspec
@@ -169,4 +170,6 @@ def compose(layers: Sequence[Layer[T]], innermost: Proceed[T]) -> Proceed[T]:
 
 
 def _bind(layer: Layer[T], proceed: Proceed[T]) -> Proceed[T]:
-    return lambda call: layer(call, proceed)
+    # A method is called faster than an object.
+    step = layer if isfunction(layer) or ismethod(layer) else layer.__call__
+    return lambda call: step(call, proceed)
