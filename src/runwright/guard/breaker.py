@@ -26,6 +26,7 @@ Outcome = Literal["good", "slow", "failed", "neutral"]
 Change = Literal["", "opened", "closed"]
 
 _FAILED, _SLOW = 1, 2
+_BITS = {"good": 0, "slow": _SLOW, "failed": _FAILED}
 _MOST_DOUBLINGS = 60
 
 
@@ -93,7 +94,7 @@ class BreakerState:
             return self._close() if outcome == "good" else self._open(share)
         if outcome == "neutral" or permit != self._stretch:
             return ""
-        self._count({"good": 0, "slow": _SLOW, "failed": _FAILED}[outcome])
+        self._count(_BITS[outcome])
         return self._open(share) if outcome != "good" and self._is_too_bad() else ""
 
     def begin(self, permit: int) -> Change:
