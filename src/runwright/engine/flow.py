@@ -23,6 +23,7 @@ from runwright.engine.escapes import watched
 from runwright.engine.fold import OpenStep
 from runwright.engine.gateway import Steps, World, is_json
 from runwright.engine.pace import Pace
+from runwright.engine.playback import Untold
 from runwright.engine.replay import Stopped
 from runwright.errors import BudgetExceeded, InvalidRequest, LimitExceeded, OutcomeUnknown, RunError, ToolFailed, revive
 from runwright.journal.project import CANCELLED
@@ -272,10 +273,14 @@ class FlowGateway(FromThread):
 
     async def _perform(self, work: Coroutine[Any, Any, T], match: StepKey) -> T:
         """Perform a step. What comes of it reaches the code when that has come to rest."""
-        is_past = self._steps.playback is not None and self._steps.playback.is_past(match)
+        playback = self._steps.playback
+        is_past = playback is not None and playback.is_past(match)
         try:
-            # Nothing is done for what stood on a tape: its code goes on at once.
-            given = await self._away(work, match, code=self if is_past else None)
+            # Where nothing is done for a step, its code goes on at once when it gives the step up.
+            code = self if playback is not None and playback.is_strict else None
+            given = await self._away(work, match, code=code)
+        except Untold:
+            raise
         except (Exception, asyncio.CancelledError):
             await self.pace.turn(is_past=is_past)
             raise

@@ -36,6 +36,10 @@ from runwright.errors import (
 from runwright.journal.tape import Taped
 
 
+class Untold(asyncio.CancelledError):
+    """A step was given up when its answer was there, and could not be told any more."""
+
+
 class Playback:
     """Answers the steps of a replay from its recording. `begin` begins a step, `end` ends it, `append` appends."""
 
@@ -56,6 +60,11 @@ class Playback:
     def has(self, match: StepKey) -> bool:
         """Whether a step of exactly this key was recorded, and answered nothing yet."""
         return self._player.has(match)
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether nothing is performed."""
+        return self._player.replay.is_strict
 
     def is_past(self, match: StepKey) -> bool:
         """Whether a step of this key stood on the tape of the recorded run when that went on for the last time."""
@@ -104,10 +113,12 @@ class Playback:
         self._open[seq] = answer
         try:
             await self._player.turn(answer)
-        except asyncio.CancelledError:
+        except asyncio.CancelledError as error:
             # It ends as it did then: without an answer, or with one that came before its code could be told.
             self._end(seq, *_records(seq, answer.taped, is_drifted=answer.is_drifted))
-            raise
+            if answer.is_missing:
+                raise
+            raise Untold from error
         finally:
             del self._open[seq]
         return seq, answer.taped, answer.is_drifted

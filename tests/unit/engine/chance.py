@@ -16,7 +16,7 @@ from runwright.core.context import Context
 from runwright.core.message import AssistantMessage
 from runwright.core.model import ModelEvent, ModelRequest
 from runwright.core.step import Effect
-from runwright.errors import NotSent, RateLimited
+from runwright.errors import NotSent, ProviderRejected
 from runwright.testing import ScriptedModel, ScriptedTool, calls
 from tests.unit.engine.harness import Number, flowing, looping
 
@@ -94,7 +94,7 @@ class Talk(msgspec.Struct, frozen=True):
     """A loop: the tool calls of each answer, and what comes at the end of them."""
 
     turns: tuple[tuple[Use, ...], ...]
-    end: Literal["text", "number", "no number", "rate limit", "broken"] = "text"
+    end: Literal["text", "number", "no number", "refused", "broken"] = "text"
     rejections: int = 0
     stop: Stop | None = None
     tokens: int | None = None
@@ -188,7 +188,7 @@ class _Model(ScriptedModel):
 
     def _answer(self, request: ModelRequest) -> Any:
         if _asked(request)["is_failing"]:
-            return RateLimited("Too many requests.")
+            return ProviderRejected("It refuses.")
         return f"answer {self._world.next()}"
 
 
@@ -210,8 +210,8 @@ class _Script:
         if self._turns:
             return calls(*((use.tool, _arguments(use)) for use in self._turns.pop(0)))
         match self._plan.end:
-            case "rate limit":
-                return RateLimited("Too many requests.")
+            case "refused":
+                return ProviderRejected("It refuses.")
             case "broken":
                 return ValueError(f"broken {number}")
             case "number" if self._rejections <= 0:
@@ -368,7 +368,7 @@ _tokens = st.none() | st.none() | st.integers(1, 30)
 _talks = st.builds(
     Talk,
     turns=st.lists(st.lists(_uses | _uses | _rejected, min_size=1, max_size=4).map(tuple), max_size=3).map(tuple),
-    end=st.sampled_from(["text", "number", "no number", "rate limit", "broken"]),
+    end=st.sampled_from(["text", "number", "no number", "refused", "broken"]),
     rejections=st.integers(0, 2),
     stop=_stops,
     tokens=_tokens,

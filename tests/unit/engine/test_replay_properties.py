@@ -6,6 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import chain, repeat
 from typing import Any, Literal
 
 import msgspec
@@ -50,12 +51,14 @@ async def recorded(process: Process, world: World, plan: Talk | Course) -> RunVi
         await world.stopped(plan.stop)
         await process.engine.cancel(handle.run_id, "enough")
     await handle.wait()
+    resolutions = chain(repeat(plan.resolution, 3), repeat("done"))
     while (view := await process.settled(handle.run_id, *TERMINAL, "waiting")).status == "waiting":
         unknown = next((step for step in await process.steps(view.id) if step.status == "unknown"), None)
         # A tool may have come to its end meanwhile, and the run goes on by itself.
         if unknown is not None:
             with suppress(Conflict):
-                await process.runs.resolve(view.id, Resolution(action=plan.resolution, step=unknown.seq))
+                # A run that comes to its end before the step does would wait for it again each time.
+                await process.runs.resolve(view.id, Resolution(action=next(resolutions), step=unknown.seq))
     return view
 
 
