@@ -444,7 +444,9 @@ def _named_models(registry: Registry, policies: GuardSettings, *, has_default: b
     A server says what None stands for.
     """
     agents = [entry.agent for entry in registry.all()]
-    named = {agent.flow.model for agent in agents} | ({None} if has_default else set())
+    named = {agent.flow.model for agent in agents}
+    if has_default:
+        named.add(None)
     for guard in (policies.app, *policies.models.values(), *(agent.guard for agent in agents)):
         if guard is not None and isinstance(guard.fallback, Fallback):
             named |= set(guard.fallback.models)
