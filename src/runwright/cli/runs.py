@@ -85,7 +85,7 @@ async def ls(
 
 
 async def show(run: str, /, *, limit: Limit = 100, call: Called) -> None:
-    """Show a run with its steps and its output.
+    """Show a run with its steps, what the guard did with them, and its output.
 
     Args:
         run: The run's id.
@@ -248,6 +248,9 @@ def _show(out: Output, view: RunView, steps: Page[StepView]) -> None:
             ("step", "kind", "name", "status", "attempt", "seconds", "tokens", "usd", "result"),
             [_step(s) for s in steps.data],
         )
+    decisions = [f"step {step.seq}: {told(each)}" for step in steps.data for each in step.decisions]
+    if decisions:
+        out.text("\n" + "\n".join(decisions))
     if steps.has_more:
         out.note("There are more steps: --limit shows them.")
     if view.status == "completed":

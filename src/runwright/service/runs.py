@@ -9,7 +9,16 @@ from typing import cast
 
 import msgspec
 
-from runwright.core.event import DELTAS, Event, MessageCompleted, RunCompleted, RunQueued, StepCompleted, StepStarted
+from runwright.core.event import (
+    DELTAS,
+    Event,
+    GuardDecided,
+    MessageCompleted,
+    RunCompleted,
+    RunQueued,
+    StepCompleted,
+    StepStarted,
+)
 from runwright.core.ports import RunFilter, RunStore
 from runwright.core.run import Run, RunRequest
 from runwright.core.step import Step
@@ -227,13 +236,16 @@ class Runs:
 
 
 class _Bodies:
-    """Requests and results of steps, from the events of their run."""
+    """Requests and results of steps, and what the guard did with them, from the events of their run."""
 
     def __init__(self, events: Sequence[Event]) -> None:
         self._started = {event.seq: event.data for event in events if isinstance(event.data, StepStarted)}
         self._sent = sent_messages(events)
         self._answers: dict[int, Event] = {}
+        self._decisions: dict[int, list[GuardDecided]] = {}
         for event in events:
+            if event.step is not None and isinstance(event.data, GuardDecided):
+                self._decisions.setdefault(event.step, []).append(event.data)
             if event.step is not None and isinstance(event.data, MessageCompleted | StepCompleted):
                 held = self._answers.get(event.step)
                 if held is None or not isinstance(held.data, MessageCompleted):
@@ -247,7 +259,8 @@ class _Bodies:
             result = msgspec.json.encode({"message": answer.data.message, "reasoning": answer.data.reasoning})
         elif answer is not None and isinstance(answer.data, StepCompleted):
             result = bytes(answer.data.result)
-        return step_view(step, request=self._request(step), result=result)
+        decisions = self._decisions.get(step.seq, ())
+        return step_view(step, request=self._request(step), result=result, decisions=decisions)
 
     def _request(self, step: Step) -> bytes:
         data = self._started.get(step.seq)

@@ -10,7 +10,7 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 
 from runwright.core.cost import CostBy
-from runwright.core.event import NULL, RunCompleted
+from runwright.core.event import NULL, GuardDecided, RunCompleted
 from runwright.core.money import Cost
 from runwright.core.run import ErrorInfo, Run, RunMode, RunStatus, WaitReason
 from runwright.core.step import Effect, Step, StepKind, StepStatus
@@ -75,7 +75,8 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
 class StepView(msgspec.Struct, frozen=True, kw_only=True):
     """A step as callers see it. `request` and `result` are JSON: a model step's request holds all its messages.
 
-    `taped` is the number of the step of the replayed run that gave the answer.
+    `taped` is the number of the step of the replayed run that gave the answer. `decisions` are what the guard did with
+    the step's call, in order.
     """
 
     run_id: str
@@ -97,6 +98,7 @@ class StepView(msgspec.Struct, frozen=True, kw_only=True):
     started_at: datetime
     ended_at: datetime | None = None
     taped: int | None = None
+    decisions: Sequence[GuardDecided] = ()
 
 
 class Resolution(msgspec.Struct, frozen=True, kw_only=True):
@@ -278,7 +280,9 @@ def run_view(run: Run, *, input: bytes = b"null", end: RunCompleted | None = Non
     )
 
 
-def step_view(step: Step, *, request: bytes = b"null", result: bytes = b"null") -> StepView:
+def step_view(
+    step: Step, *, request: bytes = b"null", result: bytes = b"null", decisions: Sequence[GuardDecided] = ()
+) -> StepView:
     """The view of a step with its request and result as JSON text."""
     return StepView(
         run_id=step.run_id,
@@ -299,4 +303,5 @@ def step_view(step: Step, *, request: bytes = b"null", result: bytes = b"null") 
         started_at=step.started_at,
         ended_at=step.ended_at,
         taped=step.taped,
+        decisions=decisions,
     )

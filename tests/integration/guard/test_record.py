@@ -62,6 +62,8 @@ async def test_only_who_has_a_budget_is_told_that_there_is_no_price(
     agent = Agent("a", model="acme:503", guard=Guard(retry=False, fallback=Fallback(models=("acme:well",))))
     async with opened(provider, story, agent, guard=policies) as app:
         view = await app.run("a", "go")
+        steps = await app.runs.steps(view.id)
+    assert [each for step in steps.data for each in step.decisions] == story.decisions
     assert view.status == "completed", view.error
     unpriced = [each.target for each in story.decisions if each.action == "unpriced"]
     assert unpriced == told

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from runwright.cli.runs import cancel, ls, resolve, resume, show, tail
-from runwright.core.event import MessageDelta, RunCompleted, RunStarted, StepStarted
+from runwright.core.event import GuardDecided, MessageDelta, RunCompleted, RunStarted, StepStarted
 from runwright.core.money import NO_COST, UNPRICED, Cost
 from runwright.core.run import ErrorInfo
 from runwright.core.step import StepKind
@@ -89,6 +89,19 @@ async def test_a_run_is_shown_with_steps_and_output() -> None:
         assert text in call.printed
     rows = [line.split("\t") for line in call.printed.splitlines() if "\t" in line]
     assert [row[6:8] for row in rows] == [["TOKENS", "USD"], ["0", "0.0000125"], ["", ""], ["", ""], ["0", "unpriced"]]
+
+
+async def test_what_the_guard_did_with_a_step_is_shown_in_words() -> None:
+    """Under the steps stand the decisions of each one, in the words that `runs tail` has for them."""
+    again = GuardDecided(layer="retry", action="resend", target="weather", attempt=2, wait_s=0.5, reason="503")
+    hit = GuardDecided(layer="cache", action="hit", target="weather")
+    steps = [msgspec.structs.replace(a_step(1), decisions=(again,)), a_step(2)]
+    steps.append(msgspec.structs.replace(a_step(3), decisions=(hit,)))
+    call = FakeCall(FakeAccess(FakeRuns(a_run(), steps=steps)))
+    await show("run_1", call=call)
+    lines = call.printed.splitlines()
+    first = lines.index("step 1: weather is asked again in 0.5 s, attempt 2 (503)")
+    assert lines[first + 1] == "step 3: weather was answered from the cache"
 
 
 async def test_a_run_is_one_object_as_json() -> None:

@@ -228,6 +228,7 @@ async def test_steps_show_requests_and_results(client: httpx2.AsyncClient) -> No
                     "started_at": "<started_at>",
                     "ended_at": "<ended_at>",
                     "taped": None,
+                    "decisions": [],
                 }
             ],
             "has_more": False,
