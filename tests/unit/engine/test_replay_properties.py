@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, repeat
 from typing import Any, Literal
@@ -51,7 +51,7 @@ async def recorded(process: Process, world: World, plan: Talk | Course) -> RunVi
         await world.stopped(plan.stop)
         await process.engine.cancel(handle.run_id, "enough")
     await handle.wait()
-    resolutions = chain(repeat(plan.resolution, 3), repeat("done"))
+    resolutions: Iterator[Literal["done", "fail", "retry"]] = chain(repeat(plan.resolution, 3), repeat("done"))
     while (view := await process.settled(handle.run_id, *TERMINAL, "waiting")).status == "waiting":
         unknown = next((step for step in await process.steps(view.id) if step.status == "unknown"), None)
         # A tool may have come to its end meanwhile, and the run goes on by itself.
