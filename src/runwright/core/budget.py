@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol, get_args
 
 import msgspec
 
@@ -12,6 +12,8 @@ from runwright.core.policy import Budget, ScopedBudget, Window
 
 Unit = Literal["usd", "tokens", "calls"]
 """What an account is bounded in."""
+
+UNITS: Final[tuple[Unit, ...]] = get_args(Unit)
 
 ANYBODY = ""
 """Whose the account of calls is that name no user."""
@@ -96,15 +98,7 @@ def parse_account(name: str) -> Account:
     raise ValueError(f"an account is written like 'app day:2026-12-31' or 'agent:support user:ada', not {name!r}")
 
 
-_WINDOWS: dict[str, Window] = {
-    "run": "run",
-    "thread": "thread",
-    "group": "group",
-    "user": "user",
-    "day": "day",
-    "month": "month",
-    "ever": "ever",
-}
+_WINDOWS: Final[dict[str, Window]] = {window: window for window in get_args(Window)}
 
 
 class Allowance(msgspec.Struct, frozen=True, gc=False):
@@ -201,10 +195,6 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     spent: Spend = NOTHING
     reserved: Spend = NOTHING
     raised: Raise | None = None
-
-    def limit(self, unit: Unit) -> int | None:
-        """The limit in a unit, money in nano-USD; None where it has none."""
-        return limit(self.budget, self.raised, unit)
 
 
 def limit(budget: Budget, raised: Raise | None, unit: Unit) -> int | None:

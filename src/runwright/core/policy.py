@@ -14,6 +14,8 @@ import msgspec
 from msgspec import Meta
 from msgspec.structs import force_setattr
 
+from runwright.core.money import NANO
+
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
 Usd = Annotated[str, Meta(pattern=r"^\d+(\.\d{1,9})?$")]
@@ -131,7 +133,7 @@ class Budget(Policy, frozen=True, kw_only=True):
     @property
     def nano_usd(self) -> int | None:
         """The amount of money in nano-USD."""
-        return None if self.usd is None else int(Decimal(self.usd) * 1_000_000_000)
+        return None if self.usd is None else int(Decimal(self.usd) * NANO)
 
 
 class Timeout(Policy, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ import msgspec
 
 from runwright.core.budget import (
     NOTHING,
+    UNITS,
     Account,
     Allowance,
     Booked,
@@ -37,8 +38,6 @@ RECHECK_S = 1.0
 
 MOST = 10_000
 """Accounts that are remembered; beyond that the oldest ones that nothing is reserved of are forgotten."""
-
-UNITS: tuple[Unit, ...] = ("usd", "tokens", "calls")
 
 Read = Callable[[Account], Awaitable[Booked]]
 """What the store knows of an account."""

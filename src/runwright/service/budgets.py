@@ -13,6 +13,7 @@ from msgspec import Meta
 
 from runwright.core.agent import BuiltAgent, guard_of
 from runwright.core.budget import (
+    UNITS,
     Account,
     Allowance,
     BudgetStore,
@@ -34,7 +35,6 @@ from runwright.guard import Ledger
 from runwright.journal.read import JournalReader
 from runwright.service.views import Page
 
-UNITS: tuple[Unit, ...] = ("usd", "tokens", "calls")
 TIMED = frozenset({"day", "month", "ever"})
 
 Limit = Annotated[int, Meta(ge=1, le=10**15)]

@@ -13,10 +13,10 @@ import msgspec
 
 from runwright.backends.redis.ledger_scripts import RENEW, RESERVE, SETTLE
 from runwright.backends.redis.pool import RedisPool
-from runwright.core.budget import NOTHING, Account, Allowance, Booked, Shortage, Spend, Standing, Unit, limit
+from runwright.core.budget import NOTHING, UNITS, Account, Allowance, Booked, Shortage, Spend, Standing, Unit, limit
 from runwright.core.policy import Budget
 from runwright.errors import StorageError, Unavailable
-from runwright.guard.ledger import RECHECK_S, REFRESH_S, UNITS, Hold, MemoryLedger, Read, unread
+from runwright.guard.ledger import RECHECK_S, REFRESH_S, Hold, MemoryLedger, Read, unread
 
 LEASE_S: Final = 20.0
 """Seconds after which the reservation of a process that died counts as spent."""
