@@ -68,8 +68,10 @@ def _line(line: CostLineView, name: str) -> tuple[object, ...]:
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"The file of prices {str(path)!r} cannot be read: {error}.") from error
+    except OSError as error:
+        raise InvalidRequest(f"The file of prices {str(path)!r} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"The file of prices {str(path)!r} is not UTF-8 text; write it in TOML.") from error
 
 
 def _print(out: Output, report: CostReport) -> None:

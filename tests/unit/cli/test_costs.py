@@ -91,8 +91,19 @@ async def test_what_calls_would_cost(tmp_path: Path) -> None:
     ]
     assert call.printed.splitlines()[0].endswith("UNPRICED\tWOULD BE\tDIFFERENCE\tTHEN UNPRICED")
     assert call.printed.splitlines()[1].endswith("0.5\t1\t0.7\t0.2\t0")
-    with pytest.raises(InvalidRequest, match="cannot be read"):
+
+
+async def test_a_file_of_prices_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    """The error names the file and the reason in words, without a number of the system."""
+    call = FakeCall(FakeAccess())
+    with pytest.raises(InvalidRequest) as caught:
         await costs(at_prices=tmp_path / "none.toml", call=call)
+    assert caught.value.message == (
+        f"The file of prices {str(tmp_path / 'none.toml')!r} cannot be read: No such file or directory."
+    )
+    (tmp_path / "picture.toml").write_bytes(b"\xff\xd8\xff")
+    with pytest.raises(InvalidRequest, match=r"picture\.toml' is not UTF-8 text; write it in TOML\."):
+        await costs(at_prices=tmp_path / "picture.toml", call=call)
 
 
 async def test_costs_as_json() -> None:
