@@ -283,7 +283,7 @@ class App:
         self.pins = Pins(stores.pins, stores.runs, clock)
         self.diffs = Diffs(stores.runs, rows.reader)
         self.groups = Groups(stores.runs)
-        self.exports = Exports(stores.runs, rows.reader, stores.imports)
+        self.exports = Exports(stores.runs, rows.reader, stores.imports, pins=stores.pins, clock=clock)
 
     def _retain(self, stack: AsyncExitStack, reader: JournalReader, clock: Clock) -> None:
         """Prune in the background, if this is a server and the settings say what may go."""

@@ -44,6 +44,8 @@ async def export(
 async def import_(file: Path, /, *, call: Called) -> None:
     """Take a run in from a file, to look at it, compare it or replay it here. One that is here already stays.
 
+    It is pinned, because it may be older than what retention keeps; `runs unpin` lets it go.
+
     Args:
         file: A file that `runwright runs export` wrote; `-` reads it from stdin.
         call: What every command is handed.

@@ -318,7 +318,7 @@ async def export_run(request: Request, run: str, redact: Annotated[list[RuleName
 
 @router.post("/import", **documented(RunView, status=201))
 async def import_run(request: Request) -> Response:
-    """Take a run in from a file that an export gave; the body is the file. A run that is here already stays."""
+    """Take a run in from a file, which is the body, and pin it. A run that is here already stays as it is."""
     view = await served(request).exports.import_file(await read_body(request.receive, limit=FILE_LIMIT))
     return Answer(view, status_code=201, headers={"location": f"/api/v1/runs/{view.id}"})
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from runwright import __version__
 from runwright.core.event import Event, RunCancelled, RunCompleted, RunFailed, RunStarted
 from runwright.core.money import IMPORTED, NO_COST
-from runwright.core.ports import Batch, RunStore, Writes
+from runwright.core.ports import Batch, Clock, PinStore, RunStore, Writes
 from runwright.core.run import Run
 from runwright.errors import Conflict, InvalidRequest, NotFound
 from runwright.journal.export import Bundle, RecordedRun, batch_of, read_bundle, recorded, write_bundle
@@ -25,10 +25,12 @@ RUN_ID = re.compile(r"run_[0-9a-f]{32}")
 class Exports:
     """What a caller can ask about runs as files. `writes` is for imports alone."""
 
-    def __init__(self, store: RunStore, reader: JournalReader, writes: Writes) -> None:
+    def __init__(self, store: RunStore, reader: JournalReader, writes: Writes, *, pins: PinStore, clock: Clock) -> None:
         self._store = store
         self._reader = reader
         self._writes = writes
+        self._pins = pins
+        self._clock = clock
 
     async def bundle(self, run_id: str) -> Bundle:
         """A run that is over, and the run whose conversation it went on from. Raises NotFound or Conflict."""
@@ -47,6 +49,8 @@ class Exports:
     async def import_file(self, raw: bytes) -> RunView:
         """Take a run in from a file; one that is here already stays as it is. It counts in no sums of this place.
 
+        It is pinned: it ended when it ended elsewhere, so a rule for old runs would take it at once.
+
         Raises InvalidRequest or StorageVersion that says what is wrong with the file, Conflict when another run has its
         id.
         """
@@ -61,11 +65,15 @@ class Exports:
             if not recording.run.is_over:
                 raise InvalidRequest(f"The file's run is {recording.run.status}; only runs that are over are taken in.")
         # All of it is looked at before any of it is stored.
-        batches = [_uncounted(batch_of(recording)) for recording in bundle.runs if not self._is_here(recording)]
+        missing = [recording for recording in bundle.runs if not self._is_here(recording)]
+        batches = [_uncounted(batch_of(recording)) for recording in missing]
         errors = self._writes.append(batches) if batches else ()
         for error in errors:
             if error is not None:
                 raise error
+        # A pin keeps also the run that it went on from.
+        if bundle.runs[0] in missing:
+            self._pins.put(bundle.runs[0].run.id, self._clock.now())
         run = self._store.get(bundle.runs[0].run.id)
         assert run is not None
         return run
