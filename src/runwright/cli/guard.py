@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -65,7 +66,8 @@ async def simulate(
     from runwright.core.policy_reader import write_guard
     from runwright.service.simulation_views import NamedPolicies, SimulationQuery
 
-    policies = tuple(NamedPolicies(name=path.stem, guard=write_guard(load_guard(path))) for path in policy)
+    guards = [(path.stem, await asyncio.to_thread(load_guard, path)) for path in policy]
+    policies = tuple(NamedPolicies(name=name, guard=write_guard(guard)) for name, guard in guards)
     query = SimulationQuery(agent=agent, policies=policies, last=last, seed=seed, seeds=seeds)
     async with call.open(is_reading=True) as access:
         with progress() as told:

@@ -10,6 +10,7 @@ import msgspec
 from runwright.cli.access import (
     Access,
     AgentAccess,
+    BudgetAccess,
     CacheAccess,
     CostAccess,
     DiffAccess,
@@ -19,6 +20,7 @@ from runwright.cli.access import (
     MemoryAccess,
     PinAccess,
     RedisAccess,
+    SimulationAccess,
     StatAccess,
 )
 from runwright.cli.call import Call, Options
@@ -143,6 +145,7 @@ class FakeAccess:
         costs: CostAccess | None = None,
         stats: StatAccess | None = None,
         guard: GuardAccess | None = None,
+        simulations: SimulationAccess | None = None,
         memory: MemoryAccess | None = None,
         cache: CacheAccess | None = None,
         redis: RedisAccess | None = None,
@@ -153,6 +156,7 @@ class FakeAccess:
         self._costs = costs
         self._stats = stats
         self._guard = guard
+        self._simulations = simulations
         self._memory = memory
         self._cache = cache
         self._redis = redis
@@ -195,6 +199,17 @@ class FakeAccess:
         """The guard of the test."""
         assert self._guard is not None
         return self._guard
+
+    @property
+    def budgets(self) -> BudgetAccess:
+        """Nothing: budgets are looked at over a real store."""
+        raise NotImplementedError
+
+    @property
+    def simulations(self) -> SimulationAccess:
+        """The simulations of the test."""
+        assert self._simulations is not None
+        return self._simulations
 
     @property
     def stats(self) -> StatAccess:

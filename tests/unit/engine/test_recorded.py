@@ -224,3 +224,14 @@ def test_a_conversation_grows() -> None:
     one, two = read_calls(run_of("r", 0.0, end=5.0), events, SINCE).calls
     assert two.asks.input_tokens == 2 * one.asks.input_tokens > 200
     assert two.asks.output_tokens == one.asks.output_tokens == 1024
+
+
+def test_calls_of_no_duration_keep_their_order() -> None:
+    """What took no time at all comes before what began at that moment, and is waited for."""
+    events: list[Event] = []
+    for nth in range(3):
+        begun = msgspec.structs.replace(TOOL_STEP, nth=nth)
+        seq = len(events) + 1
+        events += [Event("r", seq, moment(1), begun), Event("r", seq + 1, moment(1), StepCompleted(), seq)]
+    run = read_calls(run_of("r", 0.0, end=1.0), events, SINCE)
+    assert [(call.follows, call.gap_s) for call in run.calls] == [((), 1.0), ((0,), 0.0), ((1,), 0.0)]

@@ -29,8 +29,8 @@ async def test_policies_are_simulated(client: httpx2.AsyncClient) -> None:
     assert [each["name"] for each in (report["recorded"], *report["data"])] == ["recorded", "today", "once"]
     assert (report["runs"], report["calls"], report["seeds"]) == (1, 1, 2)
     assert {each["success"]["mean"] for each in report["data"]} == {1.0}
-    asked["policies"] = [{"name": "once", "guard": {"retry": 7}}]
-    answer = await client.post("/api/v1/guard/simulate", json=asked)
+    wrong = {"agent": "support", "policies": [{"name": "once", "guard": {"retry": 7}}]}
+    answer = await client.post("/api/v1/guard/simulate", json=wrong)
     assert answer.status_code == 422
     assert "/policies/0/guard/retry" in answer.text
     assert (await client.post("/api/v1/guard/simulate", json={"agent": "nobody"})).status_code == 404
