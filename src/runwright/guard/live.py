@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from runwright.guard.breaker import BreakerState
+from runwright.guard.bulkhead import Dock
 from runwright.guard.rate import Gate
 from runwright.guard.registry import Registry
 from runwright.guard.retry import Bucket
@@ -18,7 +19,7 @@ class LiveTarget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The state of one target in one part of the guard. `place` is where the policy was set; `state` is in words.
 
     `figures` are for a breaker the calls seen, failed and slow; for a bucket what is left of how much; for a limit how
-    many wait and how long the first of them has.
+    many wait and how long the first of them has; for a bulkhead also how many calls are under way.
     """
 
     target: str
@@ -35,6 +36,8 @@ class LiveTarget(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                 return float(POSITIONS.index(self.state))
             case "retry":
                 return self.figures["tokens"]
+            case "bulkhead":
+                return self.figures["concurrent"]
             case _:
                 return self.figures["waiting"]
 
@@ -54,6 +57,10 @@ def live(registry: Registry) -> Sequence[LiveTarget]:
             LiveTarget(target=target, layer="rate", place=place, state=_line(each), figures=_waiting(each))
             for target, place, each in registry.all(Gate)
         ),
+        *(
+            LiveTarget(target=target, layer="bulkhead", place=place, state=_line(each), figures=_slots(each))
+            for target, place, each in registry.all(Dock)
+        ),
     ]
     return sorted(found, key=lambda each: (each.target, each.layer, each.place))
 
@@ -70,9 +77,14 @@ def _tokens(bucket: Bucket) -> dict[str, int | float]:
     return {"tokens": bucket.tokens, "capacity": bucket.capacity}
 
 
-def _line(gate: Gate) -> str:
+def _line(gate: Gate | Dock) -> str:
     return "waiting" if gate.line.waiting else "free"
 
 
-def _waiting(gate: Gate) -> dict[str, int | float]:
+def _waiting(gate: Gate | Dock) -> dict[str, int | float]:
     return {"waiting": gate.line.waiting, "age_s": gate.line.age_s}
+
+
+def _slots(dock: Dock) -> dict[str, int | float]:
+    taken = {name: figure for name, figure in dock.slots.figures().items() if not isinstance(figure, str)}
+    return {**taken, **_waiting(dock)}

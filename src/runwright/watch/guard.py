@@ -54,6 +54,9 @@ class GuardSeries:
             registry, "retry_bucket_tokens", "What resends may still cost.", "target", "place"
         )
         self.rate_waiting = gauge(registry, "rate_waiting", "Calls that wait for a limit.", "target", "place")
+        self.bulkhead_calls = gauge(
+            registry, "bulkhead_calls", "Calls under way where their number is limited.", "target", "place"
+        )
 
 
 class GuardMetrics:
@@ -83,7 +86,12 @@ class GuardMetrics:
     def show(self, states: Iterable[GuardState]) -> None:
         """Say what the guard knows of its targets now."""
         series = self._series
-        gauges = {"breaker": series.breaker_state, "retry": series.retry_bucket_tokens, "rate": series.rate_waiting}
+        gauges = {
+            "breaker": series.breaker_state,
+            "retry": series.retry_bucket_tokens,
+            "rate": series.rate_waiting,
+            "bulkhead": series.bulkhead_calls,
+        }
         for each in gauges.values():
             each.clear()
         for state in states:

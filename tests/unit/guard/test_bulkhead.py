@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from runwright.core.policy import Backoff, Limit, Plan, Retry
 from runwright.errors import CallShed, ProviderUnavailable
-from runwright.guard import Call, Registry, Sending, Surroundings
+from runwright.guard import Call, Registry, Sending, Surroundings, live
 from runwright.guard.bulkhead import Dock, LocalSlots
 from runwright.guard.chain import guard
 from runwright.guard.virtual import run_virtual
@@ -203,3 +203,28 @@ def test_loops_in_threads_share_slots() -> None:
         assert is_taken.wait(30)
         second = pool.submit(lambda: asyncio.run(made(Upstream("waited").send)))
         assert (first.result(30), second.result(30)) == ("held", "waited")
+
+
+async def test_the_slots_of_a_target_are_shown() -> None:
+    """While one call holds the only slot and another waits, both are in the figures; afterwards neither is."""
+    registry = Registry()
+    proceed = guard(Plan(limit=Limit(concurrency=1, adaptive=False)), Surroundings(registry=registry))
+    done = asyncio.Event()
+
+    async def hold(call: Call[Any], sending: Sending) -> str:
+        await done.wait()
+        return "held"
+
+    async def made() -> Any:
+        return await proceed(call_of(hold))
+
+    calls = [asyncio.create_task(made()) for _ in range(2)]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    (shown,) = live(registry)
+    assert (shown.layer, shown.state, shown.level) == ("bulkhead", "waiting", 1)
+    assert (shown.figures["concurrent"], shown.figures["waiting"]) == (1, 1)
+    done.set()
+    await asyncio.gather(*calls)
+    (shown,) = live(registry)
+    assert (shown.state, shown.level, shown.figures["waiting"]) == ("free", 0, 0)

@@ -242,3 +242,5 @@ def test_the_state_of_targets_is_shown_as_it_is_now() -> None:
     metrics.guard.show([GuardState(layer="retry", target="a", place="app", value=486)])
     assert sample(metrics, "retry_bucket_tokens", target="a", place="app") == 486
     assert sample(metrics, "breaker_state", target="a", place="app") is None
+    metrics.guard.show([GuardState(layer="bulkhead", target="a", place="app", value=3)])
+    assert sample(metrics, "bulkhead_calls", target="a", place="app") == 3
