@@ -167,6 +167,8 @@ class Steps:
             recorded = await self.playback.model(step, request.messages, again=again)
             if recorded is not None:
                 return recorded
+        # A model that does not exist is a mistake of the definition, and no failed call.
+        self._world.models.resolve(request.model)
         seq = self._begin(step, again)
         trail = Trail()
         way = self._world.guards.model(request.model, self._bounds.own)
