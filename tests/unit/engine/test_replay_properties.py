@@ -51,7 +51,8 @@ async def recorded(process: Process, world: World, plan: Talk | Course) -> RunVi
         await world.stopped(plan.stop)
         await process.engine.cancel(handle.run_id, "enough")
     await handle.wait()
-    resolutions: Iterator[Literal["done", "fail", "retry"]] = chain(repeat(plan.resolution, 3), repeat("done"))
+    then: Iterator[Literal["done", "fail", "retry"]] = repeat("done")
+    resolutions = chain(repeat(plan.resolution, 3), then)
     while (view := await process.settled(handle.run_id, *TERMINAL, "waiting")).status == "waiting":
         unknown = next((step for step in await process.steps(view.id) if step.status == "unknown"), None)
         # A tool may have come to its end meanwhile, and the run goes on by itself.
