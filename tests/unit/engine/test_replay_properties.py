@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from itertools import chain, repeat
 from typing import Any, Literal
 
 import msgspec
@@ -51,15 +50,16 @@ async def recorded(process: Process, world: World, plan: Talk | Course) -> RunVi
         await world.stopped(plan.stop)
         await process.engine.cancel(handle.run_id, "enough")
     await handle.wait()
-    then: Iterator[Literal["done", "fail", "retry"]] = repeat("done")
-    resolutions = chain(repeat(plan.resolution, 3), then)
+    resolutions = [plan.resolution] * 3
     while (view := await process.settled(handle.run_id, *TERMINAL, "waiting")).status == "waiting":
         unknown = next((step for step in await process.steps(view.id) if step.status == "unknown"), None)
         # A tool may have come to its end meanwhile, and the run goes on by itself.
         if unknown is not None:
             with suppress(Conflict):
                 # A run that comes to its end before the step does would wait for it again each time.
-                await process.runs.resolve(view.id, Resolution(action=next(resolutions), step=unknown.seq))
+                await process.runs.resolve(
+                    view.id, Resolution(action=resolutions.pop() if resolutions else "done", step=unknown.seq)
+                )
     return view
 
 
