@@ -50,7 +50,7 @@ async def recorded(process: Process, world: World, plan: Talk | Course) -> RunVi
         await world.stopped(plan.stop)
         await process.engine.cancel(handle.run_id, "enough")
     await handle.wait()
-    resolutions = [plan.resolution] * 3
+    resolutions: list[Literal["done", "fail", "retry"]] = [plan.resolution for _ in range(3)]
     while (view := await process.settled(handle.run_id, *TERMINAL, "waiting")).status == "waiting":
         unknown = next((step for step in await process.steps(view.id) if step.status == "unknown"), None)
         # A tool may have come to its end meanwhile, and the run goes on by itself.
