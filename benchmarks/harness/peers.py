@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,11 @@ class Peer:
 
     def ask(self, case: str, **arguments: object) -> Any:
         assert self._process.stdin is not None and self._process.stdout is not None
-        print(json.dumps({"case": case, "arguments": arguments}), file=self._process.stdin, flush=True)
-        line = self._process.stdout.readline()
+        try:
+            print(json.dumps({"case": case, "arguments": arguments}), file=self._process.stdin, flush=True)
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
         answer: dict[str, Any] = json.loads(line) if line else {"error": "the process ended"}
         if "error" in answer:
             raise PeerFailed(f"{self.name}: {case}: {answer['error']}")
@@ -76,7 +79,8 @@ def running(names: list[str]) -> Generator[dict[str, Peer]]:
 
 def _end(process: "subprocess.Popen[str]") -> None:
     assert process.stdin is not None
-    process.stdin.close()
+    with suppress(BrokenPipeError):
+        process.stdin.close()
     try:
         process.wait(10)
     except subprocess.TimeoutExpired:

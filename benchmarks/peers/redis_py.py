@@ -5,16 +5,16 @@ import os
 
 import redis.asyncio as redis
 
-from peers import valkey
+from peers import servers
 
 VALUE = os.urandom(4096)
 
 
 def loop_hit(calls: int) -> float:
     async def main() -> float:
-        async with valkey.running() as port, redis.Redis(host="127.0.0.1", port=port) as client:
+        async with servers.running() as port, redis.Redis(host="127.0.0.1", port=port) as client:
             await client.set("key", VALUE)
-            return await valkey.median_us(lambda: client.get("key"), calls)
+            return await servers.median_us(lambda: client.get("key"), calls)
 
     return asyncio.run(main())
 
@@ -23,12 +23,12 @@ def pool(calls: int, delay_s: float) -> dict[str, float]:
     """A connection for each command."""
 
     async def main() -> dict[str, float]:
-        async with valkey.running(delay_s) as port:
+        async with servers.running(delay_s) as port:
 
             async def once() -> None:
                 async with redis.Redis(host="127.0.0.1", port=port) as client:
                     await client.set("key", VALUE)
 
-            return {"us": await valkey.median_us(once, calls)}
+            return {"us": await servers.median_us(once, calls)}
 
     return asyncio.run(main())

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from peers import faults, valkey
+from peers import faults, servers
 from peers.faults import Send
 from runwright.backends.redis import PoolOptions, RedisPool
 from runwright.core.event import GuardDecided
@@ -250,11 +250,11 @@ def pool(calls: int, delay_s: float) -> dict[str, float]:
     """Commands over the pool, and the share of them that found a connection."""
 
     async def main() -> dict[str, float]:
-        async with valkey.running(delay_s) as port:
+        async with servers.running(delay_s) as port:
             connections = RedisPool(PoolOptions(url=f"redis://127.0.0.1:{port}/0"))
             await connections.open()
             value = os.urandom(VALUE)
-            us = await valkey.median_us(lambda: connections.run("SET", "key", value), calls)
+            us = await servers.median_us(lambda: connections.run("SET", "key", value), calls)
             reuse = connections.stats().reuse_ratio
             await connections.close()
             return {"us": us, "reuse": reuse}

