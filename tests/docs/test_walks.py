@@ -88,7 +88,7 @@ def _plain(text: str) -> str:
 
 @pytest.mark.e2e
 @pytest.mark.timeout(WITHIN_S + 10)
-@pytest.mark.slow
+@pytest.mark.walk
 @pytest.mark.parametrize("page", pages_with("sh"))
 def test_following_a_page_shows_what_it_says(page: str, tmp_path: Path) -> None:
     """The commands of a page work, and each `text` block is what the commands before it print."""
