@@ -116,12 +116,12 @@ class Executor:
         if self._is_performing and self._live.task is not None:
             self._live.task.cancel()
 
-    def interrupt(self, by: StoppedBy, reason: str) -> None:
+    def interrupt(self, by: StoppedBy | None, reason: str | None) -> None:
         """Stop a replay as its recording was stopped."""
         if not self._is_performing:
             return
-        if by == "cancel":
-            self._live.cancel_reason = self._live.cancel_reason or reason
+        if by == "cancel" or reason is not None:
+            self._live.cancel_reason = self._live.cancel_reason or reason or ""
         if self._gateway is not None and self._task is not None:
             _interrupt(self._gateway, self._task, by)
         elif self._live.task is not None:
@@ -312,8 +312,8 @@ async def _outcome(flow: CodeFlow, context: Context, input: bytes, *, gateway: F
         gateway.close()
 
 
-def _interrupt(gateway: FlowGateway, task: asyncio.Task[bytes | BaseException], by: StoppedBy) -> None:
-    """Stop a flow when it has come to rest."""
+def _interrupt(gateway: FlowGateway, task: asyncio.Task[bytes | BaseException], by: StoppedBy | None) -> None:
+    """Stop a flow when it has come to rest; at once if it does nothing after that."""
 
     def stop() -> None:
         if gateway.is_over:
@@ -321,6 +321,9 @@ def _interrupt(gateway: FlowGateway, task: asyncio.Task[bytes | BaseException], 
         gateway.leave(is_final=by == "cancel")
         task.cancel()
 
+    if by is None:
+        stop()
+        return
     gateway.tell(RunInterrupted(by=by))
     gateway.pace.give(stop)
 

@@ -138,6 +138,9 @@ class FlowGateway(FromThread):
         self._wait: Wait | None = None
         self._tokens = 0
         self._is_leaving = False
+        # Tasks that perform steps, how often they were cancelled before, and which of them the code gave up by itself.
+        self._away_tasks: dict[asyncio.Task[Any], int] = {}
+        self._quitting: set[asyncio.Task[Any]] = set()
         self._is_refusing = False
         self.is_over = False
 
@@ -155,6 +158,8 @@ class FlowGateway(FromThread):
 
         If it is not final, no more steps are performed, since the flow will be executed again.
         """
+        if not self._is_leaving:
+            self._quitting = {task for task, count in self._away_tasks.items() if task.cancelling() > count}
         self._is_leaving = True
         self._is_refusing = self._is_refusing or not is_final
 
@@ -279,8 +284,9 @@ class FlowGateway(FromThread):
             # Where nothing is done for a step, its code goes on at once when it gives the step up.
             code = self if playback is not None and playback.is_strict else None
             given = await self._away(work, match, code=code)
-        except Untold:
-            raise
+        except Untold as error:
+            # `asyncio.timeout` knows no class but this.
+            raise asyncio.CancelledError from error
         except (Exception, asyncio.CancelledError):
             await self.pace.turn(is_past=is_past)
             raise
@@ -288,6 +294,9 @@ class FlowGateway(FromThread):
         return given
 
     async def _away(self, work: Coroutine[Any, Any, T], match: StepKey, *, code: FlowGateway | None) -> T:
+        task = asyncio.current_task()
+        assert task is not None
+        self._away_tasks[task] = task.cancelling()
         try:
             with self._branches.away(), watched(code):
                 return await work
@@ -307,12 +316,14 @@ class FlowGateway(FromThread):
             self.leave(is_final=False)
             raise
         except asyncio.CancelledError:
-            if not self._is_leaving:
+            if not self._is_leaving or task in self._quitting:
                 self._given_up(match)
             elif not self._is_refusing:
                 # What the flow still does comes after that.
                 self._end(match, CANCELLED)
             raise
+        finally:
+            del self._away_tasks[task]
 
     def _given_up(self, match: StepKey) -> None:
         """The flow itself cancelled a step; after one that may have acted it gets no further."""

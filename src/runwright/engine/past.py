@@ -49,13 +49,13 @@ class Past:
         return next((data.name for data in begun if data.kind == "model"), None)
 
     @property
-    def stops(self) -> Mapping[float, StoppedBy]:
-        """When its code was stopped, and by what."""
+    def stops(self) -> Mapping[float, StoppedBy | None]:
+        """When its code was stopped, and by what; None where it did nothing after that."""
         if self.told_stops or not self.is_stopped:
             return self.told_stops
-        # A loop, or a flow that waited: it did nothing after that.
+        # A loop, or a flow that waited.
         first = min((step.end for step in self.steps if _is_cancelled(step)), default=self.over)
-        return {first - 0.5: "cancel" if isinstance(self.end, Cancel) else "time"}
+        return {first - 0.5: None}
 
     @property
     def over(self) -> int:

@@ -88,8 +88,8 @@ class Performance(Protocol):
         """It goes no further."""
         ...
 
-    def interrupt(self, by: StoppedBy, reason: str) -> None:
-        """Its code is stopped as it was then."""
+    def interrupt(self, by: StoppedBy | None, reason: str | None) -> None:
+        """Its code is stopped as it was then, by None if it does nothing after that; the reason if it was cancelled."""
         ...
 
 
@@ -222,10 +222,12 @@ class Player:
         """Recorded steps that the code did not ask for yet, though it should."""
         return (step for step in self._left.values() if not step.is_past)
 
-    def _interrupt(self, number: float, by: StoppedBy) -> None:
+    def _interrupt(self, number: float, by: StoppedBy | None) -> None:
         self.is_stopping = True
         end = self._past.end
-        self._performance.interrupt(by, end.reason if isinstance(end, Cancel) else "")
+        if by is None and isinstance(end, Fail):
+            self.end = end
+        self._performance.interrupt(by, end.reason if isinstance(end, Cancel) else None)
         self._order.passed(number)
 
     def _unanswered(self, number: float) -> None:
