@@ -10,10 +10,12 @@ import os
 import signal
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 from runwright import Agent, Context, tool
-from runwright.core.ports import Batch
+from runwright.core.ports import DELTA_ROW, Batch
 from runwright.errors import RunwrightError
+from runwright.journal import write
 from runwright.journal.write import Journal
 from runwright.store.append import SqlWrites
 
@@ -117,6 +119,19 @@ async def note(text: str, context: Context) -> str:
 keeper = Agent("keeper", run=keep, tools=[note])
 
 
+KINDS: dict[int, list[str]] = {}
+"""The types of the events in each batch that was made and is not yet written."""
+
+
+def _noting(make: Callable[[Any], Batch]) -> Callable[[Any], Batch]:
+    def noting(entry: Any) -> Batch:
+        batch = make(entry)
+        KINDS[id(batch)] = [event.type for event in entry.events]
+        return batch
+
+    return noting
+
+
 def _dying(append: Append) -> Append:
     """Commit batch by batch, and die before or after the one that is meant."""
     moment, kind, number = POINT
@@ -126,7 +141,8 @@ def _dying(append: Append) -> Append:
         nonlocal left
         outcomes: list[RunwrightError | None] = []
         for batch in batches:
-            found = sum(event.type == kind for event in batch.events)
+            # A row holds several events and goes by the type of one; deltas have rows of their own.
+            found = KINDS.pop(id(batch), []).count(kind) + sum(row.type == kind == DELTA_ROW for row in batch.events)
             is_here = 0 < left <= found
             left -= found
             if is_here and moment == "before":
@@ -149,5 +165,6 @@ async def lifespan() -> AsyncGenerator[None]:
     if len(POINT) == 3:
         # What one turn of the loop appends may be one commit or several: here each append is one of its own.
         setattr(Journal, "merge", _never)  # noqa: B010 - on purpose, and only here
+        setattr(write, "_batch", _noting(write._batch))  # noqa: B010  # pyright: ignore[reportPrivateUsage] - as above
         setattr(SqlWrites, "append", _dying(SqlWrites.append))  # noqa: B010 - on purpose, and only here
     yield
