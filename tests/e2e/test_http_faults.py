@@ -1,16 +1,19 @@
 """What happens to clients when things break: readers that leave, servers that stop, many streams at once."""
 
 import asyncio
+import http.client
 import json
 import os
 import resource
+import select
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import httpx2
@@ -24,6 +27,7 @@ RUNS = 50
 STREAMS = 500
 LONG = "word " * 60
 HELLO = [{"role": "user", "content": LONG}]
+POOLED_S = 6
 MODES = ("wait", "stream", "background")
 
 
@@ -93,6 +97,16 @@ def test_a_chat_client_that_gives_up_cancels_its_run(server: Server) -> None:
         httpx2.post(f"{server.url}/v1/chat/completions", json=body, timeout=0.5)
     runs = httpx2.get(f"{server.url}/api/v1/runs", params={"user": "gives-up"}).json()["data"]
     assert wait(server.url, runs[0]["id"])["status"] == "cancelled"
+
+
+def test_an_idle_connection_stays_open(server: Server) -> None:
+    """A client that keeps its connections, as the openai package does for 5 s, is not cut off as it asks again."""
+    address = urlsplit(server.url)
+    with closing(http.client.HTTPConnection(address.hostname or "", address.port)) as connection:
+        connection.request("GET", "/healthz")
+        connection.getresponse().read()
+        closed_by_server, _, _ = select.select([connection.sock], [], [], POOLED_S)
+        assert not closed_by_server
 
 
 def test_two_servers_on_one_directory(tmp_path: Path) -> None:

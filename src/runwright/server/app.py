@@ -53,6 +53,12 @@ BACKLOG = 2048
 CLOSE_S = 3
 """Seconds that connections get to finish after the runs have."""
 
+KEEP_ALIVE_S = 75
+"""Seconds that an idle connection stays open: longer than the 60 after which proxies and pools drop theirs.
+
+A server that closes first resets a request which is on its way.
+"""
+
 GC_THRESHOLDS = (20_000, 20, 50)
 """Runs make few cycles: the default of 700 new objects lets the collector take a tenth of the time."""
 
@@ -133,6 +139,7 @@ async def serve(
         server_header=False,
         proxy_headers=False,
         backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=CLOSE_S,
     )
     listener = listen(host, app.settings.port if port is None else port)
