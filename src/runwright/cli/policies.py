@@ -57,7 +57,7 @@ def of_agent(settings: Settings, name: str, sources: list[str]) -> list[Held]:
     except NotFound as error:
         raise NotFound(f"{error.message}; agents made over the API are not looked at here") from error
     guards = Guards(Surroundings(registry=States()), settings.policies)
-    own = Own(agent=name, of_agent=agent.guard)
+    own = Own(agent=name, of_agent=agent.guard, tokens=agent.flow.limits.tokens)
     model = agent.flow.model or settings.model or "the default model"
     found = [*_held(model, guards.model_plan(model, own))]
     for each, tool in agent.flow.tools.items():

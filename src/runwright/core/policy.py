@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -197,8 +197,12 @@ class GuardSettings(msgspec.Struct, frozen=True, kw_only=True):
     tools: Mapping[str, Guard] = {}
 
 
+LIMITS: Final = "limits"
+"""Whose the budget is that an agent's `limits.tokens` is: that of each of its runs."""
+
+
 class ScopedBudget(msgspec.Struct, frozen=True):
-    """A budget and whose it is: `app`, `agent:NAME`, `tool:NAME`, `model:REF` or `run`."""
+    """A budget and whose it is: `app`, `agent:NAME`, `tool:NAME`, `model:REF`, `limits` or `run`."""
 
     budget: Budget
     scope: str

@@ -15,7 +15,7 @@ from runwright.core.run import ErrorInfo, WaitReason
 from runwright.core.step import StepKey, may_have_acted
 from runwright.engine.fold import Conversation, OpenStep, result_text
 from runwright.errors import InvalidRequest, OutputInvalid
-from runwright.guard.budget import exceeded
+from runwright.guard.budget import exceeded, over_limit
 
 _deterministic = msgspec.json.Encoder(order="deterministic")
 _plain = msgspec.json.Encoder()
@@ -210,9 +210,10 @@ def _limit(state: Conversation, loop: Loop) -> Fail | None:
     over = _over(state, loop, 0 if state.open_steps else 1)
     if over is not None:
         return over
+    # The guard reserves tokens before they are used, and does not know what a recording answered.
     limit = loop.limits.tokens
     if limit is not None and state.usage.total_tokens >= limit:
-        return _exceeded(f"The run used {state.usage.total_tokens} tokens of {limit}; raise limits.tokens.")
+        return _exceeded(over_limit(limit, used=state.usage.total_tokens))
     return None
 
 

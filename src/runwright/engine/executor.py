@@ -298,7 +298,7 @@ class Executor:
 
 
 def _own(agent: BuiltAgent) -> Own:
-    return Own(agent=agent.name, of_agent=agent.guard, of_run=agent.run_guard)
+    return Own(agent=agent.name, of_agent=agent.guard, of_run=agent.run_guard, tokens=agent.flow.limits.tokens)
 
 
 async def _outcome(flow: CodeFlow, context: Context, input: bytes, *, gateway: FlowGateway) -> bytes | BaseException:

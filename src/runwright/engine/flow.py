@@ -26,6 +26,7 @@ from runwright.engine.pace import Pace
 from runwright.engine.playback import Untold
 from runwright.engine.replay import Stopped
 from runwright.errors import BudgetExceeded, InvalidRequest, LimitExceeded, OutcomeUnknown, RunError, ToolFailed, revive
+from runwright.guard.budget import over_limit
 from runwright.journal.project import CANCELLED
 from runwright.journal.tape import GIVEN_UP, Tape, Taped
 from runwright.tools.deeds import Deed
@@ -237,7 +238,7 @@ class FlowGateway(FromThread):
         # What a recording answered counts as well, though it was spent by another run.
         used = max(self._tokens, self._spent)
         if limit is not None and used >= limit:
-            raise LimitExceeded(f"The run used {used} tokens of {limit}; raise limits.tokens.")
+            raise LimitExceeded(over_limit(limit, used=used))
 
     async def _answer(self, match: StepKey) -> Taped | None:
         taped = self._tape.take(match)

@@ -64,6 +64,7 @@ from runwright.errors import (
     BudgetExceeded,
     DeadlineExceeded,
     GuardError,
+    LimitExceeded,
     MalformedResponse,
     ModelError,
     NotSent,
@@ -245,7 +246,11 @@ class Steps:
             self.append((StepRestarted(attempt=last.attempt + 1, cause=cause), seq))
 
     def _broken(self, seq: int, error: BaseException) -> RunwrightError:
-        told = error if isinstance(error, (ModelError, DeadlineExceeded, GuardError)) else AgentError(_told(error))
+        told = (
+            error
+            if isinstance(error, (ModelError, DeadlineExceeded, LimitExceeded, GuardError))
+            else AgentError(_told(error))
+        )
         self._end(seq, StepFailed(error=error_info(told, step=seq)))
         return told
 

@@ -35,7 +35,7 @@ from runwright.core.usage import NO_USAGE, Usage
 from runwright.engine.answers import WHOLE
 from runwright.engine.asking import Manifest
 from runwright.engine.estimate import expected_usage
-from runwright.errors import GuardError, error_classes
+from runwright.errors import GuardError, LimitExceeded, error_classes
 from runwright.guard.verdict import verdict
 
 CUT = "cut"
@@ -45,7 +45,7 @@ TRANSIENT = "transient"
 
 GUARDED = ("model", "tool", "http")
 _LEFT = ("cancelled", SUPERSEDED)
-_NOT_SENT = frozenset(code for code, kind in error_classes().items() if issubclass(kind, GuardError))
+_NOT_SENT = frozenset(code for code, kind in error_classes().items() if issubclass(kind, GuardError | LimitExceeded))
 _CODES = {kind.__name__: kind.code for kind in error_classes().values()}
 _REFUSED = ("refused", "shed", "held")
 

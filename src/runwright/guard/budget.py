@@ -8,9 +8,9 @@ from typing import Generic, TypeVar
 from runwright.core.budget import NOTHING, Allowance, Shortage, Spend, Unit, allowances, amount, parse_account
 from runwright.core.event import GuardDecided
 from runwright.core.money import format_usd
-from runwright.core.policy import ScopedBudget
+from runwright.core.policy import LIMITS, ScopedBudget
 from runwright.core.ports import Clock
-from runwright.errors import BudgetExceeded, ConfigError, ModelError, NotSent
+from runwright.errors import BudgetExceeded, ConfigError, LimitExceeded, ModelError, NotSent
 from runwright.guard.call import Call, Proceed
 from runwright.guard.ledger import Hold, Ledger
 from runwright.guard.timeout import too_late
@@ -27,7 +27,7 @@ class Budgeting(Generic[T]):
         self._clock = clock
 
     async def __call__(self, call: Call[T], proceed: Proceed[T]) -> T:
-        """Send within the budgets. Raises BudgetExceeded."""
+        """Send within the budgets. Raises BudgetExceeded, or LimitExceeded for that of an agent's `limits`."""
         bounds = allowances(self._budgets, call.payer, self._clock.now())
         hold = await self._reserved(call, bounds)
         used, sent = call.estimate, call.trail.attempts
@@ -66,7 +66,7 @@ class Budgeting(Generic[T]):
         )
         call.note(decision)
 
-    def _refused(self, call: Call[T], short: Shortage) -> BudgetExceeded:
+    def _refused(self, call: Call[T], short: Shortage) -> BudgetExceeded | LimitExceeded:
         told = exceeded(short)
         is_waiting = short.budget.at_limit == "wait"
         call.note(
@@ -79,6 +79,8 @@ class Budgeting(Generic[T]):
                 figures={"spent": short.spent, "limit": short.limit, "wants": amount(short.wants, short.unit)},
             )
         )
+        if _is_limit(short):
+            return LimitExceeded(told)
         until = None if short.until is None else max(0.0, (short.until - self._clock.now()).total_seconds())
         return BudgetExceeded(told, is_waiting=is_waiting, retry_after_s=until)
 
@@ -93,6 +95,8 @@ async def has_room(ledger: Ledger, clock: Clock, short: Shortage) -> bool:
 def exceeded(short: Shortage) -> str:
     """What is short, and what to do, in a sentence."""
     unit = short.unit
+    if _is_limit(short):
+        return over_limit(short.limit, used=short.spent, wants=amount(short.wants, unit))
     wants = f"this call may use {shown(amount(short.wants, unit), unit)}"
     if short.spent >= short.limit:
         wants = f"{shown(short.spent, unit)} are spent"
@@ -101,6 +105,18 @@ def exceeded(short: Shortage) -> str:
     left = shown(max(0, short.limit - short.spent), unit)
     told = f"The budget of {short.account!r} is {what}: {wants}, and {left} are left{ends}."
     return f"{told} Raise it with `runwright budgets raise {short.account!r} --{unit} ...`."
+
+
+def over_limit(limit: int, *, used: int, wants: int = 0) -> str:
+    """That a run is at its agent's limit of tokens, or that its next call may use more than is left."""
+    told = f"The run used {used} tokens of {limit}"
+    if used >= limit:
+        return f"{told}; raise limits.tokens."
+    return f"{told}, and this call may use {wants}; raise limits.tokens, or lower max_tokens."
+
+
+def _is_limit(short: Shortage) -> bool:
+    return parse_account(short.account).scope == LIMITS
 
 
 def shown(value: int, unit: Unit) -> str:

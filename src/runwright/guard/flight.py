@@ -10,13 +10,13 @@ from typing import Any, Generic, TypeVar, cast
 import msgspec
 
 from runwright.core.event import GuardDecided
-from runwright.errors import BudgetExceeded, CallShed, DeadlineExceeded, ModelError, StorageError
+from runwright.errors import BudgetExceeded, CallShed, DeadlineExceeded, LimitExceeded, ModelError, StorageError
 from runwright.guard.call import Call
 from runwright.guard.timeout import too_late
 
 T = TypeVar("T")
 
-_OF_LEADER = (DeadlineExceeded, BudgetExceeded, CallShed, StorageError)
+_OF_LEADER = (DeadlineExceeded, BudgetExceeded, LimitExceeded, CallShed, StorageError)
 """What ends a call because of whose it is: its time, its money, its priority, its record. It ends nobody else's."""
 
 

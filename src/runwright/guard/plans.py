@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from runwright.core.policy import DEFAULT_GUARD, Guard, GuardSettings, Plan, plan
+from runwright.core.policy import DEFAULT_GUARD, LIMITS, Budget, Guard, GuardSettings, Plan, plan
 from runwright.guard.call import Proceed
 from runwright.guard.chain import Surroundings, guard
 
@@ -15,11 +15,12 @@ NO_PLAN = Plan()
 
 
 class Own(msgspec.Struct, frozen=True, kw_only=True):
-    """What an agent and one of its runs set."""
+    """What an agent and one of its runs set. `tokens` is the `limits.tokens` of the run."""
 
     agent: str = ""
     of_agent: Guard | None = None
     of_run: Guard | None = None
+    tokens: int | None = None
 
 
 class Way(msgspec.Struct, frozen=True, gc=False):
@@ -56,6 +57,7 @@ class Guards:
             ("app", self._settings.app),
             (f"model:{set_for}", self._settings.models.get(set_for)),
             (f"agent:{own.agent}", own.of_agent),
+            (LIMITS, None if own.tokens is None else Guard(budget=Budget(tokens=own.tokens))),
             ("run", own.of_run),
         )
 
@@ -75,7 +77,8 @@ class Guards:
         known = self._ways.get(key)
         if known is not None:
             made_for, with_tool, way = known
-            if made_for.of_agent is own.of_agent and made_for.of_run is own.of_run and with_tool is of_tool:
+            is_same = made_for.of_agent is own.of_agent and made_for.of_run is own.of_run and with_tool is of_tool
+            if is_same and made_for.tokens == own.tokens:
                 return way
         way = self._tool_way(key[1], own, of_tool) if key[0] == "tool" else self._model_way(key[1], own)
         # A run's own policies are no other run's.

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from runwright.core.event import GuardDecided
 from runwright.core.policy import Retry
-from runwright.errors import GuardError
+from runwright.errors import GuardError, LimitExceeded
 from runwright.guard.backoff import LONGEST_RETRY_AFTER_S, Waits
 from runwright.guard.call import Call, Proceed
 from runwright.guard.verdict import asked_s, forbids, told, verdict
@@ -89,7 +89,7 @@ class Retrying:
                 bucket.give(paid)
                 raise
             except Exception as error:
-                if isinstance(error, GuardError):
+                if isinstance(error, GuardError | LimitExceeded):
                     # The resend was refused on its way: nothing was sent.
                     bucket.give(paid)
                 resend = self._weigh(call, error, bucket, waited_s=waited_s)

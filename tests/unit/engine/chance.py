@@ -363,7 +363,7 @@ def _grown(parts: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
 
 
 _resolutions = st.sampled_from(["done", "fail", "retry"])
-_tokens = st.none() | st.none() | st.integers(1, 30)
+_tokens = st.none() | st.none() | st.integers(1030, 1130)
 
 _talks = st.builds(
     Talk,

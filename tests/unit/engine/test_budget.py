@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import pytest
+from msgspec.structs import replace
 
+from runwright.core.agent import Limits
 from runwright.core.budget import Allowance, Raise, Spend, parse_account
 from runwright.core.context import Context
 from runwright.core.event import GuardDecided, RunWaiting
+from runwright.core.model import ModelEvent, ModelRequest, ResponseCompleted
 from runwright.core.policy import Budget, Guard
 from runwright.core.ports import Clock
+from runwright.engine.estimate import expected_usage
+from runwright.errors import LimitExceeded
 from runwright.guard import GuardSettings
 from runwright.store import Stores
 from runwright.testing import FakeClock, ScriptedModel, ScriptedTool
 from runwright.testing import calls as calling
-from tests.unit.engine.harness import Process, flowing, looping, started, until
+from tests.unit.engine.harness import HeldTool, Process, flowing, looping, started, until
 
 pytestmark = pytest.mark.anyio
 
@@ -203,3 +209,72 @@ async def test_what_tools_spend_counts() -> None:
     async with started(flowing(search, tool), policies=bounded(budget)) as process:
         assert [(await process.run(user="ada")).status for _ in range(3)] == ["completed", "completed", "failed"]
         assert (await spent(process, "app user:ada", budget)).nano_usd == 10
+
+
+class FullModel(ScriptedModel):
+    """A model that uses all that may be reserved for its calls, and takes its time."""
+
+    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+        """Answer at the greatest length."""
+        async for event in super().stream(request):
+            await asyncio.sleep(0)
+            if isinstance(event, ResponseCompleted):
+                yield ResponseCompleted(replace(event.response, usage=expected_usage(request)))
+            else:
+                yield event
+
+
+async def test_calls_side_by_side_never_overrun_the_tokens_of_a_run() -> None:
+    """Of 100 calls of a flow at once as many are sent as `limits.tokens` has room for; the others are told why not."""
+
+    async def flow(context: Context, _: object) -> object:
+        asked = (context.model("a question") for _ in range(100))
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        refused = [answer for answer in answers if isinstance(answer, BaseException)]
+        assert all(isinstance(error, LimitExceeded) for error in refused)
+        return [str(error) for error in refused]
+
+    model = FullModel(by=lambda _: "an answer")
+    async with started(flowing(flow, limits=Limits(tokens=10_500, steps=200)), model=model) as process:
+        view = await process.run()
+        assert view.status == "completed"
+        assert (len(model.requests), view.usage.total_tokens) == (10, 10_340)
+        told = msgspec.json.decode(bytes(view.output), type=list[str])
+        limit = (
+            "The run used 10340 tokens of 10500, and this call may use 1034; raise limits.tokens, or lower max_tokens."
+        )
+        assert told == [limit] * 90
+        assert await decisions(process, view.id) == ["budget refused"] * 90
+        assert (await process.ledger.standing(_of_run(view.id))).spent.tokens == 10_340
+
+
+def _of_run(run_id: str) -> Allowance:
+    return Allowance(parse_account(f"limits run:{run_id}"), Budget(tokens=10_500))
+
+
+async def test_a_loop_fails_at_its_limit_of_tokens() -> None:
+    """A loop whose next call may use more than `limits.tokens` has left fails, and says what to raise."""
+    tool = ScriptedTool("look", lambda given: "seen")
+    model = FullModel(calling(("look", {})), "never asked")
+    async with started(looping(tool, limits=Limits(tokens=1100)), model=model) as process:
+        view = await process.run()
+        assert view.error is not None
+        assert (view.status, view.error.code, len(model.requests)) == ("failed", "limit_exceeded", 1)
+        assert view.error.message.endswith("raise limits.tokens, or lower max_tokens.")
+
+
+async def test_a_run_that_goes_on_has_the_tokens_that_are_left(stores: Stores) -> None:
+    """What a run used before its process died counts towards `limits.tokens` after it."""
+    held = HeldTool("held")
+    model = FullModel(calling(("held", {})), "too much")
+    agent = looping(held, limits=Limits(tokens=1100))
+    async with started(agent, model=model, stores=stores) as process:
+        handle = await process.create()
+        await held.is_entered.wait()
+        await process.runs.get(handle.run_id)
+        await process.crash()
+    held.go.set()
+    async with started(agent, model=model, stores=stores) as process:
+        view = await process.settled(handle.run_id, "failed")
+        assert view.error is not None
+        assert (view.error.code, len(model.requests)) == ("limit_exceeded", 1)

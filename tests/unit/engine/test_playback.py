@@ -14,6 +14,7 @@ from runwright.core.context import Context
 from runwright.core.event import ReplayDiverged
 from runwright.core.replay import Replay
 from runwright.core.run import RunRequest
+from runwright.errors import LimitExceeded
 from runwright.journal.tape import read_tape
 from runwright.service.views import Resolution, RunView
 from runwright.store import open_stores
@@ -282,15 +283,35 @@ async def test_a_run_that_was_cancelled_before_it_began() -> None:
 
 
 async def test_a_limit_of_tokens_is_met_again() -> None:
-    """What a recording answered counts against a limit of tokens as it did, though nothing is spent."""
+    """A run that met its limit of tokens meets it again, at the same place, though nothing is spent."""
 
     async def flow(context: Context, _: object) -> object:
         return [(await context.model(f"{place} word")).message.content for place in range(5)]
 
     model = ScriptedModel(by=lambda _: "two words")
-    async with started(flowing(flow, limits=Limits(tokens=8)), model=model) as process:
+    async with started(flowing(flow, limits=Limits(tokens=1045)), model=model) as process:
         first = await process.run()
         assert first.error is not None and first.error.code == "limit_exceeded"
+        assert len(model.requests) > 1
+        await same(process, first.id)
+
+
+async def test_a_run_that_was_stopped_at_its_limit_without_a_step_is_stopped_there_again() -> None:
+    """In runs recorded before tokens were reserved no step tells of the limit: what was answered counts against it."""
+    is_recorded: list[int] = []
+
+    async def flow(context: Context, _: object) -> object:
+        for place in range(5):
+            if place == 2 and not is_recorded:
+                raise LimitExceeded("The run used 10 tokens of 8; raise limits.tokens.")
+            await context.model(f"{place} word")
+        return None
+
+    async with started(flowing(flow), model=ScriptedModel(by=lambda _: "two words")) as process:
+        first = await process.run()
+        assert first.error is not None and first.error.code == "limit_exceeded"
+        is_recorded.append(1)
+        process.agents.agents["agent"] = flowing(flow, limits=Limits(tokens=8))
         await same(process, first.id)
 
 

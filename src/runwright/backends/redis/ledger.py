@@ -62,7 +62,7 @@ class RedisLedger:
     """The ledger of all processes. What was spent before is read from the store when an account is first used.
 
     A call for which there is room only if others use less than they reserved looks again and again. While the server
-    is away calls with a budget are refused, or with `is_alone` counted by this process for itself.
+    is away calls with a budget are refused but for those of runs alone, or with `is_alone` counted by this process.
     """
 
     def __init__(
@@ -70,7 +70,8 @@ class RedisLedger:
     ) -> None:
         self._pool = pool
         self._read = read
-        self._alone = MemoryLedger(read) if is_alone else None
+        self._alone = MemoryLedger(read)
+        self._is_alone = is_alone
         self._prefix = prefix
         self._known: OrderedDict[Account, _Known] = OrderedDict()
         self._holds: dict[str, SharedHold] = {}
@@ -89,14 +90,13 @@ class RedisLedger:
             # The database may be what cannot be read.
             if error.place != self._pool.place:
                 raise
-            if self._alone is None:
+            if not self._may_count(allowances):
                 raise _refused(error) from error
         return await self._alone.reserve(allowances, spend, until=until)
 
     async def settle(self, hold: Hold, used: Spend) -> None:
         """Give a reservation back and count what was used."""
         if not isinstance(hold, SharedHold):
-            assert self._alone is not None
             await self._alone.settle(hold, used)
             return
         self._holds.pop(hold.id, None)
@@ -113,7 +113,7 @@ class RedisLedger:
             await self._look(allowances, older_s=RECHECK_S)
             answer = await self._ask(allowances, spend, hold=None)
         except StorageError:
-            return self._alone is not None and await self._alone.has_room(allowances, spend)
+            return self._may_count(allowances) and await self._alone.has_room(allowances, spend)
         return not isinstance(answer, Shortage)
 
     async def standing(self, allowance: Allowance) -> Standing:
@@ -131,8 +131,11 @@ class RedisLedger:
         known = self._known.get(account)
         if known is not None:
             known.read_at = None
-        if self._alone is not None:
-            self._alone.distrust(account)
+        self._alone.distrust(account)
+
+    def _may_count(self, allowances: Sequence[Allowance]) -> bool:
+        """Whether this process may count for itself: the calls of a run are all its own."""
+        return self._is_alone or all(each.account.per == "run" for each in allowances)
 
     async def _reserve(self, allowances: Sequence[Allowance], spend: Spend, until: float | None) -> Hold | Shortage:
         await self._look(allowances, older_s=REFRESH_S)

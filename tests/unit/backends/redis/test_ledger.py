@@ -160,14 +160,15 @@ async def test_as_the_ledger_of_one_process(pool: RedisPool, seed: int) -> None:
 
 
 async def test_refused_while_the_server_is_away(valkey: Valkey) -> None:
-    """While the server is away no call with a budget is let through, and what was used is counted when it is back."""
+    """While the server is away no call with a shared budget is sent, and what was used is counted when it is back."""
     pool = RedisPool(PoolOptions(url=valkey.url))
     ledger = RedisLedger(pool)
     hold = await reserved(ledger, 10)
+    ever = Allowance(Account("app", "ever"), Budget(tokens=100))
     await asyncio.to_thread(valkey.stop)
     with pytest.raises(Unavailable, match="Budgets are counted in Redis, which does not answer"):
-        await ledger.reserve((RUN,), Spend(10))
-    assert not await ledger.has_room((RUN,), Spend(10))
+        await ledger.reserve((RUN, ever), Spend(10))
+    assert not await ledger.has_room((ever,), Spend(10))
     with pytest.raises(StorageError):
         await ledger.standing(RUN)
     await ledger.settle(hold, Spend(8))
@@ -176,6 +177,16 @@ async def test_refused_while_the_server_is_away(valkey: Valkey) -> None:
     await pool.quiet()
     assert await totals(ledger) == (Spend(8), NOTHING)
     await ledger.settle(await reserved(ledger, 10), Spend(10))
+    await pool.close()
+
+
+async def test_a_budget_of_a_run_alone_needs_no_server(valkey: Valkey) -> None:
+    """While the server is away a process counts what belongs to its own runs."""
+    pool = RedisPool(PoolOptions(url=valkey.url))
+    ledger = RedisLedger(pool)
+    await asyncio.to_thread(valkey.stop)
+    await ledger.settle(await reserved(ledger, 90), Spend(95))
+    assert isinstance(await ledger.reserve((RUN,), Spend(10)), Shortage)
     await pool.close()
 
 
