@@ -46,6 +46,10 @@ _DASHBOARD = (
     "s.output_tokens FROM steps s WHERE s.kind = 'model' AND s.taped IS NULL AND s.status IN ('completed', 'failed') "
     "AND s.ended_at >= ?"
 )
+_FARED = (
+    "SELECT kind, name, sum(attempt), sum(status = 'completed'), sum(attempt > 1) FROM steps "
+    "WHERE kind IN ('model', 'tool', 'http') AND taped IS NULL AND ended_at >= ? GROUP BY kind, name"
+)
 _COUNTED = (
     "SELECT r.id, count(*), sum(s.input_tokens), sum(s.output_tokens), sum(s.cost_nano) FROM runs r "
     "JOIN steps s ON s.run_id = r.id WHERE r.id IN (SELECT id FROM runs ORDER BY id DESC LIMIT 50) GROUP BY r.id"
@@ -121,6 +125,12 @@ def ask(path: Path, built: Built, rounds: int) -> list[Line]:
     def dashboard() -> object:
         return stores.stats.totals("model", where), stores.stats.totals("day", where)
 
+    def fared() -> object:
+        return stores.stats.outcomes(_END - timedelta(days=1))
+
+    def fared_scan() -> object:
+        return plain.execute(_FARED, (since + (DAYS - 1) * 86_400_000_000,)).fetchall()
+
     def list_runs() -> object:
         return stores.runs.find(RunFilter(limit=50))
 
@@ -133,6 +143,7 @@ def ask(path: Path, built: Built, rounds: int) -> list[Line]:
     asked = (
         ("list of 50 runs", 20.0, list_runs, lambda: plain.execute(_COUNTED).fetchall(), "totals from steps"),
         ("dashboard of 30 days: by day, and by model", 200.0, dashboard, lambda: _scan(plain, since), "from all steps"),
+        ("how the calls of a day fared", 200.0, fared, fared_scan, "from all steps"),
         (f"one run of {LONG:,} steps", 50.0, long_run, long_scan, "without the key"),
     )
     lines = [

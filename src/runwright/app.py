@@ -19,6 +19,7 @@ from runwright import __version__
 from runwright.agents.agent import Agent
 from runwright.agents.discover import Discovery, discover
 from runwright.agents.registry import Registry
+from runwright.core.budget import Asker
 from runwright.core.clock import SystemClock
 from runwright.core.policy import Fallback, GuardSettings
 from runwright.core.policy_reader import refuse_strangers
@@ -204,7 +205,7 @@ class App:
         for lifespan in discovery.lifespans:
             self._state |= dict(await stack.enter_async_context(lifespan()) or {})
         clock = SystemClock()
-        await self._share(stack, clock)
+        await self._share(stack, clock, owner)
         self._journal = self._write_through(self._stores.writes, clock)
         rows = Rows(
             runs=self._stores.runs,
@@ -238,12 +239,13 @@ class App:
             await self._engine.start()
             stack.push_async_callback(self.drain)
 
-    async def _share(self, stack: AsyncExitStack, clock: Clock) -> None:
+    async def _share(self, stack: AsyncExitStack, clock: Clock, owner: Owner) -> None:
         """Open what the guard keeps: for this process, or for all of them."""
         self._shared = shared = await open_redis(self.settings, stack)
         self._answers = await asyncio.to_thread(open_answers, self.settings, self._stores, clock, shared=shared)
         stack.push_async_callback(self._answers.close)
-        booked = partial(asyncio.to_thread, self._stores.budgets.booked)
+        asker = Asker(boot=owner.boot, since=clock.now())
+        booked = partial(asyncio.to_thread, self._stores.budgets.booked, asker=asker)
         is_shared = shared is not None and self.settings.redis.guard
         self._ledger = shared.ledger(booked) if shared and is_shared else MemoryLedger(booked)
         if self.metrics is not None and shared is not None:

@@ -22,7 +22,7 @@ async def stats(target: str | None = None, /, *, since: str = "7d", call: Called
 
     Args:
         target: A model, as `provider:name`, or a tool; all of them if left out.
-        since: Calls that began since then: a day as 2026-11-01, or how long ago as 12h, 30d or 2w.
+        since: Calls that ended from the hour of then on: a day as 2026-11-01, or how long ago as 12h, 30d or 2w.
         call: What every command is handed.
     """
     from runwright.service.guard import GuardQuery

@@ -149,17 +149,27 @@ class Raise(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Booked(msgspec.Struct, frozen=True, gc=False):
-    """What the store knows of an account."""
+    """What the store knows of an account. `open` is reserved by calls that have not ended on record."""
 
     spent: Spend = NOTHING
     raised: Raise | None = None
+    open: Spend = NOTHING
+
+
+class Asker(msgspec.Struct, frozen=True, kw_only=True):
+    """The process that asks for an account, by its boot id and since when it runs: it knows its own open calls."""
+
+    boot: str
+    since: datetime
 
 
 class BudgetStore(Protocol):
     """The port of what budgets count, and of how far they were raised."""
 
-    def booked(self, account: Account) -> Booked:
-        """What was spent of an account, as far as it is stored, and how far it was raised."""
+    def booked(self, account: Account, asker: Asker | None = None) -> Booked:
+        """What was spent of an account, as far as it is stored, what calls of other processes than the asker's, also
+        of dead ones, have reserved, and how far it was raised.
+        """
         ...
 
     def put(self, raised: Raise) -> None:

@@ -11,7 +11,7 @@ from typing import ClassVar, Literal, get_args
 
 import msgspec
 
-from runwright.core.budget import Shortage
+from runwright.core.budget import Shortage, Spend
 from runwright.core.memory import Action
 from runwright.core.money import NO_COST, Cost
 from runwright.core.replay import Replay
@@ -145,7 +145,8 @@ class StepStarted(EventData, frozen=True, kw_only=True, tag="step.started"):
     """A step began: the intent, written before the effect. The event's number names the step.
 
     A model step's request holds the messages that are new since the step `base` of the same lane; a tool step's
-    request is its arguments. `call_id` ties a tool step to the model's tool call.
+    request is its arguments. `call_id` ties a tool step to the model's tool call. `reserves` is what a step with
+    budgets may use: it counts towards them while nobody knows what became of the step.
     """
 
     bulky: ClassVar[tuple[str, ...]] = ("request", "messages", "tools")
@@ -160,6 +161,7 @@ class StepStarted(EventData, frozen=True, kw_only=True, tag="step.started"):
     base: int | None = None
     messages: tuple[msgspec.Raw, ...] = ()
     tools: msgspec.Raw = NULL
+    reserves: Spend | None = None
 
 
 class StepRestarted(EventData, frozen=True, kw_only=True, tag="step.restarted"):

@@ -350,7 +350,7 @@ class StatStore(Protocol):
         ...
 
     def outcomes(self, since: datetime | None, target: str | None = None) -> Sequence[OutcomeRow]:
-        """How calls ended that began since then, by kind and target; without those that a recording answered."""
+        """How calls ended from the hour of `since` on, by kind and target; without those that a recording answered."""
         ...
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from runwright.core.budget import Spend
 from runwright.core.money import NO_COST, Cost
 from runwright.core.run import ErrorInfo
 from runwright.core.usage import NO_USAGE, Usage
@@ -32,7 +33,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """The row of a step. `seq` is the number of its `step.started` event and names the step within its run.
 
     Request and result stand in the events `seq` and `end_seq`. `taped` is the number of the step of the replayed run
-    that gave the answer.
+    that gave the answer. `reserves` is what one with budgets may use.
     """
 
     run_id: str
@@ -52,6 +53,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     usage: Usage = NO_USAGE
     cost: Cost = NO_COST
     taped: int | None = None
+    reserves: Spend | None = None
 
     @property
     def match(self) -> StepKey:

@@ -75,6 +75,7 @@ from runwright.errors import (
     ToolFailed,
 )
 from runwright.guard import Call, Guards, Own, Priority, Sending, Spend, Trail
+from runwright.guard.plans import Way
 from runwright.journal.project import is_charged_once
 from runwright.journal.write import Record, RunLog
 from runwright.tools.deeds import Deeds
@@ -170,9 +171,12 @@ class Steps:
                 return recorded
         # A model that does not exist is a mistake of the definition, and no failed call.
         self._world.models.resolve(request.model)
+        way = self._world.guards.model(request.model, self._bounds.own)
+        if way.plan.budgets:
+            may_use = self.purse.spend(request.model, expected_usage(request), is_priced=True, note=None)
+            step = replace(step, reserves=may_use)
         seq = self._begin(step, again)
         trail = Trail()
-        way = self._world.guards.model(request.model, self._bounds.own)
         call = self._asking(request, match, way.plan, seq=seq, trail=trail)
         try:
             response = received(await way.proceed(call), seq, is_cached=trail.is_cached)
@@ -306,7 +310,8 @@ class Steps:
             recorded = await self.playback.result(step, again=again)
             if recorded is not None:
                 return recorded
-        seq = self._begin(step, again)
+        way = self._way(tool, match)
+        seq = self._begin(replace(step, reserves=Spend()) if way.plan.budgets else step, again)
         if tool.effect != "read":
             await self.log.durable()
         surroundings = context(seq, idempotency_key(self.log.run.id, match))
@@ -315,10 +320,22 @@ class Steps:
         if tool.effect == "once":
             # It is not aborted when its caller gives up.
             work = Late(attempt, spawn=self._spawn, on_late=lambda result: self._late(seq, result))
-        return await self._settle(tool, match, seq, attempt=attempt, work=work)
+        return await self._settle(tool, match, seq, way=way, attempt=attempt, work=work)
+
+    def _way(self, tool: Tool, match: StepKey) -> Way:
+        guards = self._world.guards
+        is_guarded = match.kind in ("tool", "http")
+        return guards.tool(tool.spec.name, self._bounds.own, guard_of(tool)) if is_guarded else guards.bare
 
     async def _settle(
-        self, tool: Tool, match: StepKey, seq: int, *, attempt: Callable[[], Awaitable[bytes]], work: Late | None
+        self,
+        tool: Tool,
+        match: StepKey,
+        seq: int,
+        *,
+        way: Way,
+        attempt: Callable[[], Awaitable[bytes]],
+        work: Late | None,
     ) -> bytes:
         async def send(call: Call[bytes], _: Sending) -> bytes:
             self._again(call, seq)
@@ -341,9 +358,6 @@ class Steps:
             key=lambda: answers.tool_question(self.log.run, tool, match),
             codec=answers.TOOL if match.kind == "tool" and self.playback is None else None,
         )
-        guards = self._world.guards
-        is_guarded = match.kind in ("tool", "http")
-        way = guards.tool(call.target, self._bounds.own, guard_of(tool)) if is_guarded else guards.bare
         try:
             # Lines that the tool logs carry the run and the step.
             with logs.context(run=self.log.run.id, step=seq):

@@ -90,15 +90,18 @@ async def unread(account: Account) -> Booked:
 
 
 class _Tab:
-    """One account. `users` are those that look at it now: it is not forgotten meanwhile."""
+    """One account. `users` are those that look at it now: it is not forgotten meanwhile. `open` is reserved by calls
+    of other processes, also of dead ones.
+    """
 
-    __slots__ = ("account", "budgets", "is_read", "raised", "read_at", "reading", "reserved", "spent", "users")
+    __slots__ = ("account", "budgets", "is_read", "open", "raised", "read_at", "reading", "reserved", "spent", "users")
 
     def __init__(self, account: Account) -> None:
         self.account = account
         self.budgets: tuple[Budget, ...] = ()
         self.spent = NOTHING
         self.reserved = NOTHING
+        self.open = NOTHING
         self.raised: Raise | None = None
         self.is_read = False
         self.read_at = 0.0
@@ -219,6 +222,7 @@ class MemoryLedger:
             tab.read_at = asyncio.get_running_loop().time()
             tab.is_read = True
             tab.raised = booked.raised
+            tab.open = booked.open
             # What this process spent may not be stored yet, and what others spent is known to the store alone.
             tab.spent = _larger(tab.spent, booked.spent)
 
@@ -296,7 +300,8 @@ class MemoryLedger:
                 most = limit(allowance.budget, tab.raised, unit)
                 if most is None:
                     continue
-                wanted = amount(tab.spent, unit) + amount(spend, unit)
+                # For calls of other processes nobody can wait here.
+                wanted = amount(tab.spent + tab.open, unit) + amount(spend, unit)
                 reserved = amount(tab.reserved, unit)
                 if wanted > most:
                     return _shortage(allowance, unit, spend, tab=tab, reserved=0)
@@ -312,14 +317,16 @@ def _shortage(allowance: Allowance, unit: Unit, wants: Spend, *, tab: _Tab, rese
         unit=unit,
         wants=wants,
         limit=limit(allowance.budget, tab.raised, unit) or 0,
-        spent=amount(tab.spent, unit),
+        spent=amount(tab.spent + tab.open, unit),
         reserved=reserved,
         until=tab.account.until,
     )
 
 
 def _standing(tab: _Tab, budget: Budget) -> Standing:
-    return Standing(account=tab.account, budget=budget, spent=tab.spent, reserved=tab.reserved, raised=tab.raised)
+    return Standing(
+        account=tab.account, budget=budget, spent=tab.spent, reserved=tab.reserved + tab.open, raised=tab.raised
+    )
 
 
 def _larger(one: Spend, other: Spend) -> Spend:

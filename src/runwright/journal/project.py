@@ -75,6 +75,7 @@ def project_step(step: Step | None, event: Event, data: StepEvent) -> Step:
             effect=data.effect,
             status="running",
             started_at=event.ts,
+            reserves=data.reserves,
         )
     if step is None:
         raise ValueError(f"{event.type} names step {event.step!r}, which is not open")

@@ -20,7 +20,7 @@ _simulation_query = msgspec.json.Decoder(SimulationQuery)
 
 
 class GuardParameters(BaseModel):
-    """Calls that began since then: `2026-11-01`, or an age, as `7d`; of one model or tool, or of all."""
+    """Calls that ended from the hour of then on: `2026-11-01`, or an age, as `7d`; of one model or tool, or of all."""
 
     model_config = ConfigDict(extra="forbid")
 

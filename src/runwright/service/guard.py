@@ -13,11 +13,12 @@ from runwright.core.ports import Clock, StatStore
 from runwright.core.stats import CallKind, OutcomeRow
 from runwright.guard import LiveTarget
 from runwright.service.costs import moment
+from runwright.service.stats import hour
 from runwright.watch.guard import GuardState
 
 
 class GuardQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which calls: those that began from `since` on, a time or how long ago; of one `target`, or of all."""
+    """Which calls: those that ended from the hour of `since` on, a time or how long ago; of one `target`, or of all."""
 
     target: str | None = None
     since: str | None = "7d"
@@ -61,8 +62,11 @@ class GuardFigures:
         self._clock = clock
 
     async def report(self, query: GuardQuery) -> GuardReport:
-        """The figures from the recorded steps, those that a replay answered left out. Raises InvalidRequest."""
-        since = moment("since", query.since, self._clock.now())
+        """The figures from sums by the hour: steps are not read, and what a replay answered is left out.
+
+        Raises InvalidRequest.
+        """
+        since = hour(moment("since", query.since, self._clock.now()))
         rows = await asyncio.to_thread(self._store.outcomes, since, query.target)
         return GuardReport(
             since=since,

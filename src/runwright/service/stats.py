@@ -26,8 +26,8 @@ class Stats:
         kind: StatKind = query.by if query.by == "model" or query.by == "tool" else query.kind
         where = StatFilter(
             kind=kind,
-            since=_hour(moment("since", query.since, now)),
-            until=_hour(moment("until", query.until, now)),
+            since=hour(moment("since", query.since, now)),
+            until=hour(moment("until", query.until, now)),
             agent=query.agent,
         )
         rows = await asyncio.to_thread(self._store.totals, query.by, where)
@@ -41,7 +41,8 @@ class Stats:
         )
 
 
-def _hour(moment: datetime | None) -> datetime | None:
+def hour(moment: datetime | None) -> datetime | None:
+    """The whole hour of a time."""
     return None if moment is None else moment.replace(minute=0, second=0, microsecond=0)
 
 

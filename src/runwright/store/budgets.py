@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, insert, or_, select, text, update
 from sqlalchemy import false as never
 
-from runwright.core.budget import Account, Booked, Raise, Spend
+from runwright.core.budget import Account, Asker, Booked, Raise, Spend
 from runwright.store.database import Database
 from runwright.store.rollups import HOUR
 from runwright.store.rows import Row, micros, moment
@@ -19,6 +19,9 @@ _KINDS = ("model", "tool", "http")
 
 _TIMED = frozenset({"day", "month", "ever"})
 
+NOT_COMPLETED_RUN = text("runs.status <> 'completed'")
+"""Lets the index of such runs be used."""
+
 
 class SqlBudgetStore:
     """The BudgetStore port over a database."""
@@ -26,18 +29,19 @@ class SqlBudgetStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def booked(self, account: Account) -> Booked:
-        """What was spent of an account, as far as it is stored, and how far it was raised.
+    def booked(self, account: Account, asker: Asker | None = None) -> Booked:
+        """What was spent of an account, as far as it is stored, what calls that have not ended have reserved, but for
+        those of the asker, and how far it was raised.
 
         Every step that ended counts as a call, however often it was sent; what a tape answered does not count.
         """
         is_rolled = account.per in _TIMED and not account.scope.startswith("run:")
         query = _rolled(account) if is_rolled else _summed(account)
         with self._database.read() as connection:
-            calls, tokens, nano_usd = connection.execute(query).one()
+            spent = _spend(connection.execute(query).one())
+            left = _spend(connection.execute(_open(account, asker)).one())
             row = connection.execute(select(budgets).where(budgets.c.account == account.name)).one_or_none()
-        spent = Spend(int(tokens or 0), int(nano_usd or 0), int(calls or 0))
-        return Booked(spent, None if row is None else _raise(row))
+        return Booked(spent, None if row is None else _raise(row), left)
 
     def put(self, raised: Raise) -> None:
         """Raise an account: in the units that are given, the others stay."""
@@ -55,6 +59,11 @@ class SqlBudgetStore:
         """All accounts that were raised, by name."""
         with self._database.read() as connection:
             return [_raise(row) for row in connection.execute(select(budgets).order_by(budgets.c.account))]
+
+
+def _spend(row: Row) -> Spend:
+    calls, tokens, nano_usd = row
+    return Spend(int(tokens or 0), int(nano_usd or 0), int(calls or 0))
 
 
 def _raise(row: Row) -> Raise:
@@ -79,6 +88,26 @@ def _summed(account: Account) -> Select[*tuple[Any, ...]]:
     query = query.where(*_scoped(account, kind=of.kind, name=of.name, agent=runs.c.agent), _chosen(account))
     if account.since is not None and account.until is not None:
         query = query.where(of.ended_at >= micros(account.since), of.ended_at < micros(account.until))
+    return query
+
+
+def _open(account: Account, asker: Asker | None) -> Select[*tuple[Any, ...]]:
+    """What calls have reserved whose end is not on record. A run that waits for a budget has sent nothing."""
+    of = steps.c
+    sums = (func.count(), func.sum(of.reserved_tokens), func.sum(of.reserved_nano + func.coalesce(of.cost_nano, 0)))
+    query = select(*sums).select_from(runs).join(steps, runs.c.id == of.run_id)
+    query = query.where(NOT_COMPLETED_RUN, runs.c.status.in_(("queued", "running", "waiting")))
+    query = query.where(or_(runs.c.reason.is_(None), runs.c.reason != "budget"))
+    query = query.where(of.status.in_(("running", "unknown")), of.reserved_tokens.is_not(None), of.taped.is_(None))
+    query = query.where(*_scoped(account, kind=of.kind, name=of.name, agent=runs.c.agent))
+    if account.per not in _TIMED or account.scope.startswith("run:"):
+        query = query.where(_chosen(account))
+    if account.since is not None and account.until is not None:
+        query = query.where(of.started_at >= micros(account.since), of.started_at < micros(account.until))
+    if asker is not None:
+        # What waits has no owner: what this process began itself it has counted.
+        is_before = and_(runs.c.owner.is_(None), of.started_at < micros(asker.since))
+        query = query.where(or_(runs.c.owner != asker.boot, is_before))
     return query
 
 

@@ -29,7 +29,8 @@ _COLUMNS = names(rollup_hour)
 _KEYS = _COLUMNS[: _COLUMNS.index("calls")]
 _VALUES = _COLUMNS[len(_KEYS) :]
 _WIDTH = len(_VALUES)
-_CALLS, _COST = 0, _VALUES.index("cost_nano")
+_CALLS, _COST, _DURATION, _LATENCY = (_VALUES.index(name) for name in ("calls", "cost_nano", "duration_us", "latency"))
+_ATTEMPTS, _RETRIED = _VALUES.index("attempts"), _VALUES.index("retried")
 _INNER = frozenset({"sleep", "clock", "random", "id", "env"})
 """Kinds of steps that say nothing of the world: neither how long it takes nor whether it fails."""
 
@@ -60,13 +61,15 @@ class Counts:
     def _add_step(self, agent: str, step: Step, ended: int) -> None:
         cost, status = step.cost, step.status
         key = (step.kind, ended // HOUR, agent, step.name, status, cost.source != "none")
-        self._add(key, step.usage, cost.nano_usd, duration_us=ended - micros(step.started_at))
+        values = self._add(key, step.usage, cost.nano_usd, duration_us=ended - micros(step.started_at))
+        values[_ATTEMPTS] += step.attempt
+        values[_RETRIED] += step.attempt > 1
 
     def _add_run(self, run: Run, ended: int) -> None:
         key = (RUN, ended // HOUR, run.agent, "", run.status, False)
         self._add(key, run.usage, run.cost.nano_usd, duration_us=ended - micros(run.started_at or run.created_at))
 
-    def _add(self, key: _Key, usage: Usage, nano_usd: int | None, *, duration_us: int) -> None:
+    def _add(self, key: _Key, usage: Usage, nano_usd: int | None, *, duration_us: int) -> list[int]:
         values = self.values.get(key)
         if values is None:
             values = self.values[key] = [0] * _WIDTH
@@ -85,8 +88,9 @@ class Counts:
             values[_COST + 1] += 1
         else:
             values[_COST] += nano_usd
-        values[-2] += duration_us
-        values[-1] += one(duration_us)
+        values[_DURATION] += duration_us
+        values[_LATENCY] += one(duration_us)
+        return values
 
 
 class Rollups:
@@ -114,7 +118,7 @@ class Rollups:
             if held is None or not self._change(cursor, key, held, added=added):
                 held = self._read(cursor, key)
                 if held is None:
-                    cursor.execute(self._insert, (*key, *added[:-1], to_bytes(added[-1])))
+                    cursor.execute(self._insert, (*key, *_packed(added)))
                 else:
                     self._change(cursor, key, held, added=added)
 
@@ -124,7 +128,7 @@ class Rollups:
 
     def _change(self, cursor: DBAPICursor, key: _Key, held: list[int], *, added: list[int]) -> bool:
         values = [before + more for before, more in zip(held, added, strict=True)]
-        cursor.execute(self._update, (*values[:-1], to_bytes(values[-1]), *key, held[_CALLS]))
+        cursor.execute(self._update, (*_packed(values), *key, held[_CALLS]))
         if cursor.rowcount == 0:
             return False
         if key not in self._rows and len(self._rows) >= _REMEMBERED:
@@ -135,4 +139,9 @@ class Rollups:
     def _read(self, cursor: DBAPICursor, key: _Key) -> list[int] | None:
         cursor.execute(self._held, key)
         row = cursor.fetchone()
-        return None if row is None else [*row[:-1], from_bytes(row[-1])]
+        return None if row is None else [*row[:_LATENCY], from_bytes(row[_LATENCY]), *row[_LATENCY + 1 :]]
+
+
+def _packed(values: list[int]) -> list[int | bytes]:
+    """The values of a row, with the histogram as it is stored."""
+    return [*values[:_LATENCY], to_bytes(values[_LATENCY]), *values[_LATENCY + 1 :]]

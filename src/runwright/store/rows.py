@@ -10,6 +10,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from sqlalchemy import Table
 
+from runwright.core.budget import Spend
 from runwright.core.money import UNPRICED, Cost
 from runwright.core.ports import DELTA_ROW, Stored
 from runwright.core.run import ErrorInfo, Run
@@ -209,7 +210,7 @@ def thread_of(row: Row) -> Thread:
 
 def step_values(step: Step) -> Values:
     """All columns of a step."""
-    ended = step.ended_at
+    ended, reserves = step.ended_at, step.reserves
     return (
         step.run_id,
         step.seq,
@@ -229,6 +230,7 @@ def step_values(step: Step) -> Values:
         step.cost.nano_usd,
         step.cost.source,
         step.taped,
+        *((None, None) if reserves is None else (reserves.tokens, reserves.nano_usd)),
     )
 
 
@@ -252,6 +254,7 @@ def step_of(row: Row) -> Step:
         usage=_usage(row[14:22]),
         cost=UNPRICED if row[23] is None else Cost(nano_usd=row[22], source=row[23]),
         taped=row[24],
+        reserves=None if row[25] is None else Spend(row[25], row[26]),
     )
 
 

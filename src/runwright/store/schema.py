@@ -140,6 +140,9 @@ steps = Table(
     Column("cost_nano", BigInteger),
     Column("cost_source", Text),
     Column("taped", BigInteger),
+    # What a step with budgets may use.
+    Column("reserved_tokens", BigInteger),
+    Column("reserved_nano", BigInteger),
     sqlite_with_rowid=False,
 )
 
@@ -318,6 +321,9 @@ rollup_hour = Table(
     Column("unpriced", BigInteger, nullable=False),
     Column("duration_us", BigInteger, nullable=False),
     Column("latency", LargeBinary, nullable=False),
+    # How often these calls were begun, and how many of them more than once.
+    Column("attempts", BigInteger, nullable=False, server_default="0"),
+    Column("retried", BigInteger, nullable=False, server_default="0"),
     sqlite_with_rowid=False,
 )
 

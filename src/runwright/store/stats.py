@@ -14,9 +14,9 @@ from runwright.core.usage import Usage
 from runwright.store.database import Database
 from runwright.store.rollups import HOUR
 from runwright.store.rows import Row, micros, moment
-from runwright.store.schema import rollup_hour, steps
+from runwright.store.schema import rollup_hour
 
-_of, _step = rollup_hour.c, steps.c
+_of = rollup_hour.c
 CALLS: tuple[CallKind, ...] = ("model", "tool", "http")
 _KEYS: dict[StatBy, ColumnElement[Any]] = {
     "hour": _of.hour,
@@ -58,25 +58,17 @@ class SqlStatStore:
         return [_row(by, row, latencies[row[0]]) for row in found]
 
     def outcomes(self, since: datetime | None, target: str | None = None) -> Sequence[OutcomeRow]:
-        """How calls ended that began since then, by kind and target; without those that a recording answered."""
-        is_good, is_again = _step.status == "completed", _step.attempt > 1
-        ends = (is_good, ~is_good, is_good & is_again, ~is_good & is_again)
-        columns = (
-            _step.kind,
-            _step.name,
-            func.sum(_step.attempt),
-            *(func.sum(case((each, 1), else_=0)) for each in ends),
-        )
-        conditions: list[ColumnElement[bool]] = [
-            _step.kind.in_(CALLS),
-            _step.end_seq.is_not(None),
-            _step.taped.is_(None),
-        ]
+        """How calls ended from the hour of `since` on, by kind and target; without those that a recording answered."""
+        is_good = _of.status == "completed"
+        ends = ((is_good, _of.calls), (~is_good, _of.calls), (is_good, _of.retried), (~is_good, _of.retried))
+        sums = (func.sum(_of.attempts), *(func.sum(case((which, count), else_=0)) for which, count in ends))
+        conditions: list[ColumnElement[bool]] = [_of.kind.in_(CALLS)]
         if since is not None:
-            conditions.append(_step.started_at >= micros(since))
+            conditions.append(_of.hour >= micros(since) // HOUR)
         if target is not None:
-            conditions.append(_step.name == target)
-        query = select(*columns).where(*conditions).group_by(_step.kind, _step.name).order_by(_step.kind, _step.name)
+            conditions.append(_of.name == target)
+        query = select(_of.kind, _of.name, *sums).where(*conditions)
+        query = query.group_by(_of.kind, _of.name).order_by(_of.kind, _of.name)
         with self._database.read() as connection:
             return [_outcome(row) for row in connection.execute(query)]
 

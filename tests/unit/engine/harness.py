@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from runwright.core.agent import BuiltAgent, CodeFlow, Definition, Limits, Loop, Tool
+from runwright.core.budget import Asker
 from runwright.core.clock import SystemClock
 from runwright.core.context import Context
 from runwright.core.event import Event, RunCompleted
@@ -210,7 +211,8 @@ class Process:
         self._http = HttpClient()
         self.journal = Journal(self.gate, clock=parts.clock, readers=parts.readers)
         rows = Rows(runs=stores.runs, threads=stores.threads, signals=stores.signals, reader=self.reader)
-        self.ledger = MemoryLedger(partial(asyncio.to_thread, stores.budgets.booked))
+        asker = Asker(boot=owner.boot, since=parts.clock.now())
+        self.ledger = MemoryLedger(partial(asyncio.to_thread, stores.budgets.booked, asker=asker))
         world = World(
             models=FixedModels(*parts.models),
             secrets=NoSecrets(),

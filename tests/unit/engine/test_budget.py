@@ -12,11 +12,11 @@ import pytest
 from msgspec.structs import replace
 
 from runwright.core.agent import Limits
-from runwright.core.budget import Allowance, Raise, Spend, parse_account
+from runwright.core.budget import Allowance, Payer, Raise, Spend, allowances, parse_account
 from runwright.core.context import Context
 from runwright.core.event import GuardDecided, RunWaiting
 from runwright.core.model import ModelEvent, ModelRequest, ResponseCompleted
-from runwright.core.policy import Budget, Guard
+from runwright.core.policy import Budget, Guard, ScopedBudget
 from runwright.core.ports import Clock
 from runwright.engine.estimate import expected_usage
 from runwright.errors import LimitExceeded
@@ -24,7 +24,7 @@ from runwright.guard import GuardSettings
 from runwright.store import Stores
 from runwright.testing import FakeClock, ScriptedModel, ScriptedTool
 from runwright.testing import calls as calling
-from tests.unit.engine.harness import HeldTool, Process, flowing, looping, started, until
+from tests.unit.engine.harness import QUICK, HeldModel, HeldTool, Process, flowing, looping, started, until
 
 pytestmark = pytest.mark.anyio
 
@@ -278,3 +278,33 @@ async def test_a_run_that_goes_on_has_the_tokens_that_are_left(stores: Stores) -
         view = await process.settled(handle.run_id, "failed")
         assert view.error is not None
         assert (view.error.code, len(model.requests)) == ("limit_exceeded", 1)
+
+
+async def test_a_call_that_was_under_way_at_a_crash_counts_as_what_it_may_use(stores: Stores) -> None:
+    """A call that nobody knows the end of counts towards a budget of the day after a restart, until that is known."""
+    budget = Budget(tokens=1500, calls=9, per="day")
+    model = HeldModel("done")
+    limits, clock = bounded(budget), FakeClock()
+    async with started(looping(), model=model, stores=stores, policies=limits, clock=clock) as process:
+        handle = await process.create()
+        await model.is_entered.wait()
+        await process.runs.get(handle.run_id)
+        await until(lambda: bool(process.gate.commits))
+        await process.crash()
+    idle = replace(QUICK, is_adopting=False)
+    async with started(
+        looping(), model=ScriptedModel("no"), stores=stores, policies=limits, clock=clock, options=idle
+    ) as process:
+        standing = await process.ledger.standing(_of_day(budget))
+        assert (standing.spent, standing.reserved) == (Spend(calls=0), Spend(1032))
+        view = await process.run()
+        assert view.error is not None
+        assert view.error.code == "budget_exceeded"
+    async with started(looping(), model=ScriptedModel("done"), stores=stores, policies=limits, clock=clock) as process:
+        assert (await process.settled(handle.run_id, "completed")).usage.total_tokens == 3
+        assert await spent(process, _of_day(budget).account.name, budget) == Spend(3, 0, 2)
+
+
+def _of_day(budget: Budget) -> Allowance:
+    (allowance,) = allowances((ScopedBudget(budget, "app"),), Payer(), FakeClock().now())
+    return allowance

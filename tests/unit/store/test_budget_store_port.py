@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from runwright.core.budget import NOTHING, Raise, Spend, parse_account
+from runwright.core.budget import NOTHING, Asker, Raise, Spend, parse_account
 from runwright.core.money import UNPRICED, Cost
 from runwright.core.run import Run
 from runwright.core.step import Step
@@ -92,3 +92,32 @@ def test_raises(stores: Stores) -> None:
     assert budgets.booked(parse_account("app ever")).raised == expected
     budgets.put(Raise(account="agent:a user:x y", calls=1, at=NOW))
     assert [raised.account for raised in budgets.raises()] == ["agent:a user:x y", "app ever"]
+
+
+OPEN = Spend(1000, 7)
+ASKER = Asker(boot="boot_here", since=NOW + timedelta(hours=1))
+
+
+@pytest.mark.parametrize(
+    ("of_run", "of_step", "is_counted"),
+    [
+        ({"status": "running", "owner": "boot_dead"}, {}, True),
+        ({"status": "running", "owner": "boot_here"}, {}, False),
+        ({"status": "running", "owner": "boot_dead"}, {"reserves": None}, False),
+        ({"status": "waiting", "reason": "unknown_effect"}, {"status": "unknown"}, True),
+        ({"status": "waiting", "reason": "unknown_effect"}, {"started_at": TOMORROW}, False),
+        ({"status": "waiting", "reason": "budget"}, {}, False),
+        ({"status": "cancelled"}, {}, False),
+    ],
+    ids=["of_the_dead", "own", "without_budget", "of_a_wait", "own_of_a_wait", "held", "over"],
+)
+def test_what_open_calls_reserve(
+    stores: Stores, of_run: dict[str, object], of_step: dict[str, object], is_counted: bool
+) -> None:
+    """A call without an end on record counts as what it may use, unless the asker counts it or nothing was sent."""
+    third = run(3, agent="third", user="eve", **of_run)
+    assert stores.writes.append([new(third, steps=(step(third, 2, **{"reserves": OPEN, **of_step}),))]) == [None]
+    for account in ("agent:third ever", "agent:third month:2026-01", "app user:eve", f"agent:third run:{third.id}"):
+        booked = stores.budgets.booked(parse_account(account), ASKER)
+        assert (booked.spent, booked.open) == (NOTHING, OPEN if is_counted else NOTHING), account
+    assert stores.budgets.booked(parse_account("agent:third month:2026-02"), ASKER).open == NOTHING

@@ -153,7 +153,8 @@ def test_a_migrated_database_has_the_roll_ups_of_its_steps(tmp_path: Path, toget
     stores = open_stores(path)
     kinds = [{"kind": kind, "name": "x", "status": status} for kind in ("model", "tool", "id") for status in STATUSES]
     steps: list[Mapping[str, object]] = [
-        {**fields, "ended_at": later(at * 600), "cost": PAID} for at, fields in enumerate(kinds * 3)
+        {**fields, "ended_at": later(at * 600), "cost": PAID, "attempt": 1 + at % 3}
+        for at, fields in enumerate(kinds * 3)
     ]
     fill(stores, [("support", steps[:9]), ("writer", steps[9:])], together)
     expected = rolled(stores)
@@ -172,5 +173,6 @@ def go_back(path: Path) -> None:
             connection.execute(f"DROP TABLE {table}")
         for index in ("blobs_seen", "idempotency_run"):
             connection.execute(f"DROP INDEX {index}")
-        connection.execute("ALTER TABLE blobs DROP COLUMN seen")
+        for table, column in (("blobs", "seen"), ("steps", "reserved_tokens"), ("steps", "reserved_nano")):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         connection.execute("UPDATE alembic_version SET version_num = '0003'")
