@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 from runwright.core.event import GuardDecided
 from runwright.core.policy import Breaker
-from runwright.errors import BreakerOpen
+from runwright.errors import BreakerOpen, StorageError
 from runwright.guard.call import Call, Proceed
 from runwright.guard.verdict import verdict
 
@@ -171,7 +171,8 @@ class Breaking:
             answer = await proceed(call)
             outcome = "good" if self._slow_s is None else self._pace(call, began)
         except Exception as error:
-            if verdict(error) == "transient":
+            # A record that cannot be written is no fault of the target.
+            if not isinstance(error, StorageError) and verdict(error) == "transient":
                 outcome = "failed"
             raise
         finally:
@@ -183,6 +184,9 @@ class Breaking:
         return answer
 
     def _begun(self, call: Call[Any], state: BreakerState, *, permit: int, began: float) -> None:
+        if call.racer is not None and not call.racer.leads:
+            # It was the other one of two that race.
+            return
         if (self._slow_s is None or self._pace(call, began) == "good") and state.begin(permit):
             _note(call, "closed", state)
 

@@ -11,7 +11,7 @@ from runwright.core.money import format_usd
 from runwright.core.policy import LIMITS, ScopedBudget
 from runwright.core.ports import Clock
 from runwright.errors import BudgetExceeded, ConfigError, LimitExceeded, ModelError, NotSent
-from runwright.guard.call import Call, Proceed
+from runwright.guard.call import Call, Proceed, was_sent
 from runwright.guard.ledger import Hold, Ledger
 from runwright.guard.timeout import too_late
 
@@ -29,31 +29,27 @@ class Budgeting(Generic[T]):
     async def __call__(self, call: Call[T], proceed: Proceed[T]) -> T:
         """Send within the budgets. Raises BudgetExceeded, or LimitExceeded for that of an agent's `limits`."""
         bounds = allowances(self._budgets, call.payer, self._clock.now())
+        began = asyncio.get_running_loop().time()
         hold = await self._reserved(call, bounds)
-        used, sent = call.estimate, call.trail.attempts
+        used, attempts = call.estimate, call.trail.attempts
         try:
+            if hold.is_late:
+                self._tell_wait(call, asyncio.get_running_loop().time() - began)
             answer = await proceed(call)
             used = call.estimate if call.spent is None else call.spent(answer)
         except BaseException as error:
-            used = _used(call, error, is_sent=call.trail.attempts != sent)
+            used = _used(call, error, is_sent=was_sent(call, since=attempts))
             raise
         finally:
-            # Of a hedge that lost nobody knows what it used.
-            for _ in range(call.trail.attempts - sent - 1):
-                used += call.estimate
             await self._ledger.settle(hold, _charged(call, used))
         return answer
 
     async def _reserved(self, call: Call[T], bounds: tuple[Allowance, ...]) -> Hold:
-        loop = asyncio.get_running_loop()
-        began = loop.time()
         try:
             answer = await self._ledger.reserve(bounds, call.estimate, until=call.deadline)
         except TimeoutError as error:
             raise too_late(call) from error
         if isinstance(answer, Hold):
-            if answer.is_late:
-                self._tell_wait(call, loop.time() - began)
             return answer
         call.trail.shortage = answer
         raise self._refused(call, answer)

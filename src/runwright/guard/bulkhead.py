@@ -98,7 +98,7 @@ class Bulkhead:
         slots, line = dock.slots, dock.line
         if line.waiting or await slots.take():
             forecast = None if self._forecast is None else self._forecast(call.target)
-            await line.wait(call, slots.take, forecast=forecast, figures=slots.figures)
+            await line.wait(call, slots, forecast=forecast, figures=slots.figures)
         try:
             return await proceed(call)
         finally:

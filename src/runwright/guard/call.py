@@ -34,9 +34,9 @@ class Trail:
     """What became of a logical call, over all its attempts. One per call; layers write it, the caller reads it.
 
     `target` is whom the answer is from; `is_begun` that a chunk was shown, at `begun_at` of the loop's clock, after
-    which nothing is sent again silently. `cause` is why the next attempt is made, until it begins. `charged_nano` is
-    what a tool said that it spent and no budget has counted yet, `shortage` why a budget refused. `on_begun` is called
-    at the first chunk.
+    which nothing is sent again silently. The last attempt was sent at `sent_at`. `cause` is why the next attempt is
+    made, until it begins. `charged_nano` is what a tool said that it spent and no budget has counted yet, `shortage`
+    why a budget refused. `on_begun` is called at the first chunk.
     """
 
     __slots__ = (
@@ -47,6 +47,7 @@ class Trail:
         "is_begun",
         "is_cached",
         "on_begun",
+        "sent_at",
         "shortage",
         "target",
         "waited_s",
@@ -58,6 +59,7 @@ class Trail:
         self.target = ""
         self.is_begun = False
         self.begun_at = 0.0
+        self.sent_at = 0.0
         self.on_begun: Callable[[], None] | None = None
         self.is_cached = False
         self.waited_s = 0.0
@@ -117,12 +119,19 @@ class Race:
 class Racer:
     """One attempt in a race, in a task of its own."""
 
-    __slots__ = ("_race", "task")
+    __slots__ = ("_race", "sent", "task")
 
     def __init__(self, race: Race) -> None:
         self._race = race
+        self.sent: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        """When it was sent, as a time of the loop's clock: until then it may wait for a permit."""
         self.task: asyncio.Task[None] | None = None
         race.racers.append(self)
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is the one that goes on."""
+        return self._race.winner is self
 
     def claim(self) -> None:
         """Be the one that goes on. Raises CancelledError when another one is."""
@@ -134,6 +143,17 @@ class Racer:
                     other.task.cancel()
         elif race.winner is not self:
             raise asyncio.CancelledError
+
+    def fail(self) -> None:
+        """It failed: who was not sent yet is not sent any more, because to send again is for others to decide."""
+        for other in self._race.racers:
+            if other is not self and other.task is not None and not other.sent.done():
+                other.task.cancel()
+
+
+def was_sent(call: Call[Any], *, since: int) -> bool:
+    """Whether an attempt was sent, before which `since` attempts of the call had been made."""
+    return call.trail.attempts > since if call.racer is None else call.racer.sent.done()
 
 
 class Sending:

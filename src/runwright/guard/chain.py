@@ -1,7 +1,7 @@
 """The guard: a list of layers around one call, outermost first.
 
-The outer layers see a logical call once; the inner ones see each target that it is sent to, and from `retry` inwards
-each attempt. What a policy switches off is not in the list.
+The outer layers see a logical call once; the inner ones see each target that it is sent to, and what stands within
+`retry` and `hedge` each attempt, so that each takes its own permits. What a policy switches off is not in the list.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from runwright.guard.cache import Answers, Caching
 from runwright.guard.call import Layer, Proceed
 from runwright.guard.deadline import deadline
 from runwright.guard.fallback import Switching
-from runwright.guard.hedge import Hedging, Pace
+from runwright.guard.hedge import Hedging, Latencies
 from runwright.guard.ledger import Ledger, MemoryLedger
 from runwright.guard.rate import RateLimiting
 from runwright.guard.redact import Redaction
@@ -82,12 +82,12 @@ def _inner(plan: Plan, around: Surroundings, limits: Limits) -> Sequence[Layer[A
     breaking = _breaking(plan, around)
     return _held(
         _retrying(plan, around, breaking),
+        _hedging(plan, around),
         breaking.look if breaking else None,
         limits.bulkhead,
         limits.rate,
         Budgeting[Any](plan.budgets, around.ledger, around.clock) if plan.budgets else None,
         breaking.take if breaking else None,
-        _hedging(plan, around),
         Redaction(around.secrets) if around.secrets else None,
     )
 
@@ -154,7 +154,7 @@ def _hedging(plan: Plan, around: Surroundings) -> Hedging | None:
     policy = plan.hedge
     if policy is None:
         return None
-    return Hedging(policy, pace=StateOf(around.registry, Pace, policy=policy, place=plan.place("hedge")))
+    return Hedging(policy, pace=StateOf(around.registry, Latencies, policy=policy, place=plan.place("hedge")))
 
 
 def _held(*layers: Layer[Any] | None) -> Sequence[Layer[Any]]:

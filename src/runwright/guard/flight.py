@@ -56,10 +56,11 @@ class Flights:
             flight = self._flights.get(key)
             if flight is None:
                 return await self._lead(key, call, make)
+            told: dict[str, int | float | str] = {"followers": flight.waiting}
+            # Told first: who cannot tell that it waits does not.
+            call.note(GuardDecided(layer="flight", action="joined", target=call.target, figures=told))
             flight.waiting += 1
             self.joined += 1
-            told: dict[str, int | float | str] = {"followers": flight.waiting - 1}
-            call.note(GuardDecided(layer="flight", action="joined", target=call.target, figures=told))
             outcome = await self._wait(key, flight, call)
             if outcome.error is None:
                 call.trail.is_cached = True

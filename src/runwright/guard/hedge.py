@@ -27,7 +27,7 @@ _MOST_SAVED = 10.0
 _WHOLE = 1.0 - 1e-9
 
 
-class Pace:
+class Latencies:
     """How long a target takes to begin, of its last calls, and how many calls may be doubled."""
 
     def __init__(self, _target: str, policy: Hedge) -> None:
@@ -63,18 +63,19 @@ class Pace:
         """Whether a call may be doubled now."""
         return self.saved >= _WHOLE
 
-    def pay(self) -> bool:
-        """Double a call, if that is allowed."""
-        if not self.may_double:
-            return False
+    def pay(self) -> None:
+        """Double a call."""
         self.saved = max(0.0, self.saved - 1)
-        return True
+
+    def give(self) -> None:
+        """A call was not doubled after all."""
+        self.saved = min(_MOST_SAVED, self.saved + 1)
 
 
 class Hedging:
-    """The layer that doubles calls."""
+    """The layer that doubles calls. It stands around what an attempt takes, so each of two takes its own."""
 
-    def __init__(self, policy: Hedge, *, pace: Callable[[str], Pace]) -> None:
+    def __init__(self, policy: Hedge, *, pace: Callable[[str], Latencies]) -> None:
         self._after_s = policy.after_s
         self._pace = pace
 
@@ -82,19 +83,17 @@ class Hedging:
         """Send, and a second time when no chunk and no answer has come in time."""
         pace = self._pace(call.target)
         after_s = pace.p95_s if self._after_s is None else self._after_s
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        duration_s: float | None = None
         try:
             if after_s is None or call.effect != "read" or not pace.may_double or not fits(call, after_s):
                 answer = await proceed(call)
+                sent_at = call.trail.sent_at
             else:
-                answer = await _raced(call, proceed, after_s=after_s, pace=pace)
-            duration_s = (call.trail.begun_at if call.trail.is_begun else loop.time()) - began
+                answer, sent_at = await _raced(call, proceed, after_s=after_s, pace=pace)
         except Exception:
             pace.measure(None)
             raise
-        pace.measure(duration_s)
+        trail = call.trail
+        pace.measure((trail.begun_at if trail.is_begun else asyncio.get_running_loop().time()) - sent_at)
         return answer
 
 
@@ -121,28 +120,37 @@ class _Attempt(Racer, Generic[T]):
             self.error = error
         except (Exception, SystemExit) as error:  # noqa: BLE001 - raised by the race, if this is its outcome
             self.error = error
+            self.fail()
 
 
-async def _raced(call: Call[T], proceed: Proceed[T], *, after_s: float, pace: Pace) -> T:
+async def _raced(call: Call[T], proceed: Proceed[T], *, after_s: float, pace: Latencies) -> tuple[T, float]:
+    """The answer of the first of two, and when the first one was sent."""
     race = Race()
+    second = None
     try:
         async with asyncio.TaskGroup() as group:
             first = _Attempt[T](race)
             first.task = group.create_task(first.run(call, proceed))
-            second = None
+            # What it waits for before it is sent is no slowness of the target.
+            await asyncio.wait([first.task, first.sent], return_when=asyncio.FIRST_COMPLETED)
             await asyncio.wait([first.task], timeout=after_s)
-            if not first.task.done() and race.winner is None and pace.pay():
+            if not first.task.done() and race.winner is None and pace.may_double:
                 _note(call, "doubled", f"nothing came within {after_s:.3g} s", wait_s=after_s)
+                pace.pay()
                 second = _Attempt[T](race)
-                second.task = group.create_task(second.run(call, proceed))
+                # It takes nothing from those who wait already.
+                second.task = group.create_task(second.run(replace(call, priority="background"), proceed))
     except BaseExceptionGroup as errors:
         # The attempts keep what they raise, so there is only one: somebody who was told could not take it.
         raise errors.exceptions[0] from None
+    finally:
+        if second is not None and not second.sent.done():
+            pace.give()
     won = second if second is not None and race.winner is second else first
-    if second is not None and race.winner is not None:
+    if second is not None and second.sent.done() and race.winner is not None:
         _note(call, "won", f"the {'second' if won is second else 'first'} was first to begin")
     if won.answers:
-        return won.answers[0]
+        return won.answers[0], first.sent.result()
     assert won.error is not None, "an attempt that nobody cancelled has an outcome"
     raise won.error
 

@@ -7,7 +7,7 @@ import heapq
 from collections.abc import Awaitable, Callable
 from itertools import count
 from math import inf
-from typing import Any
+from typing import Any, Protocol
 
 from runwright.core.event import GuardDecided, GuardLayer
 from runwright.core.policy import Limit
@@ -21,11 +21,22 @@ BACKGROUND_SHARE = 0.5
 LOOK_S = 5.0
 """The first in line looks again at least so often: another process may have given something back."""
 
-Poll = Callable[[], Awaitable[float]]
-"""Takes what is waited for and gives 0; or takes nothing and says in how many seconds to look again.
 
-Infinite is when the line is told to look. One that suspends takes back what it took when it is cancelled.
-"""
+class Take(Protocol):
+    """How what is waited for is taken, and given back by who could not use it any more."""
+
+    async def take(self) -> float:
+        """Take, and give 0; or take nothing and say in how many seconds to look again.
+
+        Infinite is when the line is told to look. One that suspends takes back what it took when it is cancelled.
+        """
+        ...
+
+    def give(self) -> None:
+        """Give back what was taken. Does not suspend."""
+        ...
+
+
 Forecast = Callable[[int, int], Awaitable[float]]
 """In how many seconds so many calls with so many tokens together could have passed."""
 Figures = dict[str, int | float | str]
@@ -34,7 +45,7 @@ Figures = dict[str, int | float | str]
 class Waiter:
     """A call in a line."""
 
-    __slots__ = ("_loop", "call", "future", "is_gone", "is_told", "key", "shed", "since")
+    __slots__ = ("_loop", "call", "future", "is_gone", "is_put_out", "is_told", "key", "since")
 
     def __init__(self, call: Call[Any], since: float) -> None:
         self._loop = asyncio.get_running_loop()
@@ -44,7 +55,7 @@ class Waiter:
         self.future: asyncio.Future[None] | None = None
         self.is_told = False
         self.is_gone = False
-        self.shed: CallShed | None = None
+        self.is_put_out = False
 
     def tell(self) -> None:
         """Have it look. It may belong to the loop of another thread."""
@@ -120,9 +131,12 @@ class Line:
             first.tell()
 
     async def wait(
-        self, call: Call[Any], poll: Poll, *, forecast: Forecast | None = None, figures: Callable[[], Figures] = dict
+        self, call: Call[Any], take: Take, *, forecast: Forecast | None = None, figures: Callable[[], Figures] = dict
     ) -> None:
-        """Wait for the call's turn and take. Raises CallShed when it would come too late, or there is no place."""
+        """Wait for the call's turn and take. Raises CallShed when it would come too late, or there is no place.
+
+        Whatever it raises, nothing is taken.
+        """
         since = asyncio.get_running_loop().time()
         end = since + self._longest_s
         if call.deadline is not None:
@@ -134,7 +148,7 @@ class Line:
                 raise self._too_late(call, wait_s)
         waiter = self._enter(call, since)
         try:
-            await self._turn(waiter, poll, end)
+            await self._turn(waiter, take, end)
         finally:
             self._leave(waiter)
             self.look()
@@ -142,23 +156,31 @@ class Line:
         call.trail.waited_s += waited_s
         if waited_s > 0:
             told = {f"{name}_before": value for name, value in before.items()} | figures()
-            self._note(call, "waited", told, wait_s=waited_s)
+            try:
+                self._note(call, "waited", told, wait_s=waited_s)
+            except BaseException:
+                # Who cannot tell what it took does not go on with it.
+                take.give()
+                raise
 
-    async def _turn(self, waiter: Waiter, poll: Poll, end: float) -> None:
+    async def _turn(self, waiter: Waiter, take: Take, end: float) -> None:
         loop = asyncio.get_running_loop()
         while True:
             wait_s, look_s = inf, inf
             if self._first() is waiter:
-                wait_s = await poll()
-                look_s = LOOK_S
-                if not wait_s:
-                    return
+                wait_s, look_s = await take.take(), LOOK_S
             now = loop.time()
-            if now >= end or (wait_s < inf and now + wait_s >= end):
-                raise self._too_late(waiter.call, wait_s if wait_s < inf else now - waiter.since)
+            is_late = now >= end
+            if not wait_s:
+                if not is_late and not waiter.is_put_out:
+                    return
+                # Its place or its time was lost while it was taking.
+                take.give()
+            if waiter.is_put_out:
+                raise self._shed(waiter.call)
+            if is_late or (wait_s < inf and now + wait_s >= end):
+                raise self._too_late(waiter.call, wait_s if 0 < wait_s < inf else now - waiter.since)
             await waiter.until(min(now + min(wait_s, look_s), end))
-            if waiter.shed is not None:
-                raise waiter.shed
 
     def _ahead(self, call: Call[Any]) -> tuple[int, int]:
         """Calls and tokens that pass before this one and with it."""
@@ -179,7 +201,8 @@ class Line:
             youngest = next(reversed(self._waiting["background"]), None)
             if call.priority == "background" or youngest is None:
                 raise self._shed(call)
-            youngest.shed = self._shed(youngest.call)
+            # It says so itself: what its call is told is no matter of this one.
+            youngest.is_put_out = True
             self._leave(youngest)
             youngest.tell()
         waiter = Waiter(call, since)

@@ -16,22 +16,19 @@ class Meter(Protocol):
     """The count of one target under one limit. One that is shared by many processes implements this.
 
     What is told (`settle`, `seen`, `refused`) does not suspend, so that it is told when a call is cancelled too. Each
-    call that `reserve` let pass is settled once.
+    call that `reserve` let pass is settled once, with the permit that it got: 0, or less where that tells more.
     """
 
     async def reserve(self, tokens: int) -> float:
-        """Take a request of so many tokens and give 0; or take nothing and give the seconds until it could pass."""
+        """Take a request of so many tokens and give a permit; or take nothing and give the seconds until it could."""
         ...
 
     async def wait_s(self, requests: int, tokens: int) -> float:
         """In how many seconds so many requests with so many tokens together could have passed."""
         ...
 
-    def settle(self, reserved: int, used: int, sends: int) -> None:
-        """Put the tokens that were used in the place of those that were reserved.
-
-        `sends` is how often it was really sent: 0 gives all back, and more than once (a hedge) counts all.
-        """
+    def settle(self, reserved: int, used: int | None, permit: float, /) -> None:
+        """Put the tokens that were used in the place of those that were reserved; None, it was not sent, all back."""
         ...
 
     def seen(self, quota: Quota, reserved: int) -> None:
@@ -90,19 +87,15 @@ class LocalMeter:
                 wait_s = max(wait_s, gcra.wait_s(amount, now) + beyond / gcra.rate)
         return wait_s
 
-    def settle(self, reserved: int, used: int, sends: int) -> None:
-        """Put the tokens that were used in the place of those that were reserved, for as often as it was sent."""
-        if not sends:
+    def settle(self, reserved: int, used: int | None, _permit: float = 0.0, /) -> None:
+        """Put the tokens that were used in the place of those that were reserved; None, it was not sent, all back."""
+        if used is None:
             self._undo(reserved, asyncio.get_running_loop().time())
             return
         if self._heard is not None:
             self._heard.ended(reserved)
-        # Of a hedge that lost nobody knows what it used.
-        used += (sends - 1) * reserved
         if self._tokens is not None and used != reserved:
             self._tokens.settle(reserved, used, asyncio.get_running_loop().time())
-        if sends > 1 and self._requests is not None:
-            self._requests.charge(sends - 1, asyncio.get_running_loop().time())
 
     def seen(self, quota: Quota, reserved: int) -> None:
         """The provider said this in its answer to a call that had reserved so many tokens."""

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Any, TypeVar
 
 from runwright.core.event import GuardDecided
 from runwright.core.model import Quota
 from runwright.core.policy import Limit
 from runwright.errors import ModelError
-from runwright.guard.call import Call, Proceed
+from runwright.guard.call import Call, Proceed, was_sent
 from runwright.guard.heard import Heard
 from runwright.guard.line import Forecast, Line
 from runwright.guard.meter import LocalMeter, Meter
@@ -34,6 +33,24 @@ class Gate:
         return not self.line.waiting and self.meter.is_idle
 
 
+class _Taking:
+    """What a call takes of a meter, in a line."""
+
+    def __init__(self, meter: Meter, tokens: int) -> None:
+        self._meter = meter
+        self._tokens = tokens
+        self.permit = 0.0
+
+    async def take(self) -> float:
+        """Take, and give 0; or give the seconds until it could pass."""
+        self.permit = await self._meter.reserve(self._tokens)
+        return max(0.0, self.permit)
+
+    def give(self) -> None:
+        """Give it back."""
+        self._meter.settle(self._tokens, None, self.permit)
+
+
 class RateLimiting:
     """Lets an attempt pass when the target's limits allow it, and learns from what comes back."""
 
@@ -47,22 +64,27 @@ class RateLimiting:
         """Wait, make the attempt, and put what it used in the place of its estimate."""
         gate, reserved, trail = self._gates(call.target), call.estimate.tokens, call.trail
         meter, line = gate.meter, gate.line
-        if line.waiting or await meter.reserve(reserved):
-            await line.wait(call, partial(meter.reserve, reserved), forecast=meter.wait_s, figures=meter.figures)
+        permit = 1.0 if line.waiting else await meter.reserve(reserved)
+        if permit > 0:
+            taking = _Taking(meter, reserved)
+            await line.wait(call, taking, forecast=meter.wait_s, figures=meter.figures)
+            permit = taking.permit
         attempts, used, sent_at = trail.attempts, reserved, asyncio.get_running_loop().time()
         try:
             result = await proceed(call)
             if call.spent is not None and self._policy.tokens is not None:
                 used = call.spent(result).tokens
             return result
-        except Exception as error:
-            if trail.attempts > attempts:
-                self._learn(gate, call, error, sent_at=sent_at)
+        except BaseException as error:
+            if not was_sent(call, since=attempts):
+                used = None
+            elif isinstance(error, Exception):
                 if isinstance(error, ModelError) and error.is_unused and not trail.is_begun:
                     used = 0
+                self._learn(gate, call, error, sent_at=sent_at)
             raise
         finally:
-            meter.settle(reserved, used, trail.attempts - attempts)
+            meter.settle(reserved, used, permit)
             if line.waiting:
                 line.look()
 

@@ -41,12 +41,9 @@ class Bucket:
         """Whether it is full, as one that is made anew."""
         return self.tokens == self.capacity
 
-    def take(self, cost: int) -> int | None:
-        """Pay. Gives what is left, or None when there is too little."""
-        if self.tokens < cost:
-            return None
+    def take(self, cost: int) -> None:
+        """Pay what there is."""
         self.tokens -= cost
-        return self.tokens
 
     def give(self, amount: int) -> None:
         """Put back."""
@@ -114,12 +111,14 @@ class Retrying:
         if not against:
             wait_s, against = self._wait(call, error, waited_s)
         cost = THROTTLED_COST if kind == "throttled" else TRANSIENT_COST
-        left = None if against else bucket.take(cost)
-        if left is None:
-            against = against or "the retry bucket is empty: too many resends did not help"
-            _note(call, "gave_up", f"{told(error)}; {against}", bucket=bucket)
+        if not against and bucket.tokens < cost:
+            against = "the retry bucket is empty: too many resends did not help"
+        if against:
+            _note(call, "gave_up", f"{told(error)}; {against}", left=bucket.tokens)
             return None
-        _note(call, "resend", told(error), bucket=bucket, wait_s=wait_s)
+        # Told first: what cannot be told is not paid.
+        _note(call, "resend", told(error), left=bucket.tokens - cost, wait_s=wait_s)
+        bucket.take(cost)
         return Resend(cost, wait_s)
 
     def _wait(self, call: Call[Any], error: Exception, waited_s: float) -> tuple[float, str]:
@@ -156,7 +155,7 @@ async def _pause(call: Call[Any], resend: Resend, bucket: Bucket) -> None:
     trail.cause = trail.cause or "retry"
 
 
-def _note(call: Call[Any], action: str, reason: str, *, bucket: Bucket, wait_s: float = 0.0) -> None:
+def _note(call: Call[Any], action: str, reason: str, *, left: int, wait_s: float = 0.0) -> None:
     call.note(
         GuardDecided(
             layer="retry",
@@ -165,6 +164,6 @@ def _note(call: Call[Any], action: str, reason: str, *, bucket: Bucket, wait_s: 
             attempt=call.attempt + (action == "resend"),
             wait_s=wait_s,
             reason=reason,
-            figures={"bucket": bucket.tokens},
+            figures={"bucket": left},
         )
     )

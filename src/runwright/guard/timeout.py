@@ -145,6 +145,9 @@ class Attempt(Generic[T]):
         trail = call.trail
         trail.attempts += 1
         trail.target = call.target
+        trail.sent_at = now
+        if call.racer is not None:
+            call.racer.sent.set_result(now)
         sending = Sending(call, now=now, timeout=self._policy, on_quota=self._on_quota)
         idle_s = self._policy.idle_s if self._policy is not None and call.is_streamed else None
         bounds = Bounds(sending, loop, end=end, now=now, idle_s=idle_s)

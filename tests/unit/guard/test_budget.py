@@ -207,22 +207,6 @@ def test_deadline() -> None:
     run_virtual(main())
 
 
-def test_doubled() -> None:
-    """A call that a hedge sent twice counts as what its answer used, and once more as what was reserved."""
-
-    async def main() -> None:
-        books = Books()
-
-        async def hedged(call: Call[Any], sending: Sending) -> str:
-            call.trail.attempts += 1
-            return "answer"
-
-        await books.send(Upstream(hedged), spent=lambda _: Spend(7, 300))  # pyright: ignore[reportUnknownLambdaType]
-        assert await books.totals() == (Spend(107, 1_300, 2), NOTHING)
-
-    run_virtual(main())
-
-
 def test_what_a_tool_spent() -> None:
     """What a tool says that it spent counts when its attempt ends, well or badly."""
 

@@ -8,13 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runwright.core.policy import Backoff, Hedge, Plan, Retry
+from runwright.core.budget import NOTHING, Spend
+from runwright.core.policy import Backoff, Breaker, Budget, Guard, Hedge, Limit, Plan, Retry, plan
 from runwright.core.step import Effect
 from runwright.errors import ProviderUnavailable
 from runwright.guard import Call, Registry, Sending, Surroundings
+from runwright.guard.bulkhead import Dock
 from runwright.guard.call import Proceed
 from runwright.guard.chain import guard
-from runwright.guard.hedge import FEWEST, Pace
+from runwright.guard.hedge import FEWEST, Latencies
+from runwright.guard.rate import Gate
 from runwright.guard.virtual import run_virtual
 from tests.unit.guard.calls import Notes, call_of, is_cancelled_at
 
@@ -22,11 +25,11 @@ DOWN = ProviderUnavailable("down")
 POLICY = Hedge(after_s=2, extra=0.5)
 
 
-def guarded(policy: Hedge = POLICY, saved: float = 5.0, **policies: Any) -> tuple[Proceed[Any], Pace]:
+def guarded(policy: Hedge = POLICY, saved: float = 5.0, **policies: Any) -> tuple[Proceed[Any], Latencies]:
     """A guard that doubles calls, and the pace of the target of `call_of`, with so much saved."""
     registry = Registry(Random(1))
     proceed = guard(Plan(hedge=policy, **policies), Surroundings(registry=registry))
-    pace = registry.state(Pace, target="x", policy=policy, place="default")
+    pace = registry.state(Latencies, target="x", policy=policy, place="default")
     pace.saved = saved
     return proceed, pace
 
@@ -206,8 +209,8 @@ def test_cancelled_anywhere() -> None:
             found.append((upstream.sent, pace.saved))
         raise AssertionError
 
-    # The caller waits for the first answer until it is doubled, and then for both.
-    assert run_virtual(main()) == [(1, 5.0), (2, 4.0)]
+    # The caller waits until the first one is sent, for its answer until it is doubled, and then for both.
+    assert run_virtual(main()) == [(1, 5.0), (1, 5.0), (2, 4.0)]
 
 
 def test_the_loser_is_not_the_caller() -> None:
@@ -230,6 +233,107 @@ async def _ended(proceed: Proceed[Any], upstream: Answers) -> None:
     assert task is not None
     assert not task.cancelling()
     await asyncio.sleep(1)
+
+
+def limited(**policies: Any) -> tuple[Proceed[Any], Latencies, Surroundings]:
+    """A guard that doubles calls under these policies of an app, with enough saved for that."""
+    around = Surroundings(registry=Registry(Random(1)))
+    proceed = guard(plan(("app", Guard(hedge=POLICY, retry=False, **policies))), around)
+    pace = around.registry.state(Latencies, target="x", policy=POLICY, place="app")
+    pace.saved = 5.0
+    return proceed, pace, around
+
+
+def ten(_: object) -> Spend:
+    """What an answer used."""
+    return Spend(10)
+
+
+def test_each_of_two_pays() -> None:
+    """Each of two takes its own permit, slot and reservation; the one that lost counts as what was reserved for it."""
+
+    async def main() -> None:
+        limit = Limit(requests=600, tokens=60_000, concurrency=4, per_s=1e6, burst=0.01, adaptive=False)
+        proceed, _, around = limited(limit=limit, budget=Budget(tokens=1000, per="day"))
+        upstream = Answers((9, "a"), (1, "b"))
+        call = call_of(upstream.send, estimate=Spend(100), spent=ten)
+        task = asyncio.ensure_future(proceed(call))
+        await asyncio.sleep(2.5)
+        ((_, _, gate),) = around.registry.all(Gate)
+        ((_, _, dock),) = around.registry.all(Dock)
+        assert dock.slots.figures() == {"concurrent": 2}
+        assert [each.reserved for each in await around.ledger.active()] == [Spend(200, calls=2)]
+        assert await task == "b"
+        figures = {name: round(float(left)) for name, left in gate.meter.figures().items()}
+        assert figures == {"requests_left": 4, "tokens_left": 490}
+        assert dock.is_idle
+        (standing,) = await around.ledger.active()
+        assert (standing.spent, standing.reserved) == (Spend(110, calls=2), NOTHING)
+
+    run_virtual(main())
+
+
+def test_what_waits_for_a_permit_is_not_slow() -> None:
+    """Only what was sent can be slow: a call that waits in a line is not doubled, and its wait is not measured."""
+
+    async def main() -> float | None:
+        proceed, pace, _ = limited(limit=Limit(requests=1, per_s=5, burst=1.0, adaptive=False))
+        upstream = Answers((1, "a"))
+        await asyncio.gather(*(proceed(call_of(upstream.send)) for _ in range(4)))
+        assert (upstream.sent, asyncio.get_running_loop().time()) == (4, 16)
+        for _ in range(FEWEST - 4):
+            await proceed(call_of(upstream.send))
+        return pace.p95_s
+
+    assert run_virtual(main()) == 1
+
+
+@pytest.mark.parametrize(
+    "policies",
+    [
+        {"limit": Limit(concurrency=1, adaptive=False)},
+        {"limit": Limit(requests=1, per_s=20, burst=1.0, adaptive=False)},
+        {"limit": Limit(requests=1, per_s=20, burst=1.0, queue=0, adaptive=False)},
+        {"budget": Budget(tokens=150, per="day")},
+        {"budget": Budget(calls=1, per="day")},
+    ],
+    ids=["slot", "line", "no_line", "reserved", "spent"],
+)
+@pytest.mark.parametrize("answer", ["a", DOWN], ids=["good", "bad"])
+def test_no_room_for_a_second(policies: dict[str, Any], answer: object) -> None:
+    """Where limits leave no room for a second one, the first is the outcome, and nothing is paid for doubling."""
+
+    async def main() -> float:
+        proceed, pace, _ = limited(**policies)
+        upstream, notes = Answers((9, answer), (1, "b")), Notes()
+        call = call_of(upstream.send, estimate=Spend(100), note=notes)
+        if answer is DOWN:
+            with pytest.raises(ProviderUnavailable):
+                await proceed(call)
+        else:
+            assert await proceed(call) == "a"
+        assert (upstream.sent, notes.actions[0], pace.saved) == (1, "hedge doubled", 5.5)
+        assert "hedge won" not in notes.actions
+        assert len(asyncio.all_tasks()) == 1
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main()) == 9
+
+
+def test_a_probe_is_not_doubled() -> None:
+    """At half-open one call sees who is back, and it is not doubled."""
+
+    async def main() -> int:
+        proceed, _, _ = limited(breaker=Breaker(window=2, minimum=2, open_s=4))
+        for _ in range(2):
+            with pytest.raises(ProviderUnavailable):
+                await proceed(call_of(Answers((0, DOWN)).send))
+        await asyncio.sleep(4)
+        upstream = Answers((9, "a"), (1, "b"))
+        assert await proceed(call_of(upstream.send)) == "a"
+        return upstream.sent
+
+    assert run_virtual(main()) == 1
 
 
 async def test_who_cannot_be_told() -> None:

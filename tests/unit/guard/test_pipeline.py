@@ -14,7 +14,7 @@ from runwright.guard import Call, Payer, Registry, Sending, Surroundings
 from runwright.guard.breaker import BreakerState
 from runwright.guard.call import Proceed
 from runwright.guard.chain import guard
-from runwright.guard.hedge import Pace
+from runwright.guard.hedge import Latencies
 from runwright.guard.retry import Bucket
 from runwright.guard.virtual import run_virtual
 from tests.unit.guard.calls import Upstream, call_of, is_cancelled_at
@@ -120,7 +120,7 @@ def states(registry: Registry) -> list[object]:
     """What is known of the targets, without what was only looked up."""
     found: list[object] = [(target, each.tokens) for target, _, each in registry.all(Bucket)]
     found += [(target, each.seen, each.failed) for target, _, each in registry.all(BreakerState)]
-    found += [(target, each.saved, each.is_idle) for target, _, each in registry.all(Pace)]
+    found += [(target, each.saved, each.is_idle) for target, _, each in registry.all(Latencies)]
     return found
 
 

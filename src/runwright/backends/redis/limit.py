@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
+from uuid import uuid4
 
 from msgspec.structs import replace
 
@@ -50,8 +52,11 @@ end
 return {string.format('%.0f', math.ceil(wait)), left[1], left[2]}
 """)
 
-# ARGV: for requests and for tokens: how much more was used than was taken, or less, and microseconds a unit.
+# ARGV: for requests and for tokens: how much more was used than was taken, or less, and microseconds a unit; then who
+# tells it, and the number of what it tells, which is done once however often it is sent.
 SETTLE: Final = Script("""
+if redis.call('HGET', KEYS[1], ARGV[5]) == ARGV[6] then return end
+redis.call('HSET', KEYS[1], ARGV[5], ARGV[6])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local names, tats, last = {'r', 't'}, redis.call('HMGET', KEYS[1], 'r', 't'), now
@@ -71,10 +76,30 @@ redis.call('PEXPIRE', KEYS[1], string.format('%.0f', (last - now) / 1000 + 60000
 """)
 
 
+ALONE: Final = -1.0
+"""The permit of a call that was counted here, while the server was away."""
+
+
+class _Owed(NamedTuple):
+    """What the server has to count more than it did, or less, since a time of the loop's clock."""
+
+    requests: int
+    tokens: int
+    since: float
+
+    def __bool__(self) -> bool:
+        return self.requests != 0 or self.tokens != 0
+
+
+_NOTHING: Final = _Owed(0, 0, 0.0)
+
+
 class RedisMeter:
     """The count of one target under one limit, of all processes together.
 
     What the provider tells is followed by each process for itself. While the server is away each keeps the limit alone.
+    Where a call was counted its permit tells, and there it is settled; what the server cannot be told now it is told
+    when it can be.
     """
 
     def __init__(self, pool: RedisPool, key: str, *, policy: Limit, heard: Heard | None) -> None:
@@ -82,24 +107,27 @@ class RedisMeter:
         self._key = key
         self._heard = LocalMeter(replace(policy, requests=None, tokens=None), heard)
         self._alone = LocalMeter(policy, None)
-        self._taken_alone = 0
         self._requests = _cell(policy.requests, policy)
         self._tokens = _cell(policy.tokens, policy)
         self._left: Figures = {}
+        self._name = f"by:{uuid4().hex}"
+        self._owed = self._batch = _NOTHING
+        self._batches = 0
+        self._is_telling = False
 
     async def reserve(self, tokens: int) -> float:
-        """Take a request of so many tokens and give 0; or take nothing and give the seconds until it could pass."""
+        """Take a request of so many tokens and give a permit; or take nothing and give the seconds until it could."""
         wait_s = await self._heard.reserve(tokens)
         if wait_s:
             return wait_s
         try:
-            wait_s = await self._take(tokens)
+            permit = await self._take(tokens)
         except BaseException:
-            self._heard.settle(tokens, 0, 0)
+            self._heard.settle(tokens, None)
             raise
-        if wait_s:
-            self._heard.settle(tokens, 0, 0)
-        return wait_s
+        if permit > 0:
+            self._heard.settle(tokens, None)
+        return permit
 
     async def wait_s(self, requests: int, tokens: int) -> float:
         """In how many seconds so many requests with so many tokens together could have passed."""
@@ -110,19 +138,15 @@ class RedisMeter:
             return max(told_s, await self._alone.wait_s(requests, tokens))
         return max(told_s, int(asked[0]) / _MICROS)
 
-    def settle(self, reserved: int, used: int, sends: int) -> None:
-        """Put the tokens that were used in the place of those that were reserved, for as often as it was sent."""
-        self._heard.settle(reserved, used, sends)
-        if self._taken_alone:
-            # Whose reservation it was nobody knows any more; so nothing goes back that others may have taken.
-            self._taken_alone -= 1
-            self._alone.settle(reserved, used, sends)
-            return
-        # Of a hedge that lost nobody knows what it used.
-        requests = sends - 1
-        tokens = used + requests * reserved - reserved if sends else -reserved
-        if requests or (tokens and self._tokens[0]):
-            self._pool.later(self._change(requests, tokens))
+    def settle(self, reserved: int, used: int | None, permit: float, /) -> None:
+        """Put the tokens that were used in the place of those that were reserved; None, it was not sent, all back."""
+        self._heard.settle(reserved, used)
+        if permit == ALONE:
+            self._alone.settle(reserved, used)
+        elif used is None:
+            self._change(-1, -reserved)
+        elif used != reserved and self._tokens[0]:
+            self._change(0, used - reserved)
 
     def seen(self, quota: Quota, reserved: int) -> None:
         """The provider said this in its answer to a call that had reserved so many tokens."""
@@ -140,7 +164,7 @@ class RedisMeter:
     @property
     def is_idle(self) -> bool:
         """Whether nothing would be lost if it were forgotten: what all took is known to the server."""
-        return self._heard.is_idle and self._alone.is_idle and not self._taken_alone
+        return self._heard.is_idle and self._alone.is_idle and not self._owed and not self._batch
 
     async def _take(self, tokens: int) -> float:
         try:
@@ -148,9 +172,9 @@ class RedisMeter:
                 RESERVE, [self._key], self._arguments("take", 1, tokens), late=partial(self._give_back, tokens)
             )
         except StorageError:
-            wait_s = await self._alone.reserve(tokens)
-            self._taken_alone += not wait_s
-            return wait_s
+            return await self._alone.reserve(tokens) or ALONE
+        if self._owed or self._batch:
+            self._pool.later(self._tell())
         names = ("requests_left", "tokens_left")
         self._left = {name: float(left) for name, left in zip(names, asked[1:], strict=True) if left}
         return int(asked[0]) / _MICROS
@@ -158,17 +182,47 @@ class RedisMeter:
     def _give_back(self, tokens: int, asked: Any) -> None:  # noqa: ANN401 - what the script gave
         """Who asked was cancelled before it was answered."""
         if not int(asked[0]):
-            self._pool.later(self._change(-1, -tokens))
+            self._change(-1, -tokens)
 
-    async def _change(self, requests: int, tokens: int) -> None:
-        try:
-            await self._pool.script(SETTLE, [self._key], [requests, self._requests[0], tokens, self._tokens[0]])
-        except StorageError:
-            # Too much stays taken for a while, never too little.
+    def _change(self, requests: int, tokens: int) -> None:
+        """Have the server count more than was taken, or less."""
+        now = asyncio.get_running_loop().time()
+        owed = self._owed
+        self._owed = _Owed(owed.requests + requests, owed.tokens + tokens, owed.since if owed else now)
+        self._pool.later(self._tell())
+
+    async def _tell(self) -> None:
+        """Tell the server what it has to count, until there is nothing more or it is away."""
+        if self._is_telling:
             return
+        self._is_telling = True
+        try:
+            while self._batch or self._owed:
+                if not self._batch:
+                    self._batch, self._owed = self._owed, _NOTHING
+                await self._send(self._batch)
+                self._batch = _NOTHING
+                self._batches += 1
+        except StorageError:
+            # It may have been counted all the same: it is sent again under its number.
+            return
+        finally:
+            self._is_telling = False
+
+    async def _send(self, batch: _Owed) -> None:
+        age_us = (asyncio.get_running_loop().time() - batch.since) * _MICROS
+        (of_requests, _), (of_tokens, _) = self._requests, self._tokens
+        requests, tokens = _left(batch.requests, of_requests, age_us), _left(batch.tokens, of_tokens, age_us)
+        arguments = (requests, of_requests, tokens, of_tokens, self._name, self._batches)
+        await self._pool.script(SETTLE, [self._key], arguments)
 
     def _arguments(self, deed: str, requests: int, tokens: int) -> list[str | float]:
         return [deed, requests, *self._requests, tokens, *self._tokens]
+
+
+def _left(owed: int, each_us: float, age_us: float) -> float:
+    """What is owed by now: what was taken and not used has come back with time, as all that was taken does."""
+    return min(0.0, owed + age_us / each_us) if owed < 0 and each_us else owed
 
 
 def _cell(amount: int | None, policy: Limit) -> tuple[float, float]:

@@ -8,13 +8,14 @@ from random import Random
 import pytest
 
 from runwright.backends.redis import PoolOptions, RedisPool, RedisSharing
-from runwright.backends.redis.limit import RedisMeter
+from runwright.backends.redis.limit import ALONE, RedisMeter
 from runwright.core.policy import Guard, Limit, plan
 from runwright.errors import CallShed
 from runwright.guard import Registry, Surroundings
 from runwright.guard.chain import guard
 from runwright.guard.gcra import Gcra
 from runwright.guard.heard import Heard
+from tests.unit.backends.redis.lossy import lossy
 from tests.unit.backends.redis.travel import pass_time
 from tests.unit.guard.calls import Upstream, call_of, is_cancelled_at
 from tests.valkey import Valkey, until
@@ -71,9 +72,9 @@ async def test_the_script_is_gcra(pool: RedisPool, seed: int) -> None:
             if not wait_s:
                 model.charge(amount, now)
         else:
-            used, sends = (0, 0) if deed == "undo" else (draw.randint(0, 500), draw.randint(1, 2))
-            shared.settle(amount, used, sends)
-            model.settle(amount, used + amount * (sends == 2), now)
+            used = None if deed == "undo" else draw.randint(0, 800)
+            shared.settle(amount, used, 0.0)
+            model.settle(amount, used or 0, now)
             await pool.quiet()
         asked = await shared.wait_s(1, 300)
         assert asked == pytest.approx(model.wait_s(300, now), abs=5)
@@ -96,7 +97,7 @@ async def test_cancelled_reservations_come_back(pool: RedisPool) -> None:
     while await is_cancelled_at(one.reserve(100), at):
         at += 1
     assert at > 1
-    one.settle(100, 0, 0)
+    one.settle(100, None, 0.0)
     await pool.quiet()
     assert await one.wait_s(10, 1000) == pytest.approx(0, abs=1)
     assert heard.is_idle
@@ -120,10 +121,10 @@ async def test_alone_while_the_server_is_away(valkey: Valkey) -> None:
     one, other = (meter(pool, Limit(requests=3, per_s=1e6, burst=1.0)) for pool in pools)
     assert [await one.reserve(0) for _ in range(4)].count(0.0) == 3
     await asyncio.to_thread(valkey.stop)
-    assert [await one.reserve(0) for _ in range(5)].count(0.0) == 3
-    assert [await other.reserve(0) for _ in range(5)].count(0.0) == 3
+    assert [await one.reserve(0) for _ in range(5)].count(ALONE) == 3
+    assert [await other.reserve(0) for _ in range(5)].count(ALONE) == 3
     assert one.figures() == {"requests_left": 0.0, "kept": "alone"}
-    one.settle(0, 0, 0)
+    one.settle(0, None, ALONE)
     assert one.figures()["requests_left"] == 1.0
     await asyncio.to_thread(valkey.start)
     await until(lambda: not any(pool.is_away for pool in pools))
@@ -131,3 +132,55 @@ async def test_alone_while_the_server_is_away(valkey: Valkey) -> None:
     assert waits.count(0.0) == 3
     for pool in pools:
         await pool.close()
+
+
+async def test_each_permit_is_settled_where_it_was_counted(valkey: Valkey) -> None:
+    """What was taken before the server went away, or meanwhile, is given back there, whenever that is; and once."""
+    pools = [RedisPool(PoolOptions(url=valkey.url)) for _ in range(2)]
+    policy = Limit(requests=10, tokens=1000, per_s=1e6, burst=1.0)
+    one, other = (meter(pool, policy) for pool in pools)
+    before = [await one.reserve(100) for _ in range(3)]
+    await asyncio.to_thread(valkey.stop)
+    alone = [await one.reserve(50) for _ in range(3)]
+    assert (before, alone) == ([0.0] * 3, [ALONE] * 3)
+    one.settle(100, None, before[0])
+    one.settle(100, 250, before[1])
+    one.settle(50, None, alone[0])
+    assert one.figures() == {"requests_left": 8.0, "tokens_left": 900.0, "kept": "alone"}
+    assert not one.is_idle
+    await asyncio.to_thread(valkey.start)
+    await until(lambda: not pools[0].is_away)
+    # The server begins anew, so that 50 tokens more were used than it knows of, and one request less.
+    assert await other.reserve(500) == 0
+    assert await one.reserve(0) == 0
+    one.settle(50, 80, alone[1])
+    await pools[0].quiet()
+    assert await other.reserve(0) == 0
+    assert other.figures() == pytest.approx({"requests_left": 8.0, "tokens_left": 450.0}, abs=0.01)
+    assert await one._alone.wait_s(8, 870) == pytest.approx(0, abs=1)  # pyright: ignore[reportPrivateUsage] - what it counted alone
+    assert await one._alone.wait_s(8, 900) > 0  # pyright: ignore[reportPrivateUsage] - as above
+    for pool in pools:
+        await pool.close()
+
+
+async def test_what_may_have_been_told_counts_once(pool: RedisPool, shared_valkey: Valkey) -> None:
+    """A settlement whose answer was lost is told again, and counts once; what came meanwhile counts too."""
+    async with lossy(shared_valkey.port) as way:
+        lost = RedisPool(PoolOptions(url=way.url))
+        one = meter(lost)
+        assert [await one.reserve(100) for _ in range(2)] == [0.0, 0.0]
+        # From here on the server knows the script.
+        one.settle(100, 0, 0.0)
+        await lost.quiet()
+        way.is_losing = True
+        one.settle(100, 400, 0.0)
+        await until(lambda: lost.is_away)
+        one.settle(100, 150, 0.0)
+        way.is_losing = False
+        await until(lambda: not lost.is_away)
+        assert await one.reserve(0) == 0
+        await lost.quiet()
+        await lost.close()
+    other = meter(pool)
+    assert await other.reserve(0) == 0
+    assert other.figures()["tokens_left"] == pytest.approx(550, abs=0.01)
