@@ -262,7 +262,6 @@ class App:
         self.stats = Stats(stores.stats, clock)
         self.cache = Caches(self._answers)
         self.redis = RedisFigures(lambda: () if self._shared is None else self._shared.stats())
-        self.guard = GuardFigures(stores.stats, lambda: live(self.guards.around.registry), clock)
         self.simulations = Simulations(
             Ports(
                 runs=stores.runs,
@@ -281,6 +280,9 @@ class App:
             policies=self.settings.policies,
             agents=lambda: (entry.agent for entry in self.registry.all()),
             clock=clock,
+        )
+        self.guard = GuardFigures(
+            stores.stats, lambda: live(self.guards.around.registry), budgets=self.budgets, clock=clock
         )
         self.pins = Pins(stores.pins, stores.runs, clock)
         self.diffs = Diffs(stores.runs, rows.reader)

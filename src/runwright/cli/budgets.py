@@ -50,6 +50,11 @@ def _show(call: Call, views: Sequence[BudgetView]) -> None:
     if call.out.is_json:
         call.out.json({"data": views})
         return
+    table(call, views)
+
+
+def table(call: Call, views: Sequence[BudgetView]) -> None:
+    """Print how accounts stand."""
     rows = [
         (view.account, view.unit, view.limit, view.spent, view.reserved, view.left, view.at_limit, view.until or "-")
         for view in views

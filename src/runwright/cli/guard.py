@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
+from runwright.cli.budgets import table as show_budgets
 from runwright.cli.call import Called, Limit, Seq
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ Policies = Annotated[tuple[Path, ...], Parameter(consume_multiple=False, negativ
 
 
 async def stats(target: str | None = None, /, *, since: str = "7d", call: Called) -> None:
-    """Count attempts, how calls ended, and how those ended that were sent again.
+    """Count attempts, how calls ended, and how those ended that were sent again; show targets and budgets as they are.
 
     Args:
         target: A model, as `provider:name`, or a tool; all of them if left out.
@@ -27,7 +28,7 @@ async def stats(target: str | None = None, /, *, since: str = "7d", call: Called
     """
     from runwright.service.guard import GuardQuery
 
-    async with call.open(has_agents=False, is_reading=True) as access:
+    async with call.open(is_reading=True) as access:
         report = await access.guard.report(GuardQuery(target=target, since=since))
     if call.out.is_json:
         call.out.json(report)
@@ -40,6 +41,9 @@ async def stats(target: str | None = None, /, *, since: str = "7d", call: Called
         call.out.text("")
         states = [(each.target, each.layer, each.state, _figures(each)) for each in report.live]
         call.out.table(("target", "part", "state", "figures"), states)
+    if report.budgets:
+        call.out.text("")
+        show_budgets(call, report.budgets)
 
 
 async def simulate(

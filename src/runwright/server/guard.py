@@ -30,7 +30,7 @@ class GuardParameters(BaseModel):
 
 @router.get("/guard", **documented(GuardReport))
 async def get_guard(request: Request, asked: Annotated[GuardParameters, Query()]) -> Response:
-    """How calls fare with resends, by model and tool, and the state of breakers, retry buckets and limits now."""
+    """How calls fare with resends, by model and tool, the state of breakers, retry buckets, limits, and budgets now."""
     return Answer(await served(request).guard.report(GuardQuery(**asked.model_dump())))
 
 

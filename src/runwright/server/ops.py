@@ -91,6 +91,7 @@ async def metrics(request: Request) -> Response:
     if counted is None:
         raise NotFound("Metrics are off: set RUNWRIGHT_METRICS=true.")
     counted.guard.show(app.guard.levels())
+    counted.guard.show_budgets(await app.budgets.levels())
     body, media_type = await asyncio.to_thread(counted.render)
     return Response(body, media_type=media_type)
 

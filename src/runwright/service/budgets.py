@@ -30,10 +30,11 @@ from runwright.core.event import RunWaiting
 from runwright.core.money import NANO, format_usd
 from runwright.core.policy import Guard, GuardSettings, ScopedBudget, Usd
 from runwright.core.ports import Clock, RunStore
-from runwright.errors import InvalidRequest
+from runwright.errors import InvalidRequest, StorageError
 from runwright.guard import Ledger
 from runwright.journal.read import JournalReader
 from runwright.service.views import Page
+from runwright.watch.guard import BudgetState
 
 TIMED = frozenset({"day", "month", "ever"})
 
@@ -101,6 +102,20 @@ class Budgets:
         standings = [await self._ledger.standing(allowance) for allowance in found]
         views = {(view.account, view.unit, view.limit): view for each in standings for view in _views(each)}
         return Page(data=sorted(views.values(), key=lambda view: (view.account, view.unit)))
+
+    async def levels(self) -> Sequence[BudgetState]:
+        """How budgets stand, for metrics: those of days, months and ever, and what is reserved of all others."""
+        timed = dict.fromkeys(allowances(tuple(self._timed()), Payer(), self._clock.now()))
+        try:
+            found = [await self._ledger.standing(allowance) for allowance in timed]
+            others = await self._ledger.active()
+        except StorageError:
+            # Metrics are read most when something is down.
+            return []
+        found += [each for each in others if not _is_one(each.account)]
+        # Several budgets may bound an account in the same unit: one is told.
+        told = {(standing.account, unit): state for standing in found for unit, state in _levels(standing)}
+        return list(told.values())
 
     async def raise_to(self, body: RaiseBody, *, by: str = "") -> Page[BudgetView]:
         """Raise an account; runs that wait for it go on where runs are taken up. Raises InvalidRequest."""
@@ -201,6 +216,31 @@ def _views(standing: Standing) -> Iterator[BudgetView]:
             until=standing.account.until,
             is_raised=most != limit(standing.budget, None, unit),
         )
+
+
+def _is_one(account: Account) -> bool:
+    """Whether there is one account of its scope and window at a time."""
+    return account.per in TIMED and not account.scope.startswith("run:")
+
+
+def _levels(standing: Standing) -> Iterator[tuple[Unit, BudgetState]]:
+    account = standing.account
+    for unit in UNITS:
+        most = limit(standing.budget, standing.raised, unit)
+        if most is None:
+            continue
+        size = NANO if unit == "usd" else 1
+        spent, reserved = amount(standing.spent, unit), amount(standing.reserved, unit)
+        is_one = _is_one(account)
+        state = BudgetState(
+            scope="run" if account.scope.startswith("run:") else account.scope,
+            per=account.per,
+            unit=unit,
+            reserved=reserved / size,
+            spent=spent / size if is_one else None,
+            left=max(0, most - spent - reserved) / size if is_one else None,
+        )
+        yield unit, state
 
 
 def _shown(value: int, unit: Unit) -> str | int:

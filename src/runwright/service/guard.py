@@ -9,9 +9,11 @@ from typing import Literal
 
 import msgspec
 
+from runwright.core.budget import parse_account
 from runwright.core.ports import Clock, StatStore
 from runwright.core.stats import CallKind, OutcomeRow
 from runwright.guard import LiveTarget
+from runwright.service.budgets import Budgets, BudgetView
 from runwright.service.costs import moment
 from runwright.service.stats import hour
 from runwright.watch.guard import GuardState
@@ -44,21 +46,28 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GuardReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Operations by kind and target, all together, and the targets that this process calls."""
+    """Operations by kind and target, all together, the targets that this process calls, and how budgets stand.
+
+    For one target, the budgets are those of that model or tool.
+    """
 
     object: Literal["guard_report"] = "guard_report"
     since: datetime | None
     data: Sequence[Operation]
     total: Operation
     live: Sequence[LiveTarget]
+    budgets: Sequence[BudgetView] = ()
 
 
 class GuardFigures:
     """What a caller can ask about the guard."""
 
-    def __init__(self, store: StatStore, live: Callable[[], Sequence[LiveTarget]], clock: Clock) -> None:
+    def __init__(
+        self, store: StatStore, live: Callable[[], Sequence[LiveTarget]], *, budgets: Budgets, clock: Clock
+    ) -> None:
         self._store = store
         self._live = live
+        self._budgets = budgets
         self._clock = clock
 
     async def report(self, query: GuardQuery) -> GuardReport:
@@ -73,11 +82,17 @@ class GuardFigures:
             data=[_operation(row.kind, row.target, row) for row in rows],
             total=_operation(None, None, *rows),
             live=[each for each in self._live() if query.target in (None, each.target)],
+            budgets=[each for each in (await self._budgets.find()).data if _is_of(each, query.target)],
         )
 
     def levels(self) -> Sequence[GuardState]:
         """What matters most of each target now, for metrics. Called on the event loop."""
         return [GuardState(layer=of.layer, target=of.target, place=of.place, value=of.level) for of in self._live()]
+
+
+def _is_of(budget: BudgetView, target: str | None) -> bool:
+    scope = parse_account(budget.account).scope
+    return target is None or scope in (f"model:{target}", f"tool:{target}")
 
 
 def _operation(kind: CallKind | None, target: str | None, *rows: OutcomeRow) -> Operation:

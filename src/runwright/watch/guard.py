@@ -28,6 +28,20 @@ class GuardState(msgspec.Struct, frozen=True, kw_only=True):
     value: float
 
 
+class BudgetState(msgspec.Struct, frozen=True, kw_only=True):
+    """How the budgets of one scope and window stand in one unit, money in USD.
+
+    What runs, threads, groups and users have left is each their own: of these only what is reserved is summed up.
+    """
+
+    scope: str
+    per: str
+    unit: str
+    reserved: float
+    spent: float | None = None
+    left: float | None = None
+
+
 class GuardSeries:
     """Every series of the guard by name."""
 
@@ -56,6 +70,14 @@ class GuardSeries:
         self.rate_waiting = gauge(registry, "rate_waiting", "Calls that wait for a limit.", "target", "place")
         self.bulkhead_calls = gauge(
             registry, "bulkhead_calls", "Calls under way where their number is limited.", "target", "place"
+        )
+        of = ("scope", "per", "unit")
+        self.budget_reserved = gauge(registry, "budget_reserved", "What calls under way may use of budgets.", *of)
+        self.budget_spent = gauge(
+            registry, "budget_spent", "What was spent of the budget of this day, this month, or ever.", *of
+        )
+        self.budget_left = gauge(
+            registry, "budget_left", "What may still be reserved of the budget of this day, this month, or ever.", *of
         )
 
 
@@ -96,3 +118,15 @@ class GuardMetrics:
             each.clear()
         for state in states:
             gauges[state.layer](self._targets.bound(state.target), self._targets.bound(state.place)).set(state.value)
+
+    def show_budgets(self, states: Iterable[BudgetState]) -> None:
+        """Say how budgets stand now."""
+        series = self._series
+        for each in (series.budget_reserved, series.budget_spent, series.budget_left):
+            each.clear()
+        for state in states:
+            labels = self._targets.bound(state.scope), state.per, state.unit
+            series.budget_reserved(*labels).inc(state.reserved)
+            if state.spent is not None and state.left is not None:
+                series.budget_spent(*labels).set(state.spent)
+                series.budget_left(*labels).set(state.left)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from runwright import Agent, App, Context, Guard, Retry, tool
+from runwright import Agent, App, Budget, Context, Guard, Retry, tool
 from runwright.app import AppOptions
 from runwright.guard import Backoff
 from runwright.models import ModelRegistry
@@ -87,3 +87,30 @@ async def test_an_unknown_target_has_no_figures(query: GuardQuery) -> None:
     """A target that was never called has no row."""
     report = await reported(query)
     assert (report.data, report.live) == ([], [])
+
+
+async def test_budgets_stand_in_the_report_and_in_metrics() -> None:
+    """What is reserved, spent and left of each budget is told, in the report as in metrics."""
+    told: list[tuple[object, ...]] = []
+    at_work: list[GuardReport] = []
+    apps: list[App] = []
+
+    @tool(effect="read", name="look")
+    async def look() -> str:
+        at_work.append(await apps[0].guard.report(GuardQuery()))
+        states = await apps[0].budgets.levels()
+        told.extend((each.scope, each.per, each.reserved, each.spent, each.left) for each in states)
+        return "seen"
+
+    budgets = (Budget(calls=5, per="day"), Budget(calls=3, per="run"))
+    agent = Agent("a", run=use, tools=[look], guard=Guard(budget=budgets))
+    options = AppOptions(is_in_memory=True, is_offline=True)
+    async with App(Settings(), agents=[agent], models=ModelRegistry(default="demo"), options=options) as app:
+        apps.append(app)
+        await app.run("a", "look")
+        after = await app.guard.report(GuardQuery())
+        other = await app.guard.report(GuardQuery(target="look"))
+    assert told == [("agent:a", "day", 1, 0, 4), ("agent:a", "run", 1, None, None)]
+    figures = [(each.limit, each.reserved, each.spent, each.left) for each in (*at_work[0].budgets, *after.budgets)]
+    assert figures == [(5, 1, 0, 4), (3, 1, 0, 2), (5, 0, 1, 4)]
+    assert other.budgets == []

@@ -25,7 +25,7 @@ from runwright.core.event import (
 from runwright.core.money import Cost
 from runwright.core.run import ErrorInfo, Run, RunStatus
 from runwright.core.usage import Usage
-from runwright.watch.guard import GuardState
+from runwright.watch.guard import BudgetState, GuardState
 from runwright.watch.metrics import OPEN_AT_MOST, Metrics, described
 from runwright.watch.series import NAMES_AT_MOST
 
@@ -244,3 +244,17 @@ def test_the_state_of_targets_is_shown_as_it_is_now() -> None:
     assert sample(metrics, "breaker_state", target="a", place="app") is None
     metrics.guard.show([GuardState(layer="bulkhead", target="a", place="app", value=3)])
     assert sample(metrics, "bulkhead_calls", target="a", place="app") == 3
+
+
+def test_budgets_are_shown_as_they_are_now() -> None:
+    """Of a window of time there is what is spent and left; what is reserved of accounts of the same kind is a sum."""
+    metrics = Metrics(version="1")
+    day = {"scope": "app", "per": "day", "unit": "usd"}
+    users = {"scope": "agent:a", "per": "user", "unit": "calls"}
+    spent = BudgetState(scope="app", per="day", unit="usd", reserved=0.5, spent=1.25, left=3.25)
+    states = [BudgetState(scope="agent:a", per="user", unit="calls", reserved=each) for each in (2, 3)]
+    metrics.guard.show_budgets([spent, *states])
+    assert [sample(metrics, f"budget_{name}", **day) for name in ("reserved", "spent", "left")] == [0.5, 1.25, 3.25]
+    assert [sample(metrics, f"budget_{name}", **users) for name in ("reserved", "spent", "left")] == [5, None, None]
+    metrics.guard.show_budgets([])
+    assert sample(metrics, "budget_reserved", **day) is None
