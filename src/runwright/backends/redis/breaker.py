@@ -231,7 +231,7 @@ class RedisBreaker(BreakerState):
         """Gives a probe back whose caller was cancelled before it was told that it may."""
 
         def give_back(asked: Any) -> None:  # noqa: ANN401 - what the script gave
-            if asked[0] == b"probe":
+            if asked is not None and asked[0] == b"probe":
                 self._pool.later(self._tell(probe, asked[1], "neutral", share=0.0))
 
         return give_back

@@ -29,17 +29,15 @@ MOST: Final = 10_000
 SHOWN: Final = 1000
 """Accounts that are told, the latest ones."""
 
-OWED: Final = 10_000
-"""Settlements that wait for the server while it is away."""
-
 _MICROS: Final = 1_000_000
 _encode = msgspec.json.Encoder().encode
 
 
 class SharedHold(Hold, frozen=True, gc=False, kw_only=True):
-    """A reservation that the server knows by its id."""
+    """A reservation that the server knows by its id. `born` is since when it knows each of the accounts."""
 
     id: str
+    born: tuple[int, ...] = ()
 
 
 class _Known:
@@ -99,13 +97,8 @@ class RedisLedger:
         if not isinstance(hold, SharedHold):
             await self._alone.settle(hold, used)
             return
-        self._holds.pop(hold.id, None)
-        try:
-            await self._pool.script(SETTLE, self._keys(hold.accounts), [_told(hold, used)])
-        except StorageError:
-            if len(self._owed) < OWED:
-                self._owed.append((hold, used))
-        self._settled.set()
+        # It belongs to the pool, so that it is done whoever is cancelled, and whenever.
+        await asyncio.shield(self._pool.later(self._settle(hold, used)))
 
     async def has_room(self, allowances: Sequence[Allowance], spend: Spend) -> bool:
         """Whether that could be reserved by now, after a look into the store."""
@@ -146,7 +139,7 @@ class RedisLedger:
             self._settled.clear()
             answer = await self._ask(allowances, spend, hold=hold)
             if not isinstance(answer, Shortage):
-                return self._held(msgspec.structs.replace(hold, is_late=is_late))
+                return self._held(msgspec.structs.replace(hold, born=answer, is_late=is_late))
             if not answer.reserved and not await self._look(allowances, older_s=RECHECK_S):
                 return answer
             if answer.reserved:
@@ -166,8 +159,10 @@ class RedisLedger:
         except TimeoutError:
             return
 
-    async def _ask(self, allowances: Sequence[Allowance], spend: Spend, *, hold: SharedHold | None) -> Shortage | None:
-        """Reserve, or without a hold just look; None where there is room."""
+    async def _ask(
+        self, allowances: Sequence[Allowance], spend: Spend, *, hold: SharedHold | None
+    ) -> Shortage | tuple[int, ...]:
+        """Reserve, or without a hold just look. Where there is room, since when the server knows the accounts."""
         accounts = list(dict.fromkeys(allowance.account for allowance in allowances))
         question = {
             "id": "" if hold is None else hold.id,
@@ -183,9 +178,15 @@ class RedisLedger:
             ],
         }
         late = None if hold is None else partial(self._give_back, hold)
-        answer = await self._pool.script(RESERVE, self._keys(accounts), [_encode(question)], late=late)
+        was_away = self._pool.is_away
+        try:
+            answer = await self._pool.script(RESERVE, self._keys(accounts), [_encode(question)], late=late)
+        except StorageError:
+            if late is not None and self._pool.is_away and not was_away:
+                late(None)
+            raise
         if answer[0] == b"held":
-            return None
+            return tuple(int(born) for born in answer[1:])
         place, unit, spent, reserved = (int(each) for each in answer[1:])
         short = allowances[place - 1]
         most = _bound(short, self._booked(short.account), UNITS[unit - 1])
@@ -207,14 +208,17 @@ class RedisLedger:
         return hold
 
     def _give_back(self, hold: SharedHold, answer: Any) -> None:  # noqa: ANN401 - what the script gave
-        """Who reserved was cancelled before it was told."""
-        if answer[0] == b"held":
-            self._pool.later(self.settle(hold, NOTHING))
+        """Who reserved does not know whether it did: it was cancelled before it was told, or the answer was lost."""
+        if answer is None:
+            self._owed.append((hold, NOTHING))
+        elif answer[0] == b"held":
+            self._pool.later(self._settle(hold, NOTHING))
 
     async def _renew(self) -> None:
-        """Keep the reservations of this process from being taken for those of a dead one."""
+        """Keep the reservations of this process from being taken for those of a dead one, and settle what is owed."""
         while True:
             await asyncio.sleep(LEASE_S / 4)
+            await self._pay()
             for hold in list(self._holds.values()):
                 told = _encode({"member": _member(hold), "lease": LEASE_S * _MICROS})
                 try:
@@ -226,10 +230,19 @@ class RedisLedger:
         self._pool.later(self._pay())
 
     async def _pay(self) -> None:
-        """Settle what could not be settled while the server was away."""
+        """Settle what could not be settled: at the most what was reserved when the server went away."""
         owed, self._owed = self._owed, []
         for hold, used in owed:
-            await self.settle(hold, used)
+            await self._settle(hold, used)
+
+    async def _settle(self, hold: SharedHold, used: Spend) -> None:
+        self._holds.pop(hold.id, None)
+        try:
+            await self._pool.script(SETTLE, self._keys(hold.accounts), [_told(hold, used)])
+        except StorageError:
+            # It may have been done all the same; the server does it once.
+            self._owed.append((hold, used))
+        self._settled.set()
 
     async def _look(self, allowances: Sequence[Allowance], *, older_s: float) -> bool:
         """Read what the store knows of accounts, where the last look is so long ago; whether there were any."""
@@ -300,4 +313,5 @@ def _member(hold: SharedHold) -> str:
 
 
 def _told(hold: SharedHold, used: Spend) -> bytes:
-    return _encode({"id": hold.id, "member": _member(hold), "want": _amounts(hold.spend), "used": _amounts(used)})
+    amounts = {"want": _amounts(hold.spend), "used": _amounts(used)}
+    return _encode({"id": hold.id, "member": _member(hold), "born": hold.born, **amounts})

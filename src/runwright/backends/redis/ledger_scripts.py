@@ -2,7 +2,8 @@
 
 Of each account there are two keys: a hash with what is spent (usd, tokens, calls) and reserved (r_usd, r_tokens,
 r_calls), and a sorted set of reservations, `id|usd|tokens|calls`, by the microsecond in which their lease ends. A
-reservation whose lease has ended counts as spent; the hash keeps `x:id`, in case it is settled after all.
+reservation whose lease has ended counts as spent; the hash keeps `x:id`, in case it is settled after all. It also keeps
+since when it is there (born): one that is younger than a reservation has forgotten it.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ end
 
 # ARGV: JSON with the id of the reservation or nothing to just look, what it wants, its lease, of each account what
 # was spent at least, and bounds: the number of the account and its limits, -1 for none.
-# Gives "held"; or "short", the number of the bound and of the unit, what is spent, and what is reserved where that is
-# all that stands in the way.
+# Gives "held" and when each account was born; or "short", the number of the bound and of the unit, what is spent, and
+# what is reserved where that is all that stands in the way.
 RESERVE: Final = Script(
     _NAMES
     + _NOW
@@ -65,6 +66,7 @@ for number, bound in ipairs(asked.bounds) do
   end
 end
 if passing then return passing end
+local held = {'held'}
 if asked.id ~= '' then
   local want = asked.want
   local member = string.format('%s|%.0f|%.0f|%.0f', asked.id, want[1], want[2], want[3])
@@ -74,14 +76,17 @@ if asked.id ~= '' then
       add(KEYS[2 * i - 1], 'r_' .. names[unit], want[unit])
     end
     redis.call('ZADD', KEYS[2 * i], string.format('%.0f', now + asked.lease), member)
+    redis.call('HSETNX', KEYS[2 * i - 1], 'born', string.format('%.0f', now))
+    held[i + 1] = redis.call('HGET', KEYS[2 * i - 1], 'born')
     keep(i)
   end
 end
-return {'held'}
+return held
 """
 )
 
-# ARGV: JSON with the id of a reservation, its member, what it wanted and what was used.
+# ARGV: JSON with the id of a reservation, its member, what it wanted and what was used, and when its accounts were
+# born. It is done once: a reservation that its account does not know any more was settled before.
 SETTLE: Final = Script(
     _NAMES
     + _ADD
@@ -92,9 +97,11 @@ for i = 1, #KEYS / 2 do
   local sum, held = KEYS[2 * i - 1], KEYS[2 * i]
   local is_held = redis.call('ZREM', held, told.member) == 1
   local is_counted = not is_held and redis.call('HDEL', sum, 'x:' .. told.id) == 1
-  for unit = 1, 3 do
-    add(sum, names[unit], told.used[unit] - (is_counted and told.want[unit] or 0))
-    if is_held then add(sum, 'r_' .. names[unit], -told.want[unit]) end
+  if is_held or is_counted or tonumber(redis.call('HGET', sum, 'born') or 0) ~= told.born[i] then
+    for unit = 1, 3 do
+      add(sum, names[unit], told.used[unit] - (is_counted and told.want[unit] or 0))
+      if is_held then add(sum, 'r_' .. names[unit], -told.want[unit]) end
+    end
   end
   keep(i)
 end

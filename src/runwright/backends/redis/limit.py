@@ -181,7 +181,7 @@ class RedisMeter:
 
     def _give_back(self, tokens: int, asked: Any) -> None:  # noqa: ANN401 - what the script gave
         """Who asked was cancelled before it was answered."""
-        if not int(asked[0]):
+        if asked is not None and not int(asked[0]):
             self._change(-1, -tokens)
 
     def _change(self, requests: int, tokens: int) -> None:

@@ -34,7 +34,7 @@ _NO_CONNECTION = "No connection available."
 _logger = logging.getLogger("runwright.redis")
 
 Late = Callable[[Any], None]
-"""Gets the answer of a command whose caller was cancelled meanwhile."""
+"""Gets the answer of a command whose caller was cancelled meanwhile, None where there was none."""
 
 
 class PoolOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -352,6 +352,6 @@ def _kept(work: Coroutine[Any, Any, Any], tasks: set[asyncio.Task[Any]]) -> asyn
 
 
 def _end_late(task: asyncio.Task[Any], late: Late | None) -> None:
-    if task.cancelled() or task.exception() is not None or late is None:
-        return
-    late(task.result())
+    is_answered = not task.cancelled() and task.exception() is None
+    if late is not None:
+        late(task.result() if is_answered else None)

@@ -8,12 +8,13 @@ from random import Random
 import pytest
 
 from runwright.backends.redis import PoolOptions, RedisLedger, RedisPool
-from runwright.backends.redis.ledger import LEASE_S
+from runwright.backends.redis.ledger import LEASE_S, SharedHold
 from runwright.core.budget import NOTHING, Account, Allowance, Booked, Raise, Shortage, Spend
 from runwright.core.clock import SystemClock
 from runwright.core.policy import Budget
 from runwright.errors import StorageError, Unavailable
 from runwright.guard.ledger import Hold, Ledger, MemoryLedger
+from tests.unit.backends.redis.lossy import lossy
 from tests.unit.backends.redis.travel import pass_time
 from tests.unit.guard.calls import is_cancelled_at
 from tests.valkey import Valkey, until
@@ -199,4 +200,83 @@ async def test_alone_where_that_is_allowed(valkey: Valkey) -> None:
     assert not await ledger.has_room((RUN,), Spend(20))
     await ledger.settle(hold, Spend(95))
     assert isinstance(await ledger.reserve((RUN,), Spend(10)), Shortage)
+    await pool.close()
+
+
+async def test_settled_while_the_server_is_away_by_who_is_cancelled(valkey: Valkey) -> None:
+    """What was used is counted when the server is back, also where whoever settles is cancelled meanwhile."""
+    pool = RedisPool(PoolOptions(url=valkey.url))
+    ledger = RedisLedger(pool)
+    holds = [await reserved(ledger, 10) for _ in range(3)]
+    await asyncio.to_thread(valkey.stop)
+    for at, hold in enumerate(holds, 1):
+        await is_cancelled_at(ledger.settle(hold, Spend(8)), at)
+    await asyncio.to_thread(valkey.start)
+    await until(lambda: not pool.is_away)
+    await pool.quiet()
+    assert await totals(ledger) == (Spend(24, calls=3), NOTHING)
+    await pool.close()
+
+
+@pytest.mark.parametrize("is_alone", [False, True], ids=["refused", "alone"])
+async def test_what_may_have_been_done_counts_once(pool: RedisPool, shared_valkey: Valkey, is_alone: bool) -> None:
+    """Of a reservation whose answer was lost nothing stays, and a settlement whose answer was lost counts once."""
+    async with lossy(shared_valkey.port) as way:
+        lost = RedisPool(PoolOptions(url=way.url))
+        ledger, other = RedisLedger(lost, is_alone=is_alone), RedisLedger(pool)
+        holds = [await reserved(ledger, 10, DAY) for _ in range(2)]
+        # From here on the server knows the scripts.
+        await ledger.settle(holds[0], Spend(7))
+        way.is_losing = True
+        await ledger.settle(holds[1], Spend(8))
+        way.is_losing = False
+        await until(lambda: not lost.is_away)
+        await lost.quiet()
+        assert await totals(other, DAY) == (Spend(15, calls=2), NOTHING)
+        way.is_losing = True
+        if is_alone:
+            await reserved(ledger, 10, DAY)
+        else:
+            with pytest.raises(Unavailable):
+                await ledger.reserve((DAY,), Spend(10))
+        assert await totals(other, DAY) == (Spend(15, calls=2), Spend(10))
+        way.is_losing = False
+        await until(lambda: not lost.is_away)
+        await lost.quiet()
+        assert await totals(other, DAY) == (Spend(15, calls=2), NOTHING)
+        await lost.close()
+
+
+async def test_a_lost_reservation_of_who_is_cancelled(pool: RedisPool, shared_valkey: Valkey) -> None:
+    """A reservation whose caller was cancelled, and whose answer was lost, does not stay until its lease ends."""
+    async with lossy(shared_valkey.port) as way:
+        lost = RedisPool(PoolOptions(url=way.url))
+        ledger, other = RedisLedger(lost), RedisLedger(pool)
+        await ledger.settle(await reserved(ledger, 10), Spend(7))
+        way.is_losing = True
+        task = asyncio.create_task(ledger.reserve((RUN,), Spend(10)))
+        await until(lambda: lost.stats().in_use > 0)
+        task.cancel()
+        await until(lambda: lost.is_away)
+        way.is_losing = False
+        await until(lambda: not lost.is_away)
+        await lost.quiet()
+        assert await totals(other) == (Spend(7), NOTHING)
+        await lost.close()
+
+
+async def test_more_is_owed_than_anybody_would_keep(valkey: Valkey) -> None:
+    """Nothing that was used is forgotten, however many reservations are settled while the server is away."""
+    pool, many = RedisPool(PoolOptions(url=valkey.url)), 10_100
+    allowance = Allowance(Account("app", "ever", ""), Budget(tokens=10**9))
+    ledger = RedisLedger(pool)
+    first = await reserved(ledger, 1, allowance)
+    holds = [first, *(SharedHold(first.accounts, first.spend, id=f"{nth}") for nth in range(1, many))]
+    await asyncio.to_thread(valkey.stop)
+    for hold in holds:
+        await ledger.settle(hold, Spend(2))
+    await asyncio.to_thread(valkey.start)
+    await until(lambda: not pool.is_away)
+    await pool.quiet()
+    assert await totals(ledger, allowance) == (Spend(2 * many, calls=many), NOTHING)
     await pool.close()
