@@ -76,7 +76,7 @@ class RedisLedger:
         self._owed: list[tuple[SharedHold, Spend]] = []
         self._renewing: asyncio.Task[Any] | None = None
         self._settled = asyncio.Event()
-        pool.when_back(self._begin_to_pay)
+        pool.when_back(lambda: pool.later(self._pay()))
 
     async def reserve(
         self, allowances: Sequence[Allowance], spend: Spend, *, until: float | None = None
@@ -225,9 +225,6 @@ class RedisLedger:
                     await self._pool.script(RENEW, self._keys(hold.accounts), [told])
                 except StorageError:
                     break
-
-    def _begin_to_pay(self) -> None:
-        self._pool.later(self._pay())
 
     async def _pay(self) -> None:
         """Settle what could not be settled: at the most what was reserved when the server went away."""

@@ -141,7 +141,7 @@ class RedisPool:
         self._away: str | None = None
         self._told = ""
         self._is_closed = False
-        self._back: list[Callable[[], None]] = []
+        self._back: list[Callable[[], object]] = []
 
     @property
     def place(self) -> str:
@@ -177,7 +177,7 @@ class RedisPool:
         while self._tasks:
             await asyncio.wait(self._tasks)
 
-    def when_back(self, tell: Callable[[], None]) -> None:
+    def when_back(self, tell: Callable[[], object]) -> None:
         """Call this when the server is there again."""
         self._back.append(tell)
 
