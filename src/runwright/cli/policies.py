@@ -9,9 +9,10 @@ import msgspec
 
 from runwright.core.policy import DEFAULT_GUARD, Plan, Policy, plan
 from runwright.core.trees import leaves
-from runwright.errors import NotFound
+from runwright.errors import ConfigError
 
 if TYPE_CHECKING:
+    from runwright.core.agent import BuiltAgent
     from runwright.settings import Settings
 
 POLICIES = ("retry", "breaker", "limit", "cache", "timeout", "hedge", "fallback")
@@ -43,19 +44,12 @@ def in_force(settings: Settings) -> dict[str, str]:
 
 
 def of_agent(settings: Settings, name: str, sources: list[str]) -> list[Held]:
-    """The policies for each model and tool of an agent that code or a file defines. Raises NotFound."""
-    from runwright.agents.discover import discover
-    from runwright.agents.registry import Registry
+    """The policies for each model and tool of an agent: of code, a file, or the data directory. Raises NotFound."""
     from runwright.core.agent import guard_of
     from runwright.guard import Guards, Own, Surroundings
     from runwright.guard import Registry as States
 
-    registry = Registry()
-    registry.replace(discover(*sources))
-    try:
-        agent = registry.get(name)
-    except NotFound as error:
-        raise NotFound(f"{error.message}; agents made over the API are not looked at here") from error
+    agent = _agent(settings, name, sources)
     guards = Guards(Surroundings(registry=States()), settings.policies)
     own = Own(agent=name, of_agent=agent.guard, tokens=agent.flow.limits.tokens)
     model = agent.flow.model or settings.model or "the default model"
@@ -63,6 +57,28 @@ def of_agent(settings: Settings, name: str, sources: list[str]) -> list[Held]:
     for each, tool in agent.flow.tools.items():
         found += _held(each, guards.tool_plan(each, own, guard_of(tool)))
     return found
+
+
+def _agent(settings: Settings, name: str, sources: list[str]) -> BuiltAgent:
+    from runwright.agents.discover import discover
+    from runwright.agents.registry import Registry
+    from runwright.app import DATABASE
+    from runwright.service.agents import take_stored
+    from runwright.store import open_stores_to_read
+
+    registry = Registry()
+    registry.replace(discover(*sources))
+    path = settings.data / DATABASE
+    if all(entry.agent.name != name for entry in registry.all()) and path.is_file():
+        stores = open_stores_to_read(path)
+        try:
+            problems = take_stored(registry, stores.agents)
+        finally:
+            stores.close()
+        for place, problem in problems:
+            if place.startswith(f"stored agent {name!r} "):
+                raise ConfigError(f"{place}: {problem}")
+    return registry.get(name)
 
 
 def _held(target: str, of: Plan) -> Iterator[Held]:

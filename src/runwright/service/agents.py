@@ -36,22 +36,14 @@ class Agents:
 
         Gives (place, detail) pairs of stored definitions that can no longer be built; they stay stored.
         """
+        own = _own(self._registry)
         records = await asyncio.to_thread(_every_version, self._store)
-        problems: list[tuple[str, str]] = []
-        own = {entry.agent.name: entry for entry in self._registry.all() if entry.agent.source != "api"}
-        for record in records:
-            if record.source != "api":
-                continue
-            try:
-                _refuse_hidden(own.get(record.name))
-                self._registry.put(_stored_as(record), is_current=record.is_active)
-            except ConfigError as error:
-                problems.append((f"stored agent {record.name!r} {record.version}", error.message))
+        problems = _take(self._registry, records)
         known = {record.name: record for record in records if record.is_active}
         for name, entry in own.items():
             if is_recording and _is_news(entry.agent, known.get(name)):
                 await asyncio.to_thread(self._store.put, _record(entry.agent, self._clock.now()))
-        return tuple(problems)
+        return problems
 
     async def list(self, *, after: str | None = None, limit: int = 50) -> Page[AgentView]:
         """A page of agents by name; `after` is the last name of the page before."""
@@ -166,6 +158,30 @@ class Agents:
         if entry.agent.source != "api":
             raise Conflict(f"Agent {name!r} is defined in {_where(entry)}: change it there.")
         return entry
+
+
+def take_stored(registry: Registry, store: AgentStore) -> tuple[tuple[str, str], ...]:
+    """Take stored definitions into a registry, as `Agents.load` does."""
+    return _take(registry, _every_version(store))
+
+
+def _take(registry: Registry, records: Sequence[AgentRecord]) -> tuple[tuple[str, str], ...]:
+    own = _own(registry)
+    problems: list[tuple[str, str]] = []
+    for record in records:
+        if record.source != "api":
+            continue
+        try:
+            _refuse_hidden(own.get(record.name))
+            registry.put(_stored_as(record), is_current=record.is_active)
+        except ConfigError as error:
+            problems.append((f"stored agent {record.name!r} {record.version}", error.message))
+    return tuple(problems)
+
+
+def _own(registry: Registry) -> dict[str, Entry]:
+    """The agents of code and files."""
+    return {entry.agent.name: entry for entry in registry.all() if entry.agent.source != "api"}
 
 
 def _every_version(store: AgentStore) -> Sequence[AgentRecord]:

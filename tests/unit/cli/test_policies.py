@@ -1,11 +1,15 @@
 """The policies in force."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
+from runwright import App
+from runwright.app import AppOptions
 from runwright.cli.policies import Held, in_force, of_agent
 from runwright.errors import NotFound
+from runwright.models import ModelRegistry
 from runwright.settings import Settings
 
 AGENT = """\
@@ -39,5 +43,21 @@ def test_each_policy_says_who_set_it(tmp_path: Path) -> None:
         Held(target="weather", policy="retry", value="off", place="tool:weather"),
         Held(target="weather", policy="cache", value="on", place="tool:weather"),
     } <= set(held)
-    with pytest.raises(NotFound, match="made over the API"):
+    with pytest.raises(NotFound, match="no agent 'nobody'"):
         of_agent(settings, "nobody", [str(tmp_path)])
+
+
+async def test_agents_that_were_made_over_the_api_are_known(tmp_path: Path) -> None:
+    """An agent that stands in the data directory has its policies shown like one of a file, its limit of tokens too."""
+    settings = Settings(data=tmp_path, guard={"retry": {"attempts": 3}})
+    async with App(settings, models=ModelRegistry(default="demo"), options=AppOptions(is_offline=True)) as app:
+        config = {"instructions": "Answer.", "limits": {"tokens": 500}}
+        body = {"name": "made", "config": config, "guard": {"breaker": False}}
+        await app.agents.create(body)
+        held = await asyncio.to_thread(of_agent, settings, "made", [])
+    assert held == await asyncio.to_thread(of_agent, settings, "made", [])
+    assert {
+        Held(target="the default model", policy="retry", value="attempts=3", place="app"),
+        Held(target="the default model", policy="breaker", value="off", place="agent:made"),
+        Held(target="the default model", policy="budget", value="tokens=500", place="limits"),
+    } <= set(held)
