@@ -1,16 +1,17 @@
 """The policies in force."""
 
-import asyncio
 from pathlib import Path
 
 import pytest
 
-from runwright import App
-from runwright.app import AppOptions
+from runwright.app import DATABASE
 from runwright.cli.policies import Held, in_force, of_agent
+from runwright.core.agent import Definition
+from runwright.core.ports import AgentRecord
 from runwright.errors import NotFound
-from runwright.models import ModelRegistry
 from runwright.settings import Settings
+from runwright.store import open_stores
+from tests.unit.store.rows import NOW
 
 AGENT = """\
 from runwright import Agent, Budget, Guard, Retry, tool
@@ -47,15 +48,18 @@ def test_each_policy_says_who_set_it(tmp_path: Path) -> None:
         of_agent(settings, "nobody", [str(tmp_path)])
 
 
-async def test_agents_that_were_made_over_the_api_are_known(tmp_path: Path) -> None:
+def test_agents_that_were_made_over_the_api_are_known(tmp_path: Path) -> None:
     """An agent that stands in the data directory has its policies shown like one of a file, its limit of tokens too."""
+    made = Definition(name="made", config={"limits": {"tokens": 500}}, guard={"breaker": False})
+    stores = open_stores(tmp_path / DATABASE)
+    stores.agents.put(
+        AgentRecord(name="made", version="1.0.0", definition=made, fingerprint="f", source="api", created_at=NOW)
+    )
     settings = Settings(data=tmp_path, guard={"retry": {"attempts": 3}})
-    async with App(settings, models=ModelRegistry(default="demo"), options=AppOptions(is_offline=True)) as app:
-        config = {"instructions": "Answer.", "limits": {"tokens": 500}}
-        body = {"name": "made", "config": config, "guard": {"breaker": False}}
-        await app.agents.create(body)
-        held = await asyncio.to_thread(of_agent, settings, "made", [])
-    assert held == await asyncio.to_thread(of_agent, settings, "made", [])
+    beside_a_writer = of_agent(settings, "made", [])
+    stores.close()
+    held = of_agent(settings, "made", [])
+    assert held == beside_a_writer
     assert {
         Held(target="the default model", policy="retry", value="attempts=3", place="app"),
         Held(target="the default model", policy="breaker", value="off", place="agent:made"),
