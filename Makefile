@@ -86,6 +86,7 @@ $(STAMP)-run: | $(BIN)/python
 $(STAMP)-test: | $(STAMP)-run
 	@echo "installing what the tests need"
 	@$(PIP) --group test
+	@$(BIN)/runwright models pull minilm-l6
 	@touch $@
 
 $(STAMP)-dev: | $(STAMP)-test

@@ -26,18 +26,20 @@ from runwright.core.policy_reader import refuse_strangers
 from runwright.core.ports import Clock, KeyValue, Reader, Writes
 from runwright.core.redact import KnownSecrets
 from runwright.core.run import RunRequest
+from runwright.core.similar import Embedder
 from runwright.engine.drive import Rows
 from runwright.engine.gateway import World
 from runwright.engine.owner import Owner
 from runwright.engine.reports import Price as Pricing
 from runwright.engine.worker import Engine, EngineOptions
 from runwright.errors import ConfigError, StorageReadOnly
-from runwright.guard import Answers, Guards, Ledger, MemoryKeyValue, MemoryLedger, Surroundings, live
+from runwright.guard import Answers, Guards, Ledger, Likeness, MemoryKeyValue, MemoryLedger, Surroundings, live
 from runwright.guard import Registry as GuardRegistry
 from runwright.journal.read import JournalReader
 from runwright.journal.write import Journal
 from runwright.models import PROVIDERS, ModelRegistry, Prices, ProviderSettings, price_lists, provider_spec
 from runwright.models.prices import read_file
+from runwright.models.weights import EMBEDDER
 from runwright.service.agents import Agents
 from runwright.service.budgets import Budgets
 from runwright.service.cache import Caches
@@ -51,6 +53,7 @@ from runwright.service.pins import Pins
 from runwright.service.redis import RedisFigures
 from runwright.service.retention import Retention, Rule
 from runwright.service.runs import Runs
+from runwright.service.similar import SimilarQuestions
 from runwright.service.simulation import Ports, Simulations
 from runwright.service.stats import Stats
 from runwright.service.threads import Threads
@@ -260,7 +263,10 @@ class App:
         self.costs = Costs(stores.costs, stores.runs, rows.reader, prices=self.prices, clock=clock)
         self.memory = Memory(stores.memory, stores.runs, rows.reader, clock=clock)
         self.stats = Stats(stores.stats, clock)
-        self.cache = Caches(self._answers)
+        self.cache = Caches(self._answers, stores.questions)
+        self.similar = SimilarQuestions(
+            stores.looks, stores.runs, rows.reader, agents=lambda: (entry.agent for entry in self.registry.all())
+        )
         self.redis = RedisFigures(lambda: () if self._shared is None else self._shared.stats())
         self.simulations = Simulations(
             Ports(
@@ -328,6 +334,9 @@ class App:
         around = Surroundings(
             registry=GuardRegistry(sharing=sharing),
             answers=self._answers,
+            likeness=Likeness(
+                self._stores.questions, self._stores.looks, open=partial(open_embedder, self.settings.cache_dir)
+            ),
             secrets=known,
             ledger=self._ledger,
             clock=clock,
@@ -412,6 +421,13 @@ def open_answers(settings: Settings, stores: Stores, clock: Clock, *, shared: Sh
     else:
         far = SqlKeyValue(stores.database, limit=settings.cache.database_bytes, now=now)
     return Answers(near=MemoryKeyValue(limit=settings.cache.memory_bytes, now=now), far=far, now=now)
+
+
+def open_embedder(weights: Path) -> Embedder:
+    """What compares questions. Raises MissingExtra, and ConfigError without its weights."""
+    from runwright.backends.minilm import MiniLm
+
+    return MiniLm(*(weights / file.filename for file in EMBEDDER))
 
 
 def archive_days(stores: Stores, folder: Path, now: datetime) -> list[str]:

@@ -45,6 +45,7 @@ def build(
     flow = _flow(template, definition, context)
     guard = read_guard(definition.guard, at="/guard") if definition.guard else None
     _refuse_acting(guard, flow)
+    _refuse_similar(guard, flow)
     return BuiltAgent(
         definition=definition,
         fingerprint=_fingerprint(definition, template, flow),
@@ -67,6 +68,18 @@ def _refuse_acting(guard: Guard | None, flow: Flow) -> None:
         raise config_error([("/guard/cache/of", f"{told}. Declare effect='read' where that is true")])
     if isinstance(flow, Loop) and flow.memory:
         raise config_error([("/guard/cache/of", "results of runs are not given again where the model is shown memory")])
+
+
+def _refuse_similar(guard: Guard | None, flow: Flow) -> None:
+    """Say of a policy that could never hold that it does not. Raises ConfigError."""
+    cache = None if guard is None else guard.cache
+    if not isinstance(cache, Cache) or cache.similar is None:
+        return
+    if cache.of == "runs":
+        raise config_error([("/guard/cache/similar", "similar questions are answered with of='calls', not 'runs'")])
+    if isinstance(flow, Loop) and flow.tools:
+        told = f"turns with tools are never answered so, and this agent has {', '.join(map(repr, sorted(flow.tools)))}"
+        raise config_error([("/guard/cache/similar", told)])
 
 
 def named_files(config: Mapping[str, object]) -> list[tuple[str, str]]:

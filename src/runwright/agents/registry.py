@@ -16,7 +16,7 @@ from runwright.agents.function import FunctionTemplate
 from runwright.agents.load import located
 from runwright.agents.schema import did_you_mean
 from runwright.core.agent import BuiltAgent, Tool
-from runwright.core.policy_reader import read_guard, refuse_strangers
+from runwright.core.policy_reader import read_guard, refuse_similar, refuse_strangers
 from runwright.errors import ConfigError, InvalidRequest, NotFound
 
 BUILT_IN: tuple[type[Template], ...] = (Conversation, FunctionTemplate)
@@ -171,6 +171,7 @@ class Registry:
         try:
             run_guard = None if guard is None else read_guard(guard, at="/config/guard")
             refuse_strangers({"/config/guard": run_guard}, self._unknown)
+            refuse_similar(run_guard, "/config/guard")
         except ConfigError as error:
             raise _unfit(error) from error
         agent = self._reconfigured(entry, config) if config else entry.agent

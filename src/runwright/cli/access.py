@@ -24,6 +24,7 @@ from runwright.service.views import (
 )
 
 if TYPE_CHECKING:
+    from runwright.agents.agent import Agent
     from runwright.core.memory import Owner
     from runwright.journal.diff import RunDiff
     from runwright.service.budgets import BudgetView, RaiseBody
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     )
     from runwright.service.pins import PinView
     from runwright.service.redis import RedisReport
+    from runwright.service.similar import JudgeBody, PairQuery, PairView, ShadowQuery, ShadowReport
     from runwright.service.simulation_views import SimulationQuery, SimulationReport
     from runwright.service.stat_views import StatQuery, StatReport
     from runwright.settings import Settings
@@ -225,6 +227,22 @@ class CacheAccess(Protocol):
         ...
 
 
+class SimilarAccess(Protocol):
+    """What commands ask about similar questions."""
+
+    async def report(self, query: ShadowQuery) -> ShadowReport:
+        """What shadow mode found."""
+        ...
+
+    async def pairs(self, query: PairQuery) -> Page[PairView]:
+        """Pairs whose answers differ."""
+        ...
+
+    async def judge(self, run_id: str, step: int, body: JudgeBody) -> PairView:
+        """Say whether the kept answer would have done."""
+        ...
+
+
 class RedisAccess(Protocol):
     """What commands ask about Redis."""
 
@@ -329,6 +347,11 @@ class Access(Protocol):
         ...
 
     @property
+    def similar(self) -> SimilarAccess:
+        """Similar questions."""
+        ...
+
+    @property
     def redis(self) -> RedisAccess:
         """Connections to Redis."""
         ...
@@ -350,11 +373,11 @@ class Access(Protocol):
 
 
 @asynccontextmanager
-async def local(settings: Settings, sources: Sequence[str]) -> AsyncGenerator[Access]:
-    """The data directory, opened by this process for this command."""
+async def local(settings: Settings, sources: Sequence[str], *, agents: Sequence[Agent] = ()) -> AsyncGenerator[Access]:
+    """The data directory, opened by this process for this command, which may bring agents of its own."""
     from runwright.app import App
 
-    async with App(settings, sources=sources) as app:
+    async with App(settings, sources=sources, agents=agents) as app:
         yield app
 
 

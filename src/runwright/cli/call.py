@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from runwright.cli.output import Output
 
 if TYPE_CHECKING:
+    from runwright.agents.agent import Agent
     from runwright.cli.access import Access
     from runwright.settings import Settings
 
@@ -66,11 +67,13 @@ class Call:
         return Settings.load({**given, **own}, config=options.config)
 
     @asynccontextmanager
-    async def open(self, *, has_agents: bool = True, is_reading: bool = False) -> AsyncGenerator[Access]:
+    async def open(
+        self, *, has_agents: bool = True, is_reading: bool = False, agents: Sequence[Agent] = ()
+    ) -> AsyncGenerator[Access]:
         """Runs and agents: of the server that is named, else of the data directory.
 
         Without `has_agents`, broken definitions do not matter; `is_reading` is content with a directory that cannot
-        be written.
+        be written. `agents` are the command's own, for the data directory alone.
         """
         from runwright.cli.access import local, local_to_read, remote
 
@@ -81,7 +84,7 @@ class Call:
         elif is_reading:
             opened = local_to_read(settings, sources, note=self.out.note)
         else:
-            opened = local(settings, sources)
+            opened = local(settings, sources, agents=agents)
         async with opened as access:
             yield access
 

@@ -91,7 +91,12 @@ NOUNS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "cache": (
         "Look at the answers that are kept, and forget them.",
-        {"stats": "Say what the cache holds and what it did.", "clear": "Forget what is kept."},
+        {
+            "stats": "Say what the cache holds and what it did.",
+            "clear": "Forget what is kept.",
+            "shadow": "Say how often answers to similar questions would have been wrong.",
+            "judge": "Say of pairs of answers whether either would have done.",
+        },
     ),
     "redis": ("Look at the connections to Redis.", {"stats": "Say whether it is there and what its pool did."}),
     "db": (

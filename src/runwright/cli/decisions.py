@@ -19,6 +19,9 @@ def told(decision: GuardDecided) -> str:
             return f"{decision.figures.get('from') or 'the model'} failed, {target} is asked instead{why}"
         case "rate" | "bulkhead", "waited":
             return f"{target} was waited for{f': {wait}' if wait else ''}, limited by {decision.layer}{why}"
+        case "cache", "would_hit":
+            like = f"step {decision.figures.get('step')} of {decision.figures.get('run')}"
+            return f"{target} would have been answered from {like}, similarity {decision.figures.get('similarity')}"
         case "cache", "hit":
             return f"{target} was answered from the cache{why}"
         case layer, action:

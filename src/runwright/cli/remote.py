@@ -34,6 +34,7 @@ from runwright.service.memory_views import (
 )
 from runwright.service.pins import PinView
 from runwright.service.redis import RedisReport
+from runwright.service.similar import JudgeBody, PairQuery, PairView, ShadowQuery, ShadowReport
 from runwright.service.simulation_views import SimulationQuery, SimulationReport
 from runwright.service.stat_views import StatQuery, StatReport
 from runwright.service.views import (
@@ -339,6 +340,25 @@ class RemoteCache:
         return await self._http.ask(CacheCleared, "DELETE", "/cache", query={"of": of})
 
 
+class RemoteSimilar:
+    """Similar questions on the server."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def report(self, query: ShadowQuery) -> ShadowReport:
+        """What shadow mode found."""
+        return await self._http.ask(ShadowReport, "GET", "/cache/shadow", query=msgspec.structs.asdict(query))
+
+    async def pairs(self, query: PairQuery) -> Page[PairView]:
+        """Pairs whose answers differ."""
+        return await self._http.ask(Page[PairView], "GET", "/cache/pairs", query=msgspec.structs.asdict(query))
+
+    async def judge(self, run_id: str, step: int, body: JudgeBody) -> PairView:
+        """Say whether the kept answer would have done."""
+        return await self._http.ask(PairView, "POST", f"/cache/pairs/{run_id}/{step}", body=body)
+
+
 class RemoteRedis:
     """The connections of the server to Redis."""
 
@@ -417,6 +437,7 @@ class Remote:
         self.budgets = RemoteBudgets(http)
         self.memory = RemoteMemory(http)
         self.cache = RemoteCache(http)
+        self.similar = RemoteSimilar(http)
         self.redis = RemoteRedis(http)
         self.agents = RemoteAgents(http)
 

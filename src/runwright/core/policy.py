@@ -94,17 +94,32 @@ class Limit(Policy, frozen=True, kw_only=True):
     queue_s: Seconds = 60.0
 
 
+class Similar(Policy, frozen=True, kw_only=True):
+    """Answer a question from the answer to one that is much like it: of conversations without tools, where all but the
+    last message of the user is equal.
+
+    In `shadow` every call is made, and what would have been answered is noted and compared. `answer` needs such
+    evidence of the same agent and version: an upper bound of the share of wrong answers that is at most `risk`.
+    Questions are alike from a cosine of `threshold`.
+    """
+
+    mode: Literal["shadow", "answer"] = "shadow"
+    threshold: Annotated[float, Meta(gt=0, le=1)] = 0.95
+    risk: Annotated[float, Meta(ge=0.001, lt=1)] = 0.01
+
+
 class Cache(Policy, frozen=True, kw_only=True):
     """Answer an equal call from its earlier answer, for `ttl_s` seconds.
 
     `of` says what is kept: answers of models and read tools, or the results of whole runs. Answers to sampled calls
     (temperature above 0 or not given) are kept and shared only with `sampled`. Equal calls at the same time are one;
-    with `ttl_s` 0 that is all.
+    with `ttl_s` 0 that is all. `similar` also answers questions that are much alike.
     """
 
     ttl_s: Annotated[float, Meta(ge=0)] = 3600.0
     of: Literal["calls", "runs"] = "calls"
     sampled: bool = False
+    similar: Similar | None = None
 
 
 class Budget(Policy, frozen=True, kw_only=True):

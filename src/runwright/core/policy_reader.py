@@ -10,12 +10,13 @@ from typing import Any, Literal, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
-from runwright.core.policy import Fallback, Guard, GuardSettings, Policy
+from runwright.core.policy import Cache, Fallback, Guard, GuardSettings, Policy
 from runwright.errors import ConfigError
 
 T = TypeVar("T")
 
 _SAID = re.compile(r"Expected `(?P<kinds>[^`]+)`(?: (?P<sign>>=|<=|>|<) (?P<bound>[\d.]+))?")
+ONLY_AGENTS = "similar questions are answered for an agent alone: set it in the agent's guard"
 _KINDS = {
     "int": "an integer",
     "float": "a number",
@@ -60,6 +61,18 @@ def refuse_strangers(guards: Mapping[str, Guard | None], unknown: Callable[[str]
         raise ConfigError("; ".join(f"{place}: {detail}" for place, detail in problems), problems=problems)
 
 
+def has_similar(guard: Guard | None) -> bool:
+    """Whether a guard answers similar questions. Only that of an agent may, because evidence is about one."""
+    cache = None if guard is None else guard.cache
+    return isinstance(cache, Cache) and cache.similar is not None
+
+
+def refuse_similar(guard: Guard | None, at: str) -> None:
+    """Refuse to answer similar questions where that is not an agent's. Raises ConfigError."""
+    if has_similar(guard):
+        raise ConfigError(f"{at}/cache/similar: {ONLY_AGENTS}", problems=[(f"{at}/cache/similar", ONLY_AGENTS)])
+
+
 def write_guard(guard: Guard) -> dict[str, object]:
     """A guard as plain data that `read_guard` reads."""
     return msgspec.json.decode(msgspec.json.encode(guard))
@@ -73,6 +86,8 @@ def read_settings(data: object) -> GuardSettings:
     problems: list[tuple[str, str]] = []
     parts = {part: _named(part, given.pop(part, {}), problems) for part in ("models", "tools")}
     app = _collected(given, "", problems)
+    if has_similar(app):
+        problems.append(("/cache/similar", ONLY_AGENTS))
     if problems:
         raise ConfigError("; ".join(f"{place}: {detail}" for place, detail in problems), problems=problems)
     return GuardSettings(app=app if given else None, models=parts["models"], tools=parts["tools"])
@@ -90,6 +105,8 @@ def _named(part: str, data: object, problems: list[tuple[str, str]]) -> dict[str
             problems.append((place, "a model is named as 'provider:name', all of a provider as 'provider:*'"))
         if part == "tools" and guards[name].fallback:
             problems.append((f"{place}/fallback", "only models can stand in for each other"))
+        if has_similar(guards[name]):
+            problems.append((f"{place}/cache/similar", ONLY_AGENTS))
     return guards
 
 

@@ -5,9 +5,19 @@ from __future__ import annotations
 import msgspec
 
 from runwright.core.agent import Tool
-from runwright.core.message import digest
+from runwright.core.message import (
+    AssistantMessage,
+    Message,
+    SystemMessage,
+    ToolMessage,
+    UserMessage,
+    chain_digest,
+    digest,
+    text_of,
+)
 from runwright.core.model import ModelRequest, ModelResponse
 from runwright.core.run import Run
+from runwright.core.similar import Asked, Asker
 from runwright.core.step import StepKey
 from runwright.guard import Codec
 
@@ -36,11 +46,42 @@ def tool_question(run: Run, tool: Tool, match: StepKey) -> bytes:
     return _question("tool", run, match.key, tool.fingerprint, run.user or "")
 
 
+def asked(run: Run, request: ModelRequest, step: int) -> Asked | None:
+    """What a model call asks, where that may be compared: in words, at the end of a conversation without tools.
+
+    The user belongs to its scope: what one said is not told to another.
+    """
+    *before, last = request.messages
+    if request.tools or request.tools_raw or not isinstance(last.message, UserMessage):
+        return None
+    if not isinstance(last.message.content, str) or any(_has_tools(entry.message) for entry in before):
+        return None
+    around = (request.model, request.settings, request.tool_choice, request.output)
+    told = [entry for entry in before if isinstance(entry.message, SystemMessage)]
+    setting = digest(_encode(("similar", run.agent, run.version, *around, chain_digest(told))))
+    return Asked(
+        asker=Asker(agent=run.agent, version=run.version, model=request.model, setting=setting.hex()),
+        scope=digest(_encode((setting, run.user, chain_digest(before)))),
+        text=last.message.content,
+        run_id=run.id,
+        step=step,
+        read=_words,
+    )
+
+
 def is_sampled(request: ModelRequest) -> bool:
     """Whether asking again may well give another answer."""
     settings = request.settings
     temperature = settings.extra.get("temperature", settings.temperature)
     return temperature != 0
+
+
+def _has_tools(message: Message) -> bool:
+    return isinstance(message, ToolMessage) or (isinstance(message, AssistantMessage) and bool(message.tool_calls))
+
+
+def _words(response: ModelResponse) -> str:
+    return text_of(response.message)
 
 
 def _question(kind: str, run: Run, *parts: str) -> bytes:

@@ -220,6 +220,7 @@ class Steps:
             is_streamed=request.is_streamed,
             is_sampled=plan.cache is not None and answers.is_sampled(request),
             key=lambda: answers.model_question(self.log.run, request, match),
+            asked=lambda: answers.asked(self.log.run, request, seq),
             # What is live in a replay is asked of the world.
             codec=answers.MODEL if self.playback is None else None,
             estimate=spend(request.model, expected),

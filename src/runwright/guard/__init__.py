@@ -15,6 +15,7 @@ from runwright.core.policy import (
     Hedge,
     Limit,
     Retry,
+    Similar,
     Timeout,
 )
 from runwright.guard.alone import Block, Blocks, guard_for, guarded, surroundings
@@ -26,6 +27,7 @@ from runwright.guard.ledger import Ledger, MemoryLedger
 from runwright.guard.live import LiveTarget, live
 from runwright.guard.plans import Guards, Own
 from runwright.guard.registry import Registry
+from runwright.guard.similar import Likeness
 
 __all__ = [
     "NOBODY",
@@ -44,6 +46,7 @@ __all__ = [
     "Guards",
     "Hedge",
     "Ledger",
+    "Likeness",
     "Limit",
     "LiveTarget",
     "MemoryKeyValue",
@@ -54,6 +57,7 @@ __all__ = [
     "Registry",
     "Retry",
     "Sending",
+    "Similar",
     "Spend",
     "Surroundings",
     "Timeout",

@@ -219,6 +219,8 @@ def _checked(guard: Guard, *, effect: Effect, is_counted: bool) -> Plan:
         raise ValueError(f"hedge doubles calls, so it needs effect='read', not {effect!r}")
     if chosen.cache is not None and (effect != "read" or chosen.cache.of != "calls"):
         raise ValueError(f"a cache here is for calls of effect 'read', not {chosen.cache.of} of effect {effect!r}")
+    if chosen.cache is not None and chosen.cache.similar is not None:
+        raise ValueError("similar questions are answered for an agent alone: leave similar out here")
     for scoped in chosen.budgets:
         _check_budget(scoped.budget, is_counted=is_counted)
     return chosen

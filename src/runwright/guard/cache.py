@@ -163,15 +163,13 @@ class Caching:
 
     async def __call__(self, call: Call[T], proceed: Proceed[T]) -> T:
         """Answer the call."""
-        codec = call.codec
-        if codec is None or call.key is None or call.effect != "read" or (call.is_sampled and not self._policy.sampled):
+        named = named_question(call, self._policy)
+        if named is None:
             return await proceed(call)
-        key = call.key()
-        if key is None:
-            return await proceed(call)
+        key, codec = named
         kept = await self._answers.near(call.kind, key, ttl_s=self._policy.ttl_s)
         if kept is not None:
-            answer = _read(codec, kept)
+            answer = read_answer(codec, kept)
             if answer is not None:
                 return self._hit(call, kept, answer[0])
         # Nothing suspended since the flights were last changed, so no answer can have come between.
@@ -182,12 +180,13 @@ class Caching:
     async def _made(self, call: Call[T], proceed: Proceed[T], *, key: bytes, codec: Codec[T]) -> T:
         kept = await self._far(call, key)
         if kept is not None:
-            answer = _read(codec, kept)
+            answer = read_answer(codec, kept)
             if answer is not None:
                 return self._hit(call, kept, answer[0])
         self._answers.miss()
         answer = await proceed(call)
-        if self._policy.ttl_s and call.trail.target in ("", call.target):
+        # What was answered behind this is kept already, for another question.
+        if self._policy.ttl_s and call.trail.target in ("", call.target) and not call.trail.is_cached:
             await self._keep(call, answer, key=key, codec=codec)
         return answer
 
@@ -201,28 +200,42 @@ class Caching:
         try:
             await self._answers.keep(call.kind, key, kept, ttl_s=ttl_s)
         except StorageError as error:
-            self._skipped(call, error)
+            skipped(call, error)
 
     async def _far(self, call: Call[Any], key: bytes) -> Kept | None:
         try:
             return await self._answers.far(call.kind, key, ttl_s=self._policy.ttl_s)
         except StorageError as error:
-            self._skipped(call, error)
+            skipped(call, error)
             return None
 
-    def _skipped(self, call: Call[Any], error: StorageError) -> None:
-        """A cache that is away costs answers, it fails none."""
-        call.note(GuardDecided(layer="cache", action="skipped", target=call.target, reason=error.message))
-
     def _hit(self, call: Call[Any], kept: Kept, answer: T) -> T:
-        call.trail.is_cached = True
-        call.trail.target = call.target
+        given(call)
         figures = self._answers.hit(kept)
         call.note(GuardDecided(layer="cache", action="hit", target=call.target, figures=figures))
         return answer
 
 
-def _read(codec: Codec[T], kept: Kept) -> tuple[T] | None:
+def named_question(call: Call[T], policy: Cache) -> tuple[bytes, Codec[T]] | None:
+    """What names a call's question and how its answer is kept; None for a call that is not answered from a cache."""
+    if call.codec is None or call.key is None or call.effect != "read" or (call.is_sampled and not policy.sampled):
+        return None
+    key = call.key()
+    return None if key is None else (key, call.codec)
+
+
+def given(call: Call[Any]) -> None:
+    """Mark a call as answered from the cache."""
+    call.trail.is_cached = True
+    call.trail.target = call.target
+
+
+def skipped(call: Call[Any], error: StorageError) -> None:
+    """Tell of a cache that is away: it costs answers, it fails none."""
+    call.note(GuardDecided(layer="cache", action="skipped", target=call.target, reason=error.message))
+
+
+def read_answer(codec: Codec[T], kept: Kept) -> tuple[T] | None:
     """What is kept, if this release can read it."""
     if kept.shape != codec.shape:
         return None

@@ -12,6 +12,7 @@ from runwright.core.budget import NOBODY, Payer, Shortage, Spend
 from runwright.core.event import GuardDecided
 from runwright.core.model import Quota
 from runwright.core.policy import Timeout
+from runwright.core.similar import Asked
 from runwright.core.step import Effect, StepKind
 
 T = TypeVar("T")
@@ -72,9 +73,9 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
 
     `target` is a model reference or a tool's name, `attempt` counts from 1. `send` makes one attempt. `deadline` is
     the run's. `timeout_s` bounds an attempt where the policy does not. `key` names the question, for caches and
-    followers; it gives None when the answer must not be kept or shared. `is_sampled` says that another call of the same
-    question may well give another answer. `spent` is what an answer used,
-    `quote` what the call is expected to use at another target.
+    followers; it gives None when the answer must not be kept or shared. `asked` is what it asks, where that may be
+    compared with what is much like it. `is_sampled` says that another call of the same question may well give another
+    answer. `spent` is what an answer used, `quote` what the call is expected to use at another target.
     """
 
     kind: StepKind
@@ -94,6 +95,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
     quote: Callable[[str], Spend] | None = None
     spent: Callable[[T], Spend] | None = None
     key: Callable[[], bytes | None] | None = None
+    asked: Callable[[], Asked | None] | None = None
     codec: Codec[T] | None = None
     racer: Racer | None = None
 

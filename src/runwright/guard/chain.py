@@ -31,16 +31,21 @@ from runwright.guard.rate import RateLimiting
 from runwright.guard.redact import Redaction
 from runwright.guard.registry import Registry, StateOf
 from runwright.guard.retry import Bucket, Retrying
+from runwright.guard.similar import Likeness, Resembling
 from runwright.guard.timeout import Attempt
 
 T = TypeVar("T")
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the layers of one app share. Without `answers` nothing is cached. The clock is for windows of budgets."""
+    """What the layers of one app share. Without `answers` nothing is cached.
+
+    Without `likeness` similar questions are not compared. The clock is for windows of budgets.
+    """
 
     registry: Registry
     answers: Answers | None = None
+    likeness: Likeness | None = None
     secrets: KnownSecrets | None = None
     ledger: Ledger = msgspec.field(default_factory=MemoryLedger)
     clock: Clock = SystemClock()
@@ -66,6 +71,7 @@ def _outer(plan: Plan, around: Surroundings, others: Mapping[str, Plan]) -> Sequ
     return _held(
         deadline,
         _caching(plan, around),
+        _resembling(plan, around),
         _admission(plan, around, others),
         Switching(plan.fallback, ways) if plan.fallback and ways else None,
     )
@@ -76,6 +82,15 @@ def _caching(plan: Plan, around: Surroundings) -> Layer[Any] | None:
     if plan.cache is None or plan.cache.of != "calls" or around.answers is None:
         return None
     return Caching(around.answers, plan.cache, random=around.registry.random)
+
+
+def _resembling(plan: Plan, around: Surroundings) -> Layer[Any] | None:
+    cache = plan.cache
+    if cache is None or cache.similar is None or cache.of != "calls":
+        return None
+    if around.answers is None or around.likeness is None:
+        return None
+    return Resembling(around.likeness, around.answers, cache, similar=cache.similar)
 
 
 def _inner(plan: Plan, around: Surroundings, limits: Limits) -> Sequence[Layer[Any]]:

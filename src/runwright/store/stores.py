@@ -21,6 +21,7 @@ from runwright.core.ports import (
     ThreadStore,
     Writes,
 )
+from runwright.core.similar import LookStore, QuestionStore
 from runwright.store.agents import SqlAgentStore
 from runwright.store.append import SqlWrites
 from runwright.store.blobs import SqlBlobs
@@ -32,6 +33,7 @@ from runwright.store.migrate import require_head, upgrade
 from runwright.store.prune import SqlPinStore, SqlPruneStore
 from runwright.store.runs import SqlRunStore
 from runwright.store.signals import SqlSignalStore
+from runwright.store.similar import SqlLookStore, SqlQuestionStore
 from runwright.store.sqlite import Durability
 from runwright.store.stats import SqlStatStore
 from runwright.store.threads import SqlThreadStore
@@ -55,6 +57,8 @@ class Stores(msgspec.Struct, frozen=True, kw_only=True):
     prune: PruneStore
     pins: PinStore
     memory: MemoryStore
+    questions: QuestionStore
+    looks: LookStore
 
     def close(self) -> None:
         """Close the database."""
@@ -105,4 +109,6 @@ def _over(database: Database, prepare: Callable[[], None]) -> Stores:
         prune=SqlPruneStore(database),
         pins=SqlPinStore(database),
         memory=SqlMemoryStore(database),
+        questions=SqlQuestionStore(database),
+        looks=SqlLookStore(database),
     )

@@ -16,7 +16,7 @@ from runwright.core.context import Context
 from runwright.core.message import digest
 from runwright.core.model import ToolSpec
 from runwright.core.policy import Guard
-from runwright.core.policy_reader import read_guard, write_guard
+from runwright.core.policy_reader import ONLY_AGENTS, has_similar, read_guard, write_guard
 from runwright.core.step import Effect
 from runwright.errors import ConfigError, ToolFailed
 from runwright.tools.result import encode
@@ -161,6 +161,8 @@ def _check_guard(name: str, guard: Guard | None) -> None:
         read_guard(write_guard(guard))
     except ConfigError as error:
         raise ValueError(f"the guard of tool {name!r} is wrong: {error.message}") from None
+    if has_similar(guard):
+        raise ValueError(f"the guard of tool {name!r} has a cache with similar: {ONLY_AGENTS}")
     if guard.fallback:
         raise ValueError(f"the guard of tool {name!r} has a fallback: only models can stand in for each other")
 

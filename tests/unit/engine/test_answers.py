@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,13 +14,24 @@ from hypothesis import strategies as st
 
 from runwright.core.context import Context
 from runwright.core.event import GuardDecided
-from runwright.core.message import SystemMessage, UserMessage, chain_digest, said
+from runwright.core.message import (
+    AssistantMessage,
+    FunctionCall,
+    Message,
+    SystemMessage,
+    TextPart,
+    ToolCall,
+    ToolMessage,
+    UserMessage,
+    chain_digest,
+    said,
+)
 from runwright.core.model import ModelRequest, ModelSettings, OutputSpec
 from runwright.core.policy import Cache, Guard
 from runwright.core.run import Run
 from runwright.core.step import StepKey
 from runwright.core.usage import NO_USAGE
-from runwright.engine.answers import is_sampled, model_question, tool_question
+from runwright.engine.answers import asked, is_sampled, model_question, tool_question
 from runwright.engine.decide import model_key
 from runwright.guard import Answers, Guards, GuardSettings, Registry, Surroundings
 from runwright.testing import ScriptedModel, ScriptedTool, calls
@@ -213,7 +224,7 @@ def test_what_can_change_an_answer() -> None:
     assert len({question(msgspec.structs.replace(ASKED, **each)) for each in changes}) == len(changes)
 
 
-def test_every_field_of_a_request_counts() -> None:
+def test_every_field_of_a_turncounts() -> None:
     """A field that a request or its settings gets one day has to be thought of here."""
     own = {"model", "messages", "tools", "tools_raw", "tool_choice", "output", "settings", "is_streamed", "connect_s"}
     assert {field.name for field in msgspec.structs.fields(ModelRequest)} == own
@@ -272,3 +283,60 @@ def test_names_do_not_run_together(one: list[str], other: list[str]) -> None:
 def test_sampled(settings: ModelSettings, sampled: bool) -> None:
     """Only temperature 0 makes answers that may be shared, wherever it is said."""
     assert is_sampled(msgspec.structs.replace(ASKED, settings=settings)) is sampled
+
+
+CALLED = ToolCall(id="c", function=FunctionCall(name="f", arguments="{}"))
+SAYS = (SystemMessage(content="Be brief."), UserMessage(content="Of Italy?"), AssistantMessage(content="Rome."))
+
+
+def asks(text: str = "Of Spain?", before: Sequence[Message] = SAYS, **changes: Any) -> ModelRequest:
+    """A turn of a conversation."""
+    messages = tuple(said(each) for each in (*before, UserMessage(content=text)))
+    return msgspec.structs.replace(ModelRequest(model="test:a", messages=messages, settings=FIXED), **changes)
+
+
+@pytest.mark.parametrize(
+    ("turn", "of", "has_setting"),
+    [
+        (asks(model="test:b"), {}, False),
+        (asks(settings=ModelSettings(temperature=0, seed=1)), {}, False),
+        (asks(output=OutputSpec(name="city", schema={})), {}, False),
+        (asks(before=(SystemMessage(content="Be long."), *SAYS[1:])), {}, False),
+        (asks(), {"agent": "other"}, False),
+        (asks(), {"version": "2.0.0"}, False),
+        (asks(before=SAYS[:1]), {}, True),
+        (asks(), {"user": "anna"}, True),
+    ],
+    ids=["model", "settings", "output", "instructions", "agent", "version", "history", "user"],
+)
+def test_only_the_last_message_is_compared(turn: ModelRequest, of: dict[str, Any], has_setting: bool) -> None:
+    """Whatever else is different makes another scope; history and user share the evidence of their setting."""
+    run = Run(id="r", agent="a", version="1.0.0", fingerprint="f", status="running", created_at=datetime.now(UTC))
+    plain = asked(run, asks("Of France?"), 3)
+    same = asked(msgspec.structs.replace(run, id="r2"), asks(), 5)
+    other = asked(msgspec.structs.replace(run, **of), turn, 3)
+    assert plain is not None
+    assert same is not None
+    assert other is not None
+    assert (plain.scope, plain.asker, plain.text) == (same.scope, same.asker, "Of France?")
+    assert other.scope != plain.scope
+    assert (other.asker == plain.asker) is has_setting
+
+
+@pytest.mark.parametrize(
+    "turn",
+    [
+        asks(tools_raw=b"[]"),
+        asks(before=(*SAYS, ToolMessage(tool_call_id="c", content="5"))),
+        asks(
+            before=(AssistantMessage(tool_calls=(ToolCall(id="c", function=FunctionCall(name="f", arguments="{}")),)),)
+        ),
+        ModelRequest(model="test:a", messages=(said(UserMessage(content=(TextPart(text="hi"),))),)),
+        ModelRequest(model="test:a", messages=(said(SystemMessage(content="hi")),)),
+    ],
+    ids=["tools_offered", "tool_result", "tool_call", "parts", "no_question"],
+)
+def test_turns_that_are_never_compared(turn: ModelRequest) -> None:
+    """Turns with tools, parts other than plain text, and turns that end in no question say nothing to compare."""
+    run = Run(id="r", agent="a", version="1.0.0", fingerprint="f", status="running", created_at=datetime.now(UTC))
+    assert asked(run, turn, 3) is None
