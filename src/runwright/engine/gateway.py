@@ -201,7 +201,7 @@ class Steps:
         def spend(ref: str, usage: Usage) -> Spend:
             # What is fallen back on may have budgets where the first model has none, and the other way round.
             chosen = plan if ref == request.model else self._world.guards.model_plan(ref, self._bounds.own)
-            is_bounded = bool(chosen.budgets)
+            is_bounded = any(each.budget.usd is not None for each in chosen.budgets)
             is_priced = is_bounded or plan.cache is not None
             return self.purse.spend(ref, usage, is_priced=is_priced, note=note if is_bounded else None)
 

@@ -203,8 +203,12 @@ def _refused(call: Call[Any], state: BreakerState, rest_s: float) -> BreakerOpen
 
 def _note(call: Call[Any], action: str, state: BreakerState, *, wait_s: float = 0.0) -> None:
     figures: dict[str, int | float | str] = {"seen": state.seen, "failed": state.failed, "slow": state.slow}
+    reason = ""
     if action == "opened":
         figures["open_s"] = round(state.open_s, 3)
+        reason = f"of its last {state.seen} calls {state.failed} failed and {state.slow} were slow"
+    elif action == "refused":
+        reason = "it failed too often and rests"
     call.note(
         GuardDecided(
             layer="breaker",
@@ -212,6 +216,7 @@ def _note(call: Call[Any], action: str, state: BreakerState, *, wait_s: float = 
             target=call.target,
             attempt=call.attempt,
             wait_s=wait_s,
+            reason=reason,
             figures=figures,
         )
     )

@@ -16,6 +16,7 @@ from runwright.guard.timeout import too_late
 
 T = TypeVar("T")
 
+_SAME = "an equal call was under way"
 _OF_LEADER = (DeadlineExceeded, BudgetExceeded, LimitExceeded, CallShed, StorageError)
 """What ends a call because of whose it is: its time, its money, its priority, its record. It ends nobody else's."""
 
@@ -58,7 +59,7 @@ class Flights:
                 return await self._lead(key, call, make)
             told: dict[str, int | float | str] = {"followers": flight.waiting}
             # Told first: who cannot tell that it waits does not.
-            call.note(GuardDecided(layer="flight", action="joined", target=call.target, figures=told))
+            call.note(GuardDecided(layer="flight", action="joined", target=call.target, reason=_SAME, figures=told))
             flight.waiting += 1
             self.joined += 1
             outcome = await self._wait(key, flight, call)

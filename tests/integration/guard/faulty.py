@@ -28,8 +28,10 @@ FAULTS = (
     "half-stream",
     "malformed",
 )
-"""Faults by the name of the model; `sick-N` fails N times with 503 and then answers, `shaky` while the provider is
-down; anything else answers."""
+"""Faults by the name of the model. `sick-N` fails N times with 503 and then answers, `busy-N` says N times when to come
+again, `late-N` is silent at its call N, `shaky` fails while the provider is down; anything else answers."""
+
+_PASSING = {"sick": "503", "busy": "429-soon", "late": "slow-headers"}
 
 
 class _Request(msgspec.Struct):
@@ -70,13 +72,16 @@ class Faulty:
     async def _answer(self, asked: _Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Whether the connection goes on."""
         name = asked.model
-        if name.startswith("sick-"):
-            name = "503" if self.calls[asked.model] <= int(name[5:]) else "well"
+        kind, _, number = name.partition("-")
+        if kind in _PASSING:
+            count = self.calls[asked.model]
+            is_ill = count == int(number) if kind == "late" else count <= int(number)
+            name = _PASSING[kind] if is_ill else "well"
         if name == "shaky" and self.is_down:
             name = "503"
         match name:
-            case "503" | "429" | "429-after":
-                after = b"retry-after: 1\r\n" if name == "429-after" else b""
+            case "503" | "429" | "429-after" | "429-soon":
+                after = {"429-after": b"retry-after: 1\r\n", "429-soon": b"retry-after-ms: 60\r\n"}.get(name, b"")
                 _write(writer, b'{"error":{"message":"no"}}', status=int(name[:3]), more=after)
             case "malformed":
                 _write(writer, b'{"choices": [{')

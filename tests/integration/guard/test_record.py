@@ -48,16 +48,17 @@ def opened(provider: Faulty, story: Story, *agents: Agent, guard: dict[str, obje
     ("policies", "told"),
     [
         ({}, []),
-        ({"models": {"acme:503": {"budget": {"tokens": 10_000}}}}, ["acme:503"]),
-        ({"models": {"acme:well": {"budget": {"tokens": 10_000}}}}, ["acme:well"]),
-        ({"budget": {"tokens": 10_000}}, ["acme:503", "acme:well"]),
+        ({"models": {"acme:503": {"budget": {"usd": "1"}}}}, ["acme:503"]),
+        ({"models": {"acme:well": {"budget": {"usd": "1"}}}}, ["acme:well"]),
+        ({"budget": {"usd": "1"}}, ["acme:503", "acme:well"]),
+        ({"budget": {"tokens": 10_000}}, []),
     ],
-    ids=["no budget", "of the first model", "of the next model", "of both"],
+    ids=["no budget", "of the first model", "of the next model", "of both", "in tokens"],
 )
 async def test_only_who_has_a_budget_is_told_that_there_is_no_price(
     provider: Faulty, policies: dict[str, object], told: list[str]
 ) -> None:
-    """That a model has no price stands in the record once where a budget bounds it, else not at all."""
+    """That a model has no price stands in the record once where a budget in USD bounds it, else not at all."""
     story = Story()
     agent = Agent("a", model="acme:503", guard=Guard(retry=False, fallback=Fallback(models=("acme:well",))))
     async with opened(provider, story, agent, guard=policies) as app:
