@@ -29,6 +29,7 @@ from runwright.core.budget import (
     limit,
 )
 from runwright.core.policy import Budget
+from runwright.guard.registry import make_room
 
 REFRESH_S = 15.0
 """Seconds after which an account in use is read from the store again, to see what other processes spent."""
@@ -37,7 +38,7 @@ RECHECK_S = 1.0
 """Seconds that the store is trusted for before a call is refused."""
 
 MOST = 10_000
-"""Accounts that are remembered; beyond that the oldest ones that nothing is reserved of are forgotten."""
+"""Accounts that are remembered; beyond that those used longest ago are forgotten that nothing is reserved of."""
 
 Read = Callable[[Account], Awaitable[Booked]]
 """What the store knows of an account."""
@@ -197,21 +198,13 @@ class MemoryLedger:
     def _tab(self, allowance: Allowance) -> _Tab:
         tab = self._tabs.get(allowance.account)
         if tab is None:
+            make_room(self._tabs, MOST)
             tab = self._tabs[allowance.account] = _Tab(allowance.account)
-            self._forget()
+        self._tabs.move_to_end(allowance.account)
         if allowance.budget not in tab.budgets:
             # A budget that was changed takes the place of the one before it.
             tab.budgets = (*tab.budgets, allowance.budget)[-4:]
         return tab
-
-    def _forget(self) -> None:
-        if len(self._tabs) <= MOST:
-            return
-        *old, _ = self._tabs.values()
-        for tab in old:
-            if tab.is_idle:
-                del self._tabs[tab.account]
-                return
 
     async def _look(self, tab: _Tab, *, before: float) -> None:
         """Read an account, once for all who want it."""

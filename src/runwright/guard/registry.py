@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from random import Random
-from typing import Generic, Protocol, TypeVar, cast
+from typing import Generic, Protocol, TypeAlias, TypeVar, cast
+from weakref import WeakValueDictionary
 
 from runwright.core.policy import Policy
 from runwright.guard.sharing import Sharing
@@ -24,21 +25,27 @@ class State(Protocol):
         ...
 
 
+K = TypeVar("K")
 S = TypeVar("S", bound=State)
 P = TypeVar("P", bound=Policy)
+
+
+_Key: TypeAlias = tuple[str, str, Policy, str]
 
 
 class Registry:
     """States by target, policy and place, so that all who share a policy share its state.
 
-    With `sharing` limits and breakers are those of several processes.
+    With `sharing` limits and breakers are those of several processes. A state that is forgotten while a layer still has
+    it at hand is the state of its target for everybody, as long as it has.
     """
 
     def __init__(self, random: Random | None = None, *, sharing: Sharing | None = None) -> None:
         self.random = random or Random()
         self.sharing = sharing
         self.watches = Watches()
-        self._states: OrderedDict[tuple[str, str, Policy, str], State] = OrderedDict()
+        self._kept: OrderedDict[_Key, State] = OrderedDict()
+        self._states: WeakValueDictionary[_Key, State] = WeakValueDictionary()
 
     def state(self, make: Callable[[str, P], S], *, target: str, policy: P, place: str) -> S:
         """The state of a target under a policy that was set at a place; made on first use by `make(target, policy)`."""
@@ -46,8 +53,10 @@ class Registry:
         found = self._states.get(key)
         if found is None:
             found = self._states[key] = make(target, policy)
-            self._forget()
-        self._states.move_to_end(key)
+        if key not in self._kept:
+            make_room(self._kept, MOST)
+            self._kept[key] = found
+        self._kept.move_to_end(key)
         return cast("S", found)
 
     def all(self, kind: type[S]) -> Iterator[tuple[str, str, S]]:
@@ -56,12 +65,18 @@ class Registry:
             if isinstance(state, kind):
                 yield target, place, state
 
-    def _forget(self) -> None:
-        for key, state in list(self._states.items()):
-            if len(self._states) <= MOST:
-                return
-            if state.is_idle:
-                del self._states[key]
+
+def make_room(states: OrderedDict[K, S], most: int) -> None:
+    """Have room for one more: of the two that were used longest ago, forget those that are idle, if there are too many.
+
+    The others go to the end, so that no state is looked at again before all were.
+    """
+    for _ in range(2):
+        if len(states) < most:
+            return
+        key, state = states.popitem(last=False)
+        if not state.is_idle:
+            states[key] = state
 
 
 class StateOf(Generic[S]):

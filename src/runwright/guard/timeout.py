@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from heapq import heapify, heappop, heappush
+from itertools import count
 from math import inf
 from threading import local
 from typing import Any, Generic, TypeVar
@@ -15,30 +17,38 @@ from runwright.guard.call import Call, Sending
 
 T = TypeVar("T")
 
+FEWEST = 64
+"""Attempts among which those that have ended may stand until their time comes."""
+
 
 class Watch:
     """One timer of a loop for all attempts at work: to begin and to end one touches no heap.
 
-    It rings when the first attempt has to be looked at, and then looks for the next.
+    It rings when the first attempt has to be looked at. Those that are at work then are put in order, so that what a
+    ring costs does not grow with their number; most attempts have ended before.
     """
 
-    __slots__ = ("_attempts", "_handle", "_when", "loop")
+    __slots__ = ("_begun", "_compact_at", "_handle", "_heap", "_numbers", "_when", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self._attempts: set[Bounds] = set()
+        self._begun: set[Watchdog] = set()
+        self._heap: list[tuple[float, int, Watchdog]] = []
+        self._numbers = count()
+        self._compact_at = FEWEST
         self._handle: asyncio.TimerHandle | None = None
         self._when = inf
 
-    def add(self, bounds: Bounds) -> None:
+    def add(self, dog: Watchdog) -> None:
         """Look after an attempt."""
-        self._attempts.add(bounds)
-        if bounds.look < self._when:
-            self._arm(bounds.look)
+        self._begun.add(dog)
+        if dog.look < self._when:
+            self._arm(dog.look)
 
-    def discard(self, bounds: Bounds) -> None:
+    def discard(self, dog: Watchdog) -> None:
         """Look after it no longer."""
-        self._attempts.discard(bounds)
+        dog.look = inf
+        self._begun.discard(dog)
 
     def _arm(self, when: float) -> None:
         if self._handle is not None:
@@ -48,13 +58,27 @@ class Watch:
 
     def _ring(self) -> None:
         self._handle, self._when = None, inf
-        now = self.loop.time()
-        for bounds in [each for each in self._attempts if each.look <= now]:
-            bounds.ring(now)
-            if bounds.is_over:
-                self._attempts.discard(bounds)
-        if self._attempts:
-            self._arm(min(each.look for each in self._attempts))
+        now, heap = self.loop.time(), self._heap
+        for dog in self._begun:
+            heappush(heap, (dog.look, next(self._numbers), dog))
+        self._begun.clear()
+        while heap and heap[0][0] <= now:
+            look, _, dog = heappop(heap)
+            # One that has ended, or was put in again, is looked at no more.
+            if dog.look == look:
+                dog.ring(now)
+                if not dog.is_over:
+                    heappush(heap, (dog.look, next(self._numbers), dog))
+        if len(heap) >= self._compact_at:
+            self._compact()
+        if heap:
+            self._arm(heap[0][0])
+
+    def _compact(self) -> None:
+        """Forget attempts that have ended, each time that there may be as many of them as of others."""
+        self._heap[:] = [each for each in self._heap if each[2].look == each[0]]
+        heapify(self._heap)
+        self._compact_at = max(FEWEST, 2 * len(self._heap))
 
 
 class Watches(local):
@@ -70,7 +94,7 @@ class Watches(local):
         return self._watch
 
 
-class Bounds:
+class Watchdog:
     """Cancels its task at `end`, or when the sending is due. Both are times of the loop's clock.
 
     It keeps the rules of `asyncio.timeout` for cancellations that come together. A bound that moves with every chunk
@@ -150,24 +174,24 @@ class Attempt(Generic[T]):
             call.racer.sent.set_result(now)
         sending = Sending(call, now=now, timeout=self._policy, on_quota=self._on_quota)
         idle_s = self._policy.idle_s if self._policy is not None and call.is_streamed else None
-        bounds = Bounds(sending, loop, end=end, now=now, idle_s=idle_s)
-        if bounds.look == inf:
+        dog = Watchdog(sending, loop, end=end, now=now, idle_s=idle_s)
+        if dog.look == inf:
             return await call.send(call, sending)
         watch = self._last
         if watch is None or watch.loop is not loop:
             watch = self._last = self._watches.of(loop)
-        watch.add(bounds)
+        watch.add(dog)
         try:
             return await call.send(call, sending)
         except asyncio.CancelledError:
-            if not bounds.end():
+            if not dog.end():
                 raise
             raise _late(call, sending, own_s=own_s, is_run=end != own_end) from None
         finally:
-            watch.discard(bounds)
-            if bounds.is_over:
+            watch.discard(dog)
+            if dog.is_over:
                 # The sender made something else of the cancellation; the task must not stay marked.
-                bounds.end()
+                dog.end()
 
 
 def too_late(call: Call[T]) -> DeadlineExceeded:
