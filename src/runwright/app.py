@@ -33,7 +33,7 @@ from runwright.engine.owner import Owner
 from runwright.engine.reports import Price as Pricing
 from runwright.engine.worker import Engine, EngineOptions
 from runwright.errors import ConfigError, StorageReadOnly
-from runwright.guard import Answers, Guards, Ledger, Likeness, MemoryKeyValue, MemoryLedger, Surroundings, live
+from runwright.guard import Answers, Guards, Ledger, Likeness, LocalLedger, MemoryKeyValue, Surroundings, live
 from runwright.guard import Registry as GuardRegistry
 from runwright.journal.read import JournalReader
 from runwright.journal.write import Journal
@@ -250,7 +250,7 @@ class App:
         asker = Asker(boot=owner.boot, since=clock.now())
         booked = partial(asyncio.to_thread, self._stores.budgets.booked, asker=asker)
         is_shared = shared is not None and self.settings.redis.guard
-        self._ledger = shared.ledger(booked) if shared and is_shared else MemoryLedger(booked)
+        self._ledger = shared.ledger(booked) if shared and is_shared else LocalLedger(booked)
         if self.metrics is not None and shared is not None:
             self.metrics.watch_pool(shared.pool.place, shared.pool.stats)
 

@@ -23,7 +23,7 @@ from runwright.guard.cache import Answers
 from runwright.guard.call import Call, Codec, Priority, Sending, Trail
 from runwright.guard.chain import Surroundings
 from runwright.guard.key_value import MemoryKeyValue
-from runwright.guard.ledger import Ledger, MemoryLedger
+from runwright.guard.ledger import Ledger, LocalLedger
 from runwright.guard.live import LiveTarget, live
 from runwright.guard.plans import Guards, Own
 from runwright.guard.registry import Registry
@@ -49,8 +49,8 @@ __all__ = [
     "Likeness",
     "Limit",
     "LiveTarget",
+    "LocalLedger",
     "MemoryKeyValue",
-    "MemoryLedger",
     "Own",
     "Payer",
     "Priority",

@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from random import Random
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from runwright.core.event import GuardDecided
 from runwright.core.policy import Breaker
@@ -24,17 +24,60 @@ PROBING_S = 1.0
 
 Outcome = Literal["good", "slow", "failed", "neutral"]
 Change = Literal["", "opened", "closed"]
+Position = Literal["closed", "open", "half_open"]
 
 _FAILED, _SLOW = 1, 2
 _BITS = {"good": 0, "slow": _SLOW, "failed": _FAILED}
 _MOST_DOUBLINGS = 60
 
 
-class BreakerState:
-    """The breaker of one target. Who may send has a permit and gives it back with the outcome.
+class BreakerState(Protocol):
+    """The breaker of one target. Who may send has a permit and gives it back with the outcome; a probe's is negative.
 
-    A permit is the number of the stretch between two changes, so that what began before a change counts no more; that
-    of the probe is negative.
+    Those that are shared by many processes implement this. `failed` and `slow` calls are in the window, and `open_s` is
+    how long it stayed open last.
+    """
+
+    failed: int
+    slow: int
+    open_s: float
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing would be lost if it were forgotten."""
+        ...
+
+    @property
+    def position(self) -> Position:
+        """Whether calls pass, none does, or one to see."""
+        ...
+
+    @property
+    def seen(self) -> int:
+        """How many calls are in the window."""
+        ...
+
+    def rest_s(self) -> float:
+        """How long nobody is let through; 0 when a call may try."""
+        ...
+
+    async def enter(self) -> int | None:
+        """A permit to send, or None. Of those who come when the rest is over, one gets one."""
+        ...
+
+    async def leave(self, permit: int, outcome: Outcome, *, share: float) -> Change:
+        """Give a permit back. `share`, from 0 to 1, draws how long it stays open."""
+        ...
+
+    def begin(self, permit: int) -> Change:
+        """The probe has begun to answer. It may go on for minutes, and nobody has to wait for its end."""
+        ...
+
+
+class LocalBreaker(BreakerState):
+    """The breaker of this process.
+
+    A permit is the number of the stretch between two changes, so that what began before a change counts no more.
     """
 
     def __init__(self, _target: str, policy: Breaker) -> None:
@@ -54,7 +97,7 @@ class BreakerState:
         return self._until is None and not self.failed and not self.slow
 
     @property
-    def position(self) -> Literal["closed", "open", "half_open"]:
+    def position(self) -> Position:
         """Whether calls pass, none does, or one to see."""
         if self._until is None:
             return "closed"

@@ -18,7 +18,7 @@ from runwright.core.ports import Clock
 from runwright.core.redact import KnownSecrets
 from runwright.guard.admission import Admission, Lines
 from runwright.guard.backoff import Strategy, Waits, strategy
-from runwright.guard.breaker import BreakerState, Breaking
+from runwright.guard.breaker import BreakerState, Breaking, LocalBreaker
 from runwright.guard.budget import Budgeting
 from runwright.guard.bulkhead import Bulkhead
 from runwright.guard.cache import Answers, Caching
@@ -26,7 +26,7 @@ from runwright.guard.call import Layer, Proceed
 from runwright.guard.deadline import deadline
 from runwright.guard.fallback import Switching
 from runwright.guard.hedge import Hedging, Latencies
-from runwright.guard.ledger import Ledger, MemoryLedger
+from runwright.guard.ledger import Ledger, LocalLedger
 from runwright.guard.rate import RateLimiting
 from runwright.guard.redact import Redaction
 from runwright.guard.registry import Registry, StateOf
@@ -47,7 +47,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     answers: Answers | None = None
     likeness: Likeness | None = None
     secrets: KnownSecrets | None = None
-    ledger: Ledger = msgspec.field(default_factory=MemoryLedger)
+    ledger: Ledger = msgspec.field(default_factory=LocalLedger)
     clock: Clock = SystemClock()
     backoffs: Mapping[str, Strategy] = {}
     """Backoff strategies of the application, by the names that policies may give."""
@@ -130,7 +130,7 @@ def _breaking(plan: Plan, around: Surroundings) -> Breaking | None:
         assert sharing is not None
         return sharing.breaker(policy, name=f"{place}:{target}")
 
-    state = StateOf(registry, shared if sharing else BreakerState, policy=policy, place=place)
+    state = StateOf(registry, shared if sharing else LocalBreaker, policy=policy, place=place)
     return Breaking(policy, state=state, random=registry.random)
 
 

@@ -29,13 +29,6 @@ class Gcra:
         wait_s = max(self.tat, now) + (min(amount, self.burst) - self.burst) / self.rate - now
         return wait_s if wait_s > SOON_S else 0.0
 
-    def reserve(self, amount: float, now: float) -> float:
-        """Take the amount if it can pass now, and give 0; else take nothing and give the seconds until it could."""
-        wait_s = self.wait_s(amount, now)
-        if not wait_s:
-            self.charge(amount, now)
-        return wait_s
-
     def charge(self, amount: float, now: float) -> None:
         """Count an amount that has passed, whether it could or not."""
         self.tat = max(self.tat, now) + amount / self.rate

@@ -77,8 +77,8 @@ class Recent:
         return max(0, self.since(now - SPAN_S + 1)[0]) / max(1.0, now - first)
 
 
-class Pace:
-    """Requests a second: halved by a refusal, and added back in even steps (AIMD; Chiu and Jain, 1989).
+class Aimd:
+    """A pace in requests a second: halved by a refusal, added back in even steps (AIMD; Chiu and Jain, 1989).
 
     There is none until the first refusal, and none again when nothing was refused for long.
     """
@@ -135,7 +135,7 @@ class Heard:
         self.is_quiet = True
         """Whether nothing was heard that could hold anybody back."""
         self.paused_until = 0.0
-        self.pace = Pace()
+        self.pace = Aimd()
         self.requests: Said | None = None
         self.tokens: Said | None = None
         self._recent = Recent()

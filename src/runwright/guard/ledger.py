@@ -123,7 +123,7 @@ class _Waiter(msgspec.Struct, eq=False):
     answer: asyncio.Future[Hold | Shortage]
 
 
-class MemoryLedger:
+class LocalLedger:
     """The ledger of one process. What was spent before is read from the store when an account is first used.
 
     What other processes spend meanwhile is seen at the next look: every `REFRESH_S` seconds of use, and before a call

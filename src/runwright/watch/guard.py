@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from operator import add
+from types import MappingProxyType
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -17,6 +19,12 @@ GUARDED = ("model", "tool", "http")
 
 WAITS = ("resend", "waited")
 """What the guard does that has a call wait; other decisions tell of waits that are refused, or of others' rests."""
+
+
+TOGETHER: Mapping[str, Callable[[float, float], float]] = MappingProxyType(
+    {"breaker": max, "retry": min, "rate": add, "bulkhead": add}
+)
+"""What the figures of a target under several policies of one place come to: the worst, or as many as wait together."""
 
 
 class GuardState(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,7 +70,11 @@ class GuardSeries:
             registry, "guard_wait_seconds", "How long the guard had calls wait.", "layer", buckets=WAIT_BUCKETS
         )
         self.breaker_state = gauge(
-            registry, "breaker_state", "Breakers: 0 closed, 1 half open, 2 open.", "target", "place"
+            registry,
+            "breaker_state",
+            "Breakers: 0 closed, 1 half open, 2 open; of several policies of a place the worst.",
+            "target",
+            "place",
         )
         self.retry_bucket_tokens = gauge(
             registry, "retry_bucket_tokens", "What resends may still cost.", "target", "place"
@@ -116,8 +128,12 @@ class GuardMetrics:
         }
         for each in gauges.values():
             each.clear()
+        levels: dict[tuple[str, str, str], float] = {}
         for state in states:
-            gauges[state.layer](self._targets.bound(state.target), self._targets.bound(state.place)).set(state.value)
+            key = (state.layer, self._targets.bound(state.target), self._targets.bound(state.place))
+            levels[key] = TOGETHER[state.layer](levels[key], state.value) if key in levels else state.value
+        for (layer, *labels), value in levels.items():
+            gauges[layer](*labels).set(value)
 
     def show_budgets(self, states: Iterable[BudgetState]) -> None:
         """Say how budgets stand now."""

@@ -13,7 +13,7 @@ from runwright.core.budget import NOTHING
 from runwright.core.event import GuardDecided, StepRestarted
 from runwright.core.run import RunRequest
 from runwright.guard import Backoff, Breaker, Budget, Cache, Fallback, Guard, Hedge, Limit, Retry, Timeout
-from runwright.guard.breaker import BreakerState
+from runwright.guard.breaker import LocalBreaker
 from runwright.guard.rate import Gate
 from runwright.models import ModelRegistry, ProviderSettings
 from runwright.service.views import RunView
@@ -91,7 +91,7 @@ async def held(app: App) -> list[str]:
     """What calls still hold: places in lines, probes, slots, reservations, flights and connections."""
     around = app.guards.around
     found = [f"line of {target}" for target, _, gate in around.registry.all(Gate) if gate.line.waiting]
-    found += [f"probe of {target}" for target, _, state in around.registry.all(BreakerState) if state.is_probed]
+    found += [f"probe of {target}" for target, _, state in around.registry.all(LocalBreaker) if state.is_probed]
     found += [f"budget of {each.account.name}" for each in await around.ledger.active() if each.reserved != NOTHING]
     found += ["flight"] * (0 if around.answers is None else len(around.answers.flights))
     return found + ["connection"] * taken(app)

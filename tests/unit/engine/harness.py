@@ -30,7 +30,7 @@ from runwright.engine.gateway import World
 from runwright.engine.owner import Owner
 from runwright.engine.worker import Claim, Engine, EngineOptions
 from runwright.errors import NotFound, OutputInvalid, StorageError
-from runwright.guard import Backoff, Guard, Guards, GuardSettings, MemoryLedger, Registry, Retry, Surroundings
+from runwright.guard import Backoff, Guard, Guards, GuardSettings, LocalLedger, Registry, Retry, Surroundings
 from runwright.journal.read import JournalReader
 from runwright.journal.write import Journal
 from runwright.service.runs import Handle, Runs
@@ -212,7 +212,7 @@ class Process:
         self.journal = Journal(self.gate, clock=parts.clock, readers=parts.readers)
         rows = Rows(runs=stores.runs, threads=stores.threads, signals=stores.signals, reader=self.reader)
         asker = Asker(boot=owner.boot, since=parts.clock.now())
-        self.ledger = MemoryLedger(partial(asyncio.to_thread, stores.budgets.booked, asker=asker))
+        self.ledger = LocalLedger(partial(asyncio.to_thread, stores.budgets.booked, asker=asker))
         world = World(
             models=FixedModels(*parts.models),
             secrets=NoSecrets(),

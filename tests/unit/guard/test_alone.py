@@ -12,7 +12,7 @@ from runwright.core.policy import Backoff, Breaker, Budget, Cache, Fallback, Gua
 from runwright.core.step import Effect
 from runwright.errors import BreakerOpen, BudgetExceeded, DeadlineExceeded, ProviderTimeout, ToolTimeout
 from runwright.guard import Spend, guard_for, guarded, surroundings
-from runwright.guard.breaker import BreakerState
+from runwright.guard.breaker import LocalBreaker
 from runwright.guard.virtual import run_virtual
 from tests.unit.guard.calls import Notes
 
@@ -208,7 +208,7 @@ def block_of(guard: Guard, body: Callable[[], Any], **options: Any) -> tuple[str
         assert task.cancelling() == 0
         # A cancellation that was meant for the block alone does not come later.
         await asyncio.sleep(0)
-        (state,) = [state for _, _, state in around.registry.all(BreakerState)]
+        (state,) = [state for _, _, state in around.registry.all(LocalBreaker)]
         return outcome, asyncio.get_running_loop().time(), len(asyncio.all_tasks()) - 1, state.failed
 
     return run_virtual(main())
@@ -300,7 +300,7 @@ def test_a_cancelled_block() -> None:
             asyncio.get_running_loop().call_at(10, task.cancel)
         await asyncio.wait(tasks)
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        assert all(state.seen == 0 for _, _, state in around.registry.all(BreakerState))
+        assert all(state.seen == 0 for _, _, state in around.registry.all(LocalBreaker))
         return [task.cancelled() for task in tasks]
 
     assert run_virtual(main()) == [True, True]

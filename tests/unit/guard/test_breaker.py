@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from runwright.core.policy import Backoff, Breaker, Plan, Retry
 from runwright.errors import BreakerOpen, ProviderRejected, ProviderUnavailable, RateLimited
 from runwright.guard import Call, Registry, Sending, Surroundings
-from runwright.guard.breaker import PROBING_S, BreakerState
+from runwright.guard.breaker import PROBING_S, LocalBreaker
 from runwright.guard.call import Proceed
 from runwright.guard.chain import guard
 from runwright.guard.virtual import run_virtual
@@ -31,11 +31,11 @@ class Least(Random):
 
 def guarded(
     policy: Breaker = POLICY, retry: Retry | None = None, random: Random | None = None
-) -> tuple[Proceed[Any], BreakerState]:
+) -> tuple[Proceed[Any], LocalBreaker]:
     """A guard with a breaker, and the breaker's state for the target of `call_of`."""
     registry = Registry(random or Random(1))
     proceed = guard(Plan(breaker=policy, retry=retry), Surroundings(registry=registry))
-    return proceed, registry.state(BreakerState, target="x", policy=policy, place="default")
+    return proceed, registry.state(LocalBreaker, target="x", policy=policy, place="default")
 
 
 async def send(proceed: Proceed[Any], *answers: object, **changes: Any) -> str:
@@ -246,7 +246,7 @@ def test_retry_asks_before_it_waits() -> None:
     assert run_virtual(main()) == (3, [*["retry resend"] * 3, "breaker opened", "retry gave_up"])
 
 
-def picture(state: BreakerState) -> tuple[object, ...]:
+def picture(state: LocalBreaker) -> tuple[object, ...]:
     """All that a breaker knows."""
     return (state.position, state.seen, state.failed, state.slow, state.open_s)
 

@@ -25,7 +25,7 @@ from runwright.errors import (
     RateLimited,
     ToolFailed,
 )
-from runwright.guard import Call, MemoryLedger, Sending
+from runwright.guard import Call, LocalLedger, Sending
 from runwright.guard.budget import Budgeting
 from runwright.guard.chain import compose
 from runwright.guard.timeout import Attempt
@@ -50,7 +50,7 @@ class Books:
 
     def __init__(self, *budgets: Budget) -> None:
         self.scoped = tuple(ScopedBudget(budget, "app") for budget in budgets or (Budget(usd="0.00001"),))
-        self.ledger = MemoryLedger()
+        self.ledger = LocalLedger()
         self.notes = Notes()
         layer = Budgeting[Any](self.scoped, self.ledger, Noon())
         self._proceed = compose([layer], Attempt[Any](None))

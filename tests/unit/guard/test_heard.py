@@ -17,7 +17,7 @@ from runwright.errors import RateLimited
 from runwright.guard import Call, Registry, Sending, Surroundings
 from runwright.guard.chain import guard
 from runwright.guard.gcra import Gcra
-from runwright.guard.heard import LONGEST_S, RECOVER_S, Heard, Pace
+from runwright.guard.heard import LONGEST_S, RECOVER_S, Aimd, Heard
 from runwright.guard.virtual import run_virtual
 from tests.unit.guard.calls import Notes, Upstream, call_of
 
@@ -39,9 +39,10 @@ class Provider:
     async def answer(self, call: Call[Any], sending: Sending) -> str:
         """Answer after a fifth of a second, refuse at once."""
         now = asyncio.get_running_loop().time()
-        if self._quota.reserve(1, now):
+        if self._quota.wait_s(1, now):
             self.refused += 1
             raise RateLimited("slow down", retry_after_s=self._retry_after_s)
+        self._quota.charge(1, now)
         await asyncio.sleep(0.2)
         if self._says:
             left = int(self._quota.left(now))
@@ -180,7 +181,7 @@ def test_one_crowd_halves_the_pace_once() -> None:
 @given(st.floats(1, 1000), st.floats(0, 4 * RECOVER_S))
 def test_a_pace_comes_back_evenly_and_is_forgotten(passed_per_s: float, after_s: float) -> None:
     """It is half of what passed, all of it after a minute, never faster than that line, and none at twice that."""
-    pace = Pace()
+    pace = Aimd()
     pace.refused(passed_per_s, sent_at=0.0, now=0.0, resumes_at=0.0)
     at = pace.at(after_s)
     if after_s >= 3 * RECOVER_S:

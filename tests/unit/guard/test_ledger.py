@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from runwright.core.budget import NOTHING, Account, Allowance, Booked, Raise, Shortage, Spend
 from runwright.core.policy import Budget
-from runwright.guard.ledger import RECHECK_S, REFRESH_S, Hold, MemoryLedger
+from runwright.guard.ledger import RECHECK_S, REFRESH_S, Hold, LocalLedger
 from runwright.guard.virtual import run_virtual
 
 RUN = Allowance(Account("app", "run", "run_1"), Budget(tokens=100))
@@ -33,13 +33,13 @@ class Books:
         return self.booked
 
 
-async def totals(ledger: MemoryLedger, allowance: Allowance = RUN) -> tuple[Spend, Spend]:
+async def totals(ledger: LocalLedger, allowance: Allowance = RUN) -> tuple[Spend, Spend]:
     """What was spent and is reserved of an account."""
     standing = await ledger.standing(allowance)
     return standing.spent, standing.reserved
 
 
-async def reserved(ledger: MemoryLedger, tokens: int, *allowances: Allowance) -> Hold:
+async def reserved(ledger: LocalLedger, tokens: int, *allowances: Allowance) -> Hold:
     """A reservation that is granted."""
     hold = await ledger.reserve(allowances or (RUN,), Spend(tokens))
     assert isinstance(hold, Hold)
@@ -50,7 +50,7 @@ def test_all_or_none() -> None:
     """A call is reserved on all its accounts or on none."""
 
     async def main() -> None:
-        ledger = MemoryLedger()
+        ledger = LocalLedger()
         await ledger.settle(await reserved(ledger, 90, RUN), Spend(90))
         short = await ledger.reserve((DAY, RUN), Spend(20))
         assert isinstance(short, Shortage)
@@ -64,7 +64,7 @@ def test_settled_by_use() -> None:
     """What was used counts, also beyond what was reserved and the limit; the next call is refused then."""
 
     async def main() -> None:
-        ledger = MemoryLedger()
+        ledger = LocalLedger()
         await ledger.settle(await reserved(ledger, 60), Spend(130))
         assert await totals(ledger) == (Spend(130, 0, 1), NOTHING)
         assert isinstance(await ledger.reserve((RUN,), Spend(0)), Shortage)
@@ -76,7 +76,7 @@ def test_hundred_at_once() -> None:
     """A hundred calls at once overshoot by nothing, and all that fits is made."""
 
     async def main() -> None:
-        ledger, made = MemoryLedger(Books()), 0
+        ledger, made = LocalLedger(Books()), 0
 
         async def call() -> None:
             nonlocal made
@@ -97,7 +97,7 @@ def test_waits_for_others() -> None:
     """Where others have reserved what is left, a call waits for them, and goes on when they used less."""
 
     async def main() -> None:
-        ledger = MemoryLedger()
+        ledger = LocalLedger()
         first = await reserved(ledger, 90)
         second = asyncio.create_task(ledger.reserve((RUN,), Spend(50)))
         await asyncio.sleep(1)
@@ -114,7 +114,7 @@ def test_refused_when_others_used_it() -> None:
     """A call that waited for others is refused when they used what they had reserved."""
 
     async def main() -> None:
-        ledger = MemoryLedger()
+        ledger = LocalLedger()
         first = await reserved(ledger, 90)
         second = asyncio.create_task(ledger.reserve((RUN,), Spend(50)))
         await asyncio.sleep(1)
@@ -130,7 +130,7 @@ def test_in_order() -> None:
     """Small calls do not pass a large one that waits for the same account; those of other accounts do."""
 
     async def main() -> None:
-        ledger, order = MemoryLedger(), list[str]()
+        ledger, order = LocalLedger(), list[str]()
         first = await reserved(ledger, 90)
 
         async def wait(name: str, tokens: int, allowance: Allowance) -> None:
@@ -156,7 +156,7 @@ def test_wait_ends_at_the_deadline() -> None:
     """A wait for others ends at the call's deadline, and leaves nothing behind."""
 
     async def main() -> None:
-        ledger = MemoryLedger()
+        ledger = LocalLedger()
         first = await reserved(ledger, 90)
         loop = asyncio.get_running_loop()
         with pytest.raises(TimeoutError):
@@ -173,7 +173,7 @@ def test_read_when_first_used() -> None:
 
     async def main() -> None:
         books = Books(Booked(Spend(80, 0, 4)))
-        ledger = MemoryLedger(books)
+        ledger = LocalLedger(books)
         answers = await asyncio.gather(*(ledger.reserve((RUN,), Spend(10)) for _ in range(2)))
         assert all(isinstance(answer, Hold) for answer in answers)
         assert books.asked == [RUN.account]
@@ -188,7 +188,7 @@ def test_sees_other_processes() -> None:
 
     async def main() -> None:
         books = Books()
-        ledger = MemoryLedger(books)
+        ledger = LocalLedger(books)
         await ledger.settle(await reserved(ledger, 40), Spend(40))
         books.booked = Booked(Spend(70, 0, 2))
         await asyncio.sleep(REFRESH_S)
@@ -203,7 +203,7 @@ def test_raise_is_seen_before_a_refusal() -> None:
 
     async def main() -> None:
         books = Books()
-        ledger = MemoryLedger(books)
+        ledger = LocalLedger(books)
         await ledger.settle(await reserved(ledger, 100), Spend(100))
         assert not await ledger.has_room((RUN,), Spend(50))
         at = datetime(2026, 12, 31, tzinfo=UTC)
@@ -221,7 +221,7 @@ def test_reservations_sum_to_settlements(steps: list[tuple[int, int, int]]) -> N
     nobody uses more than was reserved no limit is passed."""
 
     async def main() -> None:
-        ledger, used = MemoryLedger(Books()), 0
+        ledger, used = LocalLedger(Books()), 0
 
         async def call(tokens: int, use: int, delay: int) -> None:
             nonlocal used
@@ -245,7 +245,7 @@ def test_cancelled_anywhere(cancelled_after: int) -> None:
     """Cancelled at any await, a reservation leaves the ledger as if it had not been, and those behind go on."""
 
     async def main() -> None:
-        ledger = MemoryLedger(Books())
+        ledger = LocalLedger(Books())
         first = await reserved(ledger, 90)
         wait = asyncio.create_task(ledger.reserve((DAY, RUN), Spend(50)))
         behind = asyncio.create_task(ledger.reserve((RUN,), Spend(60)))

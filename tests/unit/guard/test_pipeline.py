@@ -11,7 +11,7 @@ from runwright.core.budget import Spend
 from runwright.core.policy import Backoff, Breaker, Budget, Fallback, Guard, Hedge, Limit, Retry, Timeout, plan
 from runwright.errors import GuardError, ProviderRejected, ProviderUnavailable, RateLimited, RunwrightError
 from runwright.guard import Call, Payer, Registry, Sending, Surroundings
-from runwright.guard.breaker import BreakerState
+from runwright.guard.breaker import LocalBreaker
 from runwright.guard.call import Proceed
 from runwright.guard.chain import guard
 from runwright.guard.hedge import Latencies
@@ -105,7 +105,7 @@ def test_whatever_happens(
         for task in tasks:
             assert task.cancelled() or task.exception() is None
         assert asyncio.all_tasks() == {asyncio.current_task()}
-        assert all(0 <= each.failed <= each.seen <= 6 for _, _, each in registry.all(BreakerState))
+        assert all(0 <= each.failed <= each.seen <= 6 for _, _, each in registry.all(LocalBreaker))
         # A probe's place is free: when the rest is over a call gets through.
         await asyncio.sleep(200)
         try:
@@ -119,7 +119,7 @@ def test_whatever_happens(
 def states(registry: Registry) -> list[object]:
     """What is known of the targets, without what was only looked up."""
     found: list[object] = [(target, each.tokens) for target, _, each in registry.all(Bucket)]
-    found += [(target, each.seen, each.failed) for target, _, each in registry.all(BreakerState)]
+    found += [(target, each.seen, each.failed) for target, _, each in registry.all(LocalBreaker)]
     found += [(target, each.saved, each.is_idle) for target, _, each in registry.all(Latencies)]
     return found
 

@@ -23,7 +23,7 @@ from runwright.core.policy import (
 )
 from runwright.errors import ProviderUnavailable, RateLimited, StorageError
 from runwright.guard import Answers, Call, Codec, Registry, Sending, Surroundings
-from runwright.guard.breaker import BreakerState
+from runwright.guard.breaker import LocalBreaker
 from runwright.guard.bulkhead import Dock
 from runwright.guard.chain import guard
 from runwright.guard.hedge import Latencies
@@ -150,7 +150,7 @@ def test_a_probe(action: str) -> None:
 
         answer = ProviderUnavailable() if action == "breaker opened" else chunk
         await guarded.fails(action, answer, is_streamed=True)
-        state = guarded.state(BreakerState)
+        state = guarded.state(LocalBreaker)
         return state.is_probed, state.position
 
     position = {"breaker probing": "half_open", "breaker closed": "closed", "breaker opened": "open"}[action]
@@ -252,7 +252,7 @@ def test_all_together(nth: int) -> None:
         await asyncio.sleep(300)
         assert guarded.state(Dock).is_idle
         assert guarded.state(Gate).is_idle
-        assert not guarded.state(BreakerState).is_probed
+        assert not guarded.state(LocalBreaker).is_probed
         assert all(each.reserved == NOTHING for each in await guarded.around.ledger.active())
 
     run_virtual(main())

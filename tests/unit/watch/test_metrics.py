@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from msgspec.structs import replace
 
 from runwright.core.event import (
@@ -244,6 +245,24 @@ def test_the_state_of_targets_is_shown_as_it_is_now() -> None:
     assert sample(metrics, "breaker_state", target="a", place="app") is None
     metrics.guard.show([GuardState(layer="bulkhead", target="a", place="app", value=3)])
     assert sample(metrics, "bulkhead_calls", target="a", place="app") == 3
+
+
+@pytest.mark.parametrize(
+    ("layer", "name", "level"),
+    [
+        ("breaker", "breaker_state", 2),
+        ("retry", "retry_bucket_tokens", 1),
+        ("rate", "rate_waiting", 3),
+        ("bulkhead", "bulkhead_calls", 3),
+    ],
+)
+def test_policies_of_one_place_are_told_together(layer: str, name: str, level: float) -> None:
+    """Of a target under several policies of a place, as after a change, the worst is told, and who waits adds up."""
+    metrics = Metrics(version="1")
+    states = [GuardState(layer=layer, target="a", place="app", value=value) for value in (1, 2)]
+    for shown in (states, states[::-1]):
+        metrics.guard.show(shown)
+        assert sample(metrics, name, target="a", place="app") == level
 
 
 def test_budgets_are_shown_as_they_are_now() -> None:

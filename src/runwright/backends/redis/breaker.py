@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final, Literal
+from typing import Any, Final
 from uuid import uuid4
 
 from runwright.backends.redis.pool import RedisPool, Script
 from runwright.core.policy import Breaker
 from runwright.errors import StorageError
-from runwright.guard.breaker import PROBING_S, BreakerState, Change, Outcome
+from runwright.guard.breaker import PROBING_S, BreakerState, Change, LocalBreaker, Outcome, Position
 
 LEASE_S: Final = 15.0
 """Seconds after which the probe of a process that died is given up."""
@@ -98,14 +98,15 @@ class RedisBreaker(BreakerState):
     """
 
     def __init__(self, pool: RedisPool, key: str, policy: Breaker) -> None:
-        super().__init__("", policy)
         self._pool = pool
         self._keys = (key, f"{key}:last")
-        self._alone = BreakerState("", policy)
+        self._alone = LocalBreaker("", policy)
         self._rules = (
             *(policy.window, policy.minimum, policy.failure_rate, policy.slow_rate),
             *(policy.open_s * _MICROS, policy.open_cap_s * _MICROS),
         )
+        self.failed = self.slow = 0
+        self.open_s = 0.0
         self._rests_until = 0.0
         self._waits_until = 0.0
         self._may = "send"
@@ -119,7 +120,7 @@ class RedisBreaker(BreakerState):
         return not self._probe and self._alone.is_idle
 
     @property
-    def position(self) -> Literal["closed", "open", "half_open"]:
+    def position(self) -> Position:
         """Whether calls pass, none does, or one to see, as it was known last."""
         if self._pool.is_away:
             return self._alone.position

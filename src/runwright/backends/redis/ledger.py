@@ -16,7 +16,7 @@ from runwright.backends.redis.pool import RedisPool
 from runwright.core.budget import NOTHING, UNITS, Account, Allowance, Booked, Shortage, Spend, Standing, Unit, limit
 from runwright.core.policy import Budget
 from runwright.errors import StorageError, Unavailable
-from runwright.guard.ledger import RECHECK_S, REFRESH_S, Hold, MemoryLedger, Read, unread
+from runwright.guard.ledger import RECHECK_S, REFRESH_S, Hold, LocalLedger, Read, unread
 
 LEASE_S: Final = 20.0
 """Seconds after which the reservation of a process that died counts as spent."""
@@ -68,7 +68,7 @@ class RedisLedger:
     ) -> None:
         self._pool = pool
         self._read = read
-        self._alone = MemoryLedger(read)
+        self._alone = LocalLedger(read)
         self._is_alone = is_alone
         self._prefix = prefix
         self._known: OrderedDict[Account, _Known] = OrderedDict()

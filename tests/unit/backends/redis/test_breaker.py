@@ -12,7 +12,7 @@ from runwright.backends.redis.breaker import LEASE_S, RedisBreaker
 from runwright.core.policy import Breaker, Guard, plan
 from runwright.errors import BreakerOpen, ProviderUnavailable
 from runwright.guard import Registry, Surroundings
-from runwright.guard.breaker import BreakerState, Outcome
+from runwright.guard.breaker import BreakerState, LocalBreaker, Outcome
 from runwright.guard.chain import guard
 from tests.unit.backends.redis.travel import pass_time
 from tests.unit.guard.calls import Upstream, call_of, is_cancelled_at
@@ -59,7 +59,7 @@ async def test_the_script_is_the_breaker(pool: RedisPool, seed: int, monkeypatch
     """In any order of outcomes and pauses the shared breaker decides as the one of a process does."""
     draw = Random(seed)
     policy = Breaker(window=6, minimum=3, slow_rate=0.8, open_s=1000, open_cap_s=4000)
-    shared, model = breaker(pool, policy), BreakerState("x", policy)
+    shared, model = breaker(pool, policy), LocalBreaker("x", policy)
     loop, passed_s = asyncio.get_running_loop(), 0.0
     real_time = loop.time
     monkeypatch.setattr(loop, "time", lambda: real_time() + passed_s)

@@ -13,7 +13,7 @@ from runwright.core.budget import NOTHING, Account, Allowance, Booked, Raise, Sh
 from runwright.core.clock import SystemClock
 from runwright.core.policy import Budget
 from runwright.errors import StorageError, Unavailable
-from runwright.guard.ledger import Hold, Ledger, MemoryLedger
+from runwright.guard.ledger import Hold, Ledger, LocalLedger
 from tests.unit.backends.redis.lossy import lossy
 from tests.unit.backends.redis.travel import pass_time
 from tests.unit.guard.calls import is_cancelled_at
@@ -135,7 +135,7 @@ async def test_as_the_ledger_of_one_process(pool: RedisPool, seed: int) -> None:
     """In any order of reservations and settlements the shared ledger answers as the one in memory does."""
     draw = Random(seed)
     day = Allowance(DAY.account, Budget(tokens=900, usd="9000000", calls=30))
-    ledgers: list[Ledger] = [RedisLedger(pool), MemoryLedger()]
+    ledgers: list[Ledger] = [RedisLedger(pool), LocalLedger()]
     held: list[list[Hold]] = []
     for _ in range(80):
         if held and draw.random() < 0.5:
