@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Literal
@@ -100,7 +101,7 @@ async def judge(*, agent: str | None = None, model: str | None = None, limit: Li
     from runwright.errors import InvalidRequest
     from runwright.service.similar import PairQuery
 
-    if model is not None and call.settings().server:
+    if model is not None and (await asyncio.to_thread(call.settings)).server:
         raise InvalidRequest("A model judges where the data is: leave --server out, or judge pairs by hand.")
     agents = [] if model is None else [_judge_agent(model)]
     async with call.open(agents=agents) as access:

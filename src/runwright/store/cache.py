@@ -15,6 +15,7 @@ from runwright.store.database import Database
 from runwright.store.faults import storage_error
 from runwright.store.rows import names
 from runwright.store.schema import cache
+from runwright.store.similar import SqlQuestionStore
 from runwright.store.statements import compiled, upsert
 
 DEFAULT_BYTES: Final = 256 << 20
@@ -177,9 +178,10 @@ class CacheTable:
 
 
 def sweep_cache(database: Database, *, limit: int) -> int:
-    """Forget what is past its time or has no room; how many entries that were. Raises StorageError."""
+    """Forget what is past its time or has no room; how many answers that were. Raises StorageError."""
     table = CacheTable(database, limit=limit, now=time.time)
     try:
+        SqlQuestionStore(database).sweep(now=time.time())
         return table.sweep()
     finally:
         table.close()

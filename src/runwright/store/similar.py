@@ -48,7 +48,7 @@ class SqlQuestionStore:
             connection.execute(insert(similar_questions).values(_question_values(question)))
         self._added += 1
         if now > self._swept + SWEEP_S or self._added > self._most // 10:
-            self._sweep(now)
+            self.sweep(now=now)
 
     def forget(self, question: Question) -> None:
         """Forget one. Raises StorageError."""
@@ -68,17 +68,18 @@ class SqlQuestionStore:
             ).one()
         return Share(name="similar", count=count, bytes=size)
 
-    def _sweep(self, now: float) -> None:
-        """Forget what is past its time, and what has no room."""
+    def sweep(self, *, now: float) -> int:
+        """Forget what is past its time or has no room; how many. Raises StorageError."""
         self._swept, self._added = now, 0
         with self._database.write() as connection:
-            connection.execute(delete(similar_questions).where(_kept.expires_at <= int(now * _MICROS)))
+            count = connection.execute(delete(similar_questions).where(_kept.expires_at <= int(now * _MICROS))).rowcount
             # The newest that has no room any more, if there are so many.
             last = connection.scalar(
                 select(_kept.expires_at).order_by(_kept.expires_at.desc()).offset(self._most).limit(1)
             )
             if last is not None:
-                connection.execute(delete(similar_questions).where(_kept.expires_at <= last))
+                count += connection.execute(delete(similar_questions).where(_kept.expires_at <= last)).rowcount
+        return count
 
 
 class SqlLookStore:

@@ -9,7 +9,7 @@ import pytest
 from runwright import Agent, App, Context, Guard, tool
 from runwright.app import AppOptions
 from runwright.errors import ConfigError, InvalidRequest
-from runwright.guard import Fallback, Timeout
+from runwright.guard import Cache, Fallback, Similar, Timeout
 from runwright.models import ModelRegistry, ProviderSettings
 from runwright.settings import Settings
 
@@ -88,6 +88,19 @@ async def test_a_run_cannot_fall_back_on_what_is_no_model() -> None:
             await app.run("a", "hi", config={"guard": STRANGER})
         view = await app.run("a", "hi")
     assert [place for place, _ in caught.value.problems] == [f"/config/guard{PLACE}"]
+    assert view.status == "completed"
+
+
+async def test_a_run_cannot_let_similar_questions_be_answered() -> None:
+    """A caller cannot lower the bar of an agent's cache; to leave it out is allowed."""
+    models = ModelRegistry(default="demo")
+    guard = Guard(cache=Cache(similar=Similar(mode="answer")))
+    agent = Agent("a", guard=guard, settings={"temperature": 0})
+    async with App(Settings(), agents=[agent], models=models, options=OPTIONS) as app:
+        with pytest.raises(InvalidRequest) as caught:
+            await app.run("a", "hi", config={"guard": {"cache": {"similar": {"mode": "answer", "risk": 0.9}}}})
+        view = await app.run("a", "hi", config={"guard": {"cache": True}})
+    assert [place for place, _ in caught.value.problems] == ["/config/guard/cache/similar"]
     assert view.status == "completed"
 
 

@@ -16,7 +16,7 @@ from runwright.agents.input import INPUT_SCHEMA, read_messages
 from runwright.agents.load import load_body
 from runwright.agents.registry import VARIANT_BYTES, VARIANTS, Registry
 from runwright.core.agent import Definition, MemoryBlock, Tool
-from runwright.core.policy import Cache
+from runwright.core.policy import Cache, Similar
 from runwright.core.step import Effect
 from runwright.errors import ConfigError, InvalidRequest, NotFound
 
@@ -261,6 +261,20 @@ def test_results_that_are_given_again_do_nothing_again() -> None:
             registry(agent)
         ((place, detail),) = caught.value.problems
         assert (place.endswith("guard.cache.of"), words in detail) == (True, True), (place, detail)
+
+
+def test_similar_questions_are_answered_without_tools() -> None:
+    """An agent that could never be answered so, because it has tools or keeps whole runs, is refused."""
+    similar = Guard(cache=Cache(similar=Similar()))
+    assert registry(Agent("a", guard=similar)).get("a").guard == similar
+    for agent, words in (
+        (Agent("a", tools=[weather], guard=similar), "this agent has 'weather'"),
+        (Agent("a", guard=Guard(cache=Cache(of="runs", similar=Similar()))), "with of='calls', not 'runs'"),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            registry(agent)
+        ((place, detail),) = caught.value.problems
+        assert (place.endswith("guard.cache.similar"), words in detail) == (True, True), (place, detail)
 
 
 def test_policies_are_for_every_template() -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from runwright.agents.agent import Agent
 from runwright.cli.access import (
     Access,
     AgentAccess,
@@ -20,6 +21,7 @@ from runwright.cli.access import (
     MemoryAccess,
     PinAccess,
     RedisAccess,
+    SimilarAccess,
     SimulationAccess,
     StatAccess,
 )
@@ -149,6 +151,7 @@ class FakeAccess:
         memory: MemoryAccess | None = None,
         cache: CacheAccess | None = None,
         redis: RedisAccess | None = None,
+        similar: SimilarAccess | None = None,
     ) -> None:
         self.runs = runs or FakeRuns()
         self._agents = agents
@@ -160,6 +163,7 @@ class FakeAccess:
         self._memory = memory
         self._cache = cache
         self._redis = redis
+        self._similar = similar
 
     @property
     def agents(self) -> AgentAccess:
@@ -204,6 +208,12 @@ class FakeAccess:
     def budgets(self) -> BudgetAccess:
         """Nothing: budgets are looked at over a real store."""
         raise NotImplementedError
+
+    @property
+    def similar(self) -> SimilarAccess:
+        """The similar questions of the test."""
+        assert self._similar is not None
+        return self._similar
 
     @property
     def simulations(self) -> SimulationAccess:
@@ -251,10 +261,14 @@ class FakeCall(Call):
         self.stderr = Terminal() if is_tty else io.StringIO()
         super().__init__(options or Options(), Output(is_json=is_json, stdout=self.stdout, stderr=self.stderr))
         self._access = access or FakeAccess()
+        self.brought: Sequence[Agent] = ()
 
     @asynccontextmanager
-    async def open(self, *, has_agents: bool = True, is_reading: bool = False) -> AsyncGenerator[Access]:
+    async def open(
+        self, *, has_agents: bool = True, is_reading: bool = False, agents: Sequence[Agent] = ()
+    ) -> AsyncGenerator[Access]:
         """The test's access."""
+        self.brought = agents
         yield self._access
 
     @property

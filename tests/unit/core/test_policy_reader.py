@@ -87,6 +87,27 @@ def test_settings_name_models_with_their_providers() -> None:
     assert [place for place, _ in caught.value.problems] == ["/models/gpt", "/tools/t/fallback"]
 
 
+def test_similar_questions_are_an_agents_own() -> None:
+    """Settings cannot let similar questions be answered: not for everything, for a model or for a tool."""
+    similar: dict[str, Any] = {"cache": {"similar": {}}}
+    with pytest.raises(ConfigError, match="set it in the agent's guard") as caught:
+        read_settings({**similar, "models": {"a:b": similar}, "tools": {"t": similar}})
+    places = ["/models/a:b/cache/similar", "/tools/t/cache/similar", "/cache/similar"]
+    assert [place for place, _ in caught.value.problems] == places
+
+
+def test_a_risk_is_never_the_whole() -> None:
+    """A risk of 100 %, which anything would meet, and a threshold of nothing are refused with their places."""
+    with pytest.raises(ConfigError) as caught:
+        read_guard({"cache": {"similar": {"risk": 1, "threshold": 0, "mode": "on"}}})
+    told = [f"{place}: {detail}" for place, detail in caught.value.problems]
+    assert told == [
+        "/cache/similar/risk: this is a number below 1, not 1",
+        "/cache/similar/threshold: this is a number above 0, not 0",
+        "/cache/similar/mode: this is one of shadow, answer, not 'on'",
+    ]
+
+
 def test_the_schema_knows_every_figure() -> None:
     """The JSON Schema holds every policy with its figures, refuses others, and needs no references."""
     schema = guard_schema()

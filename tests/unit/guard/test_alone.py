@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 
-from runwright.core.policy import Backoff, Breaker, Budget, Cache, Fallback, Guard, Hedge, Limit, Retry, Timeout
+from runwright.core.policy import (
+    Backoff,
+    Breaker,
+    Budget,
+    Cache,
+    Fallback,
+    Guard,
+    Hedge,
+    Limit,
+    Retry,
+    Similar,
+    Timeout,
+)
 from runwright.core.step import Effect
 from runwright.errors import BreakerOpen, BudgetExceeded, DeadlineExceeded, ProviderTimeout, ToolTimeout
 from runwright.guard import Spend, guard_for, guarded, surroundings
@@ -150,12 +162,13 @@ async def test_budgets() -> None:
         (Guard(hedge=True), "once", "needs effect='read', not 'once'"),
         (Guard(cache=True), "idempotent", "for calls of effect 'read'"),
         (Guard(cache=Cache(of="runs")), "read", "not runs of effect 'read'"),
+        (Guard(cache=Cache(similar=Similar())), "read", "answered for an agent alone"),
         (Guard(budget=Budget(calls=1)), "read", "a budget per run needs an agent's run"),
         (Guard(budget=Budget(calls=1, per="day", at_limit="wait")), "read", "take 'fail'"),
         (Guard(budget=Budget(usd="1", per="day")), "read", "spent="),
         (Guard(retry=Retry(backoff=Backoff(strategy="cubic"))), "read", "no backoff strategy 'cubic'"),
     ],
-    ids=["fallback", "hedge", "cache", "runs", "run", "wait", "usd", "strategy"],
+    ids=["fallback", "hedge", "cache", "runs", "similar", "run", "wait", "usd", "strategy"],
 )
 def test_what_cannot_hold_for_a_function(guard: Guard, effect: Effect, words: str) -> None:
     """A policy that would do nothing is refused where it is written."""

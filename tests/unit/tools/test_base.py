@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from runwright.core.context import Context, Surroundings
-from runwright.core.policy import Fallback, Guard, Retry
+from runwright.core.policy import Cache, Fallback, Guard, Retry, Similar
 from runwright.core.ports import Gateway
 from runwright.errors import InvalidRequest, NotSent, ToolFailed
 from runwright.tools.base import FunctionTool, is_tool, tool
@@ -75,6 +75,7 @@ def test_named() -> None:
         (lambda: tool(lambda: None), "not '<lambda>'"),
         (lambda: tool(timeout_s=0)(print), "above 0, not 0"),
         (lambda: tool(guard=Guard(retry=Retry(attempts=0)))(print), "guard of tool 'print' is wrong: /retry/attempts"),
+        (lambda: tool(guard=Guard(cache=Cache(similar=Similar())))(print), "set it in the agent's guard"),
         (lambda: tool(guard=Guard(fallback=Fallback(models=("a:b",))))(print), "only models can stand in"),
     ],
 )
