@@ -127,15 +127,19 @@ class RunCancelled(EventData, frozen=True, kw_only=True, tag="run.cancelled"):
 
 
 class RunInterrupted(EventData, frozen=True, kw_only=True, tag="run.interrupted"):
-    """The code of a flow was stopped, by who cancelled the run or by its time limit. It may still do something."""
+    """The code of a flow was stopped, by who cancelled the run or by its time limit. It may still do something.
+
+    `reason` is what was said of the cancellation.
+    """
 
     by: StoppedBy
+    reason: str = ""
 
 
 class TimerFired(EventData, frozen=True, kw_only=True, tag="timer.fired"):
     """A timer that the code of a flow had set went off: of a sleep or a time-out of its own. `nth` counts them from 0.
 
-    The count begins again when the run goes on after a crash or a wait.
+    A run that goes on after a crash or a wait sets its timers again, and counts on after those that went off before.
     """
 
     nth: int

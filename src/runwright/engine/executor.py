@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 from msgspec.structs import replace
@@ -13,7 +14,6 @@ from runwright.core.context import Context
 from runwright.core.event import (
     Event,
     OutputRejected,
-    RunInterrupted,
     StepFailed,
     StoppedBy,
     ToolRejected,
@@ -42,11 +42,9 @@ from runwright.engine.fold import OpenStep, fold, start
 from runwright.engine.gateway import Bounds, Steps, World
 from runwright.engine.late import Spawn, is_cancelled
 from runwright.engine.live import LiveRun
-from runwright.engine.pace import Pace
 from runwright.engine.reuse import ResultOf, reuse
 from runwright.errors import AgentError, DeadlineExceeded, GuardError, ModelError, RunError, RunwrightError, ToolError
 from runwright.guard import Own
-from runwright.journal.tape import Tape, read_tape
 from runwright.watch import logs
 
 
@@ -94,10 +92,9 @@ class Executor:
     async def execute(self) -> None:
         """Run until the run ends or waits, and record that. Raises StorageError when it cannot be recorded."""
         if isinstance(self._flow, CodeFlow):
-            tape = Tape(read_tape(self._events))
-            self._gateway = FlowGateway(self._steps, self._world, agent=self._live.agent, tape=tape)
+            self._gateway = FlowGateway(self._steps, self._world, agent=self._live.agent, past=self._events)
         if self._player is not None:
-            self._player.begin(self, pace=Pace() if self._gateway is None else self._gateway.pace)
+            self._player.begin(self, pace=None if self._gateway is None else self._gateway.pace)
         try:
             end = await self._answered() or await self._perform()
         # The run executor is one of the three places where anything may arrive: an agent is anybody's code.
@@ -123,7 +120,8 @@ class Executor:
         if by == "cancel" or reason is not None:
             self._live.cancel_reason = self._live.cancel_reason or reason or ""
         if self._gateway is not None and self._task is not None:
-            _interrupt(self._gateway, self._task, by)
+            interrupted = partial(_interrupt, self._gateway, self._task, by, reason=reason or "")
+            self._gateway.beginning.after(interrupted)
         elif self._live.task is not None:
             self._live.task.cancel()
 
@@ -201,6 +199,10 @@ class Executor:
         with watched(gateway):
             work = _outcome(flow, context, self._live.input, gateway=gateway)
             self._task = task = asyncio.get_running_loop().create_task(work)
+        if gateway.beginning.cancelled is not None:
+            # Whoever cancels it again need not do so.
+            self._live.cancel_reason = gateway.beginning.cancelled.reason
+        gateway.beginning.begin(lambda told: _interrupt(gateway, task, told.by, reason=told.reason))
         while not task.done():
             try:
                 await asyncio.wait([task])
@@ -215,10 +217,11 @@ class Executor:
         """Stop a flow: when it has come to rest, or at once if what it does now is not told or is done again."""
         if self._player is not None:
             self._player.leave()
-        if self._live.cancel_reason is not None:
-            _interrupt(gateway, task, "cancel")
-        elif is_late:
-            _interrupt(gateway, task, "time")
+        reason = self._live.cancel_reason
+        is_playing = self._player is None or self._player.end is None
+        if is_playing and (reason is not None or is_late):
+            by = "time" if reason is None else "cancel"
+            gateway.beginning.after(partial(_interrupt, gateway, task, by, reason=reason or ""))
         else:
             gateway.leave(is_final=False)
             task.cancel()
@@ -303,7 +306,7 @@ def _own(agent: BuiltAgent) -> Own:
 
 async def _outcome(flow: CodeFlow, context: Context, input: bytes, *, gateway: FlowGateway) -> bytes | BaseException:
     """A flow's output, or what it raised: SystemExit raised in a task would end the event loop."""
-    gateway.enter()
+    gateway.branches.enter()
     try:
         return await run_flow(flow, context, input)
     except BaseException as error:  # noqa: BLE001 - handed to the run executor
@@ -312,7 +315,9 @@ async def _outcome(flow: CodeFlow, context: Context, input: bytes, *, gateway: F
         gateway.close()
 
 
-def _interrupt(gateway: FlowGateway, task: asyncio.Task[bytes | BaseException], by: StoppedBy | None) -> None:
+def _interrupt(
+    gateway: FlowGateway, task: asyncio.Task[bytes | BaseException], by: StoppedBy | None, *, reason: str
+) -> None:
     """Stop a flow when it has come to rest; at once if it does nothing after that."""
 
     def stop() -> None:
@@ -324,7 +329,7 @@ def _interrupt(gateway: FlowGateway, task: asyncio.Task[bytes | BaseException], 
     if by is None:
         stop()
         return
-    gateway.tell(RunInterrupted(by=by))
+    gateway.interrupt(by, reason)
     gateway.pace.give(stop)
 
 

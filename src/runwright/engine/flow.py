@@ -8,15 +8,16 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from runwright.core.agent import BuiltAgent, CodeFlow, Tool
+from runwright.core.agent import BuiltAgent, CodeFlow, Limits, Tool
 from runwright.core.context import Context, Surroundings
-from runwright.core.event import Data, StepFailed, TimerFired
+from runwright.core.event import Data, Event, RunInterrupted, StepFailed, StoppedBy, TimerFired
 from runwright.core.message import Message, SystemMessage, UserMessage, chain_digest, said
 from runwright.core.model import ModelRequest, ModelResponse
 from runwright.core.ports import Gateway
 from runwright.core.run import ErrorInfo, WaitReason
 from runwright.core.spending import Quantities
 from runwright.core.step import StepKey, StepKind, may_have_acted
+from runwright.engine.beginning import Beginning
 from runwright.engine.branches import Branches
 from runwright.engine.decide import Fail, Finish, Wait, model_key, short, tool_key
 from runwright.engine.escapes import watched
@@ -28,14 +29,8 @@ from runwright.engine.replay import Stopped
 from runwright.errors import BudgetExceeded, InvalidRequest, LimitExceeded, OutcomeUnknown, RunError, ToolFailed, revive
 from runwright.guard.budget import over_limit
 from runwright.journal.project import CANCELLED
-from runwright.journal.tape import GIVEN_UP, Tape, Taped
+from runwright.journal.tape import GIVEN_UP, Taped
 from runwright.tools.deeds import Deed
-
-PATIENCE_S = 1.0
-"""Seconds beyond its recorded time that another branch of a flow may take to ask for a step again."""
-
-POLL_S = 0.01
-"""How often a held step looks whether it can be performed."""
 
 COUNTED = frozenset({"model", "tool", "http"})
 """Kinds of steps that count against `limits.steps`; the others cost nothing."""
@@ -112,47 +107,75 @@ class ToolGateway(FromThread):
         return await deed.call(deed.check(arguments), Context(around, step=self._step, lane_path=lane))
 
 
+class Allowance:
+    """What a flow may still do. `spent` was spent before the run went on, by code that need not ask for it again."""
+
+    def __init__(self, limits: Limits, *, spent: int) -> None:
+        self._limits = limits
+        self._spent = spent
+        self._steps = 0
+        self.tokens = 0
+
+    def count(self, kind: StepKind) -> None:
+        """One more step is asked for. Raises LimitExceeded."""
+        self._steps += kind in COUNTED
+        limit = self._limits.steps
+        if self._steps > limit:
+            raise LimitExceeded(f"The run would take more than {limit} steps; raise limits.steps.")
+
+    def refuse_spending(self) -> None:
+        """Raise LimitExceeded if all tokens are used."""
+        limit = self._limits.tokens
+        # What a recording answered counts as well, though it was spent by another run.
+        used = max(self.tokens, self._spent)
+        if limit is not None and used >= limit:
+            raise LimitExceeded(over_limit(limit, used=used))
+
+
 class FlowGateway(FromThread):
     """Steps of a code flow: answered from the tape where they stand there, performed where they do not.
 
-    A step that is not on the tape is held while steps of its lane that ended, or may have acted, were not asked for:
-    another branch without a lane of its own may come to them. If none can, or none does in time, the code has changed.
+    Nothing is performed before all that was recorded has come again, and while steps of its lane that ended, or may
+    have acted, were not asked for: another branch may come to them. If none does in time, the code has changed.
     """
 
-    def __init__(self, steps: Steps, world: World, *, agent: BuiltAgent, tape: Tape) -> None:
+    def __init__(self, steps: Steps, world: World, *, agent: BuiltAgent, past: Sequence[Event]) -> None:
         super().__init__(steps)
         self._steps = steps
         self._world = world
         self._agent = agent
-        self._tape = tape
-        self._branches = Branches()
+        self.branches = Branches()
         self.pace = Pace(
-            fired=lambda nth: self.tell(TimerFired(nth=nth)),
+            fired=self._fired,
             restless=lambda: self.escaped("its code did not come to rest while it waited"),
-            is_alone=self._branches.is_waiting,
+            is_alone=self.branches.is_waiting,
         )
-        # What was spent before the run went on, by code that need not ask for it again.
-        self._spent = steps.log.run.usage.total_tokens
+        self.beginning = Beginning(past, pace=self.pace, branches=self.branches, lost=lambda: self.escaped(_LOST))
+        self._allowance = Allowance(self._flow.limits, spent=steps.log.run.usage.total_tokens)
         self._issued: dict[StepKey, int] = {}
-        self._count = 0
-        self._begun = asyncio.get_running_loop().time()
         self._wait: Wait | None = None
-        self._tokens = 0
         self._is_leaving = False
+        self._is_interrupted = False
         # Tasks that perform steps, how often they were cancelled before, and which of them the code gave up by itself.
         self._away_tasks: dict[asyncio.Task[Any], int] = {}
         self._quitting: set[asyncio.Task[Any]] = set()
         self._is_refusing = False
         self.is_over = False
 
-    def enter(self) -> None:
-        """The present task is the flow."""
-        self._branches.enter()
-
     def close(self) -> None:
         """The flow has come to its end: what it left behind performs no steps."""
         self.is_over = True
         self.pace.close()
+        self.beginning.leave()
+
+    def interrupt(self, by: StoppedBy, reason: str) -> None:
+        """Record that the flow is stopped; it may still do something."""
+        # Code that is put off does nothing more that counts.
+        if self._is_refusing:
+            return
+        self._is_interrupted = True
+        if self.beginning.cancelled is None:
+            self.tell(RunInterrupted(by=by, reason=reason))
 
     def leave(self, *, is_final: bool) -> None:
         """The run is cancelled from outside: steps that end by it stay open for the end of the run, or the next start.
@@ -163,12 +186,14 @@ class FlowGateway(FromThread):
             self._quitting = {task for task, count in self._away_tasks.items() if task.cancelling() > count}
         self._is_leaving = True
         self._is_refusing = self._is_refusing or not is_final
+        if not is_final:
+            self.beginning.leave()
 
     def judge(self, end: Finish | Fail) -> Finish | Fail | Wait:
         """How a flow ends that came to this end: it waits if it was told to, or never asked for what it had done."""
         if self._wait is not None:
             return self._wait
-        missed = self._tape.unused
+        missed = self.beginning.unused
         if missed is None:
             return end
         how = "ended" if isinstance(end, Finish) else f"failed ({end.error.message})"
@@ -185,15 +210,16 @@ class FlowGateway(FromThread):
         entries = tuple(said(message) for message in (*system, *asked))
         request = ModelRequest(model=ref, messages=entries, is_streamed=self._steps.log.run.mode != "wait")
         match = self._issue(lane, "model", model_key(request, chain_digest(entries)))
+        is_recorded = self._steps.playback is not None and self._steps.playback.has(match)
+        if not is_recorded and not self.beginning.has(match):
+            self._allowance.refuse_spending()
         taped = await self._answer(match)
         if taped is not None and taped.response is not None:
             response = taped.response
         else:
-            if self._steps.playback is None or not self._steps.playback.has(match):
-                self._refuse_spending()
             work = self._steps.model(request, match=match, base=None, fresh=entries, again=_again(taped))
             response = await self._perform(work, match)
-        self._tokens += response.usage.total_tokens
+        self._allowance.tokens += response.usage.total_tokens
         return response
 
     async def tool(self, tool: str | Tool, arguments: str, *, lane: str) -> bytes:
@@ -224,58 +250,54 @@ class FlowGateway(FromThread):
     def _issue(self, lane: str, kind: StepKind, key: str) -> StepKey:
         """Occurrences are counted when a step is asked for, so that answers may come in any order."""
         self._refuse_leaving()
-        self._count += kind in COUNTED
-        limit = self._flow.limits.steps
-        if self._count > limit:
-            raise LimitExceeded(f"The run would take more than {limit} steps; raise limits.steps.")
+        self._allowance.count(kind)
         first = StepKey(lane, kind, key, 0)
         nth = self._issued.get(first, 0)
         self._issued[first] = nth + 1
         return StepKey(lane, kind, key, nth)
 
-    def _refuse_spending(self) -> None:
-        limit = self._flow.limits.tokens
-        # What a recording answered counts as well, though it was spent by another run.
-        used = max(self._tokens, self._spent)
-        if limit is not None and used >= limit:
-            raise LimitExceeded(over_limit(limit, used=used))
-
     async def _answer(self, match: StepKey) -> Taped | None:
-        taped = self._tape.take(match)
+        taped = self.beginning.take(match)
         if taped is None:
-            with watched(None):
-                await self._hold(match)
+            await self._hold(match, None)
             return None
-        if taped.is_given_up and not taped.is_past:
-            # It was answered by nothing but the flow's own cancellation, which comes again.
-            try:
-                await asyncio.get_running_loop().create_future()
-            except asyncio.CancelledError:
-                await self.pace.turn(is_past=True)
-                raise
-        if taped.is_final:
-            await self.pace.turn(is_past=True)
+        if taped.is_final or self.beginning.is_given_up(taped):
+            with watched(None):
+                await self.beginning.turn(taped)
         if taped.status == "failed" and taped.error is not None:
             raise revive(taped.error.code, taped.error.message)
-        if taped.status == "running" and may_have_acted(taped.effect, taped.attempt) and not taped.is_granted:
-            self._steps.lose(taped.seq, taped.name)
-            taped = replace(taped, status="unknown")
         if taped.status == "unknown":
-            raise self._suspended("unknown_effect", f"It is not known whether {_named(taped)} took effect.")
+            raise self._suspended("unknown_effect", _unknown(taped))
+        if taped.status == "running":
+            await self._hold(match, taped)
         return taped
 
-    async def _hold(self, match: StepKey) -> None:
-        """Wait until nothing is left in a lane that the code should ask for, so that a new step can be performed."""
-        loop = asyncio.get_running_loop()
-        while (missed := self._tape.next_unused(match.lane)) is not None:
+    async def _hold(self, match: StepKey, taped: Taped | None) -> None:
+        """Wait until all that was recorded has come again, so that a step can be performed.
+
+        One that was in flight and may have acted is lost.
+        """
+        is_lost = taped is not None and may_have_acted(taped.effect, taped.attempt) and not taped.is_granted
+        try:
+            with watched(None):
+                missed = await self.beginning.over(match.lane)
+                if is_lost and self._is_interrupted and not self._is_leaving:
+                    await _stop()
+        finally:
+            if taped is not None and is_lost:
+                self._steps.lose(taped.seq, taped.name)
             self._refuse_leaving()
-            # A branch that waits for something else than steps takes about as long as it took then.
-            is_late = loop.time() > self._begun + missed.after_s + PATIENCE_S
-            if is_late or self._branches.is_alone():
-                told = f"The code asks for another {match.kind} step than {_named(missed)}; {_GO_ON}"
-                raise self._suspended("diverged", told)
-            await asyncio.sleep(POLL_S)
-        self._refuse_leaving()
+            if taped is not None and is_lost and not self._is_leaving:
+                raise self._suspended("unknown_effect", _unknown(taped))
+        if missed is not None:
+            told = f"The code asks for another {match.kind} step than {_named(missed)}; {_GO_ON}"
+            raise self._suspended("diverged", told)
+
+    def _fired(self, nth: int) -> None:
+        # What code does that is put off comes once more when it goes on.
+        is_put_off = self._is_refusing and not self._is_interrupted
+        if not is_put_off and not self.beginning.is_told(nth):
+            self.tell(TimerFired(nth=nth))
 
     async def _perform(self, work: Coroutine[Any, Any, T], match: StepKey) -> T:
         """Perform a step. What comes of it reaches the code when that has come to rest."""
@@ -299,18 +321,20 @@ class FlowGateway(FromThread):
         assert task is not None
         self._away_tasks[task] = task.cancelling()
         try:
-            with self._branches.away(), watched(code):
+            with self.branches.away(), watched(code):
                 return await work
         except OutcomeUnknown as error:
             if all(step.match != match for step in self._steps.log.unknown_steps):
                 raise
+            if self._is_interrupted and not self._is_leaving:
+                await _stop()
             raise self._suspended("unknown_effect", error.message) from error
         except BudgetExceeded as error:
             shortage = self._steps.purse.shortage
             if not error.is_waiting or shortage is None:
                 raise
             # What other branches have sent comes to its end first.
-            await self._branches.rest()
+            await self.branches.rest()
             self._wait = self._wait or short(shortage)
             raise self._suspended("budget", error.message) from error
         except Stopped:
@@ -352,6 +376,7 @@ class FlowGateway(FromThread):
             raise asyncio.CancelledError
 
 
+_LOST = "when it went on, its code did not come to what had come to it before"
 _GO_ON = "resume it with the current code, or cancel it."
 
 
@@ -365,6 +390,15 @@ def _chosen(known: Mapping[str, Tool], tool: str | Tool) -> Tool:
     if tool not in known:
         raise InvalidRequest(f"There is no tool {tool!r}; known are {', '.join(sorted(known)) or 'none'}.")
     return known[tool]
+
+
+async def _stop() -> None:
+    """The flow was told to stop, and is as soon as it rests: that comes before all else."""
+    await asyncio.get_running_loop().create_future()
+
+
+def _unknown(step: Taped) -> str:
+    return f"It is not known whether {_named(step)} took effect."
 
 
 def _named(step: Taped) -> str:

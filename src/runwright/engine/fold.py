@@ -213,7 +213,8 @@ def _fail(state: Conversation, seq: int, data: StepFailed) -> Conversation:
 
 
 def _resolve(state: Conversation, seq: int, data: StepResolved) -> Conversation:
-    step = state.unknown[seq]
+    # Who said to try it again may think better of it before it is.
+    step = state.unknown.get(seq) or state.open_steps[seq]
     if data.action == "done":
         return state
     if data.action == "retry":

@@ -1,4 +1,4 @@
-"""The order in which things came to a recorded run: to its replay they come in the same."""
+"""The order in which things came to a recorded run: to its replay, and to itself after a crash, they come so again."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import NamedTuple
 from runwright.engine.pace import Pace, Timer
 
 PATIENCE_S = 5.0
-"""Seconds beyond its recorded time that the code of a replay may take to come to something."""
+"""Seconds beyond its recorded time that code may take to come to something again."""
 
-Come = Callable[[], None]
+Come = Callable[[], object]
 
 
 class Mark(NamedTuple):
@@ -26,8 +26,8 @@ class Mark(NamedTuple):
 class Order:
     """Lets things come in the recorded order: each when it is there and all before it came.
 
-    `timers` says which mark set off which timer of the code. `lost` is told the number of the mark that the replay
-    does not come to, if somebody waits for it.
+    `timers` says which mark set off which timer of the code. `lost` is told the number of the mark that the code
+    does not come to, if something waits for it.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Order:
         self._lost = lost
         self._timers = timers or {}
         self._place = 0
+        self._after: list[Come] = []
         self._passed: set[float] = set()
         self._there: dict[float, Come] = {}
         self._coming: set[float] = set()
@@ -54,6 +55,19 @@ class Order:
         self._loop = asyncio.get_running_loop()
         self._begun = self._loop.time()
         self._outside = Context()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether all has come that was recorded."""
+        return self._place >= len(self._marks)
+
+    def knows(self, number: float) -> bool:
+        """Whether something came by this number."""
+        return number in self._known
+
+    def has_passed(self, number: float) -> bool:
+        """Whether what has this number came, or does not come any more."""
+        return number in self._passed
 
     def passed(self, number: float) -> None:
         """What has this number came, or does not come any more."""
@@ -100,40 +114,74 @@ class Order:
 
     def take(self, timer: Timer) -> bool:
         """Whether the order sets a timer off: as it was recorded, or if the code waits for nothing else."""
-        if self._is_left:
+        if self._is_left or self.is_over:
             return False
         mark = self._timers.get(timer.number)
         if mark is None or mark in self._passed:
             self._unset = [each for each in self._unset if not each.handle.cancelled()] + [timer]
             self._advance()
             return True
-        self.expect(mark, lambda: self._fire(mark, timer))
+
+        def fire() -> None:
+            timer()
+            self.passed(mark)
+
+        self.expect(mark, fire)
         return True
 
-    def _fire(self, mark: int, timer: Timer) -> None:
+    def after(self, come: Come) -> None:
+        """Call this when all has come that was recorded."""
+        if self.is_over or self._is_left:
+            come()
+        else:
+            self._after.append(come)
+            self._advance()
+
+    def abandon(self) -> None:
+        """Keep the order no longer: what is there comes, and nothing waits for the rest."""
+        self._passed |= self._known - self._there.keys()
+        self._advance()
+
+    def set_off(self) -> bool:
+        """Set off the first timer that no mark sets off, if there is one."""
+        self._unset = [each for each in self._unset if not each.handle.cancelled()]
+        if not self._unset:
+            return False
+        timer = min(self._unset, key=lambda each: each.when)
+        self._unset.remove(timer)
         timer()
-        self.passed(mark)
+        self._watch()
+        return True
 
     async def stuck(self) -> None:
         """Return when the code rests, and nothing can come to it as it was recorded."""
-        while True:
-            resting = self._loop.create_future()
-            self._pace.when_resting(partial(_set, resting))
-            self._hanging.add(resting)
-            try:
-                await resting
-            finally:
-                self._hanging.discard(resting)
-            if self._is_left or not self._is_moving:
-                return
+        resting = self._loop.create_future()
+        self._hanging.add(resting)
+        self.when_stuck(partial(_set, resting))
+        try:
+            await resting
+        finally:
+            self._hanging.discard(resting)
+
+    def when_stuck(self, hand: Come) -> None:
+        """Call this when the code rests, and nothing can come to it as it was recorded."""
+
+        def resting() -> None:
+            if self.is_moving and not self._is_left:
+                self.when_stuck(hand)
+            else:
+                hand()
+
+        self._pace.when_resting(resting)
 
     @property
-    def _is_moving(self) -> bool:
+    def is_moving(self) -> bool:
+        """Whether what comes next is there."""
         place = next((each for each in self._marks[self._place :] if each.number not in self._passed), None)
-        return place is not None and place.number in self._there
+        return not self.is_over and (place is None or place.number in self._there)
 
     def leave(self) -> None:
-        """The replay is stopped: nothing waits any more, and timers take their time."""
+        """The code is stopped: nothing waits any more, and timers take their time."""
         self._is_left = True
         for each in tuple(self._hanging):
             each.cancel()
@@ -152,14 +200,28 @@ class Order:
                 self._there[number]()
             else:
                 break
+        if self.is_over:
+            self._end()
         self._watch()
 
+    def _end(self) -> None:
+        """From here on the code sets its own timers off, and does what was not recorded."""
+        if self in self._pace.timers:
+            self._pace.timers.remove(self)
+        unset, self._unset = self._unset, []
+        for timer in unset:
+            self._pace.leave(timer)
+        after, self._after = self._after, []
+        for come in after:
+            come()
+
     def _watch(self) -> None:
-        """See to it that a replay that does not come to what comes next is not waited for for ever."""
+        """See to it that code that does not come to what comes next is not waited for for ever."""
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
-        if self._place < len(self._marks) and (self._hanging or self._unset) and not self._is_left:
+        is_waited_for = self._hanging or self._unset or self._there or self._after
+        if is_waited_for and not self.is_over and not self._is_left:
             mark = self._marks[self._place]
             when = self._begun + mark.after_s + PATIENCE_S
             # Not as one of the code's own timers.
@@ -167,15 +229,7 @@ class Order:
             self._patience = self._loop.call_at(when, self._pace.when_resting, hand, context=self._outside)
 
     def _give_up(self, number: float) -> None:
-        if self._place >= len(self._marks) or self._marks[self._place].number != number or self._is_moving:
-            return
-        self._unset = [each for each in self._unset if not each.handle.cancelled()]
-        if self._unset:
-            timer = min(self._unset, key=lambda each: each.when)
-            self._unset.remove(timer)
-            timer()
-            self._watch()
-        else:
+        if not self.is_over and self._marks[self._place].number == number and not self.is_moving:
             self._lost(number)
 
 

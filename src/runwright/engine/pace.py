@@ -57,8 +57,9 @@ class Timer:
             self._set(self.when, self, context=Context())
 
     def __call__(self) -> None:
-        """It is time."""
-        self._pace.came(self)
+        """It is time, unless the code has cancelled it: a timer that was released is still with the clock."""
+        if not self.handle.cancelled():
+            self._pace.came(self)
 
     def act(self) -> None:
         """Do what it was set for, unless the code has cancelled it since."""
@@ -91,7 +92,8 @@ class Pace:
         self._timer_count = 0
         self._is_looking = False
         self._is_closed = False
-        self.timers: Timers | None = None
+        # What sets timers off: the first that takes a timer, else the clock.
+        self.timers: list[Timers] = []
 
     def stir(self) -> None:
         """Something of the code is ready to run."""
@@ -134,10 +136,15 @@ class Pace:
             return set_timer(when, callback, *args, context=context)
         timer = Timer(self, when=when, callback=callback, args=args)
         number, self._timer_count = self._timer_count, self._timer_count + 1
-        handle = timer.start(number, context, set_timer=set_timer, is_far=self.timers is not None)
-        if self.timers is not None and not self.timers.take(timer):
-            timer.release()
+        handle = timer.start(number, context, set_timer=set_timer, is_far=bool(self.timers))
+        if self.timers:
+            self.leave(timer)
         return handle
+
+    def leave(self, timer: Timer) -> None:
+        """Leave a timer to what sets it off."""
+        if not any(timers.take(timer) for timers in tuple(self.timers)):
+            timer.release()
 
     def came(self, timer: Timer) -> None:
         """A timer goes off."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol
 
@@ -102,24 +102,28 @@ class Player:
         self._past = past = Past(events)
         _check(replay, past.steps)
         self._left = {step.match: step for step in past.steps if step.seq >= (replay.at or 0)}
+        own = list(own)
         self._used = {event.data.taped for event in own if isinstance(event.data, StepCompleted | StepFailed)}
+        self._own = Past(own)
         for match in [step.match for step in self._left.values() if step.seq in self._used]:
             del self._left[match]
+        self._before = {step.match for step in past.steps if past.is_before(step)}
         self._divergence: ReplayDiverged | None = None
         self.end: End | None = None
         self._is_closed = False
-        self.is_stopping = False
         self._is_stopped = replay.is_strict and past.is_stopped
+        self.is_stopping = self._is_stopped and bool(self._own.told_stops)
 
     @property
     def replay(self) -> Replay:
         """What is replayed, and how."""
         return self._replay
 
-    def begin(self, performance: Performance, *, pace: Pace) -> None:
-        """The replay begins. Called on the event loop."""
+    def begin(self, performance: Performance, *, pace: Pace | None) -> None:
+        """The replay begins, of a flow with this pace or of a loop. Called on the event loop."""
         self._performance = performance
-        self._order = self._ordered(pace)
+        self._is_loop = pace is None
+        self._order = self._ordered(pace or Pace())
         self._expect_stop()
 
     def models(self, models: Models) -> Models:
@@ -132,7 +136,7 @@ class Player:
 
     def is_past(self, match: StepKey) -> bool:
         """Whether the recorded run had the answer of this step before it went on for the last time."""
-        return self._replay.is_strict and match in self._past.past
+        return self._replay.is_strict and match in self._before
 
     async def find(self, asked: Asked) -> Answer | None:
         """The recorded step that answers; None when the step is live. Raises Stopped."""
@@ -157,7 +161,13 @@ class Player:
     async def turn(self, answer: Answer) -> None:
         """Wait until it is the turn of an answer that was found; a missing one never comes."""
         self._expect_stop()
+        if self._is_loop and answer.is_missing and not self._is_stopped:
+            # The run went on and ended without it: there is nothing that ends it but that.
+            return
         if answer.is_missing:
+            if self.is_stopping and answer.taped.status == "unknown":
+                # The code got no further then: the run that was being stopped did not wait for an answer.
+                self._order.when_stuck(partial(self._stay, answer.taped.end))
             await self._order.hang(answer.taped.end)
         else:
             await self._order.turn(answer.taped.end)
@@ -182,7 +192,8 @@ class Player:
             return self.end
         if not self._replay.is_strict or not isinstance(end, Finish | Fail):
             return end
-        missed = next(self._missed(), None)
+        # What was done by other code need not be asked for.
+        missed = next((step for step in self._left.values() if not step.is_past), None)
         if missed is not None:
             how = "ended" if isinstance(end, Finish) else f"failed ({end.error.message})"
             detail = f"The replay {how} without asking for {missed.name!r} (step {missed.seq})."
@@ -192,35 +203,34 @@ class Player:
 
     def _ordered(self, pace: Pace) -> Order:
         """The recorded order; if something is live, only how long what hangs may hang."""
-        marks = self._past.marks()
+        over = self._past.end_mark()
         if not self._replay.is_strict:
-            over = max(marks)
             return Order([Mark(over.number, over.after_s + UNANSWERED_S)], pace=pace, lost=self._unanswered)
-        order = Order(marks, pace=pace, lost=self._unanswered, timers=self._past.timers)
-        for number, by in self._past.told_stops.items():
-            order.expect(number, partial(_soon, self._interrupt, number, by))
-        for step in self._past.steps:
-            if step.seq in self._used:
-                order.passed(step.end)
-        pace.timers = order
+        order = Order([*self._past.marks(), over], pace=pace, lost=self._unanswered, timers=self._past.timers)
+        had = {step.end for step in self._past.steps if step.seq in self._used}
+        had |= {number for nth, number in self._past.timers.items() if nth in self._own.timers}
+        for number, told in self._past.told_stops.items():
+            if self.is_stopping:
+                had.add(int(number))
+            else:
+                order.expect(number, partial(_soon, self._interrupt, number, told.by))
+        for number in had:
+            order.passed(number)
+        pace.timers.append(order)
         return order
 
     def _expect_stop(self) -> None:
         """A run whose stop was not told, as that of a loop, was stopped after all that it had begun by then."""
         if self._past.told_stops or not self._is_stopped:
             return
-        for number, by in self._past.stops.items():
+        for number in self._past.stops:
             if not any(step.seq < number for step in self._left.values()):
-                self._order.expect(number, partial(_soon, self._interrupt, number, by))
+                self._order.expect(number, partial(_soon, self._interrupt, number, None))
 
     def _found(self, asked: Asked, answer: Answer) -> Answer:
         if answer.is_missing and not self._replay.is_strict and not answer.taped.is_given_up:
             raise self._diverged(asked, answer.taped, why="that was never answered")
         return answer
-
-    def _missed(self) -> Iterator[Taped]:
-        """Recorded steps that the code did not ask for yet, though it should."""
-        return (step for step in self._left.values() if not step.is_past)
 
     def _interrupt(self, number: float, by: StoppedBy | None) -> None:
         self.is_stopping = True
@@ -230,7 +240,14 @@ class Player:
         self._performance.interrupt(by, end.reason if isinstance(end, Cancel) else None)
         self._order.passed(number)
 
+    def _stay(self, number: float) -> None:
+        if self.end is None and not self._order.has_passed(number):
+            self.end = self._past.end
+            _soon(self._performance.stop)
+
     def _unanswered(self, number: float) -> None:
+        if self._order.set_off():
+            return
         step = next((step for step in self._past.steps if step.end == number), None)
         what = "something that did not come to the recorded run" if step is None else f"{step.name!r} (step {step.seq})"
         detail = f"The replay waits, and does not come to {what}."

@@ -39,7 +39,7 @@ class Taped(msgspec.Struct, frozen=True, kw_only=True):
     `is_granted` says that a person allowed a step of unknown outcome to run again; `is_past`, that a person let the run
     go on with other code since, which need not ask for this step. `after_s` is how long the run had been executing
     when the step began; `end` is the number of the event by which it came to its end. `late` is an outcome that came
-    when nobody waited for it any more: it counts from when the run goes on.
+    when nobody waited for it any more, by the event `late_end`: it counts from when the run goes on.
     `written` is what the step wrote to memory.
     """
 
@@ -59,6 +59,7 @@ class Taped(msgspec.Struct, frozen=True, kw_only=True):
     written: tuple[MemoryWritten, ...] = ()
     error: ErrorInfo | None = None
     late: StepCompleted | StepFailed | None = None
+    late_end: int = 0
 
     @property
     def is_final(self) -> bool:
@@ -90,6 +91,10 @@ class Tape:
             if (step.is_final or may_have_acted(step.effect, step.attempt)) and not step.is_past:
                 self._left.setdefault(step.match.lane, {})[step.match] = step
 
+    def __contains__(self, match: StepKey) -> bool:
+        """Whether a step of this key was recorded."""
+        return match in self._steps
+
     def take(self, match: StepKey) -> Taped | None:
         """The recorded step of this key, marked as used."""
         self._left.get(match.lane, {}).pop(match, None)
@@ -114,7 +119,7 @@ def read_tape(events: Iterable[Event]) -> Sequence[Taped]:
     for event in events:
         if isinstance(event.data, RunStarted | RunResumed):
             begun = event.ts
-            steps = {seq: _settled(step, event) for seq, step in steps.items()}
+            steps = {seq: _settled(step) for seq, step in steps.items()}
             if isinstance(event.data, RunResumed) and event.data.cause == "input":
                 steps = {seq: replace(step, is_past=True) for seq, step in steps.items()}
         elif isinstance(event.data, StepStarted):
@@ -155,10 +160,10 @@ def _after(step: Taped, event: Event, *, is_waited_for: bool) -> Taped:
             return replace(step, cost=step.cost + data.cost)
         case StepCompleted() as data:
             is_late = step.status == "unknown" and not is_waited_for
-            return replace(step, late=data) if is_late else _completed(step, data)
+            return replace(step, late=data, late_end=event.seq) if is_late else _completed(step, data)
         case StepFailed() as data:
             is_late = step.status == "unknown" and not data.is_unknown
-            return replace(step, late=data) if is_late else _failed(step, data)
+            return replace(step, late=data, late_end=event.seq) if is_late else _failed(step, data)
         case StepResolved(action="fail"):
             return replace(step, status="failed")
         case StepResolved(action="retry"):
@@ -175,12 +180,12 @@ def _again(step: Taped, data: StepRestarted | StepHeld) -> Taped:
     return replace(step, status="running", attempt=data.attempt, cost=cost, is_granted=False, is_past=False)
 
 
-def _settled(step: Taped, event: Event) -> Taped:
+def _settled(step: Taped) -> Taped:
     """A step when its run goes on."""
     if step.late is None:
         return step
     given = _completed(step, step.late) if isinstance(step.late, StepCompleted) else _failed(step, step.late)
-    return replace(given, late=None, end=event.seq)
+    return replace(given, late=None, end=step.late_end)
 
 
 def _completed(step: Taped, data: StepCompleted) -> Taped:

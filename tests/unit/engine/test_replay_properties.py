@@ -14,15 +14,17 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from runwright.core.event import Event, ReplayDiverged, RunResumed
+from runwright.core.event import Event, ReplayDiverged, RunTainted, RunWaiting
 from runwright.core.replay import Replay
 from runwright.core.run import TERMINAL, RunRequest
 from runwright.core.step import SUPERSEDED
 from runwright.errors import Conflict
 from runwright.journal.tape import read_tape
 from runwright.service.views import Resolution, RunView
+from runwright.store import open_stores
 from tests.unit.engine.chance import (
     Course,
+    Stop,
     Talk,
     Use,
     World,
@@ -44,16 +46,23 @@ def runs(count: int) -> Any:
 
 
 async def recorded(process: Process, world: World, plan: Talk | Course) -> RunView:
-    """A run of the plan that is over, or that waits as diverged."""
+    """A run of the plan that is over."""
     handle = await process.create(mode="background")
     if plan.stop is not None:
         await world.stopped(plan.stop)
         await process.engine.cancel(handle.run_id, "enough")
     await handle.wait()
+    return await ended(process, plan, handle.run_id)
+
+
+async def ended(process: Process, plan: Talk | Course, run_id: str) -> RunView:
+    """The run when it is over. It never diverges: it goes on exactly where it was."""
     resolutions: list[Literal["done", "fail", "retry"]] = [plan.resolution for _ in range(3)]
-    while (view := await process.settled(handle.run_id, *TERMINAL, "waiting")).status == "waiting":
+    while (view := await process.settled(run_id, *TERMINAL, "waiting")).status == "waiting":
         if view.reason == "diverged":
-            return view
+            await process.engine.cancel(run_id, "diverged")
+            story = await process.story(run_id)
+            raise AssertionError([event.data.detail for event in story if isinstance(event.data, RunWaiting)])
         unknown = next((step for step in await process.steps(view.id) if step.status == "unknown"), None)
         # A tool may have come to its end meanwhile, and the run goes on by itself.
         if unknown is not None:
@@ -89,21 +98,23 @@ async def repeats(plan: Talk | Course) -> None:
     world = World()
     async with started(world.agent(plan), model=world.model) as process:
         first = await recorded(process, world, plan)
-        if first.status == "waiting":
-            # Where branches race, a run that goes on may come to other steps: it says so, and is not replayed.
-            assert any(isinstance(event.data, RunResumed) for event in await process.story(first.id))
-            return
-        story = await process.story(first.id)
-        asked, of = world.asked, first.id
-        for _ in range(2):
-            again = await replayed(process, of)
-            events = await process.story(again.id)
-            told = [event.data.detail for event in events if isinstance(event.data, ReplayDiverged)]
-            assert (told, outcome(again)) == ([], outcome(first)), (told, outcome(again), outcome(first))
-            found, expected = digests(events), digests(story)
-            assert found == expected, (found - expected, expected - found)
-            of = again.id
-        assert world.asked == asked
+        await same(process, world, first)
+
+
+async def same(process: Process, world: World, first: RunView) -> None:
+    """The replay of a run, and the replay of that, are the same, and do nothing."""
+    story = await process.story(first.id)
+    assert not [event.data.reason for event in story if isinstance(event.data, RunTainted)]
+    asked, of = world.asked, first.id
+    for _ in range(2):
+        again = await replayed(process, of)
+        events = await process.story(again.id)
+        told = [event.data.detail for event in events if isinstance(event.data, ReplayDiverged)]
+        assert (told, outcome(again)) == ([], outcome(first)), (told, outcome(again), outcome(first))
+        found, expected = digests(events), digests(story)
+        assert found == expected, (found - expected, expected - found)
+        of = again.id
+    assert world.asked == asked
 
 
 @given(talks)
@@ -118,6 +129,50 @@ def test_a_loop_is_repeated(plan: Talk) -> None:
 def test_a_flow_is_repeated(plan: Course) -> None:
     """Whatever a code flow does, its strict replay does the same, without the world."""
     asyncio.run(repeats(plan))
+
+
+async def survives(plan: Talk | Course, kills: Sequence[Stop]) -> None:
+    """A run whose process is killed again and again goes on exactly where it was, so that its replay is the same."""
+    world = World()
+    agent, stores = world.agent(plan), await asyncio.to_thread(open_stores, ":memory:")
+    run_id = ""
+    for kill in kills:
+        asked = world.asked
+        async with started(agent, model=world.model, stores=stores) as process:
+            run_id = run_id or (await process.create(mode="background")).run_id
+            work = asyncio.ensure_future(_stopped(process, world, plan, run_id))
+            await world.stopped(replace(kill, after=asked + kill.after))
+            await process.crash()
+            work.cancel()
+            await asyncio.gather(work, return_exceptions=True)
+    async with started(agent, model=world.model, stores=stores) as process:
+        if (await process.runs.get(run_id)).status not in TERMINAL:
+            await _stopped(process, world, plan, run_id)
+        await same(process, world, await ended(process, plan, run_id))
+    await asyncio.to_thread(stores.close)
+
+
+async def _stopped(process: Process, world: World, plan: Talk | Course, run_id: str) -> None:
+    if plan.stop is not None:
+        await world.stopped(plan.stop)
+        await process.engine.cancel(run_id, "enough")
+
+
+KILLS = st.lists(st.builds(Stop, after=st.integers(1, 5), turns=st.integers(0, 40)), min_size=1, max_size=2)
+
+
+@given(talks, KILLS)
+@runs(100)
+def test_a_loop_survives(plan: Talk, kills: Sequence[Stop]) -> None:
+    """A loop whose process is killed goes on where it was: its replay is the same."""
+    asyncio.run(survives(plan, kills))
+
+
+@given(courses, KILLS)
+@runs(250)
+def test_a_flow_survives(plan: Course, kills: Sequence[Stop]) -> None:
+    """A code flow whose process is killed goes on where it was, whatever raced in it: its replay is the same."""
+    asyncio.run(survives(plan, kills))
 
 
 class Edit(msgspec.Struct, frozen=True):
