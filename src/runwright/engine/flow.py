@@ -284,7 +284,7 @@ class FlowGateway(FromThread):
                 if is_lost and self._is_interrupted and not self._is_leaving:
                     await _stop()
         finally:
-            if taped is not None and is_lost:
+            if taped is not None and is_lost and not self.is_over:
                 self._steps.lose(taped.seq, taped.name)
             self._refuse_leaving()
             if taped is not None and is_lost and not self._is_leaving:
