@@ -12,7 +12,8 @@ RunwrightError
 ├── Overloaded                429  a queue is full
 ├── Unavailable               503  draining, or not ready yet
 ├── ConfigError               a definition, setting or file is wrong
-│   └── MissingExtra          an optional dependency is not installed
+│   ├── MissingExtra          an optional dependency is not installed
+│   └── SandboxUnavailable    no sandbox here is strong enough for this code
 ├── StorageError              503  the store cannot take or give rows
 │   ├── StorageFull           507
 │   ├── StorageReadOnly       503
@@ -177,6 +178,12 @@ class MissingExtra(ConfigError):
     """An optional dependency is not installed; the message names the extra."""
 
     code = "missing_extra"
+
+
+class SandboxUnavailable(ConfigError):
+    """No sandbox on this machine reaches the isolation that is asked for: see `runwright doctor sandbox`."""
+
+    code = "sandbox_unavailable"
 
 
 class StorageError(RunwrightError):

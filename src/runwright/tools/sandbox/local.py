@@ -1,0 +1,168 @@
+"""The sandbox of this machine: the strongest way that works, which is found out by running something in it."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Sequence
+from typing import Final, get_args
+
+import msgspec
+from anyio import to_thread
+
+from runwright.core.sandbox import AnswerCall, IsolationReport, Language, SandboxSpec
+from runwright.errors import SandboxUnavailable
+from runwright.tools.sandbox.interpreters import Interpreters
+from runwright.tools.sandbox.process import Guest
+from runwright.tools.sandbox.session import LocalSession
+from runwright.tools.sandbox.ways import WAYS, Setup, Way
+
+SAFE: Final = ("bubblewrap", "landlock", "deno")
+"""The ways that are tried unless others are named; `unsafe` is only ever named."""
+
+PROBE_PYTHON: Final = """
+import os, socket
+
+def main(path):
+    through = []
+    for name, attempt in (("read a file", lambda: open(path)), ("open a socket", socket.socket)):
+        try:
+            attempt().close()
+            through.append(name)
+        except OSError:
+            pass
+    try:
+        if not os.fork():
+            os._exit(0)
+        through.append("start a process")
+    except OSError:
+        pass
+    return through
+"""
+
+PROBE_DENO: Final = """
+export async function main({ path }) {
+  const attempts = {
+    "read a file": () => Deno.readTextFile(path),
+    "import a file": () => import(["file:/", path].join("/"), { with: { type: "text" } }),
+    "open a socket": () => Deno.listen({ hostname: "127.0.0.1", port: 0 }),
+    "start a process": () => new Deno.Command("/bin/true").output(),
+  };
+  const through = [];
+  for (const [name, attempt] of Object.entries(attempts)) {
+    try {
+      await attempt();
+      through.push(name);
+    } catch {
+      // As it should be.
+    }
+  }
+  return through;
+}
+"""
+
+
+class LocalSandbox:
+    """Runs code in processes of this machine.
+
+    `ways` are tried in the order of their strength. `warm` guests are kept started for code with the same language,
+    limits and dependencies as the last; each still runs once.
+    """
+
+    def __init__(self, *, ways: Sequence[str] = SAFE, warm: int = 0, interpreters: Interpreters | None = None) -> None:
+        own = interpreters or Interpreters()
+        known = [make(own) for make in WAYS]
+        if unknown := set(ways) - {way.name for way in known}:
+            raise ValueError(f"there is no sandbox {sorted(unknown)}: {', '.join(way.name for way in known)}")
+        self._ways = [way for way in known if way.name in ways]
+        self._warm_at_most = warm
+        self._warm: list[tuple[Way, Setup, Guest]] = []
+        self._guests: set[Guest] = set()
+        self._reports: dict[tuple[str, Language], IsolationReport] = {}
+        self._probing = asyncio.Lock()
+
+    async def probe(self) -> Sequence[IsolationReport]:
+        """Every way for every language, best first, each tried by running something in it."""
+        languages: tuple[Language, ...] = get_args(Language)
+        return [await self._report(way, language) for way in self._ways for language in languages]
+
+    async def start(self, spec: SandboxSpec, answer: AnswerCall | None = None) -> LocalSession:
+        """Begin a process for the code. Raises SandboxUnavailable when nothing here is as strong as asked for."""
+        refused: list[str] = []
+        for way in self._ways:
+            if way.isolation < spec.min_isolation:
+                continue
+            report = await self._report(way, spec.language)
+            if report.is_usable:
+                setup = Setup(language=spec.language, limits=spec.limits, dependencies=spec.dependencies)
+                return LocalSession(self._take(way, setup), way, spec, answer=answer)
+            refused.append(f"{way.name}: {report.why_not}")
+        reasons = "; ".join(refused) or "none of the sandboxes that are allowed is that strong"
+        raise SandboxUnavailable(
+            f"Code in {spec.language} is not run here, because it needs isolation level {spec.min_isolation}: {reasons}"
+        )
+
+    async def close(self) -> None:
+        """End every process, and wait until nothing of them is left."""
+        self._warm.clear()
+        guests = list(self._guests)
+        for guest in guests:
+            guest.stop("killed", "the sandbox was closed")
+            guest.close()
+        if guests:
+            await asyncio.wait([guest.ended for guest in guests])
+
+    def _take(self, way: Way, setup: Setup) -> Guest:
+        """A guest for one run: a warm one, if it is of this kind and still there."""
+        kind = (way, setup)
+        kept = [each for each in self._warm if each[:2] == kind and not each[2].is_over]
+        for each in self._warm:
+            if each not in kept:
+                each[2].stop("killed", "other code came")
+                each[2].close()
+        guest = kept.pop(0)[2] if kept else self._begun(way, setup)
+        while len(kept) < self._warm_at_most:
+            kept.append((*kind, self._begun(way, setup)))
+        self._warm = kept
+        return guest
+
+    def _begun(self, way: Way, setup: Setup) -> Guest:
+        guest = Guest(way, setup)
+        self._guests.add(guest)
+        guest.ended.add_done_callback(lambda _: self._guests.discard(guest))
+        guest.start()
+        return guest
+
+    async def _report(self, way: Way, language: Language) -> IsolationReport:
+        async with self._probing:
+            return await self._tried(way, language)
+
+    async def _tried(self, way: Way, language: Language) -> IsolationReport:
+        key = (way.name, language)
+        if key not in self._reports:
+            why_not = way.why_not(language)
+            if why_not is None and language != "python" and way.why_not("python") is None:
+                # In Deno it is Deno that stops things first, so Python shows whether the kernel would.
+                why_not = (await self._tried(way, "python")).why_not
+            why_not = why_not or await self._why_not(way, language)
+            self._reports[key] = IsolationReport(
+                backend=way.name, isolation=way.isolation, language=language, why_not=why_not
+            )
+        return self._reports[key]
+
+    async def _why_not(self, way: Way, language: Language) -> str | None:
+        """Run something that should not succeed."""
+        file = await to_thread.run_sync(tempfile.NamedTemporaryFile)
+        spec = SandboxSpec(language=language, code=PROBE_PYTHON if language == "python" else PROBE_DENO)
+        session = LocalSession(self._begun(way, Setup(language=language, limits=spec.limits)), way, spec)
+        try:
+            async with session:
+                outcome = await session.run("main", {"path": file.name}, timeout_s=20)
+        except SandboxUnavailable as error:
+            return error.message
+        finally:
+            await to_thread.run_sync(file.close)
+        if outcome.result is None:
+            return outcome.error.message if outcome.error else outcome.reason
+        through = msgspec.json.decode(outcome.result, type=list[str])
+        return f"code can {', '.join(through)} in it" if through and way.isolation else None

@@ -1,0 +1,365 @@
+"""One guest's process. A thread of its own starts, watches and reaps it, so that no cancellation leaves anything."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Generator, Iterable
+from pathlib import Path
+from typing import Final, Self
+
+import msgspec
+
+from runwright.core.sandbox import ExitReason
+from runwright.tools.sandbox.guest import DENO_HARNESS
+from runwright.tools.sandbox.interpreters import FILES
+from runwright.tools.sandbox.ways import Command, Setup, Way
+
+if sys.platform == "linux":
+    import resource
+
+LOOK_EVERY_S: Final = 0.05
+"""How often a guest's memory, threads and files are looked at."""
+
+FILES_AT_MOST: Final = 10_000
+"""Files in a guest's /tmp: empty ones take memory of the kernel that its size does not bound."""
+
+IDLE_MEMORY: Final = 1.25
+"""A guest whose resident memory is beyond its limit by this much is stopped; the kernel's own limit comes first."""
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Why a guest was stopped, by whoever stopped it first."""
+
+    reason: ExitReason
+    message: str = ""
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """The end of a process: its wait status, the most resident memory in bytes, and the CPU it took in seconds."""
+
+    status: int
+    peak_rss: int
+    cpu_s: float
+
+
+class Guest:
+    """A process that is started for one job. Everything of it is gone some moments after `stop`."""
+
+    def __init__(self, way: Way, setup: Setup) -> None:
+        self._way = way
+        self._setup = setup
+        self._pid = 0
+        self._peak = 0
+        self._idle_threads = 0
+        self._idle_memory = 0
+        self._is_restricted = False
+        self._box: Path | None = None
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[Ended] = self._loop.create_future()
+        self.verdict: Verdict | None = None
+        self.command: Command | None = None
+        # Closing the write end wakes the thread, whatever it does.
+        self._stopped, self._stop = os.pipe()
+        self.to_guest = _Pipe(is_ours_written=True)
+        self.from_guest = _Pipe()
+        self.stdout = _Pipe() if setup.language == "python" else None
+        self.stderr = _Pipe()
+
+    def start(self) -> None:
+        """Begin, without waiting for anything."""
+        # A daemon: an interpreter that ends without closing the sandbox is not held up.
+        threading.Thread(target=self._live, name="sandbox", daemon=True).start()
+
+    def stop(self, reason: ExitReason, message: str = "") -> None:
+        """End the process at once; the first reason counts."""
+        if self.verdict is None:
+            self.verdict = Verdict(reason, message)
+            os.close(self._stop)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it was stopped, or ended by itself."""
+        return self.verdict is not None or self.ended.done()
+
+    def prepare(self, code: str) -> None:
+        """Put limits on the process, which has started by now, and its code where it is read. Blocks."""
+        if self._box is not None:
+            (self._box / FILES[self._setup.language]).write_text(code, encoding="utf-8")
+        status = self._status()
+        self._idle_threads = status.get("Threads", 0)
+        self._idle_memory = status.get("VmRSS", 0)
+        if self.command is not None and self.command.is_limited:
+            with contextlib.suppress(ProcessLookupError):
+                _restrict(self._pid, self._setup, data=status.get("VmData", 0))
+            self._is_restricted = True
+
+    def _live(self) -> None:
+        ended = Ended(0, 0, 0.0)
+        try:
+            with self._own_box():
+                ended = self._run()
+        except OSError as error:
+            self._say(f"{type(error).__name__}: {error}")
+        finally:
+            for pipe in self._pipes():
+                pipe.close_theirs()
+            os.close(self._stopped)
+            with contextlib.suppress(RuntimeError):
+                # The loop can be closed by now.
+                self._loop.call_soon_threadsafe(self._tell, ended)
+
+    def _tell(self, ended: Ended) -> None:
+        if not self.ended.done():
+            self.ended.set_result(ended)
+
+    @contextlib.contextmanager
+    def _own_box(self) -> Generator[None]:
+        """A folder for the code of languages that load it from a file."""
+        if self._setup.language == "python":
+            self.command = self._way.command(self._setup)
+            yield
+            return
+        self._box = box = Path(tempfile.mkdtemp(prefix="runwright-box-"))
+        try:
+            shutil.copyfile(DENO_HARNESS, box / DENO_HARNESS.name)
+            command = self._way.command(msgspec.structs.replace(self._setup, box=box))
+            self._link_dependencies(box, is_mounted=command.is_apart)
+            self.command = command
+            yield
+        finally:
+            shutil.rmtree(box, ignore_errors=True)
+
+    def _link_dependencies(self, box: Path, *, is_mounted: bool) -> None:
+        if self._setup.dependencies is None:
+            return
+        if is_mounted:
+            (box / "node_modules").mkdir()
+        else:
+            (box / "node_modules").symlink_to(self._setup.dependencies / "node_modules")
+
+    def _run(self) -> Ended:
+        assert self.command is not None
+        with _descriptors(self.command) as (argv, passed, told):
+            out = self.from_guest.theirs
+            process = subprocess.Popen(
+                [word.replace("{out}", str(out)) for word in argv],
+                env=self.command.env,
+                stdin=self.to_guest.theirs,
+                stdout=self.stdout.theirs if self.stdout else out,
+                stderr=self.stderr.theirs,
+                pass_fds=(*passed, out) if self.stdout else passed,
+                start_new_session=True,
+                cwd="/",
+            )
+        try:
+            for pipe in self._pipes():
+                pipe.close_theirs()
+            self._pid = process.pid if told is None else _told_pid(told)
+            if self.command.order is not None:
+                os.write(self.to_guest.ours, self.command.order(self._pid))
+            return self._watch(process.pid)
+        except BaseException:
+            self._end(process.pid)
+            os.waitpid(process.pid, 0)
+            raise
+        finally:
+            # Reaped above, which the object cannot know.
+            process.returncode = 0
+
+    def _watch(self, pid: int) -> Ended:
+        """Wait until the process ends or is to end, and reap it."""
+        with _Poll(self._stopped, pid) as poll:
+            is_stopped = False
+            while True:
+                reaped, status, usage = os.wait4(pid, 0 if is_stopped else os.WNOHANG)
+                if reaped:
+                    break
+                if poll.is_stopped():
+                    self._look()
+                    self._end(pid)
+                    is_stopped = True
+                elif self._is_restricted:
+                    self._look()
+        # Linux counts kilobytes, macOS bytes.
+        peak = usage.ru_maxrss * (1024 if sys.platform == "linux" else 1)
+        if self._pid != pid:
+            _wait_gone(self._pid)
+        return Ended(status, self._peak or peak, usage.ru_utime + usage.ru_stime)
+
+    @staticmethod
+    def _end(pid: int) -> None:
+        """Kill the process with its group. With bubblewrap the kernel then ends everything inside."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+
+    def _look(self) -> None:
+        """See what the guest takes, and have it stopped when that is too much."""
+        status = self._status()
+        self._peak = max(self._peak, status.get("VmHWM", 0))
+        limits = self._setup.limits
+        if not self._is_restricted:
+            return
+        if status.get("Threads", 0) > self._idle_threads + limits.threads:
+            self._ask_stop("killed", f"the code has more than {limits.threads} threads")
+        elif status.get("VmRSS", 0) > self._idle_memory + limits.memory * IDLE_MEMORY:
+            self._ask_stop("memory", f"the code takes more than {limits.memory:,} bytes of memory")
+        elif self.command is not None and self.command.is_apart and self._files() > FILES_AT_MOST:
+            self._ask_stop("killed", f"the code has more than {FILES_AT_MOST:,} files")
+
+    def _ask_stop(self, reason: ExitReason, message: str) -> None:
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self.stop, reason, message)
+
+    def _files(self) -> int:
+        try:
+            found = os.statvfs(f"/proc/{self._pid}/root/tmp")
+        except OSError:
+            return 0
+        return found.f_files - found.f_ffree
+
+    def _status(self) -> dict[str, int]:
+        """The figures of /proc/PID/status: sizes in bytes, and the number of threads."""
+        try:
+            text = Path(f"/proc/{self._pid}/status").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return {}
+        lines = (line.split() for line in text.splitlines() if line.startswith(("Vm", "Threads")))
+        return {words[0][:-1]: int(words[1]) * (1024 if words[-1] == "kB" else 1) for words in lines}
+
+    def _say(self, message: str) -> None:
+        """Tell in the guest's stderr what went wrong before it could."""
+        with contextlib.suppress(OSError):
+            os.write(self.stderr.theirs, message.encode())
+
+    def _pipes(self) -> Iterable[_Pipe]:
+        return (pipe for pipe in (self.to_guest, self.from_guest, self.stdout, self.stderr) if pipe is not None)
+
+    def close(self) -> None:
+        """Let go of the pipes; the process is stopped before."""
+        for pipe in self._pipes():
+            pipe.close_ours()
+
+
+class _Pipe:
+    """A pipe between host and guest. Our end never blocks."""
+
+    def __init__(self, *, is_ours_written: bool = False) -> None:
+        read, write = os.pipe()
+        self.ours, self.theirs = (write, read) if is_ours_written else (read, write)
+        self._open = {self.ours, self.theirs}
+        os.set_blocking(self.ours, False)
+
+    def close_theirs(self) -> None:
+        """Close the guest's end here, once it has it."""
+        self._close(self.theirs)
+
+    def close_ours(self) -> None:
+        """Close our end."""
+        self._close(self.ours)
+
+    def _close(self, descriptor: int) -> None:
+        if descriptor in self._open:
+            self._open.discard(descriptor)
+            os.close(descriptor)
+
+
+class _Poll:
+    """Waits for the word to stop, the end of a process, or the time for the next look."""
+
+    def __init__(self, stopped: int, pid: int) -> None:
+        self._stopped = stopped
+        self._poll = select.poll()
+        self._poll.register(stopped, select.POLLIN)
+        self._process = _pidfd(pid)
+        if self._process is not None:
+            self._poll.register(self._process, select.POLLIN)
+
+    def is_stopped(self) -> bool:
+        """Wait, and say whether somebody wants it to stop."""
+        return any(descriptor == self._stopped for descriptor, _ in self._poll.poll(LOOK_EVERY_S * 1000))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            os.close(self._process)
+
+
+def _pidfd(pid: int) -> int | None:
+    """A descriptor that can be read once the process has ended, where the system has such."""
+    if sys.platform != "linux":
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None
+
+
+def _wait_gone(pid: int) -> None:
+    """Wait for a process that is being killed, and that somebody else reaps."""
+    process = _pidfd(pid) if pid else None
+    if process is not None:
+        poll = select.poll()
+        poll.register(process, select.POLLIN)
+        poll.poll(1000)
+        os.close(process)
+
+
+@contextlib.contextmanager
+def _descriptors(command: Command) -> Generator[tuple[list[str], tuple[int, ...], int | None]]:
+    """The command with numbers of descriptors in it, those to pass on, and one on which a pid is told."""
+    opened: list[int] = []
+    names: dict[str, str] = {}
+    told: int | None = None
+    try:
+        for number, feed in enumerate(command.feeds):
+            read, write = os.pipe()
+            opened.append(read)
+            # Smaller than any pipe, so it waits for nobody.
+            os.write(write, feed)
+            os.close(write)
+            names["{" + str(number) + "}"] = str(read)
+        if "{info}" in command.argv:
+            told, write = os.pipe()
+            opened.append(write)
+            names["{info}"] = str(write)
+        yield [names.get(word, word) for word in command.argv], tuple(opened), told
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def _told_pid(descriptor: int) -> int:
+    """The number of the process that bubblewrap has started; 0 when it could not."""
+    with os.fdopen(descriptor, "rb") as file:
+        text = file.read()
+    try:
+        return int(msgspec.json.decode(text)["child-pid"])
+    except (msgspec.DecodeError, KeyError):
+        return 0
+
+
+def _restrict(pid: int, setup: Setup, *, data: int) -> None:
+    """Put the limits of resources on a process."""
+    if not pid or sys.platform != "linux":
+        return
+    limits = setup.limits
+    resource.prlimit(pid, resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 1))
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (limits.file_size, limits.file_size))
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limits.files, limits.files))
+    resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
+    if setup.language == "python":
+        resource.prlimit(pid, resource.RLIMIT_AS, (limits.memory, limits.memory))
+    else:
+        # V8 reserves far more addresses than it uses, so only what it can write to is counted.
+        resource.prlimit(pid, resource.RLIMIT_DATA, (data + limits.memory, data + limits.memory))

@@ -1,0 +1,274 @@
+"""One run of code: the conversation with its guest, and what came of it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Final, Self
+
+import msgspec
+from anyio import to_thread
+
+from runwright.core.sandbox import AnswerCall, ExitReason, GuestError, HostCall, SandboxOutcome, SandboxSpec
+from runwright.errors import InvalidRequest, NotFound, SandboxUnavailable, ToolError, ToolFailed
+from runwright.tools.sandbox.interpreters import FILES
+from runwright.tools.sandbox.process import Ended, Guest
+from runwright.tools.sandbox.ways import Way
+from runwright.tools.sandbox.wire import Call, Done, Failed, Inlet, Line, LineTooLong, Ready, Text, Wire
+
+START_S: Final = 20.0
+"""How long a guest may take until it is ready for its job."""
+
+CALLS_AT_ONCE: Final = 16
+"""Calls of the host that one guest may have open; while there are more, nothing is read from it."""
+
+LINGER_S: Final = 1.0
+"""How long output is waited for after the end: at level 0, a child of the guest can hold it open."""
+
+LINE_BEYOND: Final = 4096
+SPOILT: Final = "the code wrote to the channel between the sandbox and the host, which is not its own"
+
+
+class LocalSession:
+    """One guest, for one run."""
+
+    def __init__(self, guest: Guest, way: Way, spec: SandboxSpec, *, answer: AnswerCall | None = None) -> None:
+        self._guest = guest
+        self._way = way
+        self._spec = spec
+        self._answer = answer or _refuse
+        self._is_used = False
+        self._stdout = bytearray()
+        self._stderr = bytearray()
+        self._room = spec.limits.output
+        self._slots = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._calls: set[asyncio.Task[None]] = set()
+        self._broken: Exception | None = None
+        self._is_begun = True
+
+    async def run(self, entry: str, inputs: Mapping[str, object], *, timeout_s: float | None = None) -> SandboxOutcome:
+        """Call a function of the code, once. Raises what a host call raised, and SandboxUnavailable without a start."""
+        if self._is_used:
+            raise ValueError("a session runs code once: start another one")
+        self._is_used = True
+        wall_s = min(self._spec.limits.wall_s, timeout_s or self._spec.limits.wall_s)
+        job = self._job(entry, inputs)
+        try:
+            return await self._converse(job, wall_s)
+        finally:
+            # Not awaited: the guest's thread does the rest, also when this task is cancelled once more.
+            self._guest.stop("killed", "the run was cancelled")
+            self._guest.close()
+
+    async def close(self) -> None:
+        """End the guest and wait until nothing of it is left."""
+        self._guest.stop("killed", "the session was closed")
+        self._guest.close()
+        await asyncio.shield(self._guest.ended)
+
+    async def __aenter__(self) -> Self:
+        """The session itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the session."""
+        await self.close()
+
+    def _job(self, entry: str, inputs: Mapping[str, object]) -> Callable[[], bytes]:
+        """The first line for the guest, when it has said that it is ready: only then its folder is known."""
+        guest, spec = self._guest, self._spec
+        file = FILES[spec.language]
+        fields = {"code": spec.code, "file": file, "entry": entry, "inputs": inputs, "longest": spec.limits.output}
+        # Encoded now, so that inputs without a JSON form are the caller's mistake, and no guest has started for them.
+        raw = msgspec.json.encode(fields)
+
+        def line() -> bytes:
+            assert guest.command is not None
+            places = {"path": guest.command.path, "url": f"{guest.command.url}/{file}"}
+            return raw[:-1] + b"," + msgspec.json.encode(places)[1:] + b"\n"
+
+        return line
+
+    async def _converse(self, job: Callable[[], bytes], wall_s: float) -> SandboxOutcome:
+        guest = self._guest
+        # A line that holds a call has its name too, so it is a little longer than what is counted.
+        # Without its guest nobody waits for an answer; who waits for a free slot goes on.
+        guest.ended.add_done_callback(lambda _: self._end_calls())
+        wire = Wire(guest, longest=self._spec.limits.output + LINE_BEYOND)
+        async with asyncio.TaskGroup() as tasks:
+            pumps = [tasks.create_task(self._pump(reader, into)) for reader, into in self._outputs(wire)]
+            if await self._is_ready(wire):
+                await to_thread.run_sync(guest.prepare, self._spec.code)
+                last, duration_s = await self._play(wire, job(), tasks, wall_s=wall_s)
+            else:
+                last, duration_s = None, 0.0
+            guest.stop("ok")
+            ended = await asyncio.shield(guest.ended)
+            await asyncio.wait(pumps, timeout=LINGER_S)
+            self._end_calls()
+            for pump in pumps:
+                pump.cancel()
+        if self._broken is not None:
+            raise self._broken
+        return self._outcome(last, ended, duration_s)
+
+    def _end_calls(self) -> None:
+        for task in list(self._calls):
+            task.cancel()
+
+    def _outputs(self, wire: Wire) -> list[tuple[Inlet, bytearray]]:
+        outputs = [(wire.stderr, self._stderr)]
+        return [*outputs, (wire.stdout, self._stdout)] if wire.stdout is not None else outputs
+
+    async def _is_ready(self, wire: Wire) -> bool:
+        """Wait until the guest asks for its job."""
+        try:
+            async with asyncio.timeout(START_S):
+                if isinstance(await self._receive(wire), Ready):
+                    return True
+        except TimeoutError:
+            self._guest.stop("killed", f"it took longer than {START_S:g} seconds to start")
+        self._is_begun = False
+        return False
+
+    async def _play(
+        self, wire: Wire, job: bytes, tasks: asyncio.TaskGroup, *, wall_s: float
+    ) -> tuple[Done | Failed | None, float]:
+        began = time.monotonic()
+        overtime = f"the code took longer than {wall_s:g} seconds"
+        alarm = asyncio.get_running_loop().call_later(wall_s, self._guest.stop, "timeout", overtime)
+        try:
+            await wire.write(job)
+            last = await self._listen(wire, tasks)
+            return last, time.monotonic() - began
+        finally:
+            alarm.cancel()
+
+    async def _listen(self, wire: Wire, tasks: asyncio.TaskGroup) -> Done | Failed | None:
+        """Do what the guest asks until it gives its result, or nothing more can come."""
+        while True:
+            message = await self._receive(wire)
+            match message:
+                case Done() | Failed() | None:
+                    return message
+                case Text():
+                    self._take(self._stdout, message.text.encode(errors="replace"))
+                case Call():
+                    await self._slots.acquire()
+                    task = tasks.create_task(self._serve(wire, message))
+                    self._calls.add(task)
+                    task.add_done_callback(self._is_answered)
+                case Ready():
+                    self._guest.stop("error", SPOILT)
+                    return None
+
+    async def _receive(self, wire: Wire) -> Line | None:
+        """The next line; None when the guest has ended, or must."""
+        try:
+            message = await wire.read()
+        except LineTooLong:
+            size = self._spec.limits.output
+            self._guest.stop("output", f"the code sent a line of more than {size:,} bytes to the host")
+            return None
+        except (msgspec.DecodeError, RecursionError):
+            self._guest.stop("error", SPOILT)
+            return None
+        if message is None:
+            # It has closed its end, which a process does shortly before it is gone.
+            await asyncio.wait([self._guest.ended], timeout=LINGER_S)
+            if not self._guest.ended.done():
+                self._guest.stop("error", SPOILT)
+        return message
+
+    async def _serve(self, wire: Wire, call: Call) -> None:
+        """Answer one call. What is no matter of the code ends the run."""
+        try:
+            answer = await self._answer(HostCall(kind=call.kind, name=call.name, arguments=call.arguments))
+            line = msgspec.json.encode({"id": call.id, "result": answer})
+        except (ToolError, InvalidRequest, NotFound) as error:
+            line = msgspec.json.encode({"id": call.id, "error": {"message": error.message, "code": error.code}})
+        except Exception as error:  # noqa: BLE001 - raised again by the run, which this task is part of
+            self._broken = self._broken or error
+            self._guest.stop("killed", "a call of the host failed")
+            return
+        await wire.write(line + b"\n")
+
+    def _is_answered(self, task: asyncio.Task[None]) -> None:
+        self._calls.discard(task)
+        self._slots.release()
+
+    async def _pump(self, reader: Inlet, into: bytearray) -> None:
+        """Take what the guest prints."""
+        while chunk := await reader.read():
+            self._take(into, chunk)
+
+    def _take(self, into: bytearray, chunk: bytes) -> None:
+        into += chunk[: self._room]
+        self._room -= len(chunk)
+        if self._room < 0:
+            self._room = 0
+            size = self._spec.limits.output
+            self._guest.stop("output", f"the code printed more than {size:,} bytes")
+
+    def _outcome(self, last: Done | Failed | None, ended: Ended, duration_s: float) -> SandboxOutcome:
+        stderr = self._stderr.decode(errors="replace")
+        if not self._is_begun:
+            said = (self._guest.verdict.message if self._guest.verdict else "") or stderr.strip() or "it said nothing"
+            raise SandboxUnavailable(f"the sandbox {self._way.name!r} did not start: {said}")
+        reason, error = self._end(last, ended, stderr)
+        return SandboxOutcome(
+            backend=self._way.name,
+            isolation=self._way.isolation,
+            reason=reason,
+            result=last.result if isinstance(last, Done) and reason == "ok" else None,
+            error=error,
+            stdout=self._stdout.decode(errors="replace"),
+            stderr=stderr,
+            peak_rss=ended.peak_rss,
+            duration_s=duration_s,
+        )
+
+    def _end(self, last: Done | Failed | None, ended: Ended, stderr: str) -> tuple[ExitReason, GuestError | None]:
+        verdict = self._guest.verdict
+        if verdict is not None and verdict.reason != "ok":
+            return verdict.reason, GuestError(type=verdict.reason, message=verdict.message)
+        match last:
+            case Done():
+                return "ok", None
+            case Failed():
+                return "memory" if last.is_memory else "error", last.error
+            case None:
+                return self._own_end(ended, stderr)
+
+    def _own_end(self, ended: Ended, stderr: str) -> tuple[ExitReason, GuestError]:
+        """What became of a guest that ended by itself without a result."""
+        limits = self._spec.limits
+        code = os.waitstatus_to_exitcode(ended.status)
+        # Bubblewrap tells the signal that ended its child as shells do.
+        number = -code if code < 0 else max(0, code - 128)
+        if ended.cpu_s >= limits.cpu_s:
+            return "timeout", GuestError(type="timeout", message=f"the code used more than {limits.cpu_s} s of CPU")
+        if "out of memory" in stderr.lower():
+            message = f"the code asked for more than {limits.memory:,} bytes of memory"
+            return "memory", GuestError(type="memory", message=message)
+        if number:
+            return "killed", GuestError(type="killed", message=f"the process ended by signal {_signal_name(number)}")
+        message = f"the process ended with exit code {code} before the code gave a result"
+        return "error", GuestError(type="error", message=message)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)
+
+
+async def _refuse(call: HostCall) -> object:
+    raise ToolFailed(f"nothing here answers the call of {call.kind} {call.name!r}")
