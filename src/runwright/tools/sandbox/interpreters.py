@@ -31,12 +31,16 @@ ENVIRONMENT = {
 
 
 class Interpreters:
-    """Where Python and Deno are."""
+    """Where Python and Deno are. Each is looked for on first use, which reads the disk."""
 
     def __init__(self, python: Path | None = None, deno: Path | None = None) -> None:
-        own = Path(getattr(sys, "_base_executable", None) or sys.executable)
-        self.python = (python or own).resolve()
+        self._python = python
         self._deno = deno
+
+    @cached_property
+    def python(self) -> Path:
+        """The Python itself, outside of any virtual environment."""
+        return (self._python or Path(getattr(sys, "_base_executable", None) or sys.executable)).resolve()
 
     @cached_property
     def deno(self) -> Path | None:

@@ -20,6 +20,8 @@ from runwright.tools.sandbox.ways import WAYS, Setup, Way
 SAFE: Final = ("bubblewrap", "landlock", "deno")
 """The ways that are tried unless others are named; `unsafe` is only ever named."""
 
+DENO_ALONE: Final = 1
+
 PROBE_PYTHON: Final = """
 import os, socket
 
@@ -140,8 +142,8 @@ class LocalSandbox:
     async def _tried(self, way: Way, language: Language) -> IsolationReport:
         key = (way.name, language)
         if key not in self._reports:
-            why_not = way.why_not(language)
-            if why_not is None and language != "python" and way.why_not("python") is None:
+            why_not = await to_thread.run_sync(way.why_not, language)
+            if why_not is None and language != "python" and way.isolation > DENO_ALONE:
                 # In Deno it is Deno that stops things first, so Python shows whether the kernel would.
                 why_not = (await self._tried(way, "python")).why_not
             why_not = why_not or await self._why_not(way, language)

@@ -161,6 +161,9 @@ class LocalSession:
                     self._take(self._stdout, message.text.encode(errors="replace"))
                 case Call():
                     await self._slots.acquire()
+                    if self._guest.is_over:
+                        # Nobody would read the answer.
+                        return None
                     task = tasks.create_task(self._serve(wire, message))
                     self._calls.add(task)
                     task.add_done_callback(self._is_answered)

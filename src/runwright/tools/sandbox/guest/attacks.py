@@ -51,7 +51,7 @@ def read_through_proc(host: Host) -> bool:
 
 def list_folder(host: Host) -> bool:
     """List a folder of the host."""
-    return bool(os.listdir(host["folder"]))
+    return len(os.listdir(str(host["folder"]))) > 0
 
 
 def read_environments(host: Host) -> bool:

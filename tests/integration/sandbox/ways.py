@@ -1,0 +1,53 @@
+"""The sandboxes of this machine, for tests. CI must have them all; elsewhere what is missing is skipped, with why."""
+
+import os
+from collections.abc import AsyncGenerator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import cache
+
+import anyio
+import pytest
+
+from runwright.core.sandbox import IsolationReport, Language
+from runwright.tools.sandbox.local import LocalSandbox
+
+KERNEL = ("bubblewrap", "landlock")
+ALL = (*KERNEL, "deno", "unsafe")
+IS_CI = os.environ.get("CI") == "true"
+
+PAIRS: Sequence[tuple[str, Language]] = [
+    *((way, "python") for way in (*KERNEL, "unsafe")),
+    *((way, language) for way in ALL for language in ("typescript", "javascript")),
+]
+
+
+@cache
+def _reports() -> dict[tuple[str, str], IsolationReport]:
+    async def probed() -> Sequence[IsolationReport]:
+        sandbox = LocalSandbox(ways=ALL)
+        try:
+            return await sandbox.probe()
+        finally:
+            await sandbox.close()
+
+    # Asked by tests that run on a loop already.
+    with ThreadPoolExecutor(1) as threads:
+        return {(each.backend, each.language): each for each in threads.submit(anyio.run, probed).result()}
+
+
+def need(way: str, language: Language) -> None:
+    """Skip the test where this cannot run; in CI that is a failure."""
+    report = _reports()[way, language]
+    if report.why_not:
+        (pytest.fail if IS_CI else pytest.skip)(f"{way} cannot run {language} here: {report.why_not}")
+
+
+@asynccontextmanager
+async def opened(way: str, *, warm: int = 0) -> AsyncGenerator[LocalSandbox]:
+    """One way alone."""
+    sandbox = LocalSandbox(ways=(way,), warm=warm)
+    try:
+        yield sandbox
+    finally:
+        await sandbox.close()
