@@ -115,9 +115,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
         if self.bound <= risk:
             return ""
         if self.unjudged and upper_bound(self.different, self.hits) <= risk:
-            return f"judge the {self.unjudged} pairs whose answers differ"
+            return f"judge {_pairs(self.unjudged)} whose answers differ"
         more = needed(self.different, risk) - self.hits
-        judged = f"judge {self.unjudged} pairs, and " if self.unjudged else ""
+        judged = f"judge {_pairs(self.unjudged)}, and " if self.unjudged else ""
         return f"{judged}collect {more:,} more would-be hits, none of them wrong"
 
 
@@ -184,7 +184,7 @@ class LookStore(Protocol):
         ...
 
     def standings(self, agent: str | None = None) -> Sequence[Standing]:
-        """What is known of each asker and threshold, the newest first."""
+        """What is known of each asker and threshold, the newest first, up to a number."""
         ...
 
     def pairs(self, agent: str | None, *, is_judged: bool, limit: int) -> Sequence[Look]:
@@ -240,6 +240,10 @@ def needed(wrong: int, risk: float) -> int:
         middle = (low + high) // 2
         low, high = (middle, high) if upper_bound(wrong, middle) > risk else (low, middle)
     return high
+
+
+def _pairs(count: int) -> str:
+    return "1 pair" if count == 1 else f"{count:,} pairs"
 
 
 def _at_most(count: int, of: int, share: float) -> float:

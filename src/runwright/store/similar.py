@@ -19,6 +19,9 @@ IN_SCOPE: Final = 1000
 MOST: Final = 50_000
 """Questions that are kept, about 90 MB: those go first whose time is over first."""
 
+STANDINGS: Final = 20
+"""Settings that are told of: instructions that change with every call make as many."""
+
 SWEEP_S: Final = 300.0
 _MICROS: Final = 1_000_000
 _looks = similar_looks.c
@@ -100,9 +103,9 @@ class SqlLookStore:
             return _evidence(connection.execute(_counted(asker, embedder, threshold)).one())
 
     def standings(self, agent: str | None = None) -> Sequence[Standing]:
-        """What is known of each asker, the newest first. Raises StorageError."""
+        """What is known of each asker and threshold, the newest first, up to a number. Raises StorageError."""
         kinds = (_looks.agent, _looks.version, _looks.model, _looks.setting, _looks.embedder, _looks.threshold)
-        query = select(*kinds).group_by(*kinds).order_by(func.max(_looks.at).desc())
+        query = select(*kinds).group_by(*kinds).order_by(func.max(_looks.at).desc()).limit(STANDINGS)
         if agent is not None:
             query = query.where(_looks.agent == agent)
         found: list[Standing] = []

@@ -82,7 +82,7 @@ async def test_from_shadow_to_answers(app: App, tmp_path: Path) -> None:
     assert PARAPHRASE in bytes(like.output or b"").decode()
     (view,) = (await app.similar.report(ShadowQuery(agent="faq"))).data
     assert (view.turns, view.hits, view.unjudged, view.upper_bound) == (4, 2, 2, 1.0)
-    assert view.missing == "judge the 2 pairs whose answers differ"
+    assert view.missing == "judge 2 pairs whose answers differ"
     pairs = (await app.similar.pairs(PairQuery())).data
     assert {pair.asked.question for pair in pairs} == {PARAPHRASE, NEGATED}
     assert {pair.like.question for pair in pairs} == {ITALY}

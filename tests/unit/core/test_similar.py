@@ -53,7 +53,7 @@ def test_what_nobody_judged_counts_as_wrong() -> None:
     waiting = Evidence(turns=400, hits=300, equal=290)
     assert (waiting.unjudged, waiting.wrong) == (10, 10)
     assert waiting.bound > 0.03
-    assert waiting.missing(0.01) == "judge the 10 pairs whose answers differ"
+    assert waiting.missing(0.01) == "judge 10 pairs whose answers differ"
     judged = Evidence(turns=400, hits=300, equal=290, same=10)
     assert (judged.wrong, judged.missing(0.01)) == (0, "")
 
@@ -61,7 +61,7 @@ def test_what_nobody_judged_counts_as_wrong() -> None:
 def test_what_is_missing_counts_the_wrong_ones() -> None:
     """One wrong hit takes a larger sample; how much larger is said."""
     evidence = Evidence(turns=400, hits=300, equal=298, different=1)
-    assert evidence.missing(0.01) == "judge 1 pairs, and collect 173 more would-be hits, none of them wrong"
+    assert evidence.missing(0.01) == "judge 1 pair, and collect 173 more would-be hits, none of them wrong"
     assert Evidence().missing(0.01) == "collect 299 more would-be hits, none of them wrong"
 
 

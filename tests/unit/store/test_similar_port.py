@@ -8,7 +8,7 @@ import msgspec
 from runwright.core.similar import MODEL, Asker, Evidence, Look, Question
 from runwright.store import Stores
 from runwright.store.cache import sweep_cache
-from runwright.store.similar import SqlQuestionStore
+from runwright.store.similar import STANDINGS, SqlQuestionStore
 
 ASKER = Asker(agent="faq", version="1.0.0", model="demo", setting="s1")
 NOW = 1_000_000.0
@@ -89,6 +89,9 @@ def test_evidence_counts_one_setting_at_one_threshold(stores: Stores) -> None:
     (standing,) = store.standings("faq")
     assert (standing.asker, standing.threshold, standing.evidence) == (ASKER, 0.95, counted)
     assert list(store.standings("another")) == []
+    for number in range(STANDINGS + 1):
+        store.note(look(10 + number, asker=msgspec.structs.replace(ASKER, setting=f"at {number}")))
+    assert len(store.standings()) == STANDINGS
 
 
 def test_pairs_begin_with_the_riskiest(stores: Stores) -> None:
