@@ -158,6 +158,11 @@ def was_sent(call: Call[Any], *, since: int) -> bool:
     return call.trail.attempts > since if call.racer is None else call.racer.sent.done()
 
 
+def sent_at(call: Call[Any]) -> float:
+    """When the attempt was sent that this call is, as a time of the loop's clock."""
+    return call.trail.sent_at if call.racer is None else call.racer.sent.result()
+
+
 class Sending:
     """One attempt, as its sender sees it: tell it what happens. `timeout` is the policy that holds, if one does."""
 

@@ -9,7 +9,7 @@ from runwright.core.event import GuardDecided
 from runwright.core.model import Quota
 from runwright.core.policy import Limit
 from runwright.errors import ModelError
-from runwright.guard.call import Call, Proceed, was_sent
+from runwright.guard.call import Call, Proceed, sent_at, was_sent
 from runwright.guard.heard import Heard
 from runwright.guard.line import Forecast, Line
 from runwright.guard.meter import LocalMeter, Meter
@@ -69,7 +69,7 @@ class RateLimiting:
             taking = _Taking(meter, reserved)
             await line.wait(call, taking, forecast=meter.wait_s, figures=meter.figures)
             permit = taking.permit
-        attempts, used, sent_at = trail.attempts, reserved, asyncio.get_running_loop().time()
+        attempts, used = trail.attempts, reserved
         try:
             result = await proceed(call)
             if call.spent is not None and self._policy.tokens is not None:
@@ -81,7 +81,7 @@ class RateLimiting:
             elif isinstance(error, Exception):
                 if isinstance(error, ModelError) and error.is_unused and not trail.is_begun:
                     used = 0
-                self._learn(gate, call, error, sent_at=sent_at)
+                self._learn(gate, call, error)
             raise
         finally:
             meter.settle(reserved, used, permit)
@@ -117,7 +117,7 @@ class RateLimiting:
             return Gate(LocalMeter(policy, heard), policy)
         return Gate(sharing.meter(policy, heard, name=f"{self._place}:{target}"), policy)
 
-    def _learn(self, gate: Gate, call: Call[T], error: Exception, *, sent_at: float) -> None:
+    def _learn(self, gate: Gate, call: Call[T], error: Exception) -> None:
         if not self._policy.adaptive:
             return
         if isinstance(error, ModelError) and error.quota is not None:
@@ -128,7 +128,7 @@ class RateLimiting:
         if pause_s is not None:
             # Processes that were refused together do not come back together.
             pause_s += self._registry.random.random() * min(pause_s, 1.0)
-        gate.meter.refused(pause_s, asyncio.get_running_loop().time() - sent_at)
+        gate.meter.refused(pause_s, asyncio.get_running_loop().time() - sent_at(call))
         call.note(
             GuardDecided(
                 layer="rate",
