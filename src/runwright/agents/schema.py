@@ -74,7 +74,9 @@ class LimitsFields(Fields):
 
     time_s: float | None = Field(default=600.0, gt=0, description="Seconds for the whole run.")
     steps: int = Field(default=50, ge=1, description="Model and tool calls of the whole run.")
-    tokens: int | None = Field(default=None, ge=1, description="Tokens of the whole run.")
+    tokens: int | None = Field(
+        default=None, ge=1, description="Tokens of the whole run, reserved before each model call."
+    )
     model_timeout_s: float = Field(default=120.0, gt=0, description="Seconds for one model call.")
     tool_timeout_s: float = Field(
         default=60.0, gt=0, description="Seconds for one tool call, where the tool sets none."

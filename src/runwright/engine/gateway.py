@@ -244,7 +244,9 @@ class Steps:
         trail = call.trail
         cause, trail.cause = trail.cause, ""
         if cause and trail.attempts > 1 and self.log.is_open(seq) and self.log.lost is None:
-            last = next(step for step in self.log.open_steps if step.seq == seq)
+            last = next((step for step in self.log.open_steps if step.seq == seq), None)
+            if last is None:
+                raise RunError("The step was given up and its outcome is unknown: it is not sent again.")
             if is_charged_once(last.effect):
                 # What the attempt before spent is void, as it is in the record.
                 trail.charged_nano -= last.cost.nano_usd or 0
