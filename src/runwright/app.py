@@ -28,10 +28,10 @@ from runwright.core.redact import KnownSecrets
 from runwright.core.run import RunRequest
 from runwright.core.similar import Embedder
 from runwright.engine.drive import Rows
-from runwright.engine.gateway import World
 from runwright.engine.owner import Owner
 from runwright.engine.reports import Price as Pricing
 from runwright.engine.worker import Engine, EngineOptions
+from runwright.engine.world import World
 from runwright.errors import ConfigError, StorageReadOnly
 from runwright.guard import Answers, Guards, Ledger, Likeness, LocalLedger, MemoryKeyValue, Surroundings, live
 from runwright.guard import Registry as GuardRegistry

@@ -34,6 +34,8 @@ RunwrightError
 ├── ToolError                 a tool call failed
 │   ├── ToolFailed            the tool raised
 │   ├── ToolTimeout
+│   ├── Denied                a person did not allow it, or nobody answered
+│   ├── ChildFailed           a run that this one began came to no result
 │   ├── NotSent               raised by a tool: nothing left the process
 │   └── OutcomeUnknown        a `once` tool may or may not have acted
 └── RunError                  a run cannot go on
@@ -353,6 +355,18 @@ class ToolTimeout(ToolError):
 
     code = "tool_timeout"
     retryable = True
+
+
+class Denied(ToolError):
+    """A person did not allow a tool call, or nobody answered in time."""
+
+    code = "denied"
+
+
+class ChildFailed(ToolError):
+    """A run that was begun by another one failed or was cancelled."""
+
+    code = "child_failed"
 
 
 class NotSent(ToolError):

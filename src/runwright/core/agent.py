@@ -11,7 +11,7 @@ from runwright.core.memory import Scope
 from runwright.core.message import Message
 from runwright.core.model import ModelSettings, OutputSpec, ToolSpec
 from runwright.core.policy import Guard
-from runwright.core.step import Effect
+from runwright.core.step import Effect, StepKind
 
 if TYPE_CHECKING:
     from runwright.core.context import Context
@@ -26,6 +26,12 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     model_timeout_s: float = 120.0
     tool_timeout_s: float = 60.0
     output_retries: int = 2
+
+
+class Approval(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Asks a person before a tool is called. After `expires_s` seconds without an answer it is denied."""
+
+    expires_s: float | None = None
 
 
 class Definition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -46,7 +52,8 @@ class Definition(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Tool(Protocol):
     """Something an agent can do. `tools.base.FunctionTool` is the usual one.
 
-    One that has policies of its own holds them in a further attribute, `guard`.
+    One that has policies of its own holds them in a further attribute, `guard`; one that a person has to allow, how in
+    `approval`; one whose calls are no `tool` steps, their kind in `kind`.
     """
 
     @property
@@ -84,6 +91,18 @@ def guard_of(tool: Tool) -> Guard | None:
     return guard if isinstance(guard, Guard) else None
 
 
+def approval_of(tool: Tool) -> Approval | None:
+    """How a person is asked before a tool is called, if one is."""
+    approval: object = getattr(tool, "approval", None)
+    return approval if isinstance(approval, Approval) else None
+
+
+def kind_of(tool: Tool) -> StepKind:
+    """The kind of step that calls of a tool are."""
+    kind: StepKind = getattr(tool, "kind", "tool")
+    return kind
+
+
 class OutputCheck(Protocol):
     """Judges a final answer."""
 
@@ -109,7 +128,8 @@ class MemoryBlock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 class Loop(msgspec.Struct, frozen=True, kw_only=True):
     """A loop definition: model calls and tool calls until the model answers without a tool call.
 
-    `read_input` turns the caller's JSON input into messages; it raises InvalidRequest.
+    `read_input` turns the caller's JSON input into messages; it raises InvalidRequest. `approvals` names tools that a
+    person has to allow, beside those that say so themselves.
     """
 
     model: str | None
@@ -120,6 +140,7 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
     memory: tuple[MemoryBlock, ...] = ()
     settings: ModelSettings = ModelSettings()
     limits: Limits = Limits()
+    approvals: Mapping[str, Approval] = {}
     read_input: Callable[[bytes], tuple[Message, ...]]
     input_schema: dict[str, object] = {}
 
@@ -131,6 +152,7 @@ class CodeFlow(msgspec.Struct, frozen=True, kw_only=True):
     tools: Mapping[str, Tool] = {}
     model: str | None = None
     limits: Limits = Limits()
+    approvals: Mapping[str, Approval] = {}
     read_input: Callable[[bytes], object]
     write_output: Callable[[object], bytes]
     input_schema: dict[str, object] = {}

@@ -81,78 +81,14 @@ class Memory:
         return await self._act("memory", do=do, scope=self._scope, **arguments)
 
 
-class Context:
-    """The surroundings of one tool call or code flow.
+class Steps:
+    """What is done through a context. Inside a code flow, everything that is awaited here is a recorded step."""
 
-    `idempotency_key` is the same for every attempt of a step; `step` is the step's number, None in a code flow, and
-    `started_at` when it first began. Inside a code flow, everything that is awaited here is a recorded step, which a
-    replay answers; inside a tool it is not, because the tool's result is recorded as a whole.
-    """
+    __slots__ = ("_around", "lane_path")
 
-    __slots__ = ("_around", "idempotency_key", "lane_path", "started_at", "step")
-
-    def __init__(
-        self,
-        around: Surroundings,
-        *,
-        step: int | None = None,
-        started_at: datetime | None = None,
-        idempotency_key: str = "",
-        lane_path: str = "",
-    ) -> None:
+    def __init__(self, around: Surroundings, lane_path: str) -> None:
         self._around = around
-        self.step = step
-        self.started_at = started_at
-        self.idempotency_key = idempotency_key
         self.lane_path = lane_path
-
-    @property
-    def run_id(self) -> str:
-        """The id of the run."""
-        return self._around.run_id
-
-    @property
-    def agent(self) -> str:
-        """The name of the agent."""
-        return self._around.agent
-
-    @property
-    def user(self) -> str | None:
-        """The user that the run's caller named."""
-        return self._around.user
-
-    @property
-    def state(self) -> Mapping[str, Any]:
-        """What the application's lifespan yielded."""
-        return self._around.state
-
-    @property
-    def memory(self) -> Memory:
-        """Named blocks that outlive the run."""
-        return Memory(self._act)
-
-    def secret(self, name: str) -> str:
-        """The value of a secret. Raises ConfigError when it is not set."""
-        return self._around.secrets.get(name)
-
-    def progress(self, message: str = "", *, fraction: float | None = None) -> None:
-        """Say how far the work is; `fraction` from 0 to 1. Safe from any thread."""
-        self._around.gateway.progress(message, fraction=fraction, step=self.step)
-
-    def emit(self, name: str, value: object = None) -> None:
-        """Record an event of your own. Safe from any thread. Raises TypeError when the value is no JSON."""
-        self._around.gateway.emit(name, msgspec.json.encode(value), step=self.step)
-
-    def spent(self, ref: str, **quantities: int | Decimal) -> None:
-        """Say what this tool spent, as soon as it did: `context.spent("elevenlabs:eleven_v3", characters=120)`.
-
-        Units are those of prices. It is priced at once, and counts though the tool fails later. Safe from any thread.
-        Raises ValueError or TypeError for what is no quantity, and RunError outside of a tool.
-        """
-        used = check_spent(ref, quantities)
-        if self.step is None:
-            raise RunError("Only a tool says what it spent: in a code flow, do that in a tool and call it as a step.")
-        self._around.gateway.spent(ref, used, step=self.step)
 
     async def model(
         self, messages: str | Sequence[Message], *, model: str | None = None, instructions: str = ""
@@ -208,8 +144,105 @@ class Context:
         given = await self._act("http", method=method.upper(), url=url, headers=sent, body=raw)
         return msgspec.json.decode(given, type=HttpResponse)
 
+    async def run(self, agent: str, input: object = None, *, version: str | None = None) -> Any:  # noqa: ANN401 - any JSON
+        """Have another agent run, as a run of its own, and give its output as plain JSON data.
+
+        While that run waits, so does this one; when this one is cancelled, so is that. Raises ChildFailed.
+        """
+        asked = {"agent": agent, "input": input}
+        return msgspec.json.decode(
+            await self._act("child", **asked if version is None else {**asked, "version": version})
+        )
+
+    async def ask(
+        self, question: str, *, schema: Mapping[str, Any] | None = None, expires_s: float | None = None
+    ) -> Any:  # noqa: ANN401 - an answer is any JSON
+        """Ask a person, and give the answer as plain JSON data that fits the JSON Schema. The run waits meanwhile.
+
+        Raises Denied when there is no answer after `expires_s` seconds, or somebody declines.
+        """
+        asked: dict[str, object] = {"question": question}
+        if schema is not None:
+            asked["schema"] = schema
+        if expires_s is not None:
+            asked["expires_s"] = expires_s
+        return msgspec.json.decode(await self._act("input", **asked))
+
     async def _act(self, kind: StepKind, /, **arguments: object) -> bytes:
         return await self._around.gateway.act(kind, msgspec.json.encode(arguments).decode(), lane=self.lane_path)
+
+
+class Context(Steps):
+    """The surroundings of one tool call or code flow.
+
+    `idempotency_key` is the same for every attempt of a step; `step` is the step's number, None in a code flow, and
+    `started_at` when it first began. Inside a code flow, everything that is awaited here is a recorded step, which a
+    replay answers; inside a tool it is not, because the tool's result is recorded as a whole.
+    """
+
+    __slots__ = ("idempotency_key", "started_at", "step")
+
+    def __init__(
+        self,
+        around: Surroundings,
+        *,
+        step: int | None = None,
+        started_at: datetime | None = None,
+        idempotency_key: str = "",
+        lane_path: str = "",
+    ) -> None:
+        super().__init__(around, lane_path)
+        self.step = step
+        self.started_at = started_at
+        self.idempotency_key = idempotency_key
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run."""
+        return self._around.run_id
+
+    @property
+    def agent(self) -> str:
+        """The name of the agent."""
+        return self._around.agent
+
+    @property
+    def user(self) -> str | None:
+        """The user that the run's caller named."""
+        return self._around.user
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """What the application's lifespan yielded."""
+        return self._around.state
+
+    @property
+    def memory(self) -> Memory:
+        """Named blocks that outlive the run."""
+        return Memory(self._act)
+
+    def secret(self, name: str) -> str:
+        """The value of a secret. Raises ConfigError when it is not set."""
+        return self._around.secrets.get(name)
+
+    def progress(self, message: str = "", *, fraction: float | None = None) -> None:
+        """Say how far the work is; `fraction` from 0 to 1. Safe from any thread."""
+        self._around.gateway.progress(message, fraction=fraction, step=self.step)
+
+    def emit(self, name: str, value: object = None) -> None:
+        """Record an event of your own. Safe from any thread. Raises TypeError when the value is no JSON."""
+        self._around.gateway.emit(name, msgspec.json.encode(value), step=self.step)
+
+    def spent(self, ref: str, **quantities: int | Decimal) -> None:
+        """Say what this tool spent, as soon as it did: `context.spent("elevenlabs:eleven_v3", characters=120)`.
+
+        Units are those of prices. It is priced at once, and counts though the tool fails later. Safe from any thread.
+        Raises ValueError or TypeError for what is no quantity, and RunError outside of a tool.
+        """
+        used = check_spent(ref, quantities)
+        if self.step is None:
+            raise RunError("Only a tool says what it spent: in a code flow, do that in a tool and call it as a step.")
+        self._around.gateway.spent(ref, used, step=self.step)
 
     def lane(self, name: str) -> Context:
         """A context for a parallel branch: steps are ordered within a lane, not across lanes."""

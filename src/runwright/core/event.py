@@ -14,9 +14,10 @@ import msgspec
 from runwright.core.budget import Shortage, Spend
 from runwright.core.memory import Action
 from runwright.core.money import NO_COST, Cost
+from runwright.core.need import Need
 from runwright.core.replay import Replay
 from runwright.core.run import ErrorInfo, RunStatus, WaitReason
-from runwright.core.step import Effect, StepKind
+from runwright.core.step import Effect, Resolved, StepKind
 from runwright.core.usage import NO_USAGE, Usage
 
 SHAPE = 2
@@ -24,7 +25,7 @@ SHAPE = 2
 
 NULL = msgspec.Raw(b"null")
 
-RestartCause = Literal["crash", "retry", "fallback", "resolved", "storage", "budget"]
+RestartCause = Literal["crash", "retry", "fallback", "resolved", "storage", "budget", "child", "timer"]
 """Why a step begins again."""
 
 GuardLayer = Literal[
@@ -84,17 +85,21 @@ class RunStarted(EventData, frozen=True, kw_only=True, tag="run.started"):
 class RunResumed(EventData, frozen=True, kw_only=True, tag="run.resumed"):
     """A run goes on. `code_changed` names what differs from the code that began it."""
 
-    cause: Literal["crash", "resolved", "input", "storage", "budget"]
+    cause: Literal["crash", "resolved", "input", "storage", "budget", "child", "timer"]
     epoch: int = 0
     code_changed: tuple[str, ...] = ()
 
 
 class RunWaiting(EventData, frozen=True, kw_only=True, tag="run.waiting"):
-    """A run cannot go on by itself; `detail` says what it needs, and `shortage` which budget is spent."""
+    """A run cannot go on by itself; `detail` says what it needs in words.
+
+    `shortage` is the budget that is spent, `needs` are those of its steps that are held.
+    """
 
     reason: WaitReason
     detail: str = ""
     shortage: Shortage | None = None
+    needs: tuple[Need, ...] = ()
 
 
 class RunCompleted(EventData, frozen=True, kw_only=True, tag="run.completed"):
@@ -176,7 +181,12 @@ class StepRestarted(EventData, frozen=True, kw_only=True, tag="step.restarted"):
 
 
 class StepHeld(EventData, frozen=True, kw_only=True, tag="step.held"):
-    """A budget does not allow a step now, so nothing was sent. It begins again when its run goes on."""
+    """A step cannot be done now, so nothing was sent: a budget does not allow it, or it has a `need`.
+
+    It begins again when its run goes on, unless a person says what came of it.
+    """
+
+    need: Need | None = None
 
 
 class StepCompleted(EventData, frozen=True, kw_only=True, tag="step.completed"):
@@ -223,11 +233,16 @@ class StepFailed(EventData, frozen=True, kw_only=True, tag="step.failed"):
 
 
 class StepResolved(EventData, frozen=True, kw_only=True, tag="step.resolved"):
-    """A person or a hook said what became of a step whose outcome was unknown."""
+    """A person said what became of a step whose outcome was unknown, or what is to become of one that was held.
 
-    action: Literal["done", "retry", "fail"]
+    `approve` lets a tool be called, with other `arguments` if they are given; `deny` does not; `answer` is an input.
+    """
+
+    bulky: ClassVar[tuple[str, ...]] = ("arguments",)
+    action: Resolved
     by: str = ""
     note: str = ""
+    arguments: msgspec.Raw = NULL
 
 
 class MessageDelta(EventData, frozen=True, kw_only=True, tag="message.delta"):

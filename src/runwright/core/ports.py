@@ -115,8 +115,8 @@ DELTA_ROW = "deltas"
 class Stored(msgspec.Struct, frozen=True, gc=False):
     """A row of events that were appended together; `journal/shapes.py` says what its body holds.
 
-    `seq`, `ts`, `type` and `step` are those of the first one, but `type` is `run.started` where that is among them.
-    `last_seq` is the number of the last, if there are more.
+    `seq`, `ts`, `type` and `step` are those of the first one, but `type` is `run.started` where that is among them;
+    `last_seq` is that of the last, if there are more.
     """
 
     run_id: str
@@ -191,6 +191,7 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     thread_id: str | None = None
     group: str | None = None
     user: str | None = None
+    parent_run_id: str | None = None
     tag: str | None = None
     after: str | None = None
     limit: int = 50
@@ -203,8 +204,7 @@ class Writes(Protocol):
         """Write all batches in one transaction; what is committed survives the death of the process.
 
         A batch whose run has another epoch in the store, whose idempotency key is taken, or which rejects a busy
-        thread, is left out whole and its place holds OwnershipLost or Conflict. The thread of a new run is made
-        where it is missing. Raises StorageError when nothing was written.
+        thread, is left out and its place holds OwnershipLost or Conflict. Raises StorageError if nothing was written.
         """
         ...
 

@@ -13,7 +13,7 @@ from runwright.core.usage import NO_USAGE, Usage
 from runwright.errors import RunwrightError
 
 RunStatus = Literal["queued", "running", "waiting", "completed", "failed", "cancelled"]
-WaitReason = Literal["approval", "input", "budget", "unknown_effect", "diverged", "timer", "paused"]
+WaitReason = Literal["approval", "input", "budget", "unknown_effect", "diverged", "child", "timer", "paused"]
 RunMode = Literal["wait", "stream", "background"]
 Multitask = Literal["enqueue", "reject", "interrupt"]
 
@@ -43,7 +43,8 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller asks for. `input` is JSON text; None for `version` means the agent's current one.
 
     `is_ephemeral` runs belong to a caller that will send again: cancelled when it leaves, not resumed after a crash.
-    A `replay` takes agent and input, where they are empty, from the recorded run; `config` changes the recorded one.
+    `id` is that of the run to be, where its caller has one already. A `replay` takes agent and input, where they are
+    empty, from the recorded run; `config` changes the recorded one.
     """
 
     agent: str
@@ -61,6 +62,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     root_run_id: str | None = None
     is_ephemeral: bool = False
     replay: Replay | None = None
+    id: str | None = None
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,9 @@ StepKind = Literal["model", "tool", "sleep", "clock", "random", "id", "http", "m
 StepStatus = Literal["running", "completed", "failed", "unknown"]
 Effect = Literal["read", "idempotent", "once"]
 
+Resolved = Literal["done", "retry", "fail", "approve", "deny", "answer"]
+"""What a person says of a step: the first three of one whose outcome is unknown, the others of one that is held."""
+
 SUPERSEDED = "superseded"
 """The code of a model step that was in flight when the process died, and that another request took the place of."""
 

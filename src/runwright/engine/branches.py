@@ -47,6 +47,11 @@ class Branches:
             self._rests.clear()
             await self._rests.wait()
 
+    @property
+    def is_away(self) -> bool:
+        """Whether a task performs a step."""
+        return bool(self._away)
+
     def is_waiting(self) -> bool:
         """Whether the flow waits for nothing for certain but the one step that it performs."""
         return not self._marks and self._away == 1

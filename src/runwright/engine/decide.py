@@ -7,12 +7,13 @@ from collections.abc import Mapping
 import msgspec
 from msgspec.structs import replace
 
-from runwright.core.agent import Loop, MemoryBlock, Tool
+from runwright.core.agent import Loop, MemoryBlock, Tool, kind_of
 from runwright.core.budget import Shortage
 from runwright.core.message import Said, SystemMessage, ToolCall, digest, said
 from runwright.core.model import ModelRequest
+from runwright.core.need import Need, NeedsApproval, NeedsInput, NeedsRun, NeedsTime, reason_of
 from runwright.core.run import ErrorInfo, WaitReason
-from runwright.core.step import StepKey, may_have_acted
+from runwright.core.step import StepKey, StepKind, may_have_acted
 from runwright.engine.fold import Conversation, OpenStep, result_text
 from runwright.errors import InvalidRequest, OutputInvalid
 from runwright.guard.budget import exceeded, over_limit
@@ -96,11 +97,27 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     reason: WaitReason
     detail: str
     shortage: Shortage | None = None
+    needs: tuple[Need, ...] = ()
 
 
 def short(shortage: Shortage) -> Wait:
     """The run waits for a budget."""
     return Wait(reason="budget", detail=exceeded(shortage), shortage=shortage)
+
+
+def held(needs: Mapping[Need, str]) -> Wait:
+    """The run waits for what its steps need; their names are told."""
+    first = next(iter(needs))
+    told = ", ".join(f"{name!r} (step {need.step}) {_SAID[type(need)]}" for need, name in needs.items())
+    return Wait(reason=reason_of(first), detail=f"{told}.", needs=tuple(needs))
+
+
+_SAID: Mapping[type, str] = {
+    NeedsApproval: "needs an approval",
+    NeedsInput: "needs an answer",
+    NeedsRun: "waits for its run",
+    NeedsTime: "waits for its time",
+}
 
 
 Decision = Recall | ModelCall | ToolCalls | Lost | Supersede | RejectOutput | Finish | Fail | Wait
@@ -163,17 +180,35 @@ def _tools(state: Conversation, loop: Loop) -> Decision:
     rejected: list[tuple[ToolCall, str]] = []
     counts: dict[StepKey, int] = {}
     for call in state.calls:
-        if call.id in state.answers:
+        if call.id in state.answers or _is_held(opened.get(call.id)):
             continue
         outcome = _plan(state, loop, call, again=opened.get(call.id), counts=counts)
         if isinstance(outcome, str):
             rejected.append((call, outcome))
         else:
             planned.append(outcome)
+    if not planned and not rejected:
+        return held({step.need: step.name for step in state.open_steps.values() if step.need is not None})
     over = _over(state, loop, len(planned))
     if over is not None:
         return over
     return ToolCalls(planned=tuple(planned), rejected=tuple(rejected))
+
+
+def checked(tool: Tool, kind: StepKind, asked: str, *, again: bytes | None) -> Mapping[str, object]:
+    """The arguments of a step that was asked for with these. Raises InvalidRequest.
+
+    If it is begun `again`, a child has the run that it had, and others have the arguments that a person gave them.
+    """
+    if again is None:
+        return tool.check(asked)
+    if kind == "child":
+        return {**tool.check(asked), "run": msgspec.json.decode(again, type=dict[str, object])["run"]}
+    return tool.check(again.decode())
+
+
+def _is_held(step: OpenStep | None) -> bool:
+    return step is not None and step.need is not None
 
 
 def _plan(
@@ -184,15 +219,16 @@ def _plan(
         known = ", ".join(sorted(loop.tools)) or "none"
         return f"There is no tool {call.name!r}. Known tools: {known}."
     try:
-        arguments = tool.check(call.arguments)
+        given = None if again is None else again.arguments
+        arguments = checked(tool, kind_of(tool), call.arguments, again=given)
     except InvalidRequest as error:
         return error.message
     if again is not None:
         return PlannedTool(call=call, tool=tool, arguments=arguments, match=again.match, again=again)
-    first = StepKey("", "tool", tool_key(call.name, call.arguments), 0)
+    first = StepKey("", kind_of(tool), tool_key(call.name, call.arguments), 0)
     nth = state.seen.get(first, 0) + counts.get(first, 0)
     counts[first] = counts.get(first, 0) + 1
-    return PlannedTool(call=call, tool=tool, arguments=arguments, match=StepKey("", "tool", first.key, nth))
+    return PlannedTool(call=call, tool=tool, arguments=arguments, match=replace(first, nth=nth))
 
 
 def _finish(state: Conversation, loop: Loop, text: str) -> Decision:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -13,15 +13,17 @@ from runwright.core.agent import BuiltAgent, CodeFlow
 from runwright.core.event import Event, RunStarted
 from runwright.core.message import Said
 from runwright.core.ports import RunStore, SignalStore, ThreadStore
+from runwright.core.run import Run
 from runwright.engine.end import Cancel, conclude
 from runwright.engine.escapes import watch
 from runwright.engine.executor import Executor
 from runwright.engine.fold import LOOP_VERSION
-from runwright.engine.gateway import World
 from runwright.engine.live import LiveRun
 from runwright.engine.redact import cleaner
 from runwright.engine.reuse import recalled
+from runwright.engine.slots import Slots
 from runwright.engine.turns import INTERRUPTED, Turns
+from runwright.engine.world import World
 from runwright.errors import RunwrightError, Unavailable
 from runwright.journal.read import JournalReader
 from runwright.journal.requests import history
@@ -37,13 +39,22 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
     reader: JournalReader
 
 
-class Driver:
-    """Holds the live runs of a process. `start` before use, `stop` at the end."""
+class OnOver(Protocol):
+    """Is told of a run that ended in this process."""
 
-    def __init__(self, *, rows: Rows, world: World, concurrency: int) -> None:
+    def __call__(self, run: Run, *, has_children: bool) -> None:
+        """It ended."""
+        ...
+
+
+class Driver:
+    """Holds the live runs of a process. `start` before use, `stop` at the end. `on_over` is told of each that ends."""
+
+    def __init__(self, *, rows: Rows, world: World, concurrency: int, on_over: OnOver) -> None:
         self._rows = rows
+        self._on_over = on_over
         self._world = world
-        self._slots = asyncio.Semaphore(concurrency)
+        self.slots = Slots(concurrency)
         self._tasks = asyncio.TaskGroup()
         self._live: dict[str, LiveRun] = {}
         self._late: set[asyncio.Task[None]] = set()
@@ -65,7 +76,7 @@ class Driver:
     @property
     def has_slot(self) -> bool:
         """Whether a run could begin at once."""
-        return not self._slots.locked()
+        return not self.slots.is_full
 
     def clean(self, agent: BuiltAgent | None = None) -> Clean:
         """What takes known secrets out of all that a run of this agent records; without one, what only ends."""
@@ -104,7 +115,7 @@ class Driver:
 
     async def begin_now(self, live: LiveRun, events: Sequence[Event]) -> None:
         """Execute a run in a slot that is free: it was appended as started already."""
-        await self._slots.acquire()
+        await self.slots.acquire()
         live.has_slot = True
         live.task = self._tasks.create_task(self._drive(live, events))
 
@@ -143,6 +154,13 @@ class Driver:
         if live.task is not None and live.is_begun:
             live.task.cancel()
 
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that may outlive its run, but not this process."""
+        task = self._tasks.create_task(work)
+        self._late.add(task)
+        task.add_done_callback(self._late.discard)
+        return task
+
     def let_go(self, live: LiveRun, failure: Exception | None = None) -> None:
         """Settle a run that this process does not execute any more."""
         if self._live.get(live.run.id) is live:
@@ -171,7 +189,7 @@ class Driver:
                 past, started = await self._started(live, events)
                 events = (*events, *started)
             recall = partial(recalled, self._rows.runs, self._rows.reader)
-            work = Executor(live, self._world, spawn=self._spawn, events=events, history=past, recall=recall)
+            work = Executor(live, self._world, spawn=self.spawn, events=events, history=past, recall=recall)
             await work.execute()
         except asyncio.CancelledError:
             failure = await self._cancelled_early(live)
@@ -180,15 +198,10 @@ class Driver:
             failure = error
         finally:
             if live.has_slot:
-                self._slots.release()
+                self.slots.release()
             self.let_go(live, failure)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """A task that may outlive its run, but not this process."""
-        task = self._tasks.create_task(work)
-        self._late.add(task)
-        task.add_done_callback(self._late.discard)
-        return task
+            if live.run.is_over:
+                self._on_over(live.run, has_children=live.has_children)
 
     async def _started(self, live: LiveRun, events: Sequence[Event]) -> tuple[tuple[Said, ...], Sequence[Event]]:
         """The history of a run, and its start if it never began."""
@@ -197,7 +210,8 @@ class Driver:
         try:
             # Without a slot, because the run before it in the thread may need one to come to its end.
             head = starts[-1].thread_head if starts else await self._turn(live)
-            await self._slots.acquire()
+            # What goes on for a run that has begun goes before those that have not.
+            await self.slots.acquire(is_first=live.run.parent_run_id is not None)
         finally:
             self.queued -= 1
         live.has_slot = True

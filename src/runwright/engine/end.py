@@ -90,7 +90,7 @@ def _detail(log: RunLog) -> str:
 
 def _wait(log: RunLog, wait: Wait) -> None:
     """Steps other than `once` tools stay open: they are done again when the run goes on."""
-    log.append((RunWaiting(reason=wait.reason, detail=wait.detail, shortage=wait.shortage), None))
+    log.append((RunWaiting(reason=wait.reason, detail=wait.detail, shortage=wait.shortage, needs=wait.needs), None))
     if wait.reason == "unknown_effect" and not log.unknown_steps:
         # The outcome came while the run came to its wait.
         log.append((RunResumed(cause="resolved", epoch=log.run.epoch), None))

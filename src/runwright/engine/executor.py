@@ -39,10 +39,12 @@ from runwright.engine.end import Cancel, End, conclude, is_in_doubt
 from runwright.engine.escapes import watched
 from runwright.engine.flow import FlowGateway, Suspended, run_flow, surroundings, tool_context
 from runwright.engine.fold import OpenStep, fold, start
-from runwright.engine.gateway import Bounds, Steps, World
+from runwright.engine.gateway import Steps
+from runwright.engine.holding import Held
 from runwright.engine.late import Spawn, is_cancelled
 from runwright.engine.live import LiveRun
 from runwright.engine.reuse import ResultOf, reuse
+from runwright.engine.world import Bounds, World
 from runwright.errors import AgentError, DeadlineExceeded, GuardError, ModelError, RunError, RunwrightError, ToolError
 from runwright.guard import Own
 from runwright.watch import logs
@@ -82,7 +84,7 @@ class Executor:
         self._steps = Steps(
             live.log,
             world,
-            bounds=Bounds(limits=flow.limits, deadline=deadline, own=_own(live.agent)),
+            bounds=Bounds(limits=flow.limits, deadline=deadline, own=_own(live.agent), approvals=flow.approvals),
             note=self._note,
             spawn=spawn,
             past=events,
@@ -280,8 +282,8 @@ class Executor:
                 context=tool_context(self._steps, self._world, self._live.agent),
                 again=planned.again,
             )
-        except (ToolError, RunError, GuardError):
-            # Recorded as a failed step: the model is told, or the run waits.
+        except (ToolError, RunError, GuardError, Held):
+            # Recorded as a failed step, or as held: the model is told, or the run waits.
             return
 
     def _lose(self, lost: Lost) -> None:

@@ -8,24 +8,26 @@ from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
-from runwright.core.agent import BuiltAgent, CodeFlow, Limits, Tool
+from runwright.core.agent import BuiltAgent, CodeFlow, Limits, Tool, kind_of
 from runwright.core.context import Context, Surroundings
 from runwright.core.event import Data, Event, RunInterrupted, StepFailed, StoppedBy, TimerFired
 from runwright.core.message import Message, SystemMessage, UserMessage, chain_digest, said
 from runwright.core.model import ModelRequest, ModelResponse
 from runwright.core.ports import Gateway
-from runwright.core.run import ErrorInfo, WaitReason
+from runwright.core.run import ErrorInfo
 from runwright.core.spending import Quantities
 from runwright.core.step import StepKey, StepKind, may_have_acted
 from runwright.engine.beginning import Beginning
 from runwright.engine.branches import Branches
-from runwright.engine.decide import Fail, Finish, Wait, model_key, short, tool_key
+from runwright.engine.decide import Fail, Finish, Wait, checked, model_key, short, tool_key
 from runwright.engine.escapes import watched
 from runwright.engine.fold import OpenStep
-from runwright.engine.gateway import Steps, World, is_json
+from runwright.engine.gateway import Steps, is_json
+from runwright.engine.holding import Held, Parking
 from runwright.engine.pace import Pace
 from runwright.engine.playback import Untold
 from runwright.engine.replay import Stopped
+from runwright.engine.world import World
 from runwright.errors import BudgetExceeded, InvalidRequest, LimitExceeded, OutcomeUnknown, RunError, ToolFailed, revive
 from runwright.guard.budget import over_limit
 from runwright.journal.project import CANCELLED
@@ -160,6 +162,7 @@ class FlowGateway(FromThread):
         self._away_tasks: dict[asyncio.Task[Any], int] = {}
         self._quitting: set[asyncio.Task[Any]] = set()
         self._is_refusing = False
+        self._parking = Parking(self.branches, self.pace)
         self.is_over = False
 
     def close(self) -> None:
@@ -224,16 +227,19 @@ class FlowGateway(FromThread):
 
     async def tool(self, tool: str | Tool, arguments: str, *, lane: str) -> bytes:
         """A tool call as a step."""
-        return await self._use("tool", _chosen(self._flow.tools, tool), arguments, lane=lane)
+        chosen = _chosen(self._flow.tools, tool)
+        return await self._use(kind_of(chosen), chosen, arguments, lane=lane)
 
     async def _use(self, kind: StepKind, chosen: Tool, arguments: str, *, lane: str) -> bytes:
-        checked = chosen.check(arguments)
+        given = chosen.check(arguments)
         match = self._issue(lane, kind, tool_key(chosen.spec.name, arguments))
         taped = await self._answer(match)
         if taped is not None and taped.is_final:
             return taped.result
+        if taped is not None:
+            given = checked(chosen, kind, arguments, again=taped.arguments)
         context = tool_context(self._steps, self._world, self._agent)
-        work = self._steps.tool(chosen, checked, match=match, call_id=None, context=context, again=_again(taped))
+        work = self._steps.tool(chosen, given, match=match, call_id=None, context=context, again=_again(taped))
         return await self._perform(work, match)
 
     async def act(self, kind: StepKind, arguments: str, *, lane: str) -> bytes:
@@ -267,7 +273,7 @@ class FlowGateway(FromThread):
         if taped.status == "failed" and taped.error is not None:
             raise revive(taped.error.code, taped.error.message)
         if taped.status == "unknown":
-            raise self._suspended("unknown_effect", _unknown(taped))
+            raise self._suspended(_in_doubt(_unknown(taped)))
         if taped.status == "running":
             await self._hold(match, taped)
         return taped
@@ -288,10 +294,10 @@ class FlowGateway(FromThread):
                 self._steps.lose(taped.seq, taped.name)
             self._refuse_leaving()
             if taped is not None and is_lost and not self._is_leaving:
-                raise self._suspended("unknown_effect", _unknown(taped))
+                raise self._suspended(_in_doubt(_unknown(taped)))
         if missed is not None:
             told = f"The code asks for another {match.kind} step than {_named(missed)}; {_GO_ON}"
-            raise self._suspended("diverged", told)
+            raise self._suspended(Wait(reason="diverged", detail=told))
 
     def _fired(self, nth: int) -> None:
         # What code does that is put off comes once more when it goes on.
@@ -321,49 +327,54 @@ class FlowGateway(FromThread):
         assert task is not None
         self._away_tasks[task] = task.cancelling()
         try:
-            with self.branches.away(), watched(code):
-                return await work
+            return await self._parking.perform(work, code)
+        except Held as error:
+            raise self._suspended(self._parking.wait) from error
         except OutcomeUnknown as error:
             if all(step.match != match for step in self._steps.log.unknown_steps):
                 raise
             if self._is_interrupted and not self._is_leaving:
                 await _stop()
-            raise self._suspended("unknown_effect", error.message) from error
+            raise self._suspended(_in_doubt(error.message)) from error
         except BudgetExceeded as error:
             shortage = self._steps.purse.shortage
             if not error.is_waiting or shortage is None:
                 raise
             # What other branches have sent comes to its end first.
             await self.branches.rest()
-            self._wait = self._wait or short(shortage)
-            raise self._suspended("budget", error.message) from error
+            raise self._suspended(short(shortage)) from error
         except Stopped:
             self.leave(is_final=False)
             raise
         except asyncio.CancelledError:
-            if not self._is_leaving or task in self._quitting:
-                self._given_up(match)
-            elif not self._is_refusing:
-                # What the flow still does comes after that.
-                self._end(match, CANCELLED)
+            self._cancelled(match, task)
             raise
         finally:
             del self._away_tasks[task]
+
+    def _cancelled(self, match: StepKey, task: asyncio.Task[Any]) -> None:
+        if not self._is_leaving or task in self._quitting:
+            self._given_up(match)
+        elif not self._is_refusing:
+            # What the flow still does comes after that.
+            self._end(match, CANCELLED)
 
     def _given_up(self, match: StepKey) -> None:
         """The flow itself cancelled a step; after one that may have acted it gets no further."""
         self._end(match, GIVEN_UP)
         if any(step.match == match for step in self._steps.log.unknown_steps):
-            self._suspended("unknown_effect", "The flow cancelled a step that may have taken effect.")
+            self._suspended(_in_doubt("The flow cancelled a step that may have taken effect."))
 
     def _end(self, match: StepKey, error: ErrorInfo) -> None:
         for step in self._steps.log.open_steps:
             if step.match == match:
                 self._steps.append((StepFailed(error=replace(error, step=step.seq)), step.seq))
+                if (child := self._steps.children.get(step.seq)) is not None:
+                    self._world.runner.abandon(child)
 
-    def _suspended(self, reason: WaitReason, detail: str) -> Suspended:
+    def _suspended(self, wait: Wait) -> Suspended:
         """The run has to wait, whatever the flow makes of it."""
-        self._wait = self._wait or Wait(reason=reason, detail=detail)
+        self._wait = self._wait or wait
         self.leave(is_final=False)
         return Suspended()
 
@@ -395,6 +406,10 @@ def _chosen(known: Mapping[str, Tool], tool: str | Tool) -> Tool:
 async def _stop() -> None:
     """The flow was told to stop, and is as soon as it rests: that comes before all else."""
     await asyncio.get_running_loop().create_future()
+
+
+def _in_doubt(detail: str) -> Wait:
+    return Wait(reason="unknown_effect", detail=detail)
 
 
 def _unknown(step: Taped) -> str:
@@ -435,6 +450,9 @@ def _again(taped: Taped | None) -> OpenStep | None:
         effect=taped.effect,
         call_id=None,
         attempt=taped.attempt,
+        need=taped.need,
+        is_approved=taped.is_approved,
+        arguments=taped.arguments,
     )
 
 

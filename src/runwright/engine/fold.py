@@ -12,6 +12,7 @@ from runwright.core.event import (
     MessageCompleted,
     OutputRejected,
     RunQueued,
+    RunResumed,
     StepCompleted,
     StepFailed,
     StepHeld,
@@ -31,6 +32,7 @@ from runwright.core.message import (
     said,
     said_raw,
 )
+from runwright.core.need import OF_PERSON, Need
 from runwright.core.run import ErrorInfo
 from runwright.core.step import SUPERSEDED, Effect, StepKey, StepKind, held_attempt
 from runwright.core.usage import NO_USAGE, Usage
@@ -41,7 +43,11 @@ LOOP_VERSION = 1
 
 
 class OpenStep(msgspec.Struct, frozen=True, kw_only=True):
-    """A step that began and has not ended well or badly."""
+    """A step that began and has not ended well or badly.
+
+    `need` is what holds it. `is_approved` says that a person allowed it; `arguments` are those that it is begun again
+    with, where they are others than were asked for.
+    """
 
     seq: int
     kind: StepKind
@@ -50,6 +56,9 @@ class OpenStep(msgspec.Struct, frozen=True, kw_only=True):
     effect: Effect
     call_id: str | None
     attempt: int = 1
+    need: Need | None = None
+    is_approved: bool = False
+    arguments: bytes | None = None
 
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
@@ -108,6 +117,8 @@ def apply(state: Conversation, event: Event, read_input: ReadInput) -> Conversat
             return _begin(state, event.seq, data)
         case MessageCompleted() as data:
             return _answered_by_model(state, bytes(data.message))
+        case RunResumed():
+            return _resume(state)
         case ToolRejected() as data:
             return _answer(state, data.call_id, f"Error: {data.reason}")
         case OutputRejected() as data:
@@ -121,8 +132,8 @@ def _apply_to_step(state: Conversation, event: Event) -> Conversation:
     match event.data:
         case StepRestarted() as data:
             return _restart(state, _number(event), data.attempt)
-        case StepHeld():
-            return _hold(state, _number(event))
+        case StepHeld() as data:
+            return _hold(state, _number(event), data.need)
         case StepCompleted() as data:
             return _complete(state, _number(event), data)
         case StepFailed() as data:
@@ -145,7 +156,16 @@ def _say(state: Conversation, *messages: Said) -> Conversation:
 
 def _begin(state: Conversation, seq: int, data: StepStarted) -> Conversation:
     match = StepKey(data.lane, data.kind, data.key, data.nth)
-    step = OpenStep(seq=seq, kind=data.kind, name=data.name, match=match, effect=data.effect, call_id=data.call_id)
+    step = OpenStep(
+        seq=seq,
+        kind=data.kind,
+        name=data.name,
+        match=match,
+        effect=data.effect,
+        call_id=data.call_id,
+        # They name the run that was begun.
+        arguments=bytes(data.request) if data.kind == "child" else None,
+    )
     counted = StepKey(data.lane, data.kind, data.key, 0)
     state = replace(
         state,
@@ -166,14 +186,25 @@ def _begin(state: Conversation, seq: int, data: StepStarted) -> Conversation:
 def _restart(state: Conversation, seq: int, attempt: int) -> Conversation:
     step = state.open_steps.get(seq) or state.unknown[seq]
     unknown = {number: other for number, other in state.unknown.items() if number != seq}
-    opened = {**state.open_steps, seq: replace(step, attempt=attempt)}
+    opened = {**state.open_steps, seq: replace(step, attempt=attempt, need=None)}
     return replace(state, open_steps=opened, unknown=unknown, granted=state.granted - {seq})
 
 
-def _hold(state: Conversation, seq: int) -> Conversation:
+def _hold(state: Conversation, seq: int, need: Need | None) -> Conversation:
     step = state.open_steps[seq]
-    held = replace(step, attempt=held_attempt(step.effect, step.attempt))
+    held = replace(step, attempt=held_attempt(step.effect, step.attempt), need=need)
     return replace(state, open_steps={**state.open_steps, seq: held})
+
+
+def _resume(state: Conversation) -> Conversation:
+    """What nobody has to answer is looked at again."""
+    if all(step.need is None or isinstance(step.need, OF_PERSON) for step in state.open_steps.values()):
+        return state
+    opened = {
+        seq: step if isinstance(step.need, OF_PERSON) else replace(step, need=None)
+        for seq, step in state.open_steps.items()
+    }
+    return replace(state, open_steps=opened)
 
 
 def _answered_by_model(state: Conversation, raw: bytes) -> Conversation:
@@ -213,15 +244,24 @@ def _fail(state: Conversation, seq: int, data: StepFailed) -> Conversation:
 
 
 def _resolve(state: Conversation, seq: int, data: StepResolved) -> Conversation:
+    if data.action == "approve":
+        return _approve(state, seq, data)
+    if data.action in ("done", "deny", "answer"):
+        # What came of it follows.
+        return state
     # Who said to try it again may think better of it before it is.
     step = state.unknown.get(seq) or state.open_steps[seq]
-    if data.action == "done":
-        return state
     if data.action == "retry":
         opened = {**state.open_steps, seq: step}
         return replace(_close(state, seq), open_steps=opened, granted=state.granted | {seq})
     error = ErrorInfo(code="outcome_unknown", message=f"{step.name!r} was resolved as failed.", step=seq)
     return replace(_close(state, seq), failure=error)
+
+
+def _approve(state: Conversation, seq: int, data: StepResolved) -> Conversation:
+    given = bytes(data.arguments)
+    allowed = replace(state.open_steps[seq], need=None, is_approved=True, arguments=None if given == b"null" else given)
+    return replace(state, open_steps={**state.open_steps, seq: allowed})
 
 
 def _close(state: Conversation, seq: int) -> Conversation:

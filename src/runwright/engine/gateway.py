@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from runwright.core.agent import Limits, Tool, guard_of
+from runwright.core.agent import Tool, guard_of
 from runwright.core.context import Context
 from runwright.core.event import (
     Delta,
@@ -44,21 +44,22 @@ from runwright.core.model import (
     ReasoningDelta as ModelReasoningDelta,
 )
 from runwright.core.policy import Plan
-from runwright.core.ports import MemoryStore, Models, Secrets
-from runwright.core.redact import KnownSecrets
 from runwright.core.run import error_info
 from runwright.core.step import StepKey
 from runwright.core.usage import Usage
 from runwright.engine import answers
 from runwright.engine.asking import asked, completed, received
+from runwright.engine.child import named, perform
 from runwright.engine.estimate import expected_usage
 from runwright.engine.fold import OpenStep
+from runwright.engine.holding import Held, Holding
 from runwright.engine.late import Late, Spawn, is_cancelled
 from runwright.engine.memory import RunMemory
 from runwright.engine.playback import Playback
 from runwright.engine.purse import Purse
 from runwright.engine.replay import Player
-from runwright.engine.reports import Price, Reports
+from runwright.engine.reports import Reports
+from runwright.engine.world import Bounds, World
 from runwright.errors import (
     AgentError,
     BudgetExceeded,
@@ -74,39 +75,13 @@ from runwright.errors import (
     ToolError,
     ToolFailed,
 )
-from runwright.guard import Call, Guards, Own, Priority, Sending, Spend, Trail
+from runwright.guard import Call, Priority, Sending, Spend, Trail
 from runwright.guard.plans import Way
 from runwright.journal.project import is_charged_once
 from runwright.journal.write import Record, RunLog
-from runwright.tools.deeds import Deeds
 from runwright.watch import logs
 
 Note = Callable[[tuple[Event, ...]], None]
-
-
-class World(msgspec.Struct, frozen=True, kw_only=True):
-    """What steps reach out through: the same for every run of an engine."""
-
-    models: Models
-    secrets: Secrets
-    guards: Guards
-    price: Price
-    state: Mapping[str, Any]
-    room: Callable[[], Awaitable[None]]
-    known: KnownSecrets = KnownSecrets()
-    deeds: Deeds
-    memory: MemoryStore
-
-
-class Bounds(msgspec.Struct, frozen=True, kw_only=True):
-    """Within what a run has to stay: `deadline` is a time of the loop's clock.
-
-    `own` are the policies of the run and of its agent.
-    """
-
-    limits: Limits
-    deadline: float | None
-    own: Own = Own()
 
 
 class Steps:
@@ -136,6 +111,8 @@ class Steps:
             self.playback = Playback(player, append=self.append, begin=self._begin, end=self._end)
         self.purse = Purse(log, world.models, price=world.price, append=self.append)
         self.reports = Reports(log, append=self.append, price=world.price, charge=self.purse.charge)
+        self.children: dict[int, Any] = {}
+        self._holding = Holding(log, begin=self._begin, append=self.append, approvals=bounds.approvals)
         self._is_closed = False
 
     def append(self, *records: Record) -> tuple[Event, ...]:
@@ -296,9 +273,12 @@ class Steps:
     ) -> bytes:
         """Perform a tool call and give its result as JSON text.
 
-        Raises OutcomeUnknown for a `once` tool that was entered and did not return, else ToolError or DeadlineExceeded.
+        Raises OutcomeUnknown for a `once` tool that was entered and did not return, else ToolError or DeadlineExceeded;
+        Held where it needs something first.
         """
         await self._world.room()
+        if match.kind == "child":
+            arguments = named(arguments)
         step = StepStarted(
             kind=match.kind,
             name=tool.spec.name,
@@ -314,16 +294,24 @@ class Steps:
             if recorded is not None:
                 return recorded
         way = self._way(tool, match)
-        seq = self._begin(replace(step, reserves=Spend()) if way.plan.budgets else step, again)
+        step = replace(step, reserves=Spend()) if way.plan.budgets else step
+        seq = self._holding.open(tool, step, arguments, again=again)
         if tool.effect != "read":
             await self.log.durable()
         surroundings = context(seq, idempotency_key(self.log.run.id, match))
         work: Late | None = None
         attempt = partial(_result, tool, arguments, surroundings, memory=self._memory)
+        if match.kind == "child":
+            self.children[seq] = arguments["run"]
+            attempt = partial(perform, self._world.runner, self.log.run, arguments, step=seq)
         if tool.effect == "once":
             # It is not aborted when its caller gives up.
             work = Late(attempt, spawn=self._spawn, on_late=lambda result: self._late(seq, result))
-        return await self._settle(tool, match, seq, way=way, attempt=attempt, work=work)
+        try:
+            return await self._settle(tool, match, seq, way=way, attempt=attempt, work=work)
+        except Held as error:
+            self._holding.hold(error.need)
+            raise
 
     def _way(self, tool: Tool, match: StepKey) -> Way:
         guards = self._world.guards

@@ -83,6 +83,8 @@ class LiveRun:
         self.task: asyncio.Task[None] | None = None
         self.is_begun = False
         self.has_slot = False
+        self.lent = 0
+        self.has_children = False
         self.cancel_reason: str | None = None
         self.settled: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
         self.published = 0

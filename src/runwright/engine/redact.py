@@ -63,7 +63,7 @@ def said_fields(data: Data, *, is_code: bool) -> tuple[str, ...]:
     messages and its output hold, while those of a code flow are what its code says.
     """
     match data:
-        case StepStarted(kind="tool" | "memory"):
+        case StepStarted(kind="tool" | "memory" | "child" | "input"):
             return ("request",)
         case StepStarted():
             return ("messages",) if is_code else ()

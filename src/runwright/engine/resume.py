@@ -12,12 +12,13 @@ import msgspec
 from msgspec.structs import replace
 
 from runwright.core.agent import BuiltAgent, Loop
-from runwright.core.event import Event, RunQueued, RunResumed, StepCompleted, StepResolved, StepStarted
+from runwright.core.event import Event, RunQueued, RunResumed, StepResolved, StepStarted
 from runwright.core.run import Run, error_info
 from runwright.core.step import Step
 from runwright.engine.decide import Fail, Wait
 from runwright.engine.drive import Driver, Rows
 from runwright.engine.end import Cancel, End, conclude
+from runwright.engine.held import Outcome, Resolutions, all_steps, records_of
 from runwright.engine.live import LiveRun, code_changed
 from runwright.engine.owner import Owner
 from runwright.engine.replay import Player
@@ -30,7 +31,7 @@ ADOPTIONS = 3
 
 _logger = logging.getLogger("runwright.engine")
 
-Cause = Literal["crash", "resolved", "input", "storage", "budget"]
+Cause = Literal["crash", "resolved", "input", "storage", "budget", "child", "timer"]
 
 
 class Agents(Protocol):
@@ -44,16 +45,6 @@ class Agents(Protocol):
         ...
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person says about a step of unknown outcome; `result` is JSON text."""
-
-    action: Literal["done", "retry", "fail"]
-    step: int | None = None
-    result: bytes = b"null"
-    by: str = ""
-    note: str = ""
-
-
 class Resumer:
     """Continues runs from their data."""
 
@@ -63,6 +54,7 @@ class Resumer:
         self._driver = driver
         self._agents = agents
         self._owner = owner
+        self.resolutions = Resolutions(rows, fitting=self._fitting)
         # What is taken stands as this process's own before it is live: nobody may look for orphans meanwhile.
         self._taking = asyncio.Lock()
 
@@ -109,6 +101,9 @@ class Resumer:
         adopted = await self._adopted(run)
         if adopted is None:
             return
+        if adopted.parent_run_id is not None and await self._is_abandoned(adopted.parent_run_id):
+            await self._end(adopted, Cancel(reason="the run that began it is over"))
+            return
         if adopted.is_ephemeral:
             await self._end(adopted, Cancel(reason="its caller is gone and will send it again"))
             return
@@ -120,6 +115,10 @@ class Resumer:
             await self._end(adopted, Fail(error=error_info(error)))
             return
         await self._go_on(adopted, cause=cause)
+
+    async def _is_abandoned(self, parent: str) -> bool:
+        run = await asyncio.to_thread(self._rows.runs.get, parent)
+        return run is not None and run.is_over
 
     async def _go_on(
         self,
@@ -138,11 +137,12 @@ class Resumer:
             wait = Wait(reason="diverged", detail=error.message)
             await self._end(run, wait, records, consumed=consumed, granted=granted)
             return
-        steps = _unfinished(await asyncio.to_thread(self._all_steps, run.id))
+        steps = _unfinished(await asyncio.to_thread(all_steps, self._rows.runs, run.id))
         live = LiveRun(agent, input=_input(events))
         live.player = await asyncio.to_thread(_player, events, self._rows.reader)
         clean = self._driver.clean(agent)
         live.log = self._journal.open(run, is_first=False, publish=live.publish, clean=clean, steps=steps)
+        live.has_children = True
         live.published = events[-1].seq if events else 0
         if run.status != "queued":
             resumed = RunResumed(cause=cause, epoch=run.epoch, code_changed=changed)
@@ -175,14 +175,6 @@ class Resumer:
                 return self._agents.get(run.agent, run.version, config=config)
         return self._agents.get(run.agent, config=config)
 
-    def _all_steps(self, run_id: str) -> Sequence[Step]:
-        steps: list[Step] = []
-        while True:
-            page = self._rows.runs.steps(run_id, after=steps[-1].seq if steps else 0)
-            if not page:
-                return steps
-            steps.extend(page)
-
     async def cancel(self, run: Run, reason: str) -> bool:
         """Cancel a run that nobody executes; False when somebody else was first. Raises StorageError."""
         adopted = await self._adopted(run)
@@ -204,7 +196,7 @@ class Resumer:
         granted: Container[int] = (),
     ) -> None:
         """Record what becomes of an adopted run that is not executed. Raises OwnershipLost or StorageError."""
-        steps = _unfinished(await asyncio.to_thread(self._all_steps, run.id))
+        steps = _unfinished(await asyncio.to_thread(all_steps, self._rows.runs, run.id))
         log = self._journal.open(
             run, is_first=False, publish=lambda events: None, clean=self._driver.clean(), steps=steps
         )
@@ -213,35 +205,10 @@ class Resumer:
         conclude(log, end, granted=granted)
         await log.durable()
 
-    async def unknown_step(self, run: Run, seq: int | None) -> Step:
-        """The step that a resolution is about. Raises Conflict or InvalidRequest."""
-        if run.status != "waiting" or run.reason != "unknown_effect":
-            raise Conflict(f"{run.id} is {run.status}; only a run that waits for an unknown effect can be resolved.")
-        unknown = await self._unknown(run)
-        chosen = [step for step in unknown if seq is None or step.seq == seq]
-        if len(chosen) != 1:
-            names = ", ".join(f"{step.seq} ({step.name})" for step in unknown)
-            raise InvalidRequest(f"Say which step is resolved; unknown are {names or 'none'}.")
-        return chosen[0]
-
-    async def has_unknown(self, run: Run) -> bool:
-        """Whether a run has a step whose outcome is not known."""
-        return bool(await self._unknown(run))
-
-    async def _unknown(self, run: Run) -> Sequence[Step]:
-        steps = await asyncio.to_thread(self._all_steps, run.id)
-        return [step for step in steps if step.status == "unknown"]
-
     async def resolve(self, run: Run, outcome: Outcome, *, consumed: tuple[str, ...]) -> None:
-        """Continue a waiting run with what somebody said about its unknown step. Returns when that is on disk."""
+        """Continue a waiting run with what somebody said about one of its steps. Returns when that is on disk."""
         adopted = await self._take(run)
-        seq = outcome.step
-        assert seq is not None
-        resolved = StepResolved(action=outcome.action, by=outcome.by, note=outcome.note)
-        records: list[Record] = [(resolved, seq)]
-        if outcome.action == "done":
-            records.append((StepCompleted(result=msgspec.Raw(outcome.result)), seq))
-        await self._go_on(adopted, cause="resolved", records=records, consumed=consumed)
+        await self._go_on(adopted, cause="resolved", records=records_of(outcome), consumed=consumed)
 
     async def force(self, run: Run, *, consumed: tuple[str, ...]) -> None:
         """Continue a run because somebody says so; returns when that is on disk.
@@ -252,11 +219,11 @@ class Resumer:
             adopted = await self._take(run)
             await self._go_on(adopted, cause="input" if run.status == "waiting" else "crash", consumed=consumed)
 
-    async def fund(self, run: Run) -> None:
-        """Continue a run whose budget allows it to go on; returns when that is on disk."""
+    async def wake(self, run: Run, cause: Cause, records: Sequence[Record] = ()) -> None:
+        """Continue a run that has what it waited for; returns when that is on disk."""
         async with self._taking:
             adopted = await self._take(run)
-            await self._go_on(adopted, cause="budget")
+            await self._go_on(adopted, cause=cause, records=records)
 
     async def _take(self, run: Run) -> Run:
         adopted = await self._adopted(run)

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from typing import assert_never
+from datetime import UTC, datetime
+from typing import Final, assert_never
 
 import msgspec
 
 from runwright.core.budget import Shortage
-from runwright.core.event import RunWaiting
+from runwright.core.event import Event, RunWaiting
+from runwright.core.need import OF_PERSON, Need, NeedsRun, NeedsTime
 from runwright.core.ports import Signal
 from runwright.core.run import Run
 from runwright.engine.drive import Driver, Rows
-from runwright.engine.resume import Outcome, Resumer
+from runwright.engine.held import Outcome, records_of
+from runwright.engine.resume import Cause, Resumer
 from runwright.errors import Conflict, InvalidRequest, NotFound, OwnershipLost
 from runwright.journal.write import Journal
 
 LAST_ROUND_S = 1.0
 """Seconds that the round which is under way gets at a stop."""
+
+WAKING: Final = frozenset({"budget", "child", "timer", "approval", "input"})
+"""Reasons of waiting runs that may go on without a person."""
 
 _logger = logging.getLogger("runwright.engine")
 
@@ -58,9 +64,11 @@ class Tender:
         self._cancel = cancel
         self._options = options
         self._has_room = has_room
-        self._shortages: dict[str, tuple[int, Shortage | None]] = {}
+        self._waits: dict[str, tuple[int, RunWaiting | None]] = {}
         self._troubles = _Troubles()
-        self._stopping = asyncio.Event()
+        self._stirring = asyncio.Event()
+        self._is_stopping = False
+        self._is_urgent = False
         self._task: asyncio.Task[None] | None = None
 
     async def start(self, tasks: asyncio.TaskGroup) -> None:
@@ -73,7 +81,8 @@ class Tender:
 
     async def stop(self) -> None:
         """Come to an end, so that no thread of a round is still at the store when that is closed."""
-        self._stopping.set()
+        self._is_stopping = True
+        self._stirring.set()
         if self._task is not None:
             await asyncio.wait([self._task], timeout=LAST_ROUND_S)
             self._task.cancel()
@@ -83,44 +92,72 @@ class Tender:
         loop = asyncio.get_running_loop()
         next_orphans = loop.time() + self._options.orphan_poll_s
         while not await self._stops_within(self._options.signal_poll_s):
+            self._stirring.clear()
             try:
                 if self._journal.error is not None and not await self._journal.heal():
                     continue
                 await self._pass_signals()
-                if loop.time() < next_orphans:
+                if loop.time() < next_orphans and not self._is_urgent:
                     continue
+                self._is_urgent = False
                 next_orphans = loop.time() + self._options.orphan_poll_s
                 self._troubles.turn()
                 if self._options.is_adopting:
                     await self._resumer.adopt_orphans(is_own=not self._options.is_recovering)
-                    await self._fund()
+                    await self._wake()
             # Whatever it is, it must not end the task group that all runs live in; the next round tries again.
             except Exception as error:  # noqa: BLE001 - logged
                 self._troubles.tell(error)
 
     async def _stops_within(self, duration_s: float) -> bool:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), duration_s)
-        return self._stopping.is_set()
+            await asyncio.wait_for(self._stirring.wait(), duration_s)
+        return self._is_stopping
 
-    async def _fund(self) -> None:
-        """Let runs go on that waited for a budget which was raised, or whose window has ended."""
+    def look(self) -> None:
+        """Look at once whether runs that wait can go on."""
+        self._is_urgent = True
+        self._stirring.set()
+
+    async def _wake(self) -> None:
+        """Let runs go on that have what they waited for."""
         waiting = await asyncio.to_thread(self._rows.runs.owned, ("waiting",))
-        short = {run.id: run for run in waiting if run.reason == "budget"}
-        self._shortages = {run_id: known for run_id, known in self._shortages.items() if run_id in short}
-        for run in short.values():
-            known = self._shortages.get(run.id)
-            if known is None or known[0] != run.last_seq:
-                known = self._shortages[run.id] = run.last_seq, await asyncio.to_thread(self._shortage, run)
+        known = {run.id: run for run in waiting if run.reason in WAKING and run.id not in self._driver.live}
+        self._waits = {run_id: wait for run_id, wait in self._waits.items() if run_id in known}
+        for run in known.values():
+            wait = self._waits.get(run.id)
+            if wait is None or wait[0] != run.last_seq:
+                wait = self._waits[run.id] = run.last_seq, await asyncio.to_thread(self._wait, run)
             # What it waits for may be unknown to this release: a person resumes it then.
-            if known[1] is not None and await self._has_room(known[1]):
-                with suppress(Conflict, OwnershipLost):
-                    await self._resumer.fund(run)
+            if wait[1] is not None:
+                await self._wake_one(run, wait[1])
 
-    def _shortage(self, run: Run) -> Shortage | None:
-        """The budget that a run waits for."""
-        waits = [event.data for event in self._rows.reader.events(run.id) if isinstance(event.data, RunWaiting)]
-        return waits[-1].shortage if waits else None
+    async def _wake_one(self, run: Run, wait: RunWaiting) -> None:
+        with suppress(Conflict, OwnershipLost):
+            if wait.shortage is not None and await self._has_room(wait.shortage):
+                await self._resumer.wake(run, "budget")
+                return
+            for need in wait.needs:
+                cause = await self._met(need)
+                if cause is not None:
+                    late = isinstance(need, OF_PERSON)
+                    await self._resumer.wake(run, cause, records_of(_expired(need)) if late else ())
+                    return
+
+    async def _met(self, need: Need) -> Cause | None:
+        """Why a run can go on that has this need, if it can."""
+        now = datetime.now(UTC)
+        if isinstance(need, NeedsRun):
+            child = await asyncio.to_thread(self._rows.runs.get, need.run)
+            return "child" if child is None or child.is_over else None
+        if isinstance(need, NeedsTime):
+            return "timer" if need.at <= now else None
+        return "resolved" if need.until is not None and need.until <= now else None
+
+    def _wait(self, run: Run) -> RunWaiting | None:
+        """How a run told that it waits."""
+        last = _waiting(self._rows.reader.page(run.id, after=run.last_seq - 1, limit=1))
+        return last or _waiting(self._rows.reader.events(run.id))
 
     async def _pass_signals(self) -> None:
         for signal in await asyncio.to_thread(self._rows.signals.pending):
@@ -153,8 +190,7 @@ class Tender:
                 await self._cancel(run.id, _reason(signal))
                 await asyncio.to_thread(self._rows.signals.drop, signal.id)
             case "resolve":
-                outcome = msgspec.json.decode(signal.body, type=Outcome)
-                await self._resumer.unknown_step(run, outcome.step)
+                outcome = await self._resumer.resolutions.fit(run, msgspec.json.decode(signal.body, type=Outcome))
                 await self._resumer.resolve(run, outcome, consumed=(signal.id,))
             case "resume":
                 await self._resumer.force(run, consumed=(signal.id,))
@@ -162,6 +198,14 @@ class Tender:
                 await asyncio.to_thread(self._rows.signals.drop, signal.id)
             case _:
                 assert_never(signal.kind)
+
+
+def _waiting(events: Iterable[Event]) -> RunWaiting | None:
+    return next((event.data for event in reversed(list(events)) if isinstance(event.data, RunWaiting)), None)
+
+
+def _expired(need: Need) -> Outcome:
+    return Outcome(action="deny", step=need.step, by="Nobody", note="no answer came in time")
 
 
 def _reason(signal: Signal) -> str:

@@ -17,16 +17,18 @@ from runwright.core.ids import make_id
 from runwright.core.ports import Clock, IdempotencyKey, Signal, SignalKind
 from runwright.core.replay import Replay
 from runwright.core.run import Run, RunRequest
+from runwright.engine.children import Children
 from runwright.engine.drive import Driver, Rows
 from runwright.engine.fold import LOOP_VERSION
-from runwright.engine.gateway import World
+from runwright.engine.held import Outcome
 from runwright.engine.live import LiveRun
 from runwright.engine.owner import Owner
 from runwright.engine.replay import Recording
-from runwright.engine.resume import Agents, Outcome, Resumer
+from runwright.engine.resume import Agents, Resumer
 from runwright.engine.reuse import answered_by
 from runwright.engine.tend import Tender, TenderOptions
 from runwright.engine.turns import INTERRUPTED
+from runwright.engine.world import World
 from runwright.errors import (
     Conflict,
     IdempotencyMismatch,
@@ -76,7 +78,10 @@ class Engine:
         self._owner = owner
         self._clock = clock
         self._options = options
-        self._driver = Driver(rows=rows, world=world, concurrency=options.concurrency)
+        self._children = Children(rows, submit=self.submit, cancel=self.cancel, wake=self._wake)
+        world = replace(world, runner=self._children)
+        self._driver = Driver(rows=rows, world=world, concurrency=options.concurrency, on_over=self._children.over)
+        self._children.driver = self._driver
         self._resumer = Resumer(rows=rows, journal=journal, driver=self._driver, agents=agents, owner=owner)
         self._tender = Tender(
             rows=rows,
@@ -118,7 +123,9 @@ class Engine:
 
         Raises NotFound, InvalidRequest, Conflict, Overloaded, Unavailable, IdempotencyMismatch or StorageError.
         """
-        self._refuse()
+        # What runs begin that were taken in is part of them.
+        is_counted = request.parent_run_id is None
+        self._refuse(is_counted=is_counted)
         recording = None if request.replay is None else await self._recording(request.replay)
         if recording is not None:
             request = recording.complete(request)
@@ -129,7 +136,7 @@ class Engine:
             if held is not None:
                 return held, None
         # The process may have begun to stop meanwhile.
-        self._refuse()
+        self._refuse(is_counted=is_counted)
         live = self._create(agent, request)
         queued = RunQueued(
             agent=agent.name,
@@ -192,16 +199,16 @@ class Engine:
             with suppress(OwnershipLost):
                 if await self._resumer.cancel(run, reason):
                     self._driver.turns.wake(run.thread_id)
+                    self._children.over(run, has_children=True)
                     return
 
     async def resolve(self, run_id: str, outcome: Outcome) -> None:
-        """Say what became of a step of unknown outcome; the run goes on here, or where runs are taken up.
+        """Say what became of a step of unknown outcome, or answer one that is held.
 
-        Raises NotFound, Conflict or InvalidRequest.
+        The run goes on here, or where runs are taken up. Raises NotFound, Conflict or InvalidRequest.
         """
         run = await self._row(run_id)
-        step = await self._resumer.unknown_step(run, outcome.step)
-        outcome = replace(outcome, step=step.seq)
+        outcome = await self._resumer.resolutions.fit(run, outcome)
         if self._options.is_adopting:
             await self._resumer.resolve(run, outcome, consumed=())
         else:
@@ -212,24 +219,27 @@ class Engine:
         run = await self._row(run_id)
         if run.is_over or (run.status != "waiting" and (self.live(run_id) or not await self._resumer.is_free(run))):
             raise Conflict(f"{run_id} is {run.status}; only a run that waits, or that nobody executes, can be resumed.")
-        if run.reason == "unknown_effect" and await self._resumer.has_unknown(run):
+        if run.reason == "unknown_effect" and await self._resumer.resolutions.has_unknown(run):
             raise Conflict(f"{run_id} waits for a step of unknown outcome: resolve it instead.")
         if self._options.is_adopting:
             await self._resumer.force(run, consumed=())
         else:
             await self._leave(run_id, "resume", b"{}")
 
-    def _refuse(self) -> None:
+    def _wake(self) -> None:
+        self._tender.look()
+
+    def _refuse(self, *, is_counted: bool = True) -> None:
         if self.is_draining:
             raise Unavailable("The server is shutting down; send the request again in a moment.")
         if self._journal.error is not None:
             # A new one, because an error keeps the frames of all who raised it.
             raise copy(self._journal.error)
-        if self._driver.queued >= self._options.queue_limit:
+        if is_counted and self._driver.queued >= self._options.queue_limit:
             raise Overloaded(f"{self._driver.queued} runs are queued already; try again later.", retry_after_s=1.0)
 
     def _create(self, agent: BuiltAgent, request: RunRequest) -> LiveRun:
-        run_id = make_id("run")
+        run_id = request.id or make_id("run")
         run = Run(
             id=run_id,
             agent=agent.name,

@@ -25,6 +25,7 @@ from runwright.core.event import (
 from runwright.core.message import AssistantMessage, digest, said_raw
 from runwright.core.model import ModelResponse
 from runwright.core.money import NO_COST, Cost
+from runwright.core.need import OF_PERSON, Need
 from runwright.core.run import ErrorInfo
 from runwright.core.step import Effect, StepKey, StepStatus, held_attempt, may_have_acted
 from runwright.journal.project import is_charged_once
@@ -40,7 +41,8 @@ class Taped(msgspec.Struct, frozen=True, kw_only=True):
     go on with other code since, which need not ask for this step. `after_s` is how long the run had been executing
     when the step began; `end` is the number of the event by which it came to its end. `late` is an outcome that came
     when nobody waited for it any more, by the event `late_end`: it counts from when the run goes on.
-    `written` is what the step wrote to memory.
+    `written` is what the step wrote to memory. `need` is what holds it; `is_approved` says that a person allowed it,
+    with `arguments` if they were changed.
     """
 
     seq: int
@@ -60,6 +62,9 @@ class Taped(msgspec.Struct, frozen=True, kw_only=True):
     error: ErrorInfo | None = None
     late: StepCompleted | StepFailed | None = None
     late_end: int = 0
+    need: Need | None = None
+    is_approved: bool = False
+    arguments: bytes | None = None
 
     @property
     def is_final(self) -> bool:
@@ -125,12 +130,13 @@ def read_tape(events: Iterable[Event]) -> Sequence[Taped]:
         elif isinstance(event.data, StepStarted):
             steps[event.seq] = replace(_begun(event.seq, event.data), after_s=since(begun, event))
         elif event.step is not None and event.step in steps:
-            if isinstance(event.data, StepResolved) and event.data.action == "done":
+            if isinstance(event.data, StepResolved) and event.data.action in ("done", "deny", "answer"):
                 done.add(event.step)
             before = steps[event.step]
             step = _after(before, event, is_waited_for=event.step in done)
             # What a person or a late outcome made of it came to nobody.
-            if isinstance(event.data, StepCompleted | StepFailed) and before.status == "running":
+            is_of_person = event.step in done
+            if isinstance(event.data, StepCompleted | StepFailed) and before.status == "running" and not is_of_person:
                 step = replace(step, end=event.seq)
             steps[event.step] = step
     return list(steps.values())
@@ -143,7 +149,8 @@ def since(begun: datetime | None, event: Event) -> float:
 
 def _begun(seq: int, data: StepStarted) -> Taped:
     match = StepKey(data.lane, data.kind, data.key, data.nth)
-    return Taped(seq=seq, name=data.name, match=match, effect=data.effect)
+    arguments = bytes(data.request) if data.kind == "child" else None
+    return Taped(seq=seq, name=data.name, match=match, effect=data.effect, arguments=arguments)
 
 
 def _after(step: Taped, event: Event, *, is_waited_for: bool) -> Taped:
@@ -164,24 +171,35 @@ def _after(step: Taped, event: Event, *, is_waited_for: bool) -> Taped:
         case StepFailed() as data:
             is_late = step.status == "unknown" and not data.is_unknown
             return replace(step, late=data, late_end=event.seq) if is_late else _failed(step, data)
-        case StepResolved(action="fail"):
-            return replace(step, status="failed")
-        case StepResolved(action="retry"):
-            return replace(step, status="running", is_granted=True)
+        case StepResolved() as data:
+            return _resolved(step, data)
         case _:
             return step
+
+
+def _resolved(step: Taped, data: StepResolved) -> Taped:
+    if data.action == "fail":
+        return replace(step, status="failed")
+    if data.action == "retry":
+        return replace(step, status="running", is_granted=True)
+    if data.action == "approve":
+        given = bytes(data.arguments)
+        return replace(step, is_approved=True, need=None, arguments=None if given == b"null" else given)
+    return step
 
 
 def _again(step: Taped, data: StepRestarted | StepHeld) -> Taped:
     """A step that begins again, or is going to."""
     if isinstance(data, StepHeld):
-        return replace(step, attempt=held_attempt(step.effect, step.attempt))
+        return replace(step, attempt=held_attempt(step.effect, step.attempt), need=data.need)
     cost = NO_COST if is_charged_once(step.effect) else step.cost
-    return replace(step, status="running", attempt=data.attempt, cost=cost, is_granted=False, is_past=False)
+    return replace(step, status="running", attempt=data.attempt, cost=cost, is_granted=False, is_past=False, need=None)
 
 
 def _settled(step: Taped) -> Taped:
-    """A step when its run goes on."""
+    """A step when its run goes on: what nobody has to answer is looked at again."""
+    if step.need is not None and not isinstance(step.need, OF_PERSON):
+        step = replace(step, need=None)
     if step.late is None:
         return step
     given = _completed(step, step.late) if isinstance(step.late, StepCompleted) else _failed(step, step.late)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import reprlib
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import cast
 
 import msgspec
 
@@ -133,11 +132,15 @@ class Runs:
         return await self.get(run_id)
 
     async def resolve(self, run_id: str, resolution: Resolution) -> RunView:
-        """Say what became of a step of unknown outcome. Raises NotFound, Conflict or InvalidRequest."""
+        """Say what became of a step of unknown outcome, or answer one that is held.
+
+        Raises NotFound, Conflict or InvalidRequest.
+        """
         outcome = Outcome(
             action=resolution.action,
             step=resolution.step,
-            result=_result(resolution),
+            result=_json(resolution.result, "result"),
+            arguments=_json(resolution.arguments, "arguments"),
             by=resolution.by,
             note=resolution.note,
         )
@@ -282,16 +285,15 @@ def _completed(events: Iterable[Event]) -> RunCompleted | None:
     return next((event.data for event in events if isinstance(event.data, RunCompleted)), None)
 
 
-def _result(resolution: Resolution) -> bytes:
-    """The result that somebody gives a step, as JSON text. Raises InvalidRequest, before anything is recorded."""
+def _json(given: object, field: str) -> bytes:
+    """What somebody gives a step, as JSON text. Raises InvalidRequest, before anything is recorded."""
     # Callers in Python may hand over anything, whatever the type says.
-    given = cast("object", resolution.result)
     text = bytes(given) if isinstance(given, msgspec.Raw) else b""
     if is_json(text):
         return text
     how = "JSON text, in Python as msgspec.Raw(msgspec.json.encode(value))"
-    detail = f"a result is {how}, not {reprlib.repr(text or given)}"
-    raise InvalidRequest(f"The resolution is not valid: {detail}.", problems=[("/result", detail)])
+    detail = f"a {field.removesuffix('s')} is {how}, not {reprlib.repr(text or given)}"
+    raise InvalidRequest(f"The resolution is not valid: {detail}.", problems=[(f"/{field}", detail)])
 
 
 def _refuse_lost(live: LiveRun) -> None:

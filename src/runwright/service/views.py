@@ -13,7 +13,7 @@ from runwright.core.cost import CostBy
 from runwright.core.event import NULL, GuardDecided, RunCompleted
 from runwright.core.money import Cost
 from runwright.core.run import ErrorInfo, Run, RunMode, RunStatus, WaitReason
-from runwright.core.step import Effect, Step, StepKind, StepStatus
+from runwright.core.step import Effect, Resolved, Step, StepKind, StepStatus
 from runwright.core.usage import Usage
 from runwright.service.labels import Label, Note, Number
 
@@ -102,11 +102,16 @@ class StepView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Resolution(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a step with an unknown outcome: done (with this result), retry, or fail."""
+    """What became of a step with an unknown outcome: done (with this result), retry, or fail.
 
-    action: Literal["done", "retry", "fail"]
+    Or what is to become of one that is held: approve (with these arguments, if they are others), deny, or answer (with
+    this result).
+    """
+
+    action: Resolved
     step: Number | None = None
     result: msgspec.Raw = NULL
+    arguments: msgspec.Raw = NULL
     by: Label = ""
     note: Note = ""
 

@@ -103,6 +103,7 @@ def _matching(where: RunFilter) -> Select[tuple[object, ...]]:
         (runs.c.thread_id, where.thread_id),
         (runs.c.group, where.group),
         (runs.c.user, where.user),
+        (runs.c.parent_run_id, where.parent_run_id),
     )
     for column, value in equal:
         if value is not None:

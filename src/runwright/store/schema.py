@@ -107,6 +107,7 @@ Index("runs_agent", runs.c.agent, runs.c.id)
 _partial("runs_thread", runs.c.thread_id, runs.c.id, where=runs.c.thread_id.is_not(None))
 _partial("runs_open", runs.c.thread_id, runs.c.id, where=and_(runs.c.thread_id.is_not(None), NOT_OVER))
 _partial("runs_group", runs.c.group, runs.c.id, where=runs.c.group.is_not(None))
+_partial("runs_parent", runs.c.parent_run_id, runs.c.id, where=runs.c.parent_run_id.is_not(None))
 _partial("runs_replay_of", runs.c.replay_of, runs.c.id, where=runs.c.replay_of.is_not(None))
 _partial("runs_user", runs.c.user, runs.c.id, where=runs.c.user.is_not(None))
 # Most runs are completed, so a run that is written once, at its end, costs nothing here.

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 
+from runwright.core.agent import Approval
 from runwright.core.context import Context
 from runwright.core.message import AssistantMessage, FunctionCall, ToolCall, text_of
 from runwright.core.model import (
@@ -174,6 +175,7 @@ class ScriptedTool:
         self.effect: Effect = effect
         self.timeout_s: float | None = None
         self.fingerprint = name
+        self.approval: Approval | None = None
         self.entered: list[Mapping[str, object]] = []
         self.keys: list[str] = []
         self._act = act

@@ -11,7 +11,7 @@ from typing import Generic, ParamSpec, TypeGuard, TypeVar, get_args, overload
 import msgspec
 from anyio import to_thread
 
-from runwright.core.agent import Tool
+from runwright.core.agent import Approval, Tool
 from runwright.core.context import Context
 from runwright.core.message import digest
 from runwright.core.model import ToolSpec
@@ -42,6 +42,7 @@ class FunctionTool(Generic[P, R]):
         name: str | None = None,
         timeout_s: float | None = None,
         guard: Guard | None = None,
+        approval: Approval | bool = False,
     ) -> None:
         self.function = function
         self._target: Callable[..., object] = function
@@ -49,6 +50,7 @@ class FunctionTool(Generic[P, R]):
         self.effect: Effect = effect
         self.timeout_s = timeout_s
         self.guard = guard
+        self.approval = Approval() if approval is True else approval or None
         self.__doc__ = function.__doc__
         self.__name__ = self.name
         self.__module__ = function.__module__
@@ -126,7 +128,12 @@ def tool(function: Callable[P, R], /) -> FunctionTool[P, R]: ...
 
 @overload
 def tool(
-    *, effect: Effect = "once", name: str | None = None, timeout_s: float | None = None, guard: Guard | None = None
+    *,
+    effect: Effect = "once",
+    name: str | None = None,
+    timeout_s: float | None = None,
+    guard: Guard | None = None,
+    approval: Approval | bool = False,
 ) -> Callable[[Callable[P, R]], FunctionTool[P, R]]: ...
 
 
@@ -138,15 +145,17 @@ def tool(
     name: str | None = None,
     timeout_s: float | None = None,
     guard: Guard | None = None,
+    approval: Approval | bool = False,
 ) -> FunctionTool[P, R] | Callable[[Callable[P, R]], FunctionTool[P, R]]:
     """Make a tool of an async or plain function, as `@tool` or `@tool(effect="read")`.
 
     `read` may be sent again, `idempotent` with the same key, `once` never. Plain functions run in a thread.
-    `guard` are policies for its calls; those that it leaves out hold as they are set elsewhere.
+    `guard` are policies for its calls; those that it leaves out hold as they are set elsewhere. With `approval` a
+    person has to allow each call; its run waits meanwhile.
     """
     if function is not None:
         return FunctionTool(function)
-    return partial(FunctionTool[P, R], effect=effect, name=name, timeout_s=timeout_s, guard=guard)
+    return partial(FunctionTool[P, R], effect=effect, name=name, timeout_s=timeout_s, guard=guard, approval=approval)
 
 
 def is_tool(value: object) -> TypeGuard[Tool]:

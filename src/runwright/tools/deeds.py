@@ -15,7 +15,7 @@ from runwright.core.context import Context
 from runwright.core.http import HttpRequest
 from runwright.core.model import ToolSpec
 from runwright.core.step import Effect, StepKind
-from runwright.errors import InvalidRequest
+from runwright.errors import InvalidRequest, RunError
 from runwright.tools.http import EFFECTS, HttpClient
 
 UNBOUND_S = 1e8
@@ -63,11 +63,17 @@ async def _sleep(arguments: Mapping[str, Any], context: Context) -> object:
     return None
 
 
+async def _never(_arguments: Mapping[str, Any], _context: Context) -> object:
+    raise RunError("This is not done by a tool.")
+
+
 _PLAIN: Final[Mapping[StepKind, Deed]] = {
     "clock": Deed("now", _now),
     "random": Deed("random", _random),
     "id": Deed("uuid", _uuid),
     "sleep": Deed("sleep", _sleep, timeout_s=UNBOUND_S),
+    # A person answers: it is never performed.
+    "input": Deed("input", _never, timeout_s=UNBOUND_S),
 }
 
 
@@ -83,6 +89,9 @@ class Deeds:
         if kind == "http":
             method = msgspec.json.decode(arguments, type=HttpRequest).method
             return Deed(method, self._http.send, effect=EFFECTS.get(method, "once"))
+        if kind == "child":
+            agent = msgspec.json.decode(arguments, type=dict[str, Any])["agent"]
+            return Deed(agent, _never, effect="idempotent", timeout_s=UNBOUND_S)
         if kind == "env":
             return Deed("env", self._variable)
         if kind not in _PLAIN:

@@ -26,9 +26,9 @@ from runwright.core.spending import Quantities
 from runwright.core.step import Effect
 from runwright.core.usage import Usage
 from runwright.engine.drive import Rows
-from runwright.engine.gateway import World
 from runwright.engine.owner import Owner
 from runwright.engine.worker import Claim, Engine, EngineOptions
+from runwright.engine.world import World
 from runwright.errors import NotFound, OutputInvalid, StorageError
 from runwright.guard import Backoff, Guard, Guards, GuardSettings, LocalLedger, Registry, Retry, Surroundings
 from runwright.journal.read import JournalReader

@@ -55,7 +55,7 @@ KEPT: dict[type[EventData], set[str]] = {
     RunCompleted: {"finish_reason"},
     StepStarted: {"name", "key", "lane", "call_id", "tools"},
     StepCompleted: {"model", "provider", "finish_reason", "response_id"},
-    StepResolved: {"by"},
+    StepResolved: {"by", "arguments"},
     MessageDelta: {"text"},
     ReasoningDelta: {"text"},
     ToolArgsDelta: {"call_id", "name", "arguments"},

@@ -171,7 +171,7 @@ def go_back(path: Path) -> None:
     with sqlite3.connect(path) as connection:
         for table in ("rollup_hour", "sweeps", "pins", "budgets", "cache", "similar_questions", "similar_looks"):
             connection.execute(f"DROP TABLE {table}")
-        for index in ("blobs_seen", "idempotency_run"):
+        for index in ("blobs_seen", "idempotency_run", "runs_parent"):
             connection.execute(f"DROP INDEX {index}")
         for table, column in (("blobs", "seen"), ("steps", "reserved_tokens"), ("steps", "reserved_nano")):
             connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")

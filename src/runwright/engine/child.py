@@ -1,0 +1,80 @@
+"""Runs that other runs begin: a child is a step of its parent, and a run of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from runwright.core.ids import make_id
+from runwright.core.need import NeedsRun
+from runwright.core.run import Run, RunRequest
+from runwright.engine.holding import Held
+from runwright.errors import ChildFailed, RunError
+
+DEPTH = 8
+"""Runs above a run, at the most."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that is over, with its output if it is complete."""
+
+    run: Run
+    output: bytes = b"null"
+
+
+class Runner(Protocol):
+    """Begins runs and waits for them."""
+
+    async def attach(self, request: RunRequest, *, parent: str) -> Outcome | None:
+        """Begin a run with the request's id, or find it, and wait while it is at work in this process.
+
+        None when it is not over then: it waits, or another process has it. Raises what `Engine.submit` raises.
+        """
+        ...
+
+    def abandon(self, run_id: str) -> None:
+        """Cancel a run that nobody waits for any more."""
+        ...
+
+
+class _Nobody:
+    """Runs nothing: steps are performed without an engine."""
+
+    async def attach(self, request: RunRequest, *, parent: str) -> Outcome | None:
+        raise RunError(f"Nothing runs {request.agent!r} here.")
+
+    def abandon(self, run_id: str) -> None:
+        pass
+
+
+NOBODY_RUNS: Runner = _Nobody()
+
+
+def named(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments of a child's step with the id of its run: the one they have, or one that is made now."""
+    return arguments if "run" in arguments else {**arguments, "run": make_id("run")}
+
+
+async def perform(runner: Runner, parent: Run, arguments: Mapping[str, Any], *, step: int) -> bytes:
+    """Have a child run, and give its output. Raises Held while it is not over, and ChildFailed."""
+    request = RunRequest(
+        id=arguments["run"],
+        agent=arguments["agent"],
+        version=arguments.get("version"),
+        input=msgspec.json.encode(arguments["input"]),
+        mode="background" if parent.mode == "background" else "wait",
+        group=parent.group,
+        user=parent.user,
+        parent_run_id=parent.id,
+        root_run_id=parent.root_run_id or parent.id,
+    )
+    outcome = await runner.attach(request, parent=parent.id)
+    if outcome is None:
+        raise Held(NeedsRun(step=step, run=arguments["run"]), request.agent)
+    run = outcome.run
+    if run.status == "completed":
+        return outcome.output
+    why = run.status if run.error is None else f"{run.error.code}: {run.error.message}"
+    raise ChildFailed(f"{run.id} of agent {run.agent!r} came to no result: {why}")

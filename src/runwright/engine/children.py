@@ -1,0 +1,95 @@
+"""The engine's side of runs that other runs begin: begins them, waits for them, and ends them with their parents."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from runwright.core.ports import RunFilter
+from runwright.core.run import Run, RunRequest
+from runwright.engine.child import DEPTH, Outcome
+from runwright.engine.drive import Driver, Rows
+from runwright.engine.live import LiveRun
+from runwright.engine.reuse import recalled
+from runwright.errors import LimitExceeded
+
+ENDED = 1_000
+"""Children that are cancelled with their run, the newest."""
+
+ABANDONED = "the run that began it is over"
+"""Why children are cancelled."""
+
+Submit = Callable[[RunRequest], Awaitable[tuple[str, LiveRun | None]]]
+Cancel = Callable[[str, str], Awaitable[None]]
+
+_logger = logging.getLogger("runwright.engine")
+
+
+class Children:
+    """The children of an engine's runs. `wake` has the engine look whether runs that wait can go on."""
+
+    driver: Driver
+
+    def __init__(self, rows: Rows, *, submit: Submit, cancel: Cancel, wake: Callable[[], None]) -> None:
+        self._rows = rows
+        self._submit = submit
+        self._cancel = cancel
+        self._wake = wake
+
+    async def attach(self, request: RunRequest, *, parent: str) -> Outcome | None:
+        """Begin a run with the request's id, or find it, and wait while it is at work in this process.
+
+        None when it is not over then: it waits, or another process has it. Raises what `Engine.submit` raises.
+        """
+        assert request.id is not None
+        live = self.driver.live.get(request.id)
+        if live is None and await self._row(request.id) is None:
+            await self._refuse_depth(request)
+            _, live = await self._submit(request)
+        if live is not None:
+            above = self.driver.live[parent]
+            above.has_children = True
+            with self.driver.slots.lent(above):
+                await asyncio.wait([live.settled])
+        run = await self._row(request.id)
+        if run is None or not run.is_over:
+            return None
+        end = await asyncio.to_thread(recalled, self._rows.runs, self._rows.reader, run.id)
+        return Outcome(run=run, output=b"null" if end is None else bytes(end.output))
+
+    def abandon(self, run_id: str) -> None:
+        """Cancel a run that nobody waits for any more."""
+        self.driver.spawn(self._abandon(run_id))
+
+    def over(self, run: Run, *, has_children: bool) -> None:
+        """A run has ended: its children end with it, and who waits for it goes on."""
+        if has_children:
+            self.driver.spawn(self._end(run.id))
+        if run.parent_run_id is not None and run.parent_run_id not in self.driver.live:
+            self._wake()
+
+    async def _end(self, run_id: str) -> None:
+        for child in await asyncio.to_thread(self._rows.runs.find, RunFilter(parent_run_id=run_id, limit=ENDED)):
+            if not child.is_over:
+                await self._abandon(child.id)
+
+    async def _abandon(self, run_id: str) -> None:
+        try:
+            await self._cancel(run_id, ABANDONED)
+        # It is cancelled when it is taken up again: its parent is over then.
+        except Exception as error:  # noqa: BLE001 - logged
+            _logger.warning("run %s could not be cancelled: %s: %s", run_id, type(error).__name__, error)
+
+    async def _refuse_depth(self, request: RunRequest) -> None:
+        above, depth = request.parent_run_id, 0
+        while above is not None:
+            depth += 1
+            row = await self._row(above)
+            above = None if row is None else row.parent_run_id
+        if depth > DEPTH:
+            told = f"{request.agent!r} would run {depth} runs deep, of {DEPTH} at the most. Do agents call each other?"
+            raise LimitExceeded(told)
+
+    async def _row(self, run_id: str) -> Run | None:
+        return await asyncio.to_thread(self._rows.runs.get, run_id)
