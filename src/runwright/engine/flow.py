@@ -353,17 +353,14 @@ class FlowGateway(FromThread):
             del self._away_tasks[task]
 
     def _cancelled(self, match: StepKey, task: asyncio.Task[Any]) -> None:
+        """A step was cancelled: by the flow itself, which gets no further after one that may have acted, or with it."""
         if not self._is_leaving or task in self._quitting:
-            self._given_up(match)
+            self._end(match, GIVEN_UP)
+            if any(step.match == match for step in self._steps.log.unknown_steps):
+                self._suspended(_in_doubt("The flow cancelled a step that may have taken effect."))
         elif not self._is_refusing:
             # What the flow still does comes after that.
             self._end(match, CANCELLED)
-
-    def _given_up(self, match: StepKey) -> None:
-        """The flow itself cancelled a step; after one that may have acted it gets no further."""
-        self._end(match, GIVEN_UP)
-        if any(step.match == match for step in self._steps.log.unknown_steps):
-            self._suspended(_in_doubt("The flow cancelled a step that may have taken effect."))
 
     def _end(self, match: StepKey, error: ErrorInfo) -> None:
         for step in self._steps.log.open_steps:
