@@ -11,7 +11,7 @@ import pytest
 
 from runwright.core.agent import Limits
 from runwright.core.context import Context
-from runwright.core.event import ReplayDiverged
+from runwright.core.event import ReplayDiverged, RunCancelled
 from runwright.core.replay import Replay
 from runwright.core.run import RunRequest
 from runwright.errors import LimitExceeded
@@ -19,7 +19,7 @@ from runwright.journal.tape import read_tape
 from runwright.service.views import Resolution, RunView
 from runwright.store import open_stores
 from runwright.testing import ScriptedModel, ScriptedTool, calls
-from tests.unit.engine.harness import HeldTool, Process, flowing, looping, started, until
+from tests.unit.engine.harness import HeldModel, HeldTool, Process, flowing, looping, started, until
 
 pytestmark = pytest.mark.anyio
 
@@ -411,3 +411,41 @@ async def test_nothing_goes_live_after_a_crash(tmp_path: Path) -> None:
         view = await process.settled(handle.run_id, "completed", "failed")
         assert (bytes(view.output), len(tool.entered)) == (bytes(first.output), entered), view.error
     stores.close()
+
+
+@pytest.mark.parametrize("place", ["in the model", "between steps", "in a tool", "in doubt"])
+async def test_a_cancelled_loop_says_where_it_was_stopped(place: str) -> None:
+    """A loop does nothing once it is stopped: its replay ends where it did, for the reason that was given then."""
+    model, pay = HeldModel(calls(("pay", {"n": 1}), ("look", {})), "done"), HeldTool("pay", "paid", effect="once")
+    look = ScriptedTool("look", lambda _: 1 / 0 if place == "in doubt" else "seen")
+
+    async with started(looping(pay, look), model=model) as process:
+        handle = await process.create(mode="background")
+        await model.is_entered.wait()
+        if place != "in the model":
+            model.go.set()
+            await pay.is_entered.wait()
+            await until(lambda: bool(look.entered))
+        if place == "between steps":
+            model.is_entered.clear()
+            model.go.clear()
+            pay.go.set()
+            await until(lambda: len(pay.entered) == 1)
+        await process.engine.cancel(handle.run_id, "enough")
+        again = await replayed(process, handle.run_id)
+        ends = [(await process.story(each))[-1].data for each in (handle.run_id, again.id)]
+        assert [isinstance(end, RunCancelled) and end.reason for end in ends] == ["enough", "enough"]
+        assert not await told(process, again.id)
+        await same(process, handle.run_id)
+
+
+async def test_a_cancelled_loop_that_asks_for_something_else_diverged() -> None:
+    """A stop hides no change: what the recorded loop was doing when it was stopped has to be asked for."""
+    model = HeldModel("never")
+    async with started(looping(), model=model) as process:
+        handle = await process.create(mode="background")
+        await model.is_entered.wait()
+        await process.engine.cancel(handle.run_id, "enough")
+        process.agents.agents["agent"] = looping(instructions="Be brief.")
+        again = await replayed(process, handle.run_id)
+        assert again.error is not None and again.error.code == "diverged"

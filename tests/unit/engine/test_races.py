@@ -179,3 +179,45 @@ async def test_an_order_that_cannot_be_kept_is_told(stores: Stores) -> None:
         assert (await process.settled(run_id, "completed")).tainted
         reasons = [event.data.reason for event in await process.story(run_id) if isinstance(event.data, RunTainted)]
         assert reasons == ["when it went on, its code did not come to what had come to it before"]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=str)
+async def test_equal_requests_at_once_have_their_own_answers(stores: Stores, order: Sequence[int]) -> None:
+    """Of equal requests that run at once, each gets its answer again: they are counted in the order of asking."""
+    held, gates = HeldTool("held"), [asyncio.Event(), asyncio.Event()]
+
+    class Twin(ScriptedTool):
+        """Every call has an answer of its own, and returns when it is let."""
+
+        async def call(self, arguments: Mapping[str, object], context: Context) -> bytes:
+            nth = len(self.entered)
+            self.entered.append(dict(arguments))
+            await gates[nth].wait()
+            return str(nth).encode()
+
+    async def work(context: Context, given: Any) -> Any:
+        seen: list[object] = []
+
+        async def ask(name: str) -> None:
+            seen.append([name, await context.tool("twin")])
+
+        await asyncio.gather(ask("first"), ask("second"))
+        await context.tool("held", seen=seen)
+        return seen
+
+    twin = Twin("twin", lambda given: None)
+    agent = flowing(work, twin, held)
+    async with started(agent, stores=stores) as process:
+        handle = await process.create(mode="background")
+        await until(lambda: len(twin.entered) == 2)
+        for nth in order:
+            gates[nth].set()
+            await on_disk(process)
+        await held.is_entered.wait()
+        await on_disk(process)
+        await process.crash()
+    held.go.set()
+    view = await goes_on(stores, agent, handle.run_id)
+    names = ("first", "second")
+    assert bytes(view.output).decode() == "[" + ",".join(f'["{names[nth]}",{nth}]' for nth in order) + "]"
+    assert len(twin.entered) == 2
