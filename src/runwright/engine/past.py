@@ -24,7 +24,7 @@ from runwright.core.step import SUPERSEDED
 from runwright.engine.decide import Fail
 from runwright.engine.end import UNANSWERED, Cancel
 from runwright.engine.order import Mark
-from runwright.errors import DeadlineExceeded
+from runwright.errors import CrashLoop, DeadlineExceeded
 from runwright.journal.project import CANCELLED
 from runwright.journal.tape import Taped, read_tape, since
 
@@ -98,9 +98,9 @@ class Past:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether somebody or a limit of time ended the run."""
-        is_late = isinstance(self.end, Fail) and self.end.error.code == DeadlineExceeded.code
-        return is_late or isinstance(self.end, Cancel)
+        """Whether somebody, a limit of time or the last of too many crashes ended the run."""
+        is_ended = isinstance(self.end, Fail) and self.end.error.code in {DeadlineExceeded.code, CrashLoop.code}
+        return is_ended or isinstance(self.end, Cancel)
 
 
 def is_answered(step: Taped) -> bool:

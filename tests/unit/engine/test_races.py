@@ -221,3 +221,22 @@ async def test_equal_requests_at_once_have_their_own_answers(stores: Stores, ord
     names = ("first", "second")
     assert bytes(view.output).decode() == "[" + ",".join(f'["{names[nth]}",{nth}]' for nth in order) + "]"
     assert len(twin.entered) == 2
+
+
+async def test_a_run_that_crashed_too_often_is_repeated(stores: Stores) -> None:
+    """A run that was given up because its process died again and again ends so in its replay, in the same step."""
+    held = HeldTool("held")
+
+    async def work(context: Context, given: Any) -> Any:
+        return await context.tool("held")
+
+    agent, run_id = flowing(work, held), ""
+    for _ in range(4):
+        async with started(agent, stores=stores) as process:
+            run_id = run_id or (await process.create(mode="background")).run_id
+            await held.is_entered.wait()
+            await on_disk(process)
+            held.is_entered.clear()
+            await process.crash()
+    view = await goes_on(stores, agent, run_id)
+    assert view.error is not None and view.error.code == "crash_loop"
