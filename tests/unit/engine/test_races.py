@@ -65,6 +65,7 @@ async def same(process: Process, of: str) -> None:
     request = RunRequest(agent="", input=b"", replay=Replay(of=of), mode="background")
     first, again = await process.runs.get(of), await (await process.runs.create(request)).wait()
     assert (again.status, bytes(again.output)) == (first.status, bytes(first.output)), again.error
+    assert (again.error and again.error.message) == (first.error and first.error.message)
     found, expected = [sorted(step.digest for step in read_tape(await process.story(each))) for each in (again.id, of)]
     assert found == expected
 
