@@ -123,9 +123,8 @@ class Engine:
 
         Raises NotFound, InvalidRequest, Conflict, Overloaded, Unavailable, IdempotencyMismatch or StorageError.
         """
-        # What runs begin that were taken in is part of them.
-        is_counted = request.parent_run_id is None
-        self._refuse(is_counted=is_counted)
+        is_child = request.parent_run_id is not None
+        self._refuse(is_child=is_child)
         recording = None if request.replay is None else await self._recording(request.replay)
         if recording is not None:
             request = recording.complete(request)
@@ -136,7 +135,7 @@ class Engine:
             if held is not None:
                 return held, None
         # The process may have begun to stop meanwhile.
-        self._refuse(is_counted=is_counted)
+        self._refuse(is_child=is_child)
         live = self._create(agent, request)
         queued = RunQueued(
             agent=agent.name,
@@ -229,13 +228,14 @@ class Engine:
     def _wake(self) -> None:
         self._tender.look()
 
-    def _refuse(self, *, is_counted: bool = True) -> None:
-        if self.is_draining:
+    def _refuse(self, *, is_child: bool) -> None:
+        """Whether a run can be taken in now; a child is part of a run that was."""
+        if self.is_draining and not is_child:
             raise Unavailable("The server is shutting down; send the request again in a moment.")
         if self._journal.error is not None:
             # A new one, because an error keeps the frames of all who raised it.
             raise copy(self._journal.error)
-        if is_counted and self._driver.queued >= self._options.queue_limit:
+        if not is_child and self._driver.queued >= self._options.queue_limit:
             raise Overloaded(f"{self._driver.queued} runs are queued already; try again later.", retry_after_s=1.0)
 
     def _create(self, agent: BuiltAgent, request: RunRequest) -> LiveRun:

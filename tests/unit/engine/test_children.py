@@ -197,3 +197,40 @@ async def test_children_side_by_side() -> None:
         for tool in tools:
             tool.go.set()
         assert bytes((await process.settled(handle.run_id, "completed")).output) == b"[0,1,2]"
+
+
+async def test_a_run_that_is_drained_may_begin_children() -> None:
+    """A process that stops lets runs finish, also those that have yet to begin another one."""
+    held = HeldTool("held")
+
+    async def hands_over_late(context: Context, value: object) -> object:
+        await context.tool(held)
+        return await context.run("agent", value)
+
+    async with started(flowing(hands_over_late, name="parent"), looping()) as process:
+        handle = await process.create(0, agent="parent")
+        await held.is_entered.wait()
+        stopping = asyncio.create_task(process.close(drain_s=10))
+        await until(lambda: process.engine.is_draining)
+        held.go.set()
+        await stopping
+        run = await asyncio.to_thread(process.stores.runs.get, handle.run_id)
+        assert run is not None
+        assert run.status == "completed"
+
+
+async def test_a_run_that_is_stopped_goes_on_with_its_child(stores: Stores, tmp_path: Path) -> None:
+    """A process that stops at once leaves parent and child to the next one, which begins nothing twice."""
+    held = HeldTool("held")
+
+    async def holds(context: Context, _value: object) -> object:
+        return await context.tool(held)
+
+    agents = (flowing(_hands_over, name="parent"), flowing(holds))
+    async with started(*agents, stores=stores, boots=tmp_path) as process:
+        handle = await process.create(0, agent="parent", mode="background")
+        await held.is_entered.wait()
+    held.go.set()
+    async with started(*agents, stores=stores, boots=tmp_path) as process:
+        await process.settled(handle.run_id, "completed")
+        assert len(await children(process, handle.run_id)) == 1
