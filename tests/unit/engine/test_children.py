@@ -208,7 +208,7 @@ async def test_a_run_that_is_drained_may_begin_children() -> None:
         return await context.run("agent", value)
 
     async with started(flowing(hands_over_late, name="parent"), looping()) as process:
-        handle = await process.create(0, agent="parent")
+        handle = await process.create("go", agent="parent")
         await held.is_entered.wait()
         stopping = asyncio.create_task(process.close(drain_s=10))
         await until(lambda: process.engine.is_draining)
@@ -216,7 +216,7 @@ async def test_a_run_that_is_drained_may_begin_children() -> None:
         await stopping
         run = await asyncio.to_thread(process.stores.runs.get, handle.run_id)
         assert run is not None
-        assert run.status == "completed"
+        assert (run.status, run.reason, run.error) == ("completed", None, None)
 
 
 async def test_a_run_that_is_stopped_goes_on_with_its_child(stores: Stores, tmp_path: Path) -> None:
