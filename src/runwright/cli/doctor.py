@@ -37,12 +37,17 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     todo: str = ""
 
 
-async def doctor(*, call: Called) -> None:
+async def doctor(part: Literal["sandbox"] | None = None, /, *, call: Called) -> None:
     """Check this machine and say what to do. The exit code is 3 when something must be done.
 
     Args:
+        part: `sandbox` tries out what code in a sandbox could do to this machine, which takes a minute.
         call: What every command is handed.
     """
+    if part == "sandbox":
+        from runwright.cli.isolation import attack_sandbox
+
+        return await attack_sandbox(call)
     from runwright.app import App
 
     settings = call.settings()

@@ -1,10 +1,11 @@
-"""The sandboxes of this machine, for tests. CI must have them all; elsewhere what is missing is skipped, with why."""
+"""The sandboxes of this machine, for tests: with `REQUIRE_SANDBOX=1`, as in CI, all of them must work."""
 
 import os
 from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import cache
+from typing import NoReturn
 
 import anyio
 import pytest
@@ -14,7 +15,7 @@ from runwright.tools.sandbox.local import LocalSandbox
 
 KERNEL = ("bubblewrap", "landlock")
 ALL = (*KERNEL, "deno", "unsafe")
-IS_CI = os.environ.get("CI") == "true"
+IS_REQUIRED = os.environ.get("REQUIRE_SANDBOX") == "1"
 
 PAIRS: Sequence[tuple[str, Language]] = [
     *((way, "python") for way in (*KERNEL, "unsafe")),
@@ -36,11 +37,18 @@ def _reports() -> dict[tuple[str, str], IsolationReport]:
         return {(each.backend, each.language): each for each in threads.submit(anyio.run, probed).result()}
 
 
+def absent(reason: str) -> NoReturn:
+    """Skip the test, or fail it where everything must be there."""
+    if IS_REQUIRED:
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
 def need(way: str, language: Language) -> None:
-    """Skip the test where this cannot run; in CI that is a failure."""
+    """Skip the test where this cannot run; where all are required that is a failure."""
     report = _reports()[way, language]
     if report.why_not:
-        (pytest.fail if IS_CI else pytest.skip)(f"{way} cannot run {language} here: {report.why_not}")
+        absent(f"{way} cannot run {language} here: {report.why_not}")
 
 
 @asynccontextmanager

@@ -42,8 +42,8 @@ BY_HOST: Final = ENDLESS | {
 }
 """Attacks that Runwright's own process stops, so that they are stopped without any isolation too."""
 
-KNOWN: Final = (*ENVIRONMENT, "DENO_DIR", "PWD", "LC_CTYPE")
-"""Names that a guest's environment may hold. bubblewrap adds PWD, and Python LC_CTYPE."""
+KNOWN: Final = (*ENVIRONMENT, "DENO_DIR", "PWD", "LC_CTYPE", "PATH", "DENO_NODE_SHIM_ACTIVE")
+"""Names that a guest's environment may hold: bubblewrap adds PWD, Python LC_CTYPE, and Deno the last two."""
 
 STATIC: Final = {
     "import_file_as_text": "import found from 'file://SECRET' with { type: 'text' };",

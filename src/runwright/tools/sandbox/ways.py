@@ -116,8 +116,9 @@ class Bubblewrap:
             # See Landlock: of all processes there is only the guest itself.
             *(() if setup.language == "python" else ("--proc", "/proc")),
             *(word for device in DEVICES for word in ("--dev-bind-try", device, device)),
-            *(word for source, place in self._mounts(setup) for word in ("--ro-bind", source, place)),
+            # Before the rest: an interpreter can stand below it.
             *("--size", str(max(setup.limits.file_size, 4096)), "--tmpfs", "/tmp", "--chdir", "/tmp"),
+            *(word for source, place in self._mounts(setup) for word in ("--ro-bind", source, place)),
             *("--remount-ro", "/"),
         ]
 

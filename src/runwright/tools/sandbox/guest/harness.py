@@ -235,7 +235,7 @@ def worded(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"the code called exit({error.code!r}) and gave no result"
     try:
-        return str(error)[:10_000]
+        return str(error)[:10_000] or (type(error).__doc__ or "").split("\n")[0]
     except Exception:  # noqa: BLE001 - the class is the code's own
         return ""
 
