@@ -41,6 +41,7 @@ from runwright.models import PROVIDERS, ModelRegistry, Prices, ProviderSettings,
 from runwright.models.prices import read_file
 from runwright.models.weights import EMBEDDER
 from runwright.service.agents import Agents
+from runwright.service.approvals import Approvals
 from runwright.service.budgets import Budgets
 from runwright.service.cache import Caches
 from runwright.service.costs import Costs
@@ -258,6 +259,7 @@ class App:
         """What callers can ask for."""
         stores = self._stores
         self.runs = Runs(self._engine, stores.runs, rows.reader)
+        self.approvals = Approvals(self.runs, stores.runs, rows.reader)
         self.agents = Agents(self.registry, stores.agents, clock)
         self.threads = Threads(stores.threads, self.runs, clock)
         self.costs = Costs(stores.costs, stores.runs, rows.reader, prices=self.prices, clock=clock)

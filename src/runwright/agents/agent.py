@@ -10,7 +10,7 @@ import msgspec
 from runwright.agents.base import Declared, Origin, Parts
 from runwright.agents.output import schema_of
 from runwright.agents.schema import config_error, read_definition
-from runwright.core.agent import Limits, MemoryBlock, Tool
+from runwright.core.agent import Approval, Limits, MemoryBlock, Tool
 from runwright.core.model import ModelSettings
 from runwright.core.policy import Guard
 from runwright.errors import ConfigError
@@ -24,14 +24,15 @@ class _Named(msgspec.Struct, frozen=True):
 class Agent(_Named, frozen=True, kw_only=True):
     """The definition of an agent: `Agent("support", model="openai:gpt-5-mini", tools=[weather])`.
 
-    `tools` are `@tool` functions or names; `output` is a type or a JSON Schema; `run` is an async function that
-    takes the place of the loop; `guard` are policies for its calls. It is checked when it is built, together with
-    everything else that is served.
+    `tools` are `@tool` functions or names; `approvals` names those that a person has to allow; `output` is a type or
+    a JSON Schema; `run` is an async function that takes the place of the loop; `guard` are policies for its calls. It
+    is checked when it is built, together with everything else that is served.
     """
 
     model: str | None = None
     instructions: str = ""
     tools: Sequence[Tool | str] = ()
+    approvals: Sequence[str] | Mapping[str, Approval | Mapping[str, object] | None] = ()
     output: Any = None
     memory: Sequence[MemoryBlock | Mapping[str, object]] = ()
     settings: ModelSettings | Mapping[str, object] | None = None
@@ -68,6 +69,7 @@ class Agent(_Named, frozen=True, kw_only=True):
             "model": self.model,
             "instructions": self.instructions or None,
             "tools": tools or None,
+            "approvals": self._approvals() or None,
             "output": self._output_schema(),
             "memory": [_plain(each) for each in self.memory] or None,
             "settings": _plain(self.settings),
@@ -75,6 +77,10 @@ class Agent(_Named, frozen=True, kw_only=True):
             "guard": _plain(self.guard),
         }
         return {name: value for name, value in data.items() if value is not None}
+
+    def _approvals(self) -> object:
+        given = self.approvals
+        return {name: _plain(each) for name, each in given.items()} if isinstance(given, Mapping) else list(given)
 
     def _output_schema(self) -> Any:  # noqa: ANN401 - plain data, checked next
         given = self.output

@@ -12,7 +12,16 @@ from pydantic import Field
 from runwright.agents.base import BuildContext, Template
 from runwright.agents.input import INPUT_SCHEMA, read_messages
 from runwright.agents.output import output_check
-from runwright.agents.schema import BlockFields, Fields, LimitsFields, SettingsFields, config_error
+from runwright.agents.schema import (
+    APPROVALS,
+    Approvals,
+    BlockFields,
+    Fields,
+    LimitsFields,
+    SettingsFields,
+    approvals_of,
+    config_error,
+)
 from runwright.core.agent import Loop, MemoryBlock, OutputCheck
 from runwright.core.model import ToolSpec
 from runwright.errors import ConfigError
@@ -27,6 +36,7 @@ class ConversationFields(Fields):
     )
     instructions: str = Field(default="", description="What the model is told before the conversation.")
     tools: tuple[str, ...] = Field(default=(), description="Names of tools that the model may call.")
+    approvals: Approvals = Field(default={}, description=APPROVALS)
     output: dict[str, Any] | None = Field(
         default=None, description="A JSON Schema that the final answer must fit; text when left out."
     )
@@ -56,6 +66,7 @@ class Conversation(Template):
             memory=memory,
             settings=config.settings.to_core(),
             limits=config.limits.to_core(),
+            approvals=approvals_of(config.approvals, tools),
             read_input=read_messages,
             input_schema=INPUT_SCHEMA,
         )

@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from runwright.agents.base import BuildContext, Template
 from runwright.agents.input import INPUT_SCHEMA, read_json, read_text
 from runwright.agents.output import schema_of
-from runwright.agents.schema import Fields, LimitsFields
+from runwright.agents.schema import APPROVALS, Approvals, Fields, LimitsFields, approvals_of
 from runwright.core.agent import CodeFlow
 from runwright.core.context import Context
 from runwright.errors import ConfigError, InvalidRequest, OutputInvalid
@@ -27,6 +27,7 @@ class FunctionFields(Fields):
 
     model: str | None = Field(default=None, description="The model for `context.model(...)` when it names none.")
     tools: tuple[str, ...] = Field(default=(), description="Names of tools for `context.tool(...)`.")
+    approvals: Approvals = Field(default={}, description=APPROVALS)
     limits: LimitsFields = Field(default=LimitsFields(), description="Bounds of one run.")
 
 
@@ -43,9 +44,11 @@ class FunctionTemplate(Template):
         if function is None:
             raise ConfigError("this template needs a function in Python: Agent(name, run=function)")
         face = _Face(function, name=context.definition.name)
+        tools = context.tools(config.tools)
         return CodeFlow(
             function=face.function,
-            tools=context.tools(config.tools),
+            tools=tools,
+            approvals=approvals_of(config.approvals, tools),
             model=config.model,
             limits=config.limits.to_core(),
             read_input=face.read_input,

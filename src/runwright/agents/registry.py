@@ -179,7 +179,9 @@ class Registry:
 
     def _reconfigured(self, entry: Entry, config: dict[str, object]) -> BuiltAgent:
         definition = entry.declared.definition
-        changed = msgspec.structs.replace(definition, config=definition.config | config)
+        # A caller may ask for more approvals, never for fewer.
+        own = {name: each for name, each in definition.config.items() if name != "approvals"}
+        changed = msgspec.structs.replace(definition, config=own | config)
         parts = entry.declared.parts
         if "output" in config:
             parts = msgspec.structs.replace(parts, output=None)
@@ -188,8 +190,10 @@ class Registry:
             agent = build(declared, templates=self.templates, toolbox=self.toolbox, own=definition)
         except ConfigError as error:
             raise _unfit(error) from error
-        # The same object, by which the guard finds what it has made for the agent.
-        return msgspec.structs.replace(agent, guard=entry.agent.guard)
+        approvals = {**agent.flow.approvals, **entry.agent.flow.approvals}
+        flow = msgspec.structs.replace(agent.flow, approvals=approvals)
+        # The same guard object, by which the guard finds what it has made for the agent.
+        return msgspec.structs.replace(agent, flow=flow, guard=entry.agent.guard)
 
     def _rebuilt(self, state: _State, taken: Mapping[str, Entry]) -> tuple[_State, tuple[tuple[str, str], ...]]:
         """The agents made over the API, built again; those whose name is taken now are left out."""

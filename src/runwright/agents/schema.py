@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WithJsonSchema
 
-from runwright.core.agent import Definition, Limits, MemoryBlock
+from runwright.core.agent import Approval, Definition, Limits, MemoryBlock
 from runwright.core.memory import BLOCK_BYTES, Scope
 from runwright.core.memory import NAME as MEMORY_NAME
 from runwright.core.model import ModelSettings
@@ -26,7 +26,7 @@ SEMVER = (
 OUTSIDE = ("guard",)
 """Fields of a definition beside the template's configuration, which a run may replace with it."""
 
-SHARED = ("model", "instructions", "tools", "output", "memory", "settings", "limits")
+SHARED = ("model", "instructions", "tools", "approvals", "output", "memory", "settings", "limits")
 """Fields of a definition that are part of the template's configuration."""
 
 Problems = tuple[tuple[str, str], ...]
@@ -90,6 +90,45 @@ class LimitsFields(Fields):
         return Limits(**self.model_dump(exclude_unset=True))
 
 
+class ApprovalFields(Fields):
+    """How a person is asked before a tool is called."""
+
+    expires_s: float | None = Field(
+        default=None, gt=0, description="Seconds after which a call that nobody answered for counts as denied."
+    )
+
+
+NO_FIELDS: Mapping[str, object] = {}
+
+
+def _by_name(given: object) -> object:
+    """A list of tools as a mapping, like the one that says how."""
+    if isinstance(given, list | tuple):
+        return dict.fromkeys(cast("Sequence[object]", given), NO_FIELDS)
+    if isinstance(given, Mapping):
+        named = cast("Mapping[object, object]", given)
+        return {name: NO_FIELDS if value is None else value for name, value in named.items()}
+    return given
+
+
+NamedApprovals = list[str] | dict[str, ApprovalFields | None]
+Approvals = Annotated[dict[str, ApprovalFields], BeforeValidator(_by_name, json_schema_input_type=NamedApprovals)]
+"""Tools that a person has to allow: their names, or a mapping of them to how."""
+
+APPROVALS = "Tools that a person has to allow before each call: a list of names, or `{name: {expires_s: 3600}}`."
+
+
+def approvals_of(fields: Mapping[str, ApprovalFields], tools: Iterable[str]) -> dict[str, Approval]:
+    """Approvals as the core knows them. Raises ConfigError for a tool that the agent does not have."""
+    known = tuple(tools)
+    strangers = [name for name in fields if name not in known]
+    if strangers:
+        raise config_error(
+            ("/approvals", f"the agent has no tool {name!r}{did_you_mean(name, known)}") for name in strangers
+        )
+    return {name: Approval(expires_s=each.expires_s) for name, each in fields.items()}
+
+
 class BlockFields(Fields):
     """A block of memory that the model is shown."""
 
@@ -118,6 +157,7 @@ class DefinitionFields(Fields):
     )
     instructions: str | None = Field(default=None, description="What the model is told before the conversation.")
     tools: list[str] | None = Field(default=None, description="Names of tools.")
+    approvals: list[str] | dict[str, Any] | None = Field(default=None, description=APPROVALS)
     output: dict[str, Any] | None = Field(default=None, description="A JSON Schema that the final answer must fit.")
     memory: list[dict[str, Any]] | None = Field(default=None, description="Blocks of memory that the model is shown.")
     settings: dict[str, Any] | None = Field(default=None, description="Sampling parameters.")

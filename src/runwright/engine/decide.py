@@ -11,7 +11,7 @@ from runwright.core.agent import Loop, MemoryBlock, Tool, kind_of
 from runwright.core.budget import Shortage
 from runwright.core.message import Said, SystemMessage, ToolCall, digest, said
 from runwright.core.model import ModelRequest
-from runwright.core.need import Need, NeedsApproval, NeedsInput, NeedsRun, NeedsTime, reason_of
+from runwright.core.need import OF_PERSON, Need, NeedsApproval, NeedsInput, NeedsRun, NeedsTime, reason_of
 from runwright.core.run import ErrorInfo, WaitReason
 from runwright.core.step import StepKey, StepKind, may_have_acted
 from runwright.engine.fold import Conversation, OpenStep, result_text
@@ -106,8 +106,8 @@ def short(shortage: Shortage) -> Wait:
 
 
 def held(needs: Mapping[Need, str]) -> Wait:
-    """The run waits for what its steps need; their names are told."""
-    first = next(iter(needs))
+    """The run waits for what its steps need; their names are told. Where one needs a person, that is the reason."""
+    first = next((need for need in needs if isinstance(need, OF_PERSON)), next(iter(needs)))
     told = ", ".join(f"{name!r} (step {need.step}) {_SAID[type(need)]}" for need, name in needs.items())
     return Wait(reason=reason_of(first), detail=f"{told}.", needs=tuple(needs))
 

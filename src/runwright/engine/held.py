@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Protocol
 
 import msgspec
@@ -11,8 +12,8 @@ from msgspec.structs import replace
 
 from runwright.agents.output import output_check
 from runwright.core.agent import BuiltAgent
-from runwright.core.event import Event, RunWaiting, StepCompleted, StepFailed, StepResolved, StepStarted
-from runwright.core.need import Need, NeedsApproval, NeedsInput
+from runwright.core.event import Event, StepCompleted, StepFailed, StepHeld, StepResolved, StepStarted
+from runwright.core.need import OF_PERSON, Need, NeedsApproval, NeedsInput
 from runwright.core.ports import RunStore
 from runwright.core.run import Run, error_info
 from runwright.core.step import Resolved, Step
@@ -71,6 +72,14 @@ class Resolutions:
                 tool.check(outcome.arguments.decode())
         return replace(outcome, step=step)
 
+    async def refuse_second(self, run: Run, outcome: Outcome) -> None:
+        """Raises Conflict where somebody has spoken of the step already, and the run has not heard it yet."""
+        for signal in await asyncio.to_thread(self._rows.signals.pending):
+            if signal.run_id == run.id and signal.kind == "resolve":
+                left = msgspec.json.decode(signal.body, type=Outcome)
+                if left.step == outcome.step and left.action in ANSWERS:
+                    raise Conflict(_told(run.id, left, step=left.step, at=signal.created_at))
+
     async def has_unknown(self, run: Run) -> bool:
         """Whether a run has a step whose outcome is not known."""
         return bool(await self._unknown(run))
@@ -101,24 +110,46 @@ def all_steps(runs: RunStore, run_id: str) -> Sequence[Step]:
         steps.extend(page)
 
 
-def needs_of(events: Sequence[Event]) -> tuple[Need, ...]:
-    """What a run waits for; nothing where it does not wait."""
-    last = next((event.data for event in reversed(events) if isinstance(event.data, RunWaiting)), None)
-    return () if last is None else last.needs
+def open_needs(events: Sequence[Event]) -> Mapping[int, Need]:
+    """What steps of a run need that are held, by their numbers."""
+    found: dict[int, Need] = {}
+    for event in events:
+        if isinstance(event.data, StepHeld) and event.data.need is not None:
+            found[event.data.need.step] = event.data.need
+        elif event.step is not None and isinstance(event.data, StepResolved | StepCompleted | StepFailed):
+            found.pop(event.step, None)
+    return found
 
 
 def held_step(run: Run, events: Sequence[Event], outcome: Outcome) -> int:
     """The step that an answer is about. Raises Conflict or InvalidRequest."""
-    wanted = NeedsInput if outcome.action == "answer" else NeedsApproval if outcome.action == "approve" else None
-    needs = needs_of(events) if run.status == "waiting" else ()
-    open_needs = [need for need in needs if isinstance(need, wanted or (NeedsApproval, NeedsInput))]
-    if not open_needs:
-        what = "an answer" if outcome.action == "answer" else "an approval"
-        raise Conflict(f"{run.id} is {run.status}; it does not wait for {what}.")
-    chosen = [need.step for need in open_needs if outcome.step in (None, need.step)]
-    if len(chosen) != 1:
-        raise InvalidRequest(f"Say which step is meant; held are {', '.join(str(need.step) for need in open_needs)}.")
-    return chosen[0]
+    wanted = _ABOUT[outcome.action]
+    held = [step for step, need in open_needs(events).items() if isinstance(need, wanted) and not run.is_over]
+    if not held or (outcome.step is not None and outcome.step not in held):
+        raise Conflict(_why_not(run, events, outcome))
+    if outcome.step is None and len(held) > 1:
+        raise InvalidRequest(f"Say which step is meant; held are {', '.join(map(str, held))}.")
+    return held[0] if outcome.step is None else outcome.step
+
+
+_ABOUT: Mapping[str, tuple[type, ...]] = {"approve": (NeedsApproval,), "answer": (NeedsInput,), "deny": OF_PERSON}
+SAID: Mapping[str, str] = {"approve": "approved", "deny": "denied", "answer": "answered"}
+"""What became of a step that somebody spoke of."""
+
+
+def _why_not(run: Run, events: Sequence[Event], outcome: Outcome) -> str:
+    for event in reversed(events):
+        data = event.data
+        if isinstance(data, StepResolved) and data.action in ANSWERS and outcome.step in (None, event.step):
+            return _told(run.id, data, step=event.step, at=event.ts)
+    what = "an answer" if outcome.action == "answer" else "an approval"
+    who = "it" if outcome.step is None else f"step {outcome.step}"
+    return f"{run.id} is {run.status}; {who} does not wait for {what}."
+
+
+def _told(run_id: str, said: StepResolved | Outcome, *, step: int | None, at: datetime) -> str:
+    by = f" by {said.by}" if said.by else ""
+    return f"Step {step} of {run_id} was {SAID[said.action]} already{by}, at {at:%Y-%m-%d %H:%M:%S} UTC."
 
 
 def check_answer(asked: StepStarted, answer: bytes) -> None:

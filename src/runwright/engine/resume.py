@@ -205,10 +205,18 @@ class Resumer:
         conclude(log, end, granted=granted)
         await log.durable()
 
-    async def resolve(self, run: Run, outcome: Outcome, *, consumed: tuple[str, ...]) -> None:
-        """Continue a waiting run with what somebody said about one of its steps. Returns when that is on disk."""
-        adopted = await self._take(run)
-        await self._go_on(adopted, cause="resolved", records=records_of(outcome), consumed=consumed)
+    async def resolve(self, run: Run, outcome: Outcome, *, consumed: tuple[str, ...]) -> bool:
+        """Continue a waiting run with what somebody said about one of its steps. Returns when that is on disk.
+
+        False when somebody else let it go on meanwhile: what was said is still to be told to it.
+        """
+        async with self._taking:
+            adopted = await self._adopted(run)
+            if adopted is None:
+                return False
+            records = records_of(outcome)
+            await self._go_on(replace(adopted, adoptions=0), cause="resolved", records=records, consumed=consumed)
+        return True
 
     async def force(self, run: Run, *, consumed: tuple[str, ...]) -> None:
         """Continue a run because somebody says so; returns when that is on disk.

@@ -204,14 +204,18 @@ class Engine:
     async def resolve(self, run_id: str, outcome: Outcome) -> None:
         """Say what became of a step of unknown outcome, or answer one that is held.
 
-        The run goes on here, or where runs are taken up. Raises NotFound, Conflict or InvalidRequest.
+        The run goes on here, or where runs are taken up; one that is still at work gets the answer when it waits.
+        Raises NotFound, Conflict or InvalidRequest.
         """
-        run = await self._row(run_id)
-        outcome = await self._resumer.resolutions.fit(run, outcome)
-        if self._options.is_adopting:
-            await self._resumer.resolve(run, outcome, consumed=())
-        else:
-            await self._leave(run_id, "resolve", msgspec.json.encode(outcome))
+        while True:
+            run = await self._row(run_id)
+            fitting = await self._resumer.resolutions.fit(run, outcome)
+            await self._resumer.resolutions.refuse_second(run, fitting)
+            if not self._options.is_adopting or run.status != "waiting":
+                await self._leave(run_id, "resolve", msgspec.json.encode(fitting))
+                return
+            if await self._resumer.resolve(run, fitting, consumed=()):
+                return
 
     async def resume(self, run_id: str) -> None:
         """Let a run go on that waits, with the current code, or whose process is gone. Raises NotFound or Conflict."""

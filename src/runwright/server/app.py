@@ -25,6 +25,7 @@ from runwright import __version__
 from runwright.errors import ConfigError
 from runwright.server import (
     agents,
+    approvals,
     budgets,
     cache,
     costs,
@@ -98,7 +99,10 @@ def create_server(app: App, *, host: str | None = None) -> FastAPI:
     server.state.streams = streams
     # Known to the router too, so that another method on their paths is told which ones there are.
     server.router.routes += fast
-    for part in (agents, runs, groups, costs, budgets, cache, redis, stats, guard, threads, memory, pins, openai, ops):
+    for part in (
+        *(agents, runs, approvals, groups, costs, budgets, cache, redis, stats, guard, threads, memory, pins),
+        *(openai, ops),
+    ):
         server.include_router(part.router)
     _add_reference(server)
     return server

@@ -333,7 +333,7 @@ async def cancel_run(request: Request, run: str) -> Response:
 
 @router.post("/{run}/resolve", **documented(RunView, body=Resolution))
 async def resolve_step(request: Request, run: str) -> Response:
-    """Say what became of a step whose outcome is unknown."""
+    """Say what became of a step whose outcome is unknown, or approve, deny or answer one that needs a person."""
     return Answer(await served(request).runs.resolve(run, await body_of(request, _resolution)))
 
 

@@ -1,5 +1,6 @@
 """Agents that can be run, and how definitions become them."""
 
+import re
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -15,7 +16,7 @@ from runwright.agents.factory import named_files
 from runwright.agents.input import INPUT_SCHEMA, read_messages
 from runwright.agents.load import load_body
 from runwright.agents.registry import VARIANT_BYTES, VARIANTS, Registry
-from runwright.core.agent import Definition, MemoryBlock, Tool
+from runwright.core.agent import Approval, Definition, MemoryBlock, Tool
 from runwright.core.policy import Cache, Similar
 from runwright.core.step import Effect
 from runwright.errors import ConfigError, InvalidRequest, NotFound
@@ -423,3 +424,58 @@ def test_unwritten() -> None:
     made = Registry([type("Empty", (Template,), {"name": "empty"})])
     with pytest.raises(ConfigError, match="NotImplementedError"):
         made.check(Declared(definition=Definition(name="a", template="empty"), origin=Origin(source="api")))
+
+
+@pytest.mark.parametrize(
+    ("approvals", "expires_s"),
+    [
+        (["send"], None),
+        ({"send": None}, None),
+        ({"send": {"expires_s": 60}}, 60),
+        ({"send": Approval(expires_s=60)}, 60),
+    ],
+    ids=["names", "bare", "fields", "object"],
+)
+def test_approvals(approvals: Any, expires_s: float | None) -> None:
+    """Tools that a person has to allow are named, with or without how long to wait, for loops and for functions."""
+
+    async def run(text: str) -> str:
+        return text
+
+    for agent in (
+        Agent("a", tools=[send], approvals=approvals),
+        Agent("a", tools=[send], approvals=approvals, run=run),
+    ):
+        assert registry(agent).get("a").flow.approvals == {"send": Approval(expires_s=expires_s)}
+
+
+@pytest.mark.parametrize(
+    ("approvals", "problem"),
+    [
+        (["sent"], "it.approvals: the agent has no tool 'sent'; did you mean 'send'?"),
+        ({"send": {"expires_s": 0}}, "it.approvals.send.expires_s: Input should be greater than 0, not 0"),
+        ({"send": {"until": 5}}, "it.approvals.send.until: there is no field 'until'"),
+        ("send", "it.approvals: "),
+    ],
+    ids=["stranger", "no-time", "no-field", "text"],
+)
+def test_wrong_approvals(approvals: Any, problem: str) -> None:
+    """An approval of a tool that is not there would hold nothing, so it is refused, as are fields nobody knows."""
+    with pytest.raises(ConfigError, match=re.escape(problem)):
+        registry(Agent("a", tools=[send], approvals=approvals)).get("a")
+
+
+def test_a_caller_takes_no_approval_away() -> None:
+    """The configuration of a run adds approvals to those of the agent; it neither removes nor changes one."""
+    made = registry(Agent("a", tools=[send, label], approvals={"send": Approval(expires_s=60)}))
+    asked = Approval(expires_s=60)
+    configs: list[dict[str, Any]] = [
+        {"approvals": []},
+        {"approvals": {"send": {"expires_s": 1}}},
+        {"instructions": "x"},
+        {"tools": []},
+    ]
+    for config in configs:
+        assert made.get("a", config=config).flow.approvals == {"send": asked}
+    more = made.get("a", config={"approvals": ["label"]}).flow.approvals
+    assert more == {"send": asked, "label": Approval()}

@@ -37,6 +37,13 @@ def paying(effect: Any = "once", **fields: Any) -> ScriptedTool:
     return asking(ScriptedTool("pay", lambda given: f"paid {given}", effect=effect), **fields)
 
 
+def asking_slowly(name: str) -> HeldTool:
+    """A tool that a person has to allow, and that takes its time."""
+    tool = HeldTool(name, effect="once")
+    tool.approval = Approval()
+    return tool
+
+
 async def say(process: Process, run_id: str, action: Any, **of: Any) -> None:
     """Say something of the step that is held."""
     for name in ("result", "arguments"):
@@ -277,3 +284,62 @@ async def test_a_run_that_waits_can_be_cancelled() -> None:
         await process.runs.cancel(view.id)
         await process.settled(view.id, "cancelled")
         assert pay.entered == []
+
+
+async def test_answers_come_while_the_run_is_at_work() -> None:
+    """What is said of one step while the run does another is kept until the run waits, or said at once."""
+    pay, slow = paying(), asking_slowly("send")
+    model = ScriptedModel(calling(("pay", {}), ("send", {})), "done")
+    async with started(looping(pay, slow), model=model) as process:
+        view = await process.run()
+        first, second = await needs(process, view.id)
+        await say(process, view.id, "approve", step=second.step, by="ada")
+        await slow.is_entered.wait()
+        await say(process, view.id, "approve", step=first.step, by="bob")
+        with pytest.raises(Conflict, match=rf"Step {first.step} .* was approved already by bob, at 20"):
+            await say(process, view.id, "deny", step=first.step)
+        slow.go.set()
+        await process.settled(view.id, "completed")
+        assert (len(pay.entered), len(slow.entered)) == (1, 1)
+
+
+async def test_answers_at_the_same_time() -> None:
+    """Several steps are answered at once, and each answer holds."""
+    pay, send = paying(), asking(ScriptedTool("send", lambda given: "sent", effect="once"))
+    model = ScriptedModel(calling(("pay", {}), ("send", {})), "done")
+    async with started(looping(pay, send), model=model) as process:
+        view = await process.run()
+        held = await needs(process, view.id)
+        await asyncio.gather(*(say(process, view.id, "approve", step=need.step) for need in held))
+        await process.settled(view.id, "completed")
+        assert (len(pay.entered), len(send.entered)) == (1, 1)
+
+
+async def test_a_second_answer_is_told_of_the_first() -> None:
+    """Who answers what was answered already is told by whom and when, also after the run is over."""
+    pay = paying()
+    async with started(looping(pay), model=ScriptedModel(calling(("pay", {})), "done")) as process:
+        view = await process.run()
+        (need,) = await needs(process, view.id)
+        await say(process, view.id, "deny", by="ada")
+        await process.settled(view.id, "completed")
+        for step in (None, need.step):
+            with pytest.raises(Conflict, match=rf"Step {need.step} .* was denied already by ada, at 20"):
+                await say(process, view.id, "approve", step=step)
+
+
+async def test_a_run_that_needs_a_person_says_so() -> None:
+    """Where one branch needs a person and another its child, the run waits for the person."""
+
+    async def asks(context: Context, _value: object) -> object:
+        return await context.ask("Really?")
+
+    async def both(context: Context, _value: object) -> object:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(context.lane("child").run("child", 1))
+            await context.lane("own").sleep(0.05)
+            group.create_task(context.lane("ask").ask("And you?"))
+        return "done"
+
+    async with started(flowing(both), flowing(asks, name="child")) as process:
+        await waits(process, (await process.run()).id, "input")

@@ -28,6 +28,17 @@ async def send_mail(to: str) -> str:
     raise ConnectionError(f"lost while sending to {to}")
 
 
+@tool(effect="once", approval=True)
+async def pay(amount: int) -> str:
+    """Pay an amount."""
+    return f"paid {amount}"
+
+
+async def asks(text: str, context: Context) -> object:
+    """An agent that asks a person."""
+    return await context.ask("How many?", schema={"type": "integer"})
+
+
 async def upper(text: str) -> str:
     """An agent in code."""
     return text.upper()
@@ -56,6 +67,7 @@ async def think(text: str, context: Context) -> str:
 
 
 TOOLS: list[Any] = [send_mail]
+PAYING: list[Any] = [pay]
 AGENTS = (
     Agent("support", model="demo", instructions="Be brief.", description="Answers."),
     Agent("tuned", model="demo", settings={"temperature": 0, "seed": 7}),
@@ -65,6 +77,8 @@ AGENTS = (
     Agent("upper", run=upper),
     Agent("fails", run=fails),
     Agent("mails", run=mails, tools=TOOLS),
+    Agent("pays", model="demo", tools=PAYING),
+    Agent("asks", run=asks),
     Agent("think", run=think, model="demo"),
     Agent("slow", model="demo:slow"),
 )

@@ -75,7 +75,7 @@ async def test_agents_are_models(client: httpx2.AsyncClient) -> None:
     """Every agent is a model, and each of its versions by name and version."""
     models = (await client.get("/v1/models")).json()
     assert [model["id"] for model in models["data"]] == snapshot(
-        ["busy", "fails", "mails", "slow", "structured", "support", "think", "tuned", "upper", "waits"]
+        ["asks", "busy", "fails", "mails", "pays", "slow", "structured", "support", "think", "tuned", "upper", "waits"]
     )
     assert plain((await client.get("/v1/models/support@1.0.0")).json(), also=("created",)) == snapshot(
         {"id": "<id>", "object": "model", "created": "<created>", "owned_by": "runwright"}

@@ -1,0 +1,204 @@
+"""Approvals: what waits for a person, and what the person says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import islice
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from runwright.core.event import NULL, Event, StepHeld, StepResolved, StepStarted
+from runwright.core.need import NeedsApproval, NeedsInput
+from runwright.core.ports import RunFilter, RunStore
+from runwright.core.run import Run
+from runwright.engine.held import open_needs
+from runwright.errors import NotFound
+from runwright.journal.read import JournalReader
+from runwright.service.labels import LARGEST, Label, Note
+from runwright.service.runs import Runs
+from runwright.service.views import Page, Resolution
+
+READ = 200
+"""Runs that wait and are read at once."""
+
+Decision = Literal["approve", "deny", "answer"]
+ApprovalKind = Literal["approval", "input"]
+ApprovalStatus = Literal["waiting", "approved", "denied", "answered", "withdrawn"]
+Limit = Annotated[int, msgspec.Meta(ge=1, le=500)]
+
+_STATUS: Mapping[str, ApprovalStatus] = {"approve": "approved", "deny": "denied", "answer": "answered"}
+
+
+class ApprovalView(msgspec.Struct, frozen=True, kw_only=True):
+    """A step that needs a person: a tool call to be allowed (`approval`), or a question to be answered (`input`).
+
+    `name` and `arguments` are those of the tool; `question`, and `schema` where it has one, are what is asked. `by`,
+    `note` and `resolved_at` say who spoke of it. After `until` it counts as denied; `withdrawn` is what its run, or the
+    branch of it, does not need any more.
+    """
+
+    id: str
+    object: Literal["approval"] = "approval"
+    status: ApprovalStatus
+    kind: ApprovalKind
+    run_id: str
+    step: int
+    agent: str
+    user: str | None = None
+    lane: str = ""
+    name: str | None = None
+    arguments: msgspec.Raw = NULL
+    question: str | None = None
+    schema: msgspec.Raw = NULL
+    since: datetime
+    until: datetime | None = None
+    by: str = ""
+    note: str = ""
+    resolved_at: datetime | None = None
+
+
+class ApprovalQuery(msgspec.Struct, frozen=True, kw_only=True):
+    """Which to list; `after` is the id of the last one of the page before."""
+
+    agent: str | None = None
+    user: str | None = None
+    after: str | None = None
+    limit: Limit = 50
+
+
+class ApprovalBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a person says: approve (with these arguments, if they are others), deny, or answer (with this result)."""
+
+    decision: Decision
+    arguments: msgspec.Raw = NULL
+    result: msgspec.Raw = NULL
+    by: Label = ""
+    note: Note = ""
+
+
+class _Question(msgspec.Struct, frozen=True):
+    question: str
+    schema: msgspec.Raw = NULL
+
+
+class Approvals:
+    """What a caller can ask about steps that need a person. They are found in the records of runs that wait."""
+
+    def __init__(self, runs: Runs, store: RunStore, reader: JournalReader) -> None:
+        self._runs = runs
+        self._store = store
+        self._reader = reader
+
+    async def find(self, where: ApprovalQuery) -> Page[ApprovalView]:
+        """A page of what waits, that of the newest run first. Raises NotFound for an `after` that is no id."""
+        return await asyncio.to_thread(self._find, where)
+
+    async def get(self, approval_id: str) -> ApprovalView:
+        """One, also when somebody has spoken of it. Raises NotFound."""
+        return await asyncio.to_thread(self._get, approval_id)
+
+    async def resolve(self, approval_id: str, body: ApprovalBody) -> ApprovalView:
+        """Approve, deny or answer. Raises NotFound, InvalidRequest, and Conflict where that was done already."""
+        view = await self.get(approval_id)
+        said = Resolution(
+            action=body.decision,
+            step=view.step,
+            arguments=body.arguments,
+            result=body.result,
+            by=body.by,
+            note=body.note,
+        )
+        await self._runs.resolve(view.run_id, said)
+        return await self.get(approval_id)
+
+    def _find(self, where: ApprovalQuery) -> Page[ApprovalView]:
+        found = list(islice(self._waiting(where), where.limit + 1))
+        shown = found[: where.limit]
+        has_more = len(found) > where.limit
+        return Page(data=shown, has_more=has_more, next=shown[-1].id if has_more else None)
+
+    def _waiting(self, where: ApprovalQuery) -> Iterator[ApprovalView]:
+        last = None
+        if where.after is not None:
+            last, step = _parts(where.after)
+            run = self._store.get(last)
+            yield from () if run is None else (view for view in self._of(run) if view.step < step)
+        while True:
+            runs = self._store.find(
+                RunFilter(status="waiting", agent=where.agent, user=where.user, after=last, limit=READ)
+            )
+            for run in runs:
+                yield from self._of(run)
+            if len(runs) < READ:
+                return
+            last = runs[-1].id
+
+    def _of(self, run: Run) -> Sequence[ApprovalView]:
+        """What a run waits for, the newest first."""
+        if run.status != "waiting" or run.reason not in {"approval", "input"}:
+            return ()
+        events = list(self._reader.events(run.id))
+        needs = [need for need in open_needs(events).values() if isinstance(need, NeedsApproval | NeedsInput)]
+        return [_view(run, events, need) for need in sorted(needs, key=lambda need: -need.step)]
+
+    def _get(self, approval_id: str) -> ApprovalView:
+        run_id, step = _parts(approval_id)
+        run = self._store.get(run_id)
+        events = list(self._reader.events(run_id)) if run is not None else ()
+        for event in events:
+            need = event.data.need if isinstance(event.data, StepHeld) else None
+            if run is not None and isinstance(need, NeedsApproval | NeedsInput) and need.step == step:
+                return _view(run, events, need)
+        raise NotFound(f"There is no approval {approval_id!r}; `runwright approvals ls` lists those that wait.")
+
+
+def approval_id(run_id: str, step: int) -> str:
+    """The id of what a step needs of a person."""
+    return f"{run_id}.{step}"
+
+
+def _parts(given: str) -> tuple[str, int]:
+    run_id, _, step = given.rpartition(".")
+    # Longer ones are no numbers of events, and Python refuses to read the longest.
+    if not run_id or not (step.isascii() and step.isdigit()) or len(step) > len(str(LARGEST)):
+        raise NotFound(f"There is no approval {given!r}: an id is that of a run and the number of a step, as run_1.7.")
+    return run_id, int(step)
+
+
+def _view(run: Run, events: Sequence[Event], need: NeedsApproval | NeedsInput) -> ApprovalView:
+    begun = next(event for event in events if event.seq == need.step)
+    assert isinstance(begun.data, StepStarted)
+    view = ApprovalView(
+        id=approval_id(run.id, need.step),
+        status="waiting" if need.step in open_needs(events) else "withdrawn",
+        kind="approval",
+        run_id=run.id,
+        step=need.step,
+        agent=run.agent,
+        user=run.user,
+        lane=begun.data.lane,
+        since=begun.ts,
+        until=need.until,
+    )
+    return _spoken(_asked(view, begun.data, need), events)
+
+
+def _asked(view: ApprovalView, begun: StepStarted, need: NeedsApproval | NeedsInput) -> ApprovalView:
+    if isinstance(need, NeedsApproval):
+        return replace(view, name=begun.name, arguments=begun.request)
+    asked = msgspec.json.decode(begun.request, type=_Question)
+    return replace(view, kind="input", question=asked.question, schema=asked.schema)
+
+
+def _spoken(view: ApprovalView, events: Sequence[Event]) -> ApprovalView:
+    """The view with what somebody said."""
+    for event in reversed(events):
+        said = event.data
+        if event.step == view.step and isinstance(said, StepResolved) and said.action in _STATUS:
+            status = _STATUS[said.action]
+            return replace(view, status=status, by=said.by, note=said.note, resolved_at=event.ts)
+    return view
