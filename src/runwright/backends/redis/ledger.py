@@ -272,7 +272,8 @@ class RedisLedger:
 
     def _keys(self, accounts: Sequence[Account]) -> list[str]:
         """Of each account the hash of its sums and the reservations by their lease."""
-        return [f"{self._prefix}:budget:{account.name}{part}" for account in accounts for part in ("", ":held")]
+        # A name may hold any text, also what would be the end of another key.
+        return [f"{self._prefix}:budget:{part}:{account.name}" for account in accounts for part in ("sum", "held")]
 
 
 def _refused(error: StorageError) -> Unavailable:

@@ -58,6 +58,15 @@ async def test_processes_share_accounts(pool: RedisPool) -> None:
     assert await totals(one) == (Spend(94, calls=2), NOTHING)
 
 
+async def test_names_that_look_like_keys(pool: RedisPool) -> None:
+    """Whatever the users of two accounts are called, they are two accounts."""
+    ledger, budget = RedisLedger(pool), Budget(calls=5, per="user")
+    for number, name in enumerate(("ada:held", "ada", "sum:ada", "held:ada", "ada:sum", ""), 1):
+        allowance = Allowance(Account("app", "user", name), budget)
+        await ledger.settle(await reserved(ledger, number, allowance), Spend(number))
+        assert await totals(ledger, allowance) == (Spend(number), NOTHING)
+
+
 async def test_a_hundred_at_once(pool: RedisPool) -> None:
     """Of a hundred calls at once, in two processes, as many are granted as there is room for, and no more."""
     ledgers = [RedisLedger(pool), RedisLedger(pool)]
