@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from runwright.core.sandbox import (
     SandboxSpec,
 )
 from runwright.errors import SandboxUnavailable, ToolFailed
+from runwright.tools.sandbox.interpreters import Interpreters
 from runwright.tools.sandbox.local import LocalSandbox
 from tests.integration.sandbox.ways import ALL, KERNEL, PAIRS, need, opened
 
@@ -46,6 +49,45 @@ EXIT = {
 }
 ORDINARY = SandboxLimits()
 LANGUAGES = ("python", "typescript")
+# A process that gets what its children leave behind.
+ADOPTING = """
+import asyncio, ctypes, os, sys
+from runwright.core.sandbox import SandboxLimits, SandboxSpec
+from runwright.tools.sandbox.local import LocalSandbox
+
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+
+async def main(way, language, *codes):
+    sandbox, reasons = LocalSandbox(ways=(way,)), []
+    for code in codes:
+        spec = SandboxSpec(language=language, code=code, limits=SandboxLimits(wall_s=0.5))
+        async with await sandbox.start(spec) as session:
+            reasons.append((await session.run("main", {"name": "Ada"} if code == codes[0] else {})).reason)
+    await sandbox.close()
+    print(*reasons)
+
+asyncio.run(main(*sys.argv[1:]))
+try:
+    print([os.waitpid(-1, os.WNOHANG)])
+except ChildProcessError:
+    print([])
+"""
+# Says which process the code is, on the host.
+HOSTING = """
+import asyncio, sys
+from runwright.core.sandbox import SandboxSpec
+from runwright.tools.sandbox.local import LocalSandbox
+
+async def main(way):
+    sandbox = LocalSandbox(ways=(way,))
+    async def answer(call):
+        print(session._guest._pid, flush=True)
+    code = "def main():\\n    call_tool('ready')\\n    while True: pass\\n"
+    session = await sandbox.start(SandboxSpec(language="python", code=code), answer)
+    await session.run("main", {})
+
+asyncio.run(main(sys.argv[1]))
+"""
 BOTH = [(way, language) for way, language in PAIRS if language in LANGUAGES]
 
 
@@ -347,6 +389,48 @@ async def _until_gone(before: set[str]) -> None:
             break
         await asyncio.sleep(0)
     await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(("way", "language"), [pair for pair in BOTH if pair[0] in KERNEL])
+def test_nothing_is_left_to_the_first_process(way: str, language: Language) -> None:
+    """However runs end, every process of theirs is reaped by its parent: in a container nobody else would do it."""
+    need(way, language)
+    done = subprocess.run(
+        [sys.executable, "-c", ADOPTING, way, language, GREET[language], HANG[language]],
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.stdout == "ok timeout\n[]\n", done.stderr
+
+
+@pytest.mark.parametrize("way", KERNEL)
+def test_code_does_not_outlive_its_host(way: str) -> None:
+    """When Runwright itself is killed, the code that it runs ends with it."""
+    need(way, "python")
+    host = subprocess.Popen([sys.executable, "-c", HOSTING, way], stdout=subprocess.PIPE, text=True)
+    assert host.stdout is not None
+    with host, open(f"/proc/{host.stdout.readline().strip()}/stat") as guest:
+        assert "(" in guest.read()
+        host.kill()
+        host.wait()
+        # A file of a process that is gone cannot be read.
+        for _ in range(100_000):
+            guest.seek(0)
+            try:
+                state = guest.read().rpartition(")")[2].split()[0]
+            except ProcessLookupError:
+                return
+            if state in "ZX":
+                return
+    pytest.fail("the guest goes on")
+
+
+async def test_an_interpreter_that_is_not_there_is_told() -> None:
+    """A way whose interpreter cannot be started is not taken, and the reason is the system's."""
+    sandbox = LocalSandbox(ways=("unsafe",), interpreters=Interpreters(python=Path("/nowhere/python3")))
+    with pytest.raises(SandboxUnavailable, match="No such file or directory: '/nowhere/python3'"):
+        await sandbox.start(SandboxSpec(language="python", code="", min_isolation=0))
 
 
 async def test_code_is_not_run_below_the_isolation_it_needs() -> None:

@@ -29,6 +29,9 @@ if sys.platform == "linux":
 LOOK_EVERY_S: Final = 0.05
 """How often a guest's memory, threads and files are looked at."""
 
+LAST_LOOKS: Final = 20
+"""How many looks bubblewrap has to end by itself, once what it runs was killed."""
+
 FILES_AT_MOST: Final = 10_000
 """Files in a guest's /tmp: empty ones take memory of the kernel that its size does not bound."""
 
@@ -95,6 +98,9 @@ class Guest:
         if self._box is not None:
             (self._box / FILES[self._setup.language]).write_text(code, encoding="utf-8")
         status = self._status()
+        if not status and sys.platform == "linux":
+            # It has ended meanwhile.
+            return
         self._idle_threads = status.get("Threads", 0)
         self._idle_memory = status.get("VmRSS", 0)
         if self.command is not None and self.command.is_limited:
@@ -168,38 +174,33 @@ class Guest:
                 os.write(self.to_guest.ours, self.command.order(self._pid))
             return self._watch(process.pid)
         except BaseException:
-            self._end(process.pid)
+            _end(process.pid, None)
             os.waitpid(process.pid, 0)
             raise
         finally:
             # Reaped above, which the object cannot know.
             process.returncode = 0
 
-    def _watch(self, pid: int) -> Ended:
+    def _watch(self, process: int) -> Ended:
         """Wait until the process ends or is to end, and reap it."""
-        with _Poll(self._stopped, pid) as poll:
-            is_stopped = False
+        inner = _pidfd(self._pid) if self._pid != process else None
+        is_stopped = False
+        patience = LAST_LOOKS
+        with _Poll(self._stopped, process) as poll:
             while True:
-                reaped, status, usage = os.wait4(pid, 0 if is_stopped else os.WNOHANG)
+                reaped, status, usage = os.wait4(process, os.WNOHANG)
                 if reaped:
                     break
-                if poll.is_stopped():
-                    self._look()
-                    self._end(pid)
-                    is_stopped = True
-                elif self._is_restricted:
-                    self._look()
+                is_stopped = poll.is_stopped() or is_stopped
+                self._look()
+                if is_stopped:
+                    _end(process, inner if patience else None)
+                    patience = max(0, patience - 1)
+        if inner is not None:
+            os.close(inner)
         # Linux counts kilobytes, macOS bytes.
         peak = usage.ru_maxrss * (1024 if sys.platform == "linux" else 1)
-        if self._pid != pid:
-            _wait_gone(self._pid)
         return Ended(status, self._peak or peak, usage.ru_utime + usage.ru_stime)
-
-    @staticmethod
-    def _end(pid: int) -> None:
-        """Kill the process with its group. With bubblewrap the kernel then ends everything inside."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
 
     def _look(self) -> None:
         """See what the guest takes, and have it stopped when that is too much."""
@@ -284,8 +285,12 @@ class _Poll:
             self._poll.register(self._process, select.POLLIN)
 
     def is_stopped(self) -> bool:
-        """Wait, and say whether somebody wants it to stop."""
-        return any(descriptor == self._stopped for descriptor, _ in self._poll.poll(LOOK_EVERY_S * 1000))
+        """Wait, and say whether somebody wants it to stop, which is said once."""
+        if all(descriptor != self._stopped for descriptor, _ in self._poll.poll(LOOK_EVERY_S * 1000)):
+            return False
+        # It would never be quiet again.
+        self._poll.unregister(self._stopped)
+        return True
 
     def __enter__(self) -> Self:
         return self
@@ -305,14 +310,16 @@ def _pidfd(pid: int) -> int | None:
         return None
 
 
-def _wait_gone(pid: int) -> None:
-    """Wait for a process that is being killed, and that somebody else reaps."""
-    process = _pidfd(pid) if pid else None
-    if process is not None:
-        poll = select.poll()
-        poll.register(process, select.POLLIN)
-        poll.poll(1000)
-        os.close(process)
+def _end(process: int, inner: int | None) -> None:
+    """Kill a process with its group, or first what bubblewrap runs, so that it is reaped by its parent.
+
+    What outlives its parent is left to the first process of the machine, which in a container may reap nobody.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        if inner is not None and sys.platform == "linux":
+            signal.pidfd_send_signal(inner, signal.SIGKILL)
+        else:
+            os.killpg(process, signal.SIGKILL)
 
 
 @contextlib.contextmanager

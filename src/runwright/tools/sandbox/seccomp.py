@@ -7,7 +7,7 @@ import platform
 import socket
 import struct
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Literal
 
 from runwright.tools.sandbox import syscalls
@@ -34,6 +34,10 @@ RETURN: Final = 0x06
 NUMBER: Final = 0
 ARCH: Final = 4
 ARGUMENTS: Final = 16
+
+# asm-generic/fcntl.h, asm-generic/ioctls.h, asm-generic/sockios.h
+SET_OWNER: Final = (8, 10, 15)
+SET_OWNER_OR_TYPE: Final = (0x8901, 0x8902, 0x5412, 0x541C)
 
 CLONE_THREAD: Final = 0x00010000
 SOCK_TYPE: Final = 0xF
@@ -68,6 +72,8 @@ def assemble(arch: Architecture, *, pid: int | None = None) -> bytes:
         errno.EPERM,
     )
     program.only(syscalls.LIMITS, [_load(0), _jump(JUMP_EQUAL, 0, no=1)], errno.EPERM)
+    program.never(syscalls.OWNERS, SET_OWNER, errno.EPERM)
+    program.never(syscalls.DEVICES, SET_OWNER_OR_TYPE, errno.EPERM)
     if pid is not None:
         program.fail(syscalls.ATTRIBUTES, errno.EPERM)
         program.only(syscalls.SIGNALS, [_load(0), _jump(JUMP_EQUAL, pid, no=1)], errno.EPERM)
@@ -102,6 +108,13 @@ class _Program:
         """Let these calls fail unless the test ends at its last instruction; one that fails skips what is after it."""
         for number in self._numbers(calls.values()):
             body = [*test, _return(ALLOW), _return(ERRNO | error)]
+            self._code += [_jump(JUMP_EQUAL, number, no=len(body)), *body]
+
+    def never(self, calls: Mapping[str, Numbers], values: Sequence[int], error: int) -> None:
+        """Let these calls fail where their second argument is one of these."""
+        tests = [_jump(JUMP_EQUAL, value, yes=len(values) - place) for place, value in enumerate(values)]
+        for number in self._numbers(calls.values()):
+            body = [_load(1), *tests, _return(ALLOW), _return(ERRNO | error)]
             self._code += [_jump(JUMP_EQUAL, number, no=len(body)), *body]
 
     def assembled(self) -> bytes:

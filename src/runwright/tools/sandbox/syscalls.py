@@ -77,5 +77,11 @@ SIGNALS: Final = _table("kill 62 129  tgkill 234 131")
 LIMITS: Final = _table("prlimit64 302 261")
 """Allowed for the caller itself, which is process 0."""
 
+OWNERS: Final = _table("fcntl 72 25")
+"""Allowed but for F_SETOWN, F_SETSIG and F_SETOWN_EX, which have the kernel signal any process of the same user."""
+
+DEVICES: Final = _table("ioctl 16 29")
+"""Allowed but for FIOSETOWN and SIOCSPGRP, which do the same, and TIOCSTI and TIOCLINUX, which type for others."""
+
 PAIRS: Final = _table("socketpair 53 199")
 """Allowed for streams, which event loops wake themselves with. A pair of datagrams could write to any address."""

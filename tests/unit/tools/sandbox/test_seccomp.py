@@ -21,7 +21,7 @@ HEADERS = {
 }
 TABLES = (
     *(syscalls.FORKS, syscalls.THREADS, syscalls.UNKNOWN, syscalls.REFUSED, syscalls.ATTRIBUTES),
-    *(syscalls.SIGNALS, syscalls.LIMITS, syscalls.PAIRS),
+    *(syscalls.SIGNALS, syscalls.LIMITS, syscalls.PAIRS, syscalls.OWNERS, syscalls.DEVICES),
 )
 PID = 4321
 
@@ -128,6 +128,17 @@ def test_a_guest_among_others_has_power_over_itself_only(arch: Architecture) -> 
     assert decided(arch, syscalls.ATTRIBUTES["fchmodat"], pid=PID) == ERRNO | errno.EPERM
     assert decided(arch, syscalls.ATTRIBUTES["fchmodat"]) == ALLOW
     assert decided(arch, kill, PID + 1, 9) == ALLOW
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+def test_the_kernel_signals_nobody_for_a_guest(arch: Architecture) -> None:
+    """No process becomes the owner of a descriptor, and nothing is typed into a terminal; the rest of both works."""
+    owners, devices = syscalls.OWNERS["fcntl"], syscalls.DEVICES["ioctl"]
+    setting, getting, nonblocking, typing = (8, 10, 15), 9, 4, (0x8901, 0x8902, 0x5412, 0x541C)
+    assert {decided(arch, owners, 3, command) for command in setting} == {ERRNO | errno.EPERM}
+    assert {decided(arch, devices, 3, command) for command in typing} == {ERRNO | errno.EPERM}
+    assert decided(arch, owners, 3, getting) == decided(arch, owners, 3, nonblocking) == ALLOW
+    assert decided(arch, devices, 0, 0x5401) == ALLOW
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)

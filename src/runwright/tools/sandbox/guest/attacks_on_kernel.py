@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import fcntl
 import inspect
 import json
 import mmap
@@ -162,6 +163,13 @@ def signal_everybody(host: Host) -> bool:
     """Send every process a signal, here none."""
     os.kill(-1, 0)
     return len([name for name in os.listdir("/proc") if name.isdigit()]) > 1
+
+
+def signal_by_owner(host: Host) -> bool:
+    """Have the kernel signal another process about a pipe; it is not told to begin."""
+    read, _ = os.pipe()
+    fcntl.fcntl(read, fcntl.F_SETOWN, int(host["pid"]))
+    return fcntl.fcntl(read, fcntl.F_GETOWN) == host["pid"]
 
 
 def look_at_limits(host: Host) -> bool:

@@ -12,13 +12,18 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping
 from functools import partial, partialmethod
-from types import ModuleType, TracebackType
-from typing import Any
+from types import ModuleType
 
-Message = dict[str, Any]
-Shape = Callable[[Any], object]
+# Every start would pay for typing.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+    from typing import Any
+
+    Message = dict[str, Any]
+    Shape = Callable[[Any], object]
 
 OUT = int(sys.argv[-1])
 HARNESS = __file__
