@@ -91,6 +91,12 @@ asyncio.run(main(sys.argv[1]))
 BOTH = [(way, language) for way, language in PAIRS if language in LANGUAGES]
 
 
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders of guests stand where those of other tests, which run at the same time, do not."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
 async def ran(
     way: str,
     language: Language,

@@ -10,7 +10,7 @@ from typing import NoReturn
 import anyio
 import pytest
 
-from runwright.core.sandbox import IsolationReport, Language
+from runwright.core.sandbox import IsolationReport, Language, Sandbox
 from runwright.tools.sandbox.local import LocalSandbox
 
 KERNEL = ("bubblewrap", "landlock")
@@ -52,9 +52,9 @@ def need(way: str, language: Language) -> None:
 
 
 @asynccontextmanager
-async def opened(way: str, *, warm: int = 0) -> AsyncGenerator[LocalSandbox]:
+async def opened(way: str, *, warm: int = 0) -> AsyncGenerator[Sandbox]:
     """One way alone."""
-    sandbox = LocalSandbox(ways=(way,), warm=warm)
+    sandbox: Sandbox = LocalSandbox(ways=(way,), warm=warm)
     try:
         yield sandbox
     finally:
