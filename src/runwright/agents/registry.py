@@ -8,18 +8,33 @@ from types import MappingProxyType
 
 import msgspec
 
-from runwright.agents.base import Declared, Template
+from runwright.agents.base import Declared, Origin, Template
+from runwright.agents.chain import Chain
 from runwright.agents.conversation import Conversation
 from runwright.agents.discover import Discovery
 from runwright.agents.factory import Templates, build
 from runwright.agents.function import FunctionTemplate
 from runwright.agents.load import located
-from runwright.agents.schema import did_you_mean
-from runwright.core.agent import BuiltAgent, Tool
+from runwright.agents.parallel import Parallel
+from runwright.agents.schema import config_error, did_you_mean
+from runwright.core.agent import BuiltAgent, Definition, Tool
 from runwright.core.policy_reader import read_guard, refuse_similar, refuse_strangers
 from runwright.errors import ConfigError, InvalidRequest, NotFound
 
-BUILT_IN: tuple[type[Template], ...] = (Conversation, FunctionTemplate)
+BUILT_IN: tuple[type[Template], ...] = (Conversation, FunctionTemplate, Chain, Parallel)
+
+OWN = (
+    Definition(
+        name="chain", template="chain", config={"steps": []}, description="The agents that a run names, in order."
+    ),
+    Definition(
+        name="parallel",
+        template="parallel",
+        config={"branches": []},
+        description="The agents that a run names, side by side.",
+    ),
+)
+"""Agents that are always there: what they do stands in the configuration of each run."""
 
 
 VARIANTS = 128
@@ -63,6 +78,7 @@ class Registry:
         self._unknown = unknown
         self._state = _State(templates=self._built_in)
         self._variant = lru_cache(VARIANTS)(self._configured)
+        self._own = {each.name: _own(each, self._built_in) for each in OWN if each.template in self._built_in}
 
     @property
     def templates(self) -> Templates:
@@ -89,7 +105,7 @@ class Registry:
     def entry(self, name: str, version: str | None = None) -> Entry:
         """An agent and what it was built from. Raises NotFound."""
         state = self._state
-        current = state.current.get(name)
+        current = state.current.get(name) or self._own.get(name)
         if current is None:
             hint = did_you_mean(name, state.current) or f"; none is defined: {NONE}"
             raise NotFound(f"there is no agent {name!r}{hint}")
@@ -156,6 +172,9 @@ class Registry:
         self._swap(msgspec.structs.replace(state, current=current, versions=versions))
 
     def _build(self, declared: Declared, *, templates: Templates, toolbox: Mapping[str, Tool]) -> BuiltAgent:
+        if declared.name in self._own:
+            told = f"{declared.name!r} is an agent of Runwright's own: choose another name"
+            raise config_error([("/name", told)])
         agent = build(declared, templates=templates, toolbox=toolbox)
         refuse_strangers({"/guard": agent.guard}, self._unknown)
         return agent
@@ -216,6 +235,11 @@ class Registry:
             if self._state.current.get(key[0]) is entry:
                 current[key[0]] = versions[key]
         return _State(current=current, versions=versions), tuple(problems)
+
+
+def _own(definition: Definition, templates: Templates) -> Entry:
+    declared = Declared(definition=definition, origin=Origin(source="code", file="runwright"))
+    return Entry(build(declared, templates=templates, toolbox={}), declared)
 
 
 def _by_version(entries: Iterable[Entry]) -> dict[tuple[str, str], Entry]:

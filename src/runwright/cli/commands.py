@@ -115,6 +115,8 @@ VERBS: dict[str, str] = {
     "dev": "Serve the agents and take up changes of their files at once.",
     "serve": "Serve the agents over HTTP.",
     "run": "Run an agent once and print its answer.",
+    "chain": "Run agents one after the other, each with the output of the one before.",
+    "parallel": "Run agents side by side.",
     "chat": "Talk with an agent.",
     "costs": "Sum up what calls cost, or would cost.",
     "sql": "Answer a question in SQL over runs, steps and costs.",

@@ -52,7 +52,7 @@ async def run(
     """
     request = RunRequest(
         agent=name,
-        input=encoded(_given(input), is_json=as_json),
+        input=encoded(given(input), is_json=as_json),
         version=version,
         thread_id=thread,
         mode="wait" if call.out.is_json else "stream",
@@ -61,6 +61,11 @@ async def run(
         tags=tag,
         config=_config(model, budget_usd),
     )
+    await perform_alone(request, call)
+
+
+async def perform_alone(request: RunRequest, call: Call) -> None:
+    """Open what the options name, run there, and end as the run did."""
     async with call.open() as access:
         view = await perform(access.runs, request, call)
     if call.out.is_json:
@@ -123,7 +128,8 @@ def check_text(text: str) -> None:
         raise InvalidRequest(f"{text!r} is not UTF-8 text.")
 
 
-def _given(input: str | None) -> str:
+def given(input: str | None) -> str:
+    """The input of a command line, or what stands on stdin. Raises InvalidRequest where there is none."""
     if input is not None and input != "-":
         return input
     missing = InvalidRequest('Say what to send: `runwright run NAME "input"`, or `-` to read it from stdin.')

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec.structs import asdict
 
@@ -16,6 +18,7 @@ from runwright.cli.output import Output, short
 from runwright.cli.pins import pin, unpin
 from runwright.cli.replays import fork, replay
 from runwright.cli.run import json_result
+from runwright.cli.tree import print_tree, runs_below
 from runwright.core.event import DELTAS, NULL, Event, GuardDecided, StepCompleted
 from runwright.core.message import AssistantMessage
 from runwright.core.ports import RunFilter
@@ -52,6 +55,7 @@ async def ls(
     thread: str | None = None,
     group: str | None = None,
     user: str | None = None,
+    parent: str | None = None,
     tag: str | None = None,
     after: str | None = None,
     limit: Limit = 20,
@@ -65,13 +69,22 @@ async def ls(
         thread: Of this conversation only.
         group: With this label only.
         user: For this user only.
+        parent: Begun by this run only.
         tag: With this tag only.
         after: The run id after which the page begins.
         limit: Runs on a page.
         call: What every command is handed.
     """
     where = RunFilter(
-        agent=agent, status=status, thread_id=thread, group=group, user=user, tag=tag, after=after, limit=limit
+        agent=agent,
+        status=status,
+        thread_id=thread,
+        group=group,
+        user=user,
+        parent_run_id=parent,
+        tag=tag,
+        after=after,
+        limit=limit,
     )
     async with call.open(has_agents=False, is_reading=True) as access:
         page = await access.runs.find(where)
@@ -95,7 +108,9 @@ async def show(run: str, /, *, limit: Limit = 100, call: Called) -> None:
     async with call.open(has_agents=False, is_reading=True) as access:
         view = await access.runs.get(run)
         steps = await access.runs.steps(run, limit=limit)
-    call.out.show({**asdict(view), "steps": steps.data}, lambda: _show(call.out, view, steps))
+        below = await runs_below(access.runs, view) if any(step.kind == "child" for step in steps.data) else []
+    shown = {**asdict(view), "steps": steps.data, "runs": [each for _, each in below[1:]]}
+    call.out.show(shown, lambda: _show(call.out, view, steps, below=below))
 
 
 async def cost(run: str, /, *, call: Called) -> None:
@@ -230,7 +245,7 @@ def _row(view: RunView) -> tuple[object, ...]:
     return (view.id, view.agent, status, created, seconds, view.usage.total_tokens, view.cost.usd or "unpriced")
 
 
-def _show(out: Output, view: RunView, steps: Page[StepView]) -> None:
+def _show(out: Output, view: RunView, steps: Page[StepView], *, below: Sequence[tuple[int, RunView]]) -> None:
     out.text(summary(view, ""))
     facts = {
         "agent": f"{view.agent} {view.version}",
@@ -248,6 +263,8 @@ def _show(out: Output, view: RunView, steps: Page[StepView]) -> None:
             ("step", "kind", "name", "status", "attempt", "seconds", "tokens", "usd", "result"),
             [_step(s) for s in steps.data],
         )
+    if below:
+        print_tree(out, below)
     decisions = [f"step {step.seq}: {told(each)}" for step in steps.data for each in step.decisions]
     if decisions:
         out.text("\n" + "\n".join(decisions))

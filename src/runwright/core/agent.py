@@ -145,10 +145,22 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
     input_schema: dict[str, object] = {}
 
 
+class Named(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent that a flow has run, and the JSON pointer to where its configuration says so."""
+
+    name: str
+    version: str | None = None
+    at: str = ""
+
+
 class CodeFlow(msgspec.Struct, frozen=True, kw_only=True):
-    """A code flow: an async function that does its effects through the context. Gets the input, gives the output."""
+    """A code flow: an async function that does its effects through the context. Gets the input, gives the output.
+
+    `agents` are those that its configuration names; they have to be there when a run begins.
+    """
 
     function: Callable[[Context, object], Awaitable[object]]
+    agents: tuple[Named, ...] = ()
     tools: Mapping[str, Tool] = {}
     model: str | None = None
     limits: Limits = Limits()

@@ -9,9 +9,10 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a run replays, and what is different.
 
     `of` is the recorded run. Nothing is live unless `live` names it: a kind of step, `all`, or `tool:NAME`; tools
-    with effects are live only by name. `at` is the number of a recorded step: what came before it is taken over as it
-    is, and everything from it on is live (a fork). `results` are JSON results by the number of the recorded step,
-    given in place of the recorded ones.
+    with effects are live only by name, runs that were begun as `child` or `child:NAME`. `at` is the number of a
+    recorded step: what came before it is taken over as it is, and everything from it on is live (a fork); runs are
+    begun there where those of the record came to no result. `results` are JSON results by the number of the recorded
+    step, given in place of the recorded ones.
     """
 
     of: str
@@ -26,6 +27,6 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def is_live(self, kind: str, name: str, *, effect: str) -> bool:
         """Whether a step of this kind, name and effect goes to the world."""
-        if f"{kind}:{name}" in self.live:
+        if f"{kind}:{name}" in self.live or (kind == "child" and kind in self.live):
             return True
         return effect == "read" and (self.at is not None or kind in self.live or "all" in self.live)

@@ -7,11 +7,12 @@ from typing import Any, Protocol
 
 import msgspec
 
+from runwright.core.agent import BuiltAgent, CodeFlow
 from runwright.core.ids import make_id
 from runwright.core.need import NeedsRun
 from runwright.core.run import Run, RunRequest
 from runwright.engine.holding import Held
-from runwright.errors import ChildFailed, RunError
+from runwright.errors import ChildFailed, InvalidRequest, NotFound, RunError
 
 DEPTH = 8
 """Runs above a run, at the most."""
@@ -50,6 +51,27 @@ class _Nobody:
 
 
 NOBODY_RUNS: Runner = _Nobody()
+
+
+class Finder(Protocol):
+    """Finds agents."""
+
+    def get(self, name: str, version: str | None = None) -> BuiltAgent:
+        """An agent. Raises NotFound."""
+        ...
+
+
+def refuse_unknown(agent: BuiltAgent, agents: Finder) -> None:
+    """Raise InvalidRequest when an agent names others that are not there, with every one of them."""
+    problems: list[tuple[str, str]] = []
+    for each in agent.flow.agents if isinstance(agent.flow, CodeFlow) else ():
+        try:
+            agents.get(each.name, each.version)
+        except NotFound as error:
+            problems.append((f"/config{each.at}", error.message))
+    if problems:
+        told = "; ".join(f"{place}: {detail}" for place, detail in problems)
+        raise InvalidRequest(f"{agent.name!r} names agents that are not there: {told}", problems=problems)
 
 
 def named(arguments: Mapping[str, Any]) -> Mapping[str, Any]:

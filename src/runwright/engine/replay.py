@@ -43,7 +43,7 @@ from runwright.journal.tape import GIVEN_UP, Taped
 from runwright.journal.wording import conversation, json_text, passages, unified
 from runwright.journal.write import Record, RunLog
 
-LIVE = ("model", "tool", "http", "clock", "random", "id", "env", "sleep", "memory", "all")
+LIVE = ("model", "tool", "http", "clock", "random", "id", "env", "sleep", "memory", "child", "all")
 """What a replay may let go to the world."""
 
 UNANSWERED_S = 60.0
@@ -146,9 +146,11 @@ class Player:
         if self._replay.is_live(step.kind, step.name, effect=step.effect):
             return None
         taped = self._left.pop(asked.match, None)
+        near = taped or _nearest(self._left.values(), step)
+        if _is_undone(self._replay, step, near):
+            return None
         if taped is not None:
             return self._found(asked, Answer(taped=_edited(self._replay, taped)))
-        near = _nearest(self._left.values(), step)
         if near is not None and near.name == step.name and not self._replay.is_strict:
             del self._left[near.match]
             return self._found(asked, Answer(taped=_edited(self._replay, near), is_drifted=True))
@@ -283,6 +285,12 @@ def _soon(act: Callable[..., None], *args: object) -> None:
 def _edited(replay: Replay, taped: Taped) -> Taped:
     result = replay.results.get(taped.seq)
     return taped if result is None else replace(taped, status="completed", result=bytes(result), error=None)
+
+
+def _is_undone(replay: Replay, step: StepStarted, near: Taped | None) -> bool:
+    """Whether a fork begins a run: the recorded one did not, or that came to no result."""
+    is_answered = near is not None and near.name == step.name and _edited(replay, near).status == "completed"
+    return step.kind == "child" and replay.at is not None and not is_answered
 
 
 def _nearest(left: Iterable[Taped], step: StepStarted) -> Taped | None:

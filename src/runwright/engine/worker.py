@@ -17,6 +17,7 @@ from runwright.core.ids import make_id
 from runwright.core.ports import Clock, IdempotencyKey, Signal, SignalKind
 from runwright.core.replay import Replay
 from runwright.core.run import Run, RunRequest
+from runwright.engine.child import refuse_unknown
 from runwright.engine.children import Children
 from runwright.engine.drive import Driver, Rows
 from runwright.engine.fold import LOOP_VERSION
@@ -130,6 +131,8 @@ class Engine:
             request = recording.complete(request)
         agent = self._agents.get(request.agent, request.version, config=request.config)
         agent.flow.read_input(request.input)
+        if recording is None:
+            refuse_unknown(agent, self._agents)
         if claim is not None:
             held = await self._held(claim)
             if held is not None:

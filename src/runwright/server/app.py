@@ -28,6 +28,7 @@ from runwright.server import (
     approvals,
     budgets,
     cache,
+    chains,
     costs,
     groups,
     guard,
@@ -73,6 +74,8 @@ def create_server(app: App, *, host: str | None = None) -> FastAPI:
     streams = Streams(heartbeat_s=app.settings.heartbeat_s)
     fast = [
         Route(runs.START_PATH, runs.StartRun(app.runs, streams, runs.read_run), methods=["POST"]),
+        Route(chains.CHAIN_PATH, runs.StartRun(app.runs, streams, chains.read_chain), methods=["POST"]),
+        Route(chains.PARALLEL_PATH, runs.StartRun(app.runs, streams, chains.read_parallel), methods=["POST"]),
         Route(replays.REPLAY_PATH, runs.StartRun(app.runs, streams, replays.read_replay), methods=["POST"]),
         Route(replays.FORK_PATH, runs.StartRun(app.runs, streams, replays.read_fork), methods=["POST"]),
         Route(openai.CHAT_PATH, openai.Chat(app.runs, app.registry, streams), methods=["POST"]),
@@ -111,7 +114,7 @@ def create_server(app: App, *, host: str | None = None) -> FastAPI:
 def _add_reference(server: FastAPI) -> None:
     @functools.cache
     def reference() -> dict[str, object]:
-        return document(server, [*runs.FAST, *replays.FAST, *openai.FAST])
+        return document(server, [*runs.FAST, *chains.FAST, *replays.FAST, *openai.FAST])
 
     async def openapi(_: Request) -> JSONResponse:
         return JSONResponse(reference())

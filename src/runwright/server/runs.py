@@ -111,16 +111,17 @@ def run_headers(handle: Handle) -> list[Header]:
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request for a run comes to."""
+    """What a request for a run comes to. `config_at` is where its body holds the run's configuration."""
 
     request: RunRequest
     on_disconnect: OnDisconnect
+    config_at: str = "/config"
 
 
 def read_run(path: Mapping[str, str], body: bytes) -> Asked:
     """The body of a request for a run of the agent in the path. Raises InvalidRequest."""
     asked = decode(_run_body, body)
-    return Asked(request=_request(path["agent"], asked), on_disconnect=asked.on_disconnect)
+    return Asked(request=request_of(path["agent"], asked), on_disconnect=asked.on_disconnect)
 
 
 class StartRun:
@@ -135,7 +136,7 @@ class StartRun:
         """Start a run and answer in the mode that was asked for."""
         body = await read_body(receive)
         asked = self._read(scope["path_params"], body)
-        handle = await self._runs.create(asked.request, claim=claim_of(scope, body))
+        handle = await self._create(asked, claim_of(scope, body))
         match asked.request.mode:
             case "wait":
                 await self._wait(handle, asked, (receive, send))
@@ -145,6 +146,15 @@ class StartRun:
                 view = await self._runs.get(handle.run_id)
                 headers = [*run_headers(handle), (b"location", f"/api/v1/runs/{handle.run_id}".encode())]
                 await send_json(send, encode(view), status=202, headers=headers)
+
+    async def _create(self, asked: Asked, claim: Claim | None) -> Handle:
+        try:
+            return await self._runs.create(asked.request, claim=claim)
+        except InvalidRequest as error:
+            if asked.config_at == "/config" or not error.problems:
+                raise
+            problems = [(asked.config_at + place.removeprefix("/config"), detail) for place, detail in error.problems]
+            raise InvalidRequest("The request is not valid.", problems=problems) from error
 
     async def _wait(self, handle: Handle, asked: Asked, connection: tuple[Receive, Send]) -> None:
         receive, send = connection
@@ -168,7 +178,8 @@ class StartRun:
         await self._runs.cancel(handle.run_id, reason="the client closed the connection")
 
 
-def _request(agent: str, asked: RunBody) -> RunRequest:
+def request_of(agent: str, asked: RunBody) -> RunRequest:
+    """The run of an agent that a body asks for. Raises InvalidRequest."""
     thread_id = asked.thread_id or asked.session_id
     if asked.session_id not in {None, thread_id}:
         problem = ("/session_id", "another name of thread_id: send one of them")
@@ -271,6 +282,7 @@ class RunQuery(BaseModel):
     session_id: str | None = None
     group: str | None = None
     user: str | None = None
+    parent_run_id: str | None = None
     tag: str | None = None
     after: str | None = None
     limit: Limit = 50

@@ -133,11 +133,13 @@ class Database:
 
     def close(self) -> None:
         """Close all connections. The last one to close folds the write-ahead log into the file."""
-        if self._journal is not None:
-            self._journal.close()
-            self._journal = None
-        self._reader.dispose()
-        self._writer.dispose()
+        # A thread may still be at the one connection of a database in memory: SQLite crashes if that is closed then.
+        with self._write_lock:
+            if self._journal is not None:
+                self._journal.close()
+                self._journal = None
+            self._reader.dispose()
+            self._writer.dispose()
 
 
 def open_database(url: str | Path, *, durability: Durability = "normal") -> Database:
