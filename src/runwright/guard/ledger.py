@@ -195,6 +195,11 @@ class LocalLedger:
         if tab is not None:
             tab.read_at = -inf
 
+    def spent(self, account: Account) -> Spend:
+        """What is known here to be spent of an account."""
+        tab = self._tabs.get(account)
+        return NOTHING if tab is None else tab.spent
+
     def _tab(self, allowance: Allowance) -> _Tab:
         tab = self._tabs.get(allowance.account)
         if tab is None:
@@ -217,7 +222,7 @@ class LocalLedger:
             tab.raised = booked.raised
             tab.open = booked.open
             # What this process spent may not be stored yet, and what others spent is known to the store alone.
-            tab.spent = _larger(tab.spent, booked.spent)
+            tab.spent = larger(tab.spent, booked.spent)
 
     async def _look_again(self, tabs: Iterable[_Tab]) -> bool:
         """Read accounts whose last look is some time ago; whether there were any."""
@@ -322,5 +327,6 @@ def _standing(tab: _Tab, budget: Budget) -> Standing:
     )
 
 
-def _larger(one: Spend, other: Spend) -> Spend:
+def larger(one: Spend, other: Spend) -> Spend:
+    """In each unit the larger amount of two that know of the same calls."""
     return Spend(max(one.tokens, other.tokens), max(one.nano_usd, other.nano_usd), max(one.calls, other.calls))

@@ -16,7 +16,7 @@ from runwright.backends.redis.pool import RedisPool
 from runwright.core.budget import NOTHING, UNITS, Account, Allowance, Booked, Shortage, Spend, Standing, Unit, limit
 from runwright.core.policy import Budget
 from runwright.errors import StorageError, Unavailable
-from runwright.guard.ledger import RECHECK_S, REFRESH_S, Hold, LocalLedger, Read, unread
+from runwright.guard.ledger import RECHECK_S, REFRESH_S, Hold, LocalLedger, Read, larger, unread
 
 LEASE_S: Final = 20.0
 """Seconds after which the reservation of a process that died counts as spent."""
@@ -76,7 +76,7 @@ class RedisLedger:
         self._owed: list[tuple[SharedHold, Spend]] = []
         self._renewing: asyncio.Task[Any] | None = None
         self._settled = asyncio.Event()
-        pool.when_back(lambda: pool.later(self._pay()))
+        pool.when_back(self._return)
 
     async def reserve(
         self, allowances: Sequence[Allowance], spend: Spend, *, until: float | None = None
@@ -139,7 +139,10 @@ class RedisLedger:
             self._settled.clear()
             answer = await self._ask(allowances, spend, hold=hold)
             if not isinstance(answer, Shortage):
-                return self._held(msgspec.structs.replace(hold, born=answer, is_late=is_late))
+                hold = self._holds[hold.id] = msgspec.structs.replace(hold, born=answer, is_late=is_late)
+                if self._renewing is None:
+                    self._renewing = self._pool.tend(self._renew())
+                return hold
             if not answer.reserved and not await self._look(allowances, older_s=RECHECK_S):
                 return answer
             if answer.reserved:
@@ -201,12 +204,6 @@ class RedisLedger:
             until=short.account.until,
         )
 
-    def _held(self, hold: SharedHold) -> SharedHold:
-        self._holds[hold.id] = hold
-        if self._renewing is None:
-            self._renewing = self._pool.tend(self._renew())
-        return hold
-
     def _give_back(self, hold: SharedHold, answer: Any) -> None:  # noqa: ANN401 - what the script gave
         """Who reserved does not know whether it did: it was cancelled before it was told, or the answer was lost."""
         if answer is None:
@@ -225,6 +222,12 @@ class RedisLedger:
                     await self._pool.script(RENEW, self._keys(hold.accounts), [told])
                 except StorageError:
                     break
+
+    def _return(self) -> None:
+        """The server is back: it is told what is owed, and what others spent meanwhile the store alone knows."""
+        for account in self._known:
+            self.distrust(account)
+        self._pool.later(self._pay())
 
     async def _pay(self) -> None:
         """Settle what could not be settled: at the most what was reserved when the server went away."""
@@ -259,8 +262,10 @@ class RedisLedger:
         return is_read
 
     def _booked(self, account: Account) -> Booked:
+        """What was spent at least: the server knows nothing of what was counted here while it was away."""
         known = self._known.get(account)
-        return Booked() if known is None else known.booked
+        booked = Booked() if known is None else known.booked
+        return msgspec.structs.replace(booked, spent=larger(booked.spent, self._alone.spent(account)))
 
     async def _standings(self, wanted: Sequence[tuple[Account, Budget]]) -> list[Standing]:
         fields = ("usd", "tokens", "calls", "r_usd", "r_tokens", "r_calls")
@@ -285,11 +290,10 @@ def _refused(error: StorageError) -> Unavailable:
 
 def _standing(allowance: Allowance, booked: Booked, row: Sequence[bytes | None]) -> Standing:
     usd, tokens, calls, *held = (int(each or 0) for each in row)
-    is_known = any(each is not None for each in row)
     return Standing(
         account=allowance.account,
         budget=allowance.budget,
-        spent=Spend(tokens, usd, calls) if is_known else booked.spent,
+        spent=larger(Spend(tokens, usd, calls), booked.spent),
         reserved=Spend(held[1], held[0], held[2]),
         raised=booked.raised,
     )

@@ -212,6 +212,41 @@ async def test_alone_where_that_is_allowed(valkey: Valkey) -> None:
     await pool.close()
 
 
+async def test_what_was_counted_alone_counts_on(valkey: Valkey) -> None:
+    """What a process counted while the server was away is spent when it is back, also where no store knows of it."""
+    pool = RedisPool(PoolOptions(url=valkey.url))
+    ledger = RedisLedger(pool)
+    await asyncio.to_thread(valkey.stop)
+    await ledger.settle(await reserved(ledger, 90), Spend(95))
+    await asyncio.to_thread(valkey.start)
+    await until(lambda: not pool.is_away)
+    short = await ledger.reserve((RUN,), Spend(10))
+    assert isinstance(short, Shortage)
+    assert (short.spent, short.limit) == (95, 100)
+    await ledger.settle(await reserved(ledger, 5), Spend(5))
+    assert await totals(ledger) == (Spend(100, calls=2), NOTHING)
+    await pool.close()
+
+
+async def test_what_others_spent_while_the_server_was_away(valkey: Valkey) -> None:
+    """The store is asked when the server is back: what others counted meanwhile the server does not know."""
+    pool, booked = RedisPool(PoolOptions(url=valkey.url)), Booked(Spend(10))
+
+    async def read(_account: Account) -> Booked:
+        return booked
+
+    ledger = RedisLedger(pool, read=read)
+    await ledger.settle(await reserved(ledger, 10), Spend(10))
+    await asyncio.to_thread(valkey.stop)
+    with pytest.raises(StorageError):
+        await pool.run("PING")
+    booked = Booked(Spend(95))
+    await asyncio.to_thread(valkey.start)
+    await until(lambda: not pool.is_away)
+    assert isinstance(await ledger.reserve((RUN,), Spend(10)), Shortage)
+    await pool.close()
+
+
 async def test_settled_while_the_server_is_away_by_who_is_cancelled(valkey: Valkey) -> None:
     """What was used is counted when the server is back, also where whoever settles is cancelled meanwhile."""
     pool = RedisPool(PoolOptions(url=valkey.url))
