@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
 from runwright.backends.redis.pool import RedisPool, Script
@@ -91,6 +91,14 @@ return {change, redis.call('LLEN', KEYS[2]), failed, slow, string.format('%.0f',
 """)
 
 
+class _Probe(NamedTuple):
+    """A probe on its way from here, by which name the server knows it, and who keeps it from being given up."""
+
+    name: str
+    stretch: int
+    renewing: asyncio.Task[Any]
+
+
 class RedisBreaker(BreakerState):
     """The breaker of one target, of all processes together. While the server is away each has one of its own.
 
@@ -111,13 +119,14 @@ class RedisBreaker(BreakerState):
         self._waits_until = 0.0
         self._may = "send"
         self._calls = 0
-        self._probe = ""
-        self._renewing: asyncio.Task[Any] | None = None
+        # By the number of the probe, which its permit holds: one that is over speaks for no later one.
+        self._probes: dict[int, _Probe] = {}
+        self._begun = 0
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing would be lost if it were forgotten: what all saw is known to the server."""
-        return not self._probe and self._alone.is_idle
+        return not self._probes and self._alone.is_idle
 
     @property
     def position(self) -> Position:
@@ -160,9 +169,9 @@ class RedisBreaker(BreakerState):
         if self._may == "wait":
             self._waits_until = now + GLANCE_S
         if self._may == "probe":
-            self._probe = probe
-            self._renewing = self._pool.tend(self._renew(probe))
-            return ~stretch << 1
+            self._begun += 1
+            self._probes[self._begun] = _Probe(probe, stretch, self._pool.tend(self._renew(probe)))
+            return ~self._begun << 1
         return stretch << 1 if self._may == "send" else None
 
     async def leave(self, permit: int, outcome: Outcome, *, share: float) -> Change:
@@ -173,12 +182,14 @@ class RedisBreaker(BreakerState):
             self._take_figures(self._alone.failed, self._alone.slow)
             self.open_s = self._alone.open_s
             return change
-        probe = self._end_probe() if own < 0 else ""
-        # A probe that has begun to answer has closed it already.
-        if (own < 0 and not probe) or (own >= 0 and outcome == "neutral"):
+        if own < 0:
+            probe = self._end_probe(own)
+            # One that has begun to answer has closed it already.
+            return await self._tell(probe.name, probe.stretch, outcome, share=share) if probe else ""
+        if outcome == "neutral":
             return ""
-        told = self._tell(probe, max(own, ~own), outcome, share=share)
-        if outcome == "good" and not probe:
+        told = self._tell("", own, outcome, share=share)
+        if outcome == "good":
             # It opens and closes nothing, so that nobody needs to wait for it.
             self._pool.later(told)
             return ""
@@ -188,17 +199,17 @@ class RedisBreaker(BreakerState):
         """The probe has begun to answer."""
         if permit & 1:
             return self._alone.begin(permit >> 1)
-        probe = self._end_probe()
-        if not probe:
+        probe = self._end_probe(permit >> 1)
+        if probe is None:
             return ""
-        self._pool.later(self._tell(probe, ~(permit >> 1), "good", share=0.0))
+        self._pool.later(self._tell(probe.name, probe.stretch, "good", share=0.0))
         return "closed"
 
-    def _end_probe(self) -> str:
-        """The name of the probe that is on its way from here, which is over."""
-        probe, self._probe = self._probe, ""
-        if self._renewing is not None:
-            self._renewing.cancel()
+    def _end_probe(self, permit: int) -> _Probe | None:
+        """The probe of this permit, which is over; None where it was over before."""
+        probe = self._probes.pop(~permit, None)
+        if probe is not None:
+            probe.renewing.cancel()
         return probe
 
     async def _tell(self, probe: str, stretch: int, outcome: Outcome, *, share: float) -> Change:

@@ -112,6 +112,43 @@ async def test_a_probe_that_begins_to_answer(pool: RedisPool) -> None:
     assert state.is_idle
 
 
+async def test_an_old_probe_speaks_for_no_later_one(pool: RedisPool) -> None:
+    """However a probe ends that began to answer before, the next one is still on its way, and its outcome decides."""
+    await opened(pool)
+    await pass_time(pool, 1001)
+    state = breaker(pool)
+    old = await state.enter()
+    assert old is not None
+    assert state.begin(old) == "closed"
+    await pool.quiet()
+    assert [await end(state, "failed") for _ in range(4)] == ["", "", "", "opened"]
+    await pass_time(pool, 1001)
+    probe = await state.enter()
+    assert probe is not None
+    assert probe < 0
+    assert state.begin(old) == ""
+    assert await state.leave(old, "good", share=1.0) == ""
+    assert not state.is_idle
+    assert await breaker(pool).enter() is None
+    assert await state.leave(probe, "failed", share=1.0) == "opened"
+    assert state.is_idle
+
+
+async def test_a_probe_that_lost_its_lease(pool: RedisPool) -> None:
+    """A probe whose place was given to another one says nothing any more, also where both are of one process."""
+    await opened(pool)
+    await pass_time(pool, 1001)
+    state = breaker(pool)
+    lost = await state.enter()
+    await pass_time(pool, LEASE_S + 1)
+    probe = await state.enter()
+    assert lost is not None
+    assert probe is not None
+    assert await state.leave(lost, "failed", share=1.0) == ""
+    assert await state.leave(probe, "good", share=0.0) == "closed"
+    assert state.is_idle
+
+
 async def test_a_failed_probe_opens_for_longer(pool: RedisPool) -> None:
     """A probe that fails opens the breaker for twice as long, one without an outcome leaves the place to the next."""
     await opened(pool)
