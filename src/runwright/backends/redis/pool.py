@@ -167,9 +167,8 @@ class RedisPool:
         self._is_closed = True
         for task in self._tending:
             task.cancel()
-        while self._tending:
-            await asyncio.wait(self._tending)
-        await self.quiet()
+        while begun := self._tasks | self._tending:
+            await asyncio.wait(begun)
         await self._connections.aclose()
 
     async def quiet(self) -> None:
@@ -239,7 +238,11 @@ class RedisPool:
 
     def tend(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Have something done that goes on until it is cancelled, or the pool is closed."""
-        return _kept(work, self._tending)
+        task = _kept(work, self._tending)
+        if self._is_closed:
+            # A command that ends meanwhile may have found the server away; nobody would end what looks for it.
+            task.cancel()
+        return task
 
     async def _finish(self, work: Coroutine[Any, Any, Any], late: Late | None) -> Any:  # noqa: ANN401 - by command
         """Wait for a command. It belongs to the pool, so that it is finished whoever gives up waiting."""

@@ -116,6 +116,19 @@ async def test_a_closed_pool(shared_valkey: Valkey) -> None:
         await pool.run("PING")
 
 
+async def test_a_command_that_fails_while_a_pool_is_closed(shared_valkey: Valkey) -> None:
+    """A closed pool leaves nothing behind, also where its last command finds the server away."""
+    before = asyncio.all_tasks()
+    pool = RedisPool(PoolOptions(url=shared_valkey.url, timeout_s=0.1))
+    begun = asyncio.create_task(pool.run("BLPOP", "nothing", 1))
+    await until(lambda: pool.stats().in_use == 1)
+    await pool.close()
+    with pytest.raises(StorageError, match="Timeout"):
+        await begun
+    assert pool.is_away
+    assert asyncio.all_tasks() == before
+
+
 async def test_one_pool_a_server(shared_valkey: Valkey) -> None:
     """All who ask for the same server get the same pool."""
     pools = RedisPools()
