@@ -119,6 +119,14 @@ async def note(text: str, context: Context) -> str:
 keeper = Agent("keeper", run=keep, tools=[note])
 
 
+async def stamped(text: str, context: Context) -> str:
+    """One tool call: what a chain and a parallel run are made of."""
+    return str(await context.tool("stamp", text=text))
+
+
+clerk = Agent("clerk", run=stamped, tools=[stamp])
+
+
 KINDS: dict[int, list[str]] = {}
 """The types of the events in each batch that was made and is not yet written."""
 
