@@ -12,8 +12,8 @@ from tests.crash.stage import Stage
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(TEST_S)]
 
 LINKS = [{"agent": "clerk", "name": name} for name in "abcd"]
-CHAIN = ("chain", {"steps": LINKS}, "stamped " * 4 + "go")
-PARALLEL = (
+CHAIN: tuple[str, Body, object] = ("chain", {"steps": LINKS}, "stamped " * 4 + "go")
+PARALLEL: tuple[str, Body, object] = (
     "parallel",
     {"branches": LINKS, "limit": 3},
     {"results": dict.fromkeys("abcd", "stamped go"), "errors": {}, "cancelled": []},
