@@ -284,12 +284,20 @@ class FlowGateway(FromThread):
         One that was in flight and may have acted is lost.
         """
         is_lost = taped is not None and may_have_acted(taped.effect, taped.attempt) and not taped.is_granted
+        task = asyncio.current_task()
+        assert task is not None
+        self._away_tasks[task] = task.cancelling()
         try:
             with watched(None):
                 missed = await self.beginning.over(match.lane)
                 if is_lost and self._is_interrupted and not self._is_leaving:
                     await _stop()
+        except asyncio.CancelledError:
+            if not is_lost:
+                self._cancelled(match, task)
+            raise
         finally:
+            del self._away_tasks[task]
             if taped is not None and is_lost and not self.is_over:
                 self._steps.lose(taped.seq, taped.name)
             self._refuse_leaving()

@@ -241,3 +241,42 @@ async def test_a_run_that_crashed_too_often_is_repeated(stores: Stores) -> None:
             await process.crash()
     view = await goes_on(stores, agent, run_id)
     assert view.error is not None and view.error.code == "crash_loop"
+
+
+async def test_a_step_that_a_cancelled_flow_never_took_up_again_ends_with_its_branch(stores: Stores) -> None:
+    """What was in flight at a crash and is cancelled before it is sent again ends before what the flow does after."""
+    held, put = HeldTool("held", effect="idempotent"), ScriptedTool("put", lambda given: "put", effect="idempotent")
+    look, late = ScriptedTool("look", lambda given: "seen"), asyncio.Event()
+
+    async def looks(context: Context) -> None:
+        await late.wait()
+        await context.tool(look)
+        await asyncio.get_running_loop().create_future()
+
+    async def cleans_up(context: Context, _value: object) -> None:
+        try:
+            await asyncio.gather(context.lane("a").tool(held), looks(context.lane("b")))
+        finally:
+            await context.tool(put)
+
+    agent = flowing(cleans_up, held, put, look)
+    late.set()
+    async with started(agent, stores=stores) as process:
+        handle = await process.create(mode="background")
+        await held.is_entered.wait()
+        await until(lambda: bool(look.entered))
+        await on_disk(process)
+        await process.crash()
+    late.clear()
+    async with started(agent, stores=stores) as process:
+        await on_disk(process)
+        cancelling = asyncio.ensure_future(process.engine.cancel(handle.run_id, "enough"))
+        await on_disk(process)
+        late.set()
+        await cancelling
+        await process.settled(handle.run_id, "cancelled")
+        story = await process.story(handle.run_id)
+        ended = [event.step for event in story if event.type in ("step.completed", "step.failed")]
+        names = {step.seq: step.name for step in await process.steps(handle.run_id)}
+        assert [names[step] for step in ended if step is not None] == ["look", "held", "put"]
+        await same(process, handle.run_id)
