@@ -204,7 +204,7 @@ class Executor:
         if gateway.beginning.cancelled is not None:
             # Whoever cancels it again need not do so.
             self._live.cancel_reason = gateway.beginning.cancelled.reason
-        gateway.beginning.begin(lambda told: _interrupt(gateway, task, told.by, reason=told.reason))
+        gateway.beginning.begin(lambda told: _interrupt(gateway, task, told.by, reason=told.reason, is_told=True))
         while not task.done():
             try:
                 await asyncio.wait([task])
@@ -318,9 +318,14 @@ async def _outcome(flow: CodeFlow, context: Context, input: bytes, *, gateway: F
 
 
 def _interrupt(
-    gateway: FlowGateway, task: asyncio.Task[bytes | BaseException], by: StoppedBy | None, *, reason: str
+    gateway: FlowGateway,
+    task: asyncio.Task[bytes | BaseException],
+    by: StoppedBy | None,
+    *,
+    reason: str,
+    is_told: bool = False,
 ) -> None:
-    """Stop a flow when it has come to rest; at once if it does nothing after that."""
+    """Stop a flow when it has come to rest; at once if it does nothing after that. `is_told` if that is on record."""
 
     def stop() -> None:
         if gateway.is_over:
@@ -331,7 +336,7 @@ def _interrupt(
     if by is None:
         stop()
         return
-    gateway.interrupt(by, reason)
+    gateway.interrupt(by, reason, is_told=is_told)
     gateway.pace.give(stop)
 
 

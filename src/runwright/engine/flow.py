@@ -171,13 +171,13 @@ class FlowGateway(FromThread):
         self.pace.close()
         self.beginning.leave()
 
-    def interrupt(self, by: StoppedBy, reason: str) -> None:
-        """Record that the flow is stopped; it may still do something."""
+    def interrupt(self, by: StoppedBy, reason: str, *, is_told: bool) -> None:
+        """Record that the flow is stopped, unless that is on record; it may still do something."""
         # Code that is put off does nothing more that counts.
         if self._is_refusing:
             return
         self._is_interrupted = True
-        if self.beginning.cancelled is None:
+        if not is_told:
             self.tell(RunInterrupted(by=by, reason=reason))
 
     def leave(self, *, is_final: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from runwright.core.agent import BuiltAgent
+from runwright.core.agent import BuiltAgent, Limits
 from runwright.core.context import Context
 from runwright.core.event import RunInterrupted, RunTainted, TimerFired
 from runwright.core.replay import Replay
@@ -280,3 +280,28 @@ async def test_a_step_that_a_cancelled_flow_never_took_up_again_ends_with_its_br
         names = {step.seq: step.name for step in await process.steps(handle.run_id)}
         assert [names[step] for step in ended if step is not None] == ["look", "held", "put"]
         await same(process, handle.run_id)
+
+
+async def test_each_stop_is_told(stores: Stores) -> None:
+    """A cancelled run that is killed in its clean-up, and then runs out of time in it, was stopped twice."""
+    held, undo = HeldTool("held"), HeldTool("undo", effect="idempotent")
+
+    async def work(context: Context, given: Any) -> Any:
+        try:
+            await context.tool("held")
+        finally:
+            await context.tool("undo")
+
+    agent = flowing(work, held, undo, limits=Limits(time_s=0.5))
+    async with started(agent, stores=stores) as process:
+        handle = await process.create(mode="background")
+        await held.is_entered.wait()
+        cancelling = asyncio.ensure_future(process.engine.cancel(handle.run_id, "enough"))
+        await undo.is_entered.wait()
+        await on_disk(process)
+        await process.crash()
+        cancelling.cancel()
+    assert (await goes_on(stores, agent, handle.run_id)).status == "cancelled"
+    async with started(agent, stores=stores) as process:
+        story = await process.story(handle.run_id)
+        assert len([event for event in story if isinstance(event.data, RunInterrupted)]) == 2
