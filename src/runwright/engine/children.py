@@ -14,8 +14,8 @@ from runwright.engine.live import LiveRun
 from runwright.engine.reuse import recalled
 from runwright.errors import LimitExceeded
 
-ENDED = 1_000
-"""Children that are cancelled with their run, the newest."""
+PAGE = 1_000
+"""Children that are looked at together."""
 
 ABANDONED = "the run that began it is over"
 """Why children are cancelled."""
@@ -43,13 +43,14 @@ class Children:
         None when it is not over then: it waits, or another process has it. Raises what `Engine.submit` raises.
         """
         assert request.id is not None
+        above = self.driver.live[parent]
+        # Before the child is written: the parent may be cancelled meanwhile.
+        above.has_children = True
         live = self.driver.live.get(request.id)
         if live is None and await self._row(request.id) is None:
             await self._refuse_depth(request)
             _, live = await self._submit(request)
         if live is not None:
-            above = self.driver.live[parent]
-            above.has_children = True
             with self.driver.slots.lent(above):
                 await asyncio.wait([live.settled])
         run = await self._row(request.id)
@@ -70,9 +71,16 @@ class Children:
             self._wake()
 
     async def _end(self, run_id: str) -> None:
-        for child in await asyncio.to_thread(self._rows.runs.find, RunFilter(parent_run_id=run_id, limit=ENDED)):
-            if not child.is_over:
-                await self._abandon(child.id)
+        after: str | None = None
+        while True:
+            where = RunFilter(parent_run_id=run_id, after=after, limit=PAGE)
+            found = await asyncio.to_thread(self._rows.runs.find, where)
+            for child in found:
+                if not child.is_over:
+                    await self._abandon(child.id)
+            if len(found) < PAGE:
+                return
+            after = found[-1].id
 
     async def _abandon(self, run_id: str) -> None:
         try:

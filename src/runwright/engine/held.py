@@ -174,5 +174,15 @@ def records_of(outcome: Outcome) -> Sequence[Record]:
         records.append((StepCompleted(result=msgspec.Raw(outcome.result)), outcome.step))
     if outcome.action == "deny":
         told = f"{outcome.by or 'A person'} did not allow it" + (f": {outcome.note}" if outcome.note else ".")
-        records.append((StepFailed(error=error_info(Denied(told), step=outcome.step)), outcome.step))
+        records.append(_denied(told, outcome.step))
     return records
+
+
+def expired(need: Need) -> Sequence[Record]:
+    """What is recorded when no answer came in time."""
+    told = "Nobody allowed it in time." if isinstance(need, NeedsApproval) else "Nobody answered in time."
+    return (StepResolved(action="deny", note="no answer came in time"), need.step), _denied(told, need.step)
+
+
+def _denied(told: str, step: int) -> Record:
+    return StepFailed(error=error_info(Denied(told), step=step)), step

@@ -17,7 +17,7 @@ from runwright.core.need import OF_PERSON, Need, NeedsRun, NeedsTime
 from runwright.core.ports import Signal
 from runwright.core.run import Run
 from runwright.engine.drive import Driver, Rows
-from runwright.engine.held import Outcome, records_of
+from runwright.engine.held import Outcome, expired
 from runwright.engine.resume import Cause, Resumer
 from runwright.errors import Conflict, InvalidRequest, NotFound, OwnershipLost
 from runwright.journal.write import Journal
@@ -125,24 +125,32 @@ class Tender:
         known = {run.id: run for run in waiting if run.reason in WAKING and run.id not in self._driver.live}
         self._waits = {run_id: wait for run_id, wait in self._waits.items() if run_id in known}
         for run in known.values():
-            wait = self._waits.get(run.id)
-            if wait is None or wait[0] != run.last_seq:
-                wait = self._waits[run.id] = run.last_seq, await asyncio.to_thread(self._wait, run)
-            # What it waits for may be unknown to this release: a person resumes it then.
-            if wait[1] is not None:
-                await self._wake_one(run, wait[1])
+            try:
+                await self._wake_one(run)
+            except (Conflict, OwnershipLost):
+                # Somebody else was first.
+                continue
+            # A damaged run must not hold up all others.
+            except Exception as error:  # noqa: BLE001 - logged
+                self._troubles.tell(error)
 
-    async def _wake_one(self, run: Run, wait: RunWaiting) -> None:
-        with suppress(Conflict, OwnershipLost):
-            if wait.shortage is not None and await self._has_room(wait.shortage):
-                await self._resumer.wake(run, "budget")
+    async def _wake_one(self, run: Run) -> None:
+        known = self._waits.get(run.id)
+        if known is None or known[0] != run.last_seq:
+            known = self._waits[run.id] = run.last_seq, await asyncio.to_thread(self._wait, run)
+        wait = known[1]
+        # What it waits for may be unknown to this release: a person resumes it then.
+        if wait is None:
+            return
+        if wait.shortage is not None and await self._has_room(wait.shortage):
+            await self._resumer.wake(run, "budget")
+            return
+        for need in wait.needs:
+            cause = await self._met(need)
+            if cause is not None:
+                late = isinstance(need, OF_PERSON)
+                await self._resumer.wake(run, cause, expired(need) if late else ())
                 return
-            for need in wait.needs:
-                cause = await self._met(need)
-                if cause is not None:
-                    late = isinstance(need, OF_PERSON)
-                    await self._resumer.wake(run, cause, records_of(_expired(need)) if late else ())
-                    return
 
     async def _met(self, need: Need) -> Cause | None:
         """Why a run can go on that has this need, if it can."""
@@ -202,10 +210,6 @@ class Tender:
 
 def _waiting(events: Iterable[Event]) -> RunWaiting | None:
     return next((event.data for event in reversed(list(events)) if isinstance(event.data, RunWaiting)), None)
-
-
-def _expired(need: Need) -> Outcome:
-    return Outcome(action="deny", step=need.step, by="Nobody", note="no answer came in time")
 
 
 def _reason(signal: Signal) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,26 @@ from runwright.core.run import Run, RunRequest
 from runwright.engine.worker import EngineOptions
 from runwright.errors import ChildFailed
 from runwright.store import Stores
-from runwright.testing import ScriptedModel
+from runwright.testing import ScriptedModel, ScriptedTool
+from runwright.testing import calls as calling
 from tests.unit.engine.harness import QUICK, HeldTool, Process, flowing, looping, started, until
 
 pytestmark = pytest.mark.anyio
 
 ONE_SLOT = EngineOptions(is_adopting=True, signal_poll_s=0.01, orphan_poll_s=0.02, concurrency=1)
+
+
+class Hands(ScriptedTool):
+    """A tool whose calls are children."""
+
+    kind = "child"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name, lambda given: None, effect="idempotent")
+
+    def check(self, arguments: str) -> Mapping[str, object]:
+        """What is run."""
+        return {"agent": "agent", "input": "go"}
 
 
 async def _hands_over(context: Context, value: object) -> object:
@@ -234,3 +249,24 @@ async def test_a_run_that_is_stopped_goes_on_with_its_child(stores: Stores, tmp_
     async with started(*agents, stores=stores, boots=tmp_path) as process:
         await process.settled(handle.run_id, "completed")
         assert len(await children(process, handle.run_id)) == 1
+
+
+async def test_a_parent_that_is_cancelled_while_its_child_is_written_ends_it() -> None:
+    """A child that stands on disk after its parent has gone is cancelled as well."""
+    held = HeldTool("held")
+
+    async def holds(context: Context, _value: object) -> object:
+        return await context.tool(held)
+
+    tool = Hands("hands")
+    model = ScriptedModel(calling(("hands", {})))
+    async with started(looping(tool, name="parent"), flowing(holds), model=model, options=ONE_SLOT) as process:
+        handle = await process.create(agent="parent")
+        await until(lambda: bool(process.gate.commits))
+        with process.gate.held():
+            await until(lambda: process.engine.active == 2)
+            cancelling = asyncio.ensure_future(process.runs.cancel(handle.run_id))
+            await asyncio.sleep(0.05)
+        await cancelling
+        (child,) = await children(process, handle.run_id)
+        await process.settled(child.id, "cancelled")

@@ -142,7 +142,7 @@ async def test_no_answer_in_time_is_a_denial() -> None:
         handle = await process.create()
         await process.settled(handle.run_id, "completed")
         assert pay.entered == []
-        assert "no answer came in time" in str(model.requests[-1].messages[-1])
+        assert "Nobody allowed it in time." in str(model.requests[-1].messages[-1])
 
 
 async def test_a_flow_asks() -> None:
@@ -343,3 +343,26 @@ async def test_a_run_that_needs_a_person_says_so() -> None:
 
     async with started(flowing(both), flowing(asks, name="child")) as process:
         await waits(process, (await process.run()).id, "input")
+
+
+async def test_a_damaged_run_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that waits and cannot go on leaves those after it their chance."""
+
+    async def asks(context: Context, _value: object) -> object:
+        try:
+            return await context.ask("How many?", expires_s=0.2)
+        except Denied:
+            return "nobody"
+
+    async with started(flowing(asks)) as process:
+        damaged, other = await process.run(), await process.run()
+        agents = process.engine._resumer._agents
+        get = process.agents.get
+
+        def broken(name: str, *of: Any, **how: Any) -> Any:
+            monkeypatch.setattr(process.agents, "get", get)
+            raise RuntimeError("this run is damaged")
+
+        monkeypatch.setattr(process.agents, "get", broken)
+        assert bytes((await process.settled(other.id, "completed")).output) == b'"nobody"'
+        await process.settled(damaged.id, "completed")
