@@ -354,15 +354,16 @@ async def test_a_damaged_run_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) 
         except Denied:
             return "nobody"
 
-    async with started(flowing(asks)) as process:
-        damaged, other = await process.run(), await process.run()
-        agents = process.engine._resumer._agents
+    async with started(flowing(asks, name="bad"), flowing(asks)) as process:
+        damaged, other = await process.run(agent="bad"), await process.run()
         get = process.agents.get
 
         def broken(name: str, *of: Any, **how: Any) -> Any:
-            monkeypatch.setattr(process.agents, "get", get)
-            raise RuntimeError("this run is damaged")
+            if name == "bad":
+                raise RuntimeError("this run is damaged")
+            return get(name, *of, **how)
 
         monkeypatch.setattr(process.agents, "get", broken)
         assert bytes((await process.settled(other.id, "completed")).output) == b'"nobody"'
+        monkeypatch.setattr(process.agents, "get", get)
         await process.settled(damaged.id, "completed")
