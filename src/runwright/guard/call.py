@@ -198,9 +198,9 @@ class Sending:
             trail.begun_at = asyncio.get_running_loop().time()
             if trail.on_begun is not None:
                 trail.on_begun()
-        if self._idle_s is not None:
-            self.waits_for = "chunk"
-            self.due = asyncio.get_running_loop().time() + self._idle_s
+        self.waits_for = "chunk"
+        idle_s = self._idle_s
+        self.due = None if idle_s is None else asyncio.get_running_loop().time() + idle_s
 
     def quota(self, seen: Quota) -> None:
         """The provider said something about its limits."""

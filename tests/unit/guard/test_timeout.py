@@ -56,6 +56,13 @@ def test_within_all_bounds() -> None:
     assert run_virtual(Attempt[Any](policy)(call)) == "whole"
 
 
+def test_the_first_chunk_ends_its_bound() -> None:
+    """A stream that began in time may be silent for as long as it likes where no silence is bounded."""
+    policy = Timeout(first_token_s=2, idle_s=None)
+    call = call_of(streaming(1, 50, 50).send, kind="model", is_streamed=True)
+    assert run_virtual(Attempt[Any](policy)(call)) == "whole"
+
+
 def test_bounds_of_chunks_are_for_streams() -> None:
     """An answer that is not streamed has no first chunk to wait for."""
     call = call_of(streaming(50).send, kind="model")
