@@ -42,6 +42,7 @@ def guarded(
 
     `within_s` bounds a call with all its resends, `spent` says what a result used, `note` is told of decisions.
     Functions with the same `around` and target share what is known of it. Raises ValueError for what cannot apply.
+    The target also tells functions with a cache apart: one made by another function needs a target of its own.
     """
     held = around or surroundings()
     chosen = _checked(guard or Guard(), effect=effect, is_counted=spent is not None)
@@ -51,7 +52,7 @@ def guarded(
         if not inspect.iscoroutinefunction(function):
             raise TypeError(f"{function!r} is no coroutine function; write `async def`")
         name = target or f"{function.__module__}.{function.__qualname__}"
-        asks = question_of(function) if chosen.cache else None
+        asks = question_of(function, target) if chosen.cache else None
         codec = codec_of(function) if chosen.cache else None
 
         @wraps(function)

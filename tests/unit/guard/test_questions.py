@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -25,6 +27,17 @@ class City(msgspec.Struct):
 
     name: str
     size: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Box:
+    """Holds a value and has a method."""
+
+    value: object
+
+    async def look(self) -> object:
+        """The value."""
+        return self.value
 
 
 async def look(city: object, unit: str = "C", *, days: int = 1) -> Any:
@@ -54,6 +67,33 @@ def test_other_calls() -> None:
     values: list[object] = ["1", 1, 1.0, True, b"1", Decimal(1), None, [1], {"1": 1}, day, str(day), City("1")]
     questions = [*map(asked, values), asked("1", "F"), asked("1", days=2), question_of(find)(("1",), {})]
     assert len(set(questions)) == len(questions)
+
+
+def test_types_at_any_depth() -> None:
+    """What is written alike and is not of one type is another question, however deep it stands."""
+    values = ["1", Decimal(1)]
+    holders: list[list[object]] = [[[each], {"a": each}, (each,), frozenset([each]), Box(each)] for each in values]
+    questions = {asked(held) for each in holders for held in (*each, [each])}
+    assert len(questions) == 2 * 6
+    assert asked({Decimal(1), "1"}) == asked({"1", Decimal(1)})
+
+
+def test_other_targets() -> None:
+    """A function under another target is asked something else."""
+    assert question_of(find, "Rome")(("x",), {}) != question_of(find, "Oslo")(("x",), {})
+
+
+def test_functions_that_read_more_than_their_arguments() -> None:
+    """A function of a factory and a method of an object are refused until a target tells which one it is."""
+
+    def made(unit: str) -> Callable[[str], str]:
+        return lambda text: text + unit
+
+    with pytest.raises(ValueError, match="it reads unit, which its arguments do not tell; give @guarded a target"):
+        question_of(made("C"))
+    with pytest.raises(ValueError, match="it reads Box, which"):
+        question_of(Box(1).look)
+    assert question_of(made("C"), "C")(("x",), {}) != question_of(made("F"), "F")(("x",), {})
 
 
 @given(ANYTHING, ANYTHING)
