@@ -53,10 +53,22 @@ same call can succeed later. Server, CLI and guard read these; no other table ex
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from runwright.core.model import Quota
+
+
+Verdict = Literal["throttled", "transient", "fatal", "cancelled"]
+"""`throttled`: too many calls. `transient`: the network, a time-out, a server's own fault, or nothing was sent.
+`fatal`: the same call fails again, or nobody knows. `cancelled`: the caller gave up."""
+
+
+class Judged(NamedTuple):
+    """What another library's error means for the guard, for the error of ours that stands in its place."""
+
+    verdict: Verdict
+    is_of_target: bool
 
 
 class RunwrightError(Exception):
@@ -65,6 +77,7 @@ class RunwrightError(Exception):
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
+    judged: Judged | None = None
 
     def __init__(self, message: str | None = None, *, retry_after_s: float | None = None) -> None:
         self.message = message or (type(self).__doc__ or self.code).strip()

@@ -7,6 +7,7 @@ from typing import TypeVar
 from runwright.core.redact import KnownSecrets
 from runwright.errors import AgentError, RunwrightError, ToolFailed
 from runwright.guard.call import Call, Proceed
+from runwright.guard.verdict import stand_in
 
 T = TypeVar("T")
 
@@ -21,16 +22,37 @@ class Redaction:
         """Make the attempt. An error of somebody else that tells a secret becomes one of ours that does not."""
         try:
             result = await proceed(call)
-        except RunwrightError as error:
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - raised again, or what stands in its place
+            told = self._told(error, call)
+        else:
+            return self._secrets.json(result) if isinstance(result, bytes) else result
+        raise told
+
+    def _told(self, error: Exception | SystemExit, call: Call[T]) -> Exception | SystemExit:
+        if self._is_telling(_before(error)):
+            # A traceback would show it.
+            error.__cause__ = error.__context__ = None
+        if isinstance(error, RunwrightError):
             error.message = self._secrets.text(error.message)
             error.args = (error.message,)
-            raise
-        except (Exception, SystemExit) as error:
-            said = f"{type(error).__name__}: {error}"
-            told = self._secrets.text(said)
-            if told == said:
-                raise
-            kind = ToolFailed if call.kind == "tool" else AgentError
-            # The cause would still tell it, wherever a traceback is shown.
-            raise kind(told) from None
-        return self._secrets.json(result) if isinstance(result, bytes) else result
+            return error
+        said = f"{type(error).__name__}: {error}"
+        told = self._secrets.text(said)
+        if told == said:
+            return error
+        return stand_in(ToolFailed(told) if call.kind == "tool" else AgentError(told), error)
+
+    def _is_telling(self, error: BaseException | None) -> bool:
+        seen: set[int] = set()
+        while error is not None and id(error) not in seen:
+            seen.add(id(error))
+            said = str(error)
+            if self._secrets.text(said) != said:
+                return True
+            error = _before(error)
+        return False
+
+
+def _before(error: BaseException) -> BaseException | None:
+    """What a traceback shows before an error."""
+    return error.__cause__ or (None if error.__suppress_context__ else error.__context__)

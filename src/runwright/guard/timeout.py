@@ -195,7 +195,9 @@ class Attempt(Generic[T]):
 
 
 def too_late(call: Call[T]) -> DeadlineExceeded:
-    """The error of a call for which the run has no time left."""
+    """The error of a call for which the run has no time left, or, where no run makes it, its own `within_s`."""
+    if not call.payer.run:
+        return DeadlineExceeded(f"No time was left for {call.target!r}; raise within_s.")
     return DeadlineExceeded(f"The run's time was over during {call.kind} {call.target!r}; raise limits.time_s.")
 
 

@@ -11,7 +11,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Mapping
-from typing import Literal, TypeVar, cast
+from typing import TypeVar, cast
 
 from runwright.core.http import retry_after_s
 from runwright.errors import (
@@ -19,18 +19,16 @@ from runwright.errors import (
     CallShed,
     ConfigError,
     GuardError,
+    Judged,
     ModelUnknown,
     NotSent,
     ProviderAuth,
     RunwrightError,
+    Verdict,
 )
 from runwright.guard.call import Call
 
 T = TypeVar("T")
-
-Verdict = Literal["throttled", "transient", "fatal", "cancelled"]
-"""`throttled`: too many calls. `transient`: the network, a time-out, a server's own fault, or nothing was sent.
-`fatal`: the same call fails again, or nobody knows. `cancelled`: the caller gave up."""
 
 TOO_MANY = 429
 
@@ -72,6 +70,8 @@ def verdict(error: BaseException) -> Verdict:
     if isinstance(error, asyncio.CancelledError):
         return "cancelled"
     if isinstance(error, RunwrightError):
+        if error.judged is not None:
+            return error.judged.verdict
         if isinstance(error, GuardError) or not error.retryable:
             return "fatal"
         return "throttled" if error.status == TOO_MANY else "transient"
@@ -87,7 +87,16 @@ def is_of_target(error: BaseException) -> bool:
         return True
     if verdict(error) in ("throttled", "transient"):
         return True
-    return not isinstance(error, RunwrightError) and _status(error) in _OF_ONE_TARGET
+    if isinstance(error, RunwrightError):
+        return error.judged is not None and error.judged.is_of_target
+    return _status(error) in _OF_ONE_TARGET
+
+
+def stand_in(ours: RunwrightError, error: BaseException) -> RunwrightError:
+    """An error of ours that the guard takes for what another library's error means."""
+    ours.judged = Judged(verdict(error), is_of_target(error))
+    ours.retry_after_s = asked_s(error)
+    return ours
 
 
 def forbids(call: Call[T], error: BaseException) -> str:
@@ -105,7 +114,8 @@ def asked_s(error: BaseException) -> float | None:
         return error.retry_after_s
     for holder in (getattr(error, "response", None), error):
         headers: object = getattr(holder, "headers", None)
-        if isinstance(headers, Mapping):
+        # Those of the standard library are messages, and no mappings.
+        if callable(getattr(headers, "get", None)):
             return retry_after_s(cast("Mapping[str, str]", headers))
     return None
 

@@ -22,7 +22,7 @@ from runwright.core.policy import (
     Timeout,
 )
 from runwright.core.step import Effect
-from runwright.errors import BreakerOpen, BudgetExceeded, DeadlineExceeded, ProviderTimeout, ToolTimeout
+from runwright.errors import BreakerOpen, BudgetExceeded, DeadlineExceeded, ProviderTimeout
 from runwright.guard import Spend, guard_for, guarded, surroundings
 from runwright.guard.breaker import LocalBreaker
 from runwright.guard.virtual import run_virtual
@@ -128,13 +128,29 @@ async def test_answers_are_kept() -> None:
     """With a cache an equal call is answered from the earlier one."""
     asked: list[int] = []
 
-    @guarded(Guard(cache=True))
+    @guarded(Guard(cache=True), "square")
     async def square(number: int) -> int:
         asked.append(number)
         return number**2
 
     assert [await square(3), await square(number=3), await square(4)] == [9, 9, 16]
     assert asked == [3, 4]
+
+
+async def test_functions_of_one_factory() -> None:
+    """Two functions of one name share no answer: their targets tell them apart, and without one there is no cache."""
+    around = surroundings()
+
+    def make(unit: str, target: str | None) -> Callable[[str], Any]:
+        @guarded(Guard(cache=True), target, around=around)
+        async def say(text: str) -> str:
+            return unit + text
+
+        return say
+
+    assert [await make("A", "a")("q"), await make("B", "b")("q")] == ["Aq", "Bq"]
+    with pytest.raises(ValueError, match="it reads unit"):
+        make("A", None)
 
 
 async def test_budgets() -> None:
@@ -195,11 +211,11 @@ def test_within() -> None:
     """The time of a call bounds it with all its resends."""
 
     async def main() -> float:
-        @guarded(Guard(timeout=Timeout(total_s=3)), within_s=8)
+        @guarded(Guard(timeout=Timeout(total_s=3)), "slow", within_s=8)
         async def slow() -> None:
             await asyncio.sleep(60)
 
-        with pytest.raises((ToolTimeout, DeadlineExceeded)):
+        with pytest.raises(DeadlineExceeded, match=r"^No time was left for 'slow'; raise within_s\.$"):
             await slow()
         return asyncio.get_running_loop().time()
 

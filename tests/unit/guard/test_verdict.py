@@ -4,6 +4,8 @@ import asyncio
 import errno
 import socket
 import ssl
+from email import message_from_string
+from urllib.error import HTTPError
 
 import aiohttp
 import httpx2
@@ -152,9 +154,10 @@ def test_what_may_be_sent_again(effect: Effect, error: Exception, is_begun: bool
         (RateLimited(), None),
         (http_error(429, {"Retry-After": "4"}), 4),
         (HasStatus(503, {"retry-after": "5"}), 5),
+        (HTTPError("http://x", 429, "no", message_from_string("Retry-After: 7\n\n"), None), 7),
         (ValueError(), None),
     ],
-    ids=["ours", "ours_without", "response", "headers", "other"],
+    ids=["ours", "ours_without", "response", "headers", "urllib", "other"],
 )
 def test_what_a_target_asks_for(error: Exception, seconds: float | None) -> None:
     """Retry-After is found where clients put it."""
