@@ -276,9 +276,10 @@ class RedisLedger:
         ]
 
     def _keys(self, accounts: Sequence[Account]) -> list[str]:
-        """Of each account the hash of its sums and the reservations by their lease."""
+        """Of each account the hash of its sums, the reservations by their lease, and those whose lease has ended."""
         # A name may hold any text, also what would be the end of another key.
-        return [f"{self._prefix}:budget:{part}:{account.name}" for account in accounts for part in ("sum", "held")]
+        parts = ("sum", "held", "lapsed")
+        return [f"{self._prefix}:budget:{part}:{account.name}" for account in accounts for part in parts]
 
 
 def _refused(error: StorageError) -> Unavailable:

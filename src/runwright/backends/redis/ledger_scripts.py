@@ -1,9 +1,9 @@
 """What the ledger does at the server. Amounts come in the order USD (nano), tokens, calls.
 
-Of each account there are two keys: a hash with what is spent (usd, tokens, calls) and reserved (r_usd, r_tokens,
+Of each account there are three keys: a hash with what is spent (usd, tokens, calls) and reserved (r_usd, r_tokens,
 r_calls), and a sorted set of reservations, `id|usd|tokens|calls`, by the microsecond in which their lease ends. A
-reservation whose lease has ended counts as spent; the hash keeps `x:id`, in case it is settled after all. It also keeps
-since when it is there (born): one that is younger than a reservation has forgotten it.
+reservation whose lease has ended counts as spent; a sorted set keeps its id for a day, in case it is settled after all.
+The hash also keeps since when it is there (born): one that is younger than a reservation has forgotten it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ end
 """
 _KEEP: Final = """
 local function keep(i)
-  for part = 0, 1 do redis.call('PEXPIRE', KEYS[2 * i - 1 + part], 40 * 86400000) end
+  for part = 2, 1, -1 do redis.call('PEXPIRE', KEYS[3 * i - part], 40 * 86400000) end
 end
 """
 
@@ -38,7 +38,7 @@ RESERVE: Final = Script(
 local asked = cjson.decode(ARGV[1])
 local sums = {}
 for i, seed in ipairs(asked.seeds) do
-  local sum, held = KEYS[2 * i - 1], KEYS[2 * i]
+  local sum, held, lapsed = KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i]
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', held, '-inf', string.format('%.0f', now))) do
     local id, usd, tokens, calls = string.match(member, '^(%w+)|(%d+)|(%d+)|(%d+)$')
     for unit, amount in ipairs({usd, tokens, calls}) do
@@ -46,7 +46,9 @@ for i, seed in ipairs(asked.seeds) do
       add(sum, 'r_' .. names[unit], -tonumber(amount))
     end
     redis.call('ZREM', held, member)
-    redis.call('HSET', sum, 'x:' .. id, 1)
+    redis.call('ZREMRANGEBYSCORE', lapsed, '-inf', string.format('%.0f', now - 86400000000))
+    redis.call('ZADD', lapsed, string.format('%.0f', now), id)
+    redis.call('PEXPIRE', lapsed, 86400000)
   end
   sums[i] = redis.call('HMGET', sum, 'usd', 'tokens', 'calls', 'r_usd', 'r_tokens', 'r_calls')
   for field = 1, 6 do sums[i][field] = tonumber(sums[i][field] or 0) end
@@ -72,12 +74,12 @@ if asked.id ~= '' then
   local member = string.format('%s|%.0f|%.0f|%.0f', asked.id, want[1], want[2], want[3])
   for i, _ in ipairs(asked.seeds) do
     for unit = 1, 3 do
-      redis.call('HSET', KEYS[2 * i - 1], names[unit], string.format('%.0f', sums[i][unit]))
-      add(KEYS[2 * i - 1], 'r_' .. names[unit], want[unit])
+      redis.call('HSET', KEYS[3 * i - 2], names[unit], string.format('%.0f', sums[i][unit]))
+      add(KEYS[3 * i - 2], 'r_' .. names[unit], want[unit])
     end
-    redis.call('ZADD', KEYS[2 * i], string.format('%.0f', now + asked.lease), member)
-    redis.call('HSETNX', KEYS[2 * i - 1], 'born', string.format('%.0f', now))
-    held[i + 1] = redis.call('HGET', KEYS[2 * i - 1], 'born')
+    redis.call('ZADD', KEYS[3 * i - 1], string.format('%.0f', now + asked.lease), member)
+    redis.call('HSETNX', KEYS[3 * i - 2], 'born', string.format('%.0f', now))
+    held[i + 1] = redis.call('HGET', KEYS[3 * i - 2], 'born')
     keep(i)
   end
 end
@@ -93,10 +95,10 @@ SETTLE: Final = Script(
     + _KEEP
     + """
 local told = cjson.decode(ARGV[1])
-for i = 1, #KEYS / 2 do
-  local sum, held = KEYS[2 * i - 1], KEYS[2 * i]
+for i = 1, #KEYS / 3 do
+  local sum, held, lapsed = KEYS[3 * i - 2], KEYS[3 * i - 1], KEYS[3 * i]
   local is_held = redis.call('ZREM', held, told.member) == 1
-  local is_counted = not is_held and redis.call('HDEL', sum, 'x:' .. told.id) == 1
+  local is_counted = not is_held and redis.call('ZREM', lapsed, told.id) == 1
   if is_held or is_counted or tonumber(redis.call('HGET', sum, 'born') or 0) ~= told.born[i] then
     for unit = 1, 3 do
       add(sum, names[unit], told.used[unit] - (is_counted and told.want[unit] or 0))
@@ -113,8 +115,8 @@ RENEW: Final = Script(
     _NOW
     + """
 local told = cjson.decode(ARGV[1])
-for i = 1, #KEYS / 2 do
-  redis.call('ZADD', KEYS[2 * i], 'XX', string.format('%.0f', now + told.lease), told.member)
+for i = 1, #KEYS / 3 do
+  redis.call('ZADD', KEYS[3 * i - 1], 'XX', string.format('%.0f', now + told.lease), told.member)
 end
 """
 )

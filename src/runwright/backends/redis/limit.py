@@ -52,11 +52,12 @@ end
 return {string.format('%.0f', math.ceil(wait)), left[1], left[2]}
 """)
 
-# ARGV: for requests and for tokens: how much more was used than was taken, or less, and microseconds a unit; then who
-# tells it, and the number of what it tells, which is done once however often it is sent.
+# KEYS: also the number of what this process told last, which is done once however often it is sent; it is remembered
+# for a day. ARGV: for requests and for tokens: how much more was used than was taken, or less, and microseconds a unit;
+# then the number of what is told.
 SETTLE: Final = Script("""
-if redis.call('HGET', KEYS[1], ARGV[5]) == ARGV[6] then return end
-redis.call('HSET', KEYS[1], ARGV[5], ARGV[6])
+if redis.call('GET', KEYS[2]) == ARGV[5] then return end
+redis.call('SET', KEYS[2], ARGV[5], 'PX', 86400000)
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
 local names, tats, last = {'r', 't'}, redis.call('HMGET', KEYS[1], 'r', 't'), now
@@ -110,7 +111,7 @@ class RedisMeter:
         self._requests = _cell(policy.requests, policy)
         self._tokens = _cell(policy.tokens, policy)
         self._left: Figures = {}
-        self._name = f"by:{uuid4().hex}"
+        self._told_key = f"{key}:by:{uuid4().hex}"
         self._owed = self._batch = _NOTHING
         self._batches = 0
         self._is_telling = False
@@ -213,8 +214,8 @@ class RedisMeter:
         age_us = (asyncio.get_running_loop().time() - batch.since) * _MICROS
         (of_requests, _), (of_tokens, _) = self._requests, self._tokens
         requests, tokens = _left(batch.requests, of_requests, age_us), _left(batch.tokens, of_tokens, age_us)
-        arguments = (requests, of_requests, tokens, of_tokens, self._name, self._batches)
-        await self._pool.script(SETTLE, [self._key], arguments)
+        arguments = (requests, of_requests, tokens, of_tokens, self._batches)
+        await self._pool.script(SETTLE, [self._key, self._told_key], arguments)
 
     def _arguments(self, deed: str, requests: int, tokens: int) -> list[str | float]:
         return [deed, requests, *self._requests, tokens, *self._tokens]

@@ -117,6 +117,24 @@ async def test_a_dead_process(pool: RedisPool) -> None:
     assert await totals(other) == (Spend(25, calls=2), NOTHING)
 
 
+async def test_the_dead_are_forgotten(pool: RedisPool) -> None:
+    """Of processes that died nothing stays for ever: the sums do not grow, and reservations are known for a day."""
+    ids: list[bytes] = []
+    for _ in range(3):
+        hold = await reserved(RedisLedger(pool), 10)
+        assert isinstance(hold, SharedHold)
+        ids.append(hold.id.encode())
+        await pass_time(pool, 86_401)
+    other = RedisLedger(pool)
+    assert await other.has_room((RUN,), Spend(10))
+    assert await totals(other) == (Spend(30, calls=3), NOTHING)
+    fields = await pool.run("HKEYS", "runwright:budget:sum:app run:run_1")
+    assert sorted(fields) == [b"born", b"calls", b"r_calls", b"r_tokens", b"tokens", b"usd"]
+    lapsed = "runwright:budget:lapsed:app run:run_1"
+    assert await pool.run("ZRANGE", lapsed, 0, -1) == ids[-1:]
+    assert 0 < await pool.run("PTTL", lapsed) <= 86_400_000
+
+
 async def test_what_the_store_knows(pool: RedisPool) -> None:
     """What was spent before counts from the first use on, also where the server lost it, and raises are seen."""
     booked = Booked(Spend(95, calls=9))

@@ -184,3 +184,16 @@ async def test_what_may_have_been_told_counts_once(pool: RedisPool, shared_valke
     other = meter(pool)
     assert await other.reserve(0) == 0
     assert other.figures()["tokens_left"] == pytest.approx(550, abs=0.01)
+
+
+async def test_processes_leave_nothing_for_ever(pool: RedisPool) -> None:
+    """However many processes settled under a limit, what is kept of it does not grow, and what each told ends."""
+    for _ in range(3):
+        one = meter(pool)
+        one.settle(100, 50, await one.reserve(100))
+        await pool.quiet()
+    keys = {key: await pool.run("TYPE", key) for key in await pool.run("KEYS", "*")}
+    (limit,) = (key for key, kind in keys.items() if "hash" in str(kind))
+    assert sorted(await pool.run("HKEYS", limit)) == [b"r", b"t"]
+    assert len(keys) == 4
+    assert all([await pool.run("PTTL", key) > 0 for key in keys])
