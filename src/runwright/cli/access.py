@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from runwright.agents.agent import Agent
     from runwright.core.memory import Owner
     from runwright.journal.diff import RunDiff
+    from runwright.service.approval_views import ApprovalBody, ApprovalQuery, ApprovalView
     from runwright.service.budgets import BudgetView, RaiseBody
     from runwright.service.cache import CacheCleared, CacheSpace, CacheView
     from runwright.service.groups import GroupView
@@ -98,6 +99,22 @@ class RunAccess(Protocol):
 
     async def resume(self, run_id: str) -> RunView:
         """Let a run go on."""
+        ...
+
+
+class ApprovalAccess(Protocol):
+    """What commands ask about steps that need a person."""
+
+    async def find(self, where: ApprovalQuery) -> Page[ApprovalView]:
+        """A page of what waits."""
+        ...
+
+    async def get(self, approval_id: str) -> ApprovalView:
+        """One."""
+        ...
+
+    async def resolve(self, approval_id: str, body: ApprovalBody) -> ApprovalView:
+        """Approve, deny or answer."""
         ...
 
 
@@ -299,6 +316,11 @@ class Access(Protocol):
     @property
     def runs(self) -> RunAccess:
         """Runs."""
+        ...
+
+    @property
+    def approvals(self) -> ApprovalAccess:
+        """Steps that need a person."""
         ...
 
     @property

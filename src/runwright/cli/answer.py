@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 
+from runwright.cli.access import Access
 from runwright.cli.decisions import told
 from runwright.cli.output import Output, short
 from runwright.core.event import (
@@ -21,6 +22,7 @@ from runwright.core.event import (
     StepStarted,
 )
 from runwright.core.money import IMPORTED
+from runwright.service.approval_views import ApprovalQuery, ApprovalView
 from runwright.service.views import RunView
 
 LINE = 100
@@ -102,8 +104,10 @@ def summary(view: RunView, model: str) -> str:
     return ", ".join(parts)
 
 
-def waits(view: RunView) -> str:
-    """What a waiting run needs, and the command that gives it."""
+def waits(view: RunView, approvals: Sequence[ApprovalView] = ()) -> str:
+    """What a waiting run needs, and the command that gives it; `approvals` are what it needs of a person."""
+    if approvals:
+        return "\n".join(["The run waits for a person:", *(f"  {needed(each)}" for each in approvals)])
     if view.reason == "unknown_effect":
         return (
             f"The run waits: it is not known whether a tool acted. `runwright runs show {view.id}` shows the step; say "
@@ -118,6 +122,22 @@ def waits(view: RunView) -> str:
         f"The run waits: {view.reason}. `runwright runs show {view.id}` shows why; "
         f"`runwright runs resume {view.id}` goes on with the current code."
     )
+
+
+async def asked_of(access: Access, view: RunView) -> Sequence[ApprovalView]:
+    """What a run that waits needs of a person."""
+    if view.status != "waiting" or view.reason not in {"approval", "input"}:
+        return ()
+    return (await access.approvals.find(ApprovalQuery(run=view.id))).data
+
+
+def needed(view: ApprovalView) -> str:
+    """What somebody is asked, and the commands that answer."""
+    command = "runwright approvals"
+    if view.kind == "input":
+        return f"{short(view.question or '', LINE)} `{command} answer {view.id} JSON`"
+    call = f"{view.name} {short(bytes(view.arguments).decode(), LINE)}"
+    return f"{call} `{command} approve {view.id}`, or `deny`"
 
 
 def _is_same(shown: str | None, value: object) -> bool:

@@ -8,7 +8,7 @@ import sys
 
 import msgspec
 
-from runwright.cli.access import RunAccess
+from runwright.cli.access import Access
 from runwright.cli.call import Call, Called
 from runwright.cli.run import perform
 from runwright.core.ids import make_id
@@ -37,11 +37,11 @@ async def chat(name: str, /, *, thread: str | None = None, user: str | None = No
                 request = RunRequest(
                     agent=name, input=msgspec.json.encode(line), thread_id=thread_id, mode="stream", user=user
                 )
-                await _turn(access.runs, request, call)
+                await _turn(access, request, call)
 
 
-async def _turn(runs: RunAccess, request: RunRequest, call: Call) -> None:
-    view = await perform(runs, request, call)
+async def _turn(access: Access, request: RunRequest, call: Call) -> None:
+    view = await perform(access, request, call)
     if call.out.is_json:
         call.out.json(view)
 

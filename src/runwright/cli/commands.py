@@ -36,6 +36,16 @@ NOUNS: dict[str, tuple[str, dict[str, str]]] = {
             "resolve": "Say what became of a step whose outcome is unknown, so that its run goes on.",
         },
     ),
+    "approvals": (
+        "Look at what waits for a person, and answer.",
+        {
+            "ls": "List the tool calls and questions that wait for a person.",
+            "show": "Show one of them, also when somebody has spoken of it.",
+            "approve": "Let a tool be called, also with other arguments.",
+            "deny": "Do not let a tool be called, or decline a question.",
+            "answer": "Answer a question.",
+        },
+    ),
     "groups": (
         "Look at runs that belong together.",
         {"show": "Show the runs of a group, and what they took together."},

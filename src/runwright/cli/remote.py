@@ -19,6 +19,7 @@ from runwright.core.replay import Replay
 from runwright.core.run import RunRequest
 from runwright.errors import Unavailable
 from runwright.journal.diff import RunDiff
+from runwright.service.approval_views import ApprovalBody, ApprovalQuery, ApprovalView
 from runwright.service.budgets import BudgetView, RaiseBody
 from runwright.service.cache import CacheCleared, CacheSpace, CacheView
 from runwright.service.groups import GroupView
@@ -181,6 +182,26 @@ class RemoteRuns:
         """Whether nothing comes after an event: the run is over and that was its last one."""
         view = await self.get(run_id)
         return view.ended_at is not None and after >= view.last_seq
+
+
+class RemoteApprovals:
+    """Steps on the server that need a person."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def find(self, where: ApprovalQuery) -> Page[ApprovalView]:
+        """A page of what waits."""
+        return await self._http.ask(Page[ApprovalView], "GET", "/approvals", query=msgspec.structs.asdict(where))
+
+    async def get(self, approval_id: str) -> ApprovalView:
+        """One."""
+        return await self._http.ask(ApprovalView, "GET", f"/approvals/{quote(approval_id, safe='')}")
+
+    async def resolve(self, approval_id: str, body: ApprovalBody) -> ApprovalView:
+        """Approve, deny or answer."""
+        path = f"/approvals/{quote(approval_id, safe='')}/resolve"
+        return await self._http.ask(ApprovalView, "POST", path, body=body)
 
 
 class RemoteDiffs:
@@ -426,6 +447,7 @@ class Remote:
 
     def __init__(self, http: Http) -> None:
         self.runs = RemoteRuns(http)
+        self.approvals = RemoteApprovals(http)
         self.diffs = RemoteDiffs(http)
         self.exports = RemoteExports(http)
         self.groups = RemoteGroups(http)

@@ -9,8 +9,8 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from runwright.cli.access import RunAccess
-from runwright.cli.answer import Answer, summary, waits
+from runwright.cli.access import Access
+from runwright.cli.answer import Answer, asked_of, summary, waits
 from runwright.cli.call import Call, Called, Flag, Texts
 from runwright.cli.failures import RUN_FAILED, Exit
 from runwright.core.run import RunRequest
@@ -67,7 +67,7 @@ async def run(
 async def perform_alone(request: RunRequest, call: Call) -> None:
     """Open what the options name, run there, and end as the run did."""
     async with call.open() as access:
-        view = await perform(access.runs, request, call)
+        view = await perform(access, request, call)
     if call.out.is_json:
         call.out.json(view)
     if view.status != "completed":
@@ -79,16 +79,16 @@ def _config(model: str | None, budget_usd: str | None) -> dict[str, object]:
     return config if budget_usd is None else {**config, "guard": {"budget": {"usd": budget_usd}}}
 
 
-async def perform(runs: RunAccess, request: RunRequest, call: Call) -> RunView:
+async def perform(access: Access, request: RunRequest, call: Call) -> RunView:
     """Run, show what happens and tell how it ended. Cancels the run when it is interrupted."""
-    handle = await runs.create(request)
+    handle = await access.runs.create(request)
     answer = Answer(call.out)
     try:
         if not call.out.is_json:
             await answer.follow(handle.events())
         view = await handle.wait()
     except asyncio.CancelledError:
-        await runs.cancel(handle.run_id, reason="interrupted")
+        await access.runs.cancel(handle.run_id, reason="interrupted")
         call.out.note(f"{handle.run_id} cancelled")
         raise
     if not call.out.is_json:
@@ -96,7 +96,7 @@ async def perform(runs: RunAccess, request: RunRequest, call: Call) -> RunView:
     if view.error is not None:
         call.out.note(f"error: {view.error.code}: {view.error.message}")
     if view.status == "waiting":
-        call.out.note(waits(view))
+        call.out.note(waits(view, await asked_of(access, view)))
     return view
 
 

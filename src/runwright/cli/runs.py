@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import asdict
 
-from runwright.cli.answer import summary, waits
+from runwright.cli.answer import asked_of, summary, waits
 from runwright.cli.call import Called, Flag, Limit, Seq
 from runwright.cli.costs import print_run
 from runwright.cli.decisions import told
@@ -109,8 +109,11 @@ async def show(run: str, /, *, limit: Limit = 100, call: Called) -> None:
         view = await access.runs.get(run)
         steps = await access.runs.steps(run, limit=limit)
         below = await runs_below(access.runs, view) if any(step.kind == "child" for step in steps.data) else []
+        needs = waits(view, await asked_of(access, view)) if view.status == "waiting" else ""
     shown = {**asdict(view), "steps": steps.data, "runs": [each for _, each in below[1:]]}
     call.out.show(shown, lambda: _show(call.out, view, steps, below=below))
+    if needs and not call.out.is_json:
+        call.out.note(needs)
 
 
 async def cost(run: str, /, *, call: Called) -> None:
@@ -274,8 +277,6 @@ def _show(out: Output, view: RunView, steps: Page[StepView], *, below: Sequence[
         out.text("\n" + _text(view.output))
     if view.error is not None:
         out.text(f"\nerror: {view.error.code}: {view.error.message}")
-    if view.status == "waiting":
-        out.note(waits(view))
 
 
 def _step(step: StepView) -> tuple[object, ...]:

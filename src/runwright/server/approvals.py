@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from runwright.server.reference import documented
 from runwright.server.wire import Answer, body_of, served
-from runwright.service.approvals import ApprovalBody, ApprovalQuery, ApprovalView
+from runwright.service.approval_views import ApprovalBody, ApprovalQuery, ApprovalView
 from runwright.service.views import Page
 
 router = APIRouter(prefix="/api/v1/approvals", tags=["approvals"])
@@ -24,13 +24,14 @@ _body = msgspec.json.Decoder(ApprovalBody)
 async def list_approvals(
     request: Request,
     *,
+    run: str | None = None,
     agent: str | None = None,
     user: str | None = None,
     after: str | None = None,
     limit: Limit = 50,
 ) -> Response:
     """The tool calls and questions that wait for a person, those of the newest run first."""
-    where = ApprovalQuery(agent=agent, user=user, after=after, limit=limit)
+    where = ApprovalQuery(run=run, agent=agent, user=user, after=after, limit=limit)
     return Answer(await served(request).approvals.find(where))
 
 

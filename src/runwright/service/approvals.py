@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 from itertools import islice
-from typing import Annotated, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -18,66 +16,15 @@ from runwright.core.run import Run
 from runwright.engine.held import open_needs
 from runwright.errors import NotFound
 from runwright.journal.read import JournalReader
-from runwright.service.labels import LARGEST, Label, Note
+from runwright.service.approval_views import ApprovalBody, ApprovalQuery, ApprovalStatus, ApprovalView
+from runwright.service.labels import LARGEST
 from runwright.service.runs import Runs
 from runwright.service.views import Page, Resolution
 
 READ = 200
 """Runs that wait and are read at once."""
 
-Decision = Literal["approve", "deny", "answer"]
-ApprovalKind = Literal["approval", "input"]
-ApprovalStatus = Literal["waiting", "approved", "denied", "answered", "withdrawn"]
-Limit = Annotated[int, msgspec.Meta(ge=1, le=500)]
-
 _STATUS: Mapping[str, ApprovalStatus] = {"approve": "approved", "deny": "denied", "answer": "answered"}
-
-
-class ApprovalView(msgspec.Struct, frozen=True, kw_only=True):
-    """A step that needs a person: a tool call to be allowed (`approval`), or a question to be answered (`input`).
-
-    `name` and `arguments` are those of the tool; `question`, and `schema` where it has one, are what is asked. `by`,
-    `note` and `resolved_at` say who spoke of it. After `until` it counts as denied; `withdrawn` is what its run, or the
-    branch of it, does not need any more.
-    """
-
-    id: str
-    object: Literal["approval"] = "approval"
-    status: ApprovalStatus
-    kind: ApprovalKind
-    run_id: str
-    step: int
-    agent: str
-    user: str | None = None
-    lane: str = ""
-    name: str | None = None
-    arguments: msgspec.Raw = NULL
-    question: str | None = None
-    schema: msgspec.Raw = NULL
-    since: datetime
-    until: datetime | None = None
-    by: str = ""
-    note: str = ""
-    resolved_at: datetime | None = None
-
-
-class ApprovalQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which to list; `after` is the id of the last one of the page before."""
-
-    agent: str | None = None
-    user: str | None = None
-    after: str | None = None
-    limit: Limit = 50
-
-
-class ApprovalBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a person says: approve (with these arguments, if they are others), deny, or answer (with this result)."""
-
-    decision: Decision
-    arguments: msgspec.Raw = NULL
-    result: msgspec.Raw = NULL
-    by: Label = ""
-    note: Note = ""
 
 
 class _Question(msgspec.Struct, frozen=True):
@@ -123,6 +70,10 @@ class Approvals:
 
     def _waiting(self, where: ApprovalQuery) -> Iterator[ApprovalView]:
         last = None
+        if where.run is not None:
+            run = self._store.get(where.run)
+            yield from () if run is None else self._of(run)
+            return
         if where.after is not None:
             last, step = _parts(where.after)
             run = self._store.get(last)

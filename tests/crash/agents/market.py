@@ -127,6 +127,27 @@ async def stamped(text: str, context: Context) -> str:
 clerk = Agent("clerk", run=stamped, tools=[stamp])
 
 
+@tool(effect="once", approval=True)
+async def send(to: str, context: Context) -> str:
+    """Send a parcel, if a person allows it."""
+    return await _act("send", context, f"sent to {to}")
+
+
+async def deliver(order: str, context: Context) -> str:
+    """Send one parcel."""
+    return str(await context.tool("send", to=order))
+
+
+async def oversee(order: str, context: Context) -> str:
+    """Have another agent send a parcel, and stamp the paper."""
+    sent = str(await context.run("courier", "ann"))
+    return f"{sent}; {await context.tool('stamp', text='sold')}"
+
+
+courier = Agent("courier", run=deliver, tools=[send])
+overseer = Agent("overseer", run=oversee, tools=[stamp])
+
+
 KINDS: dict[int, list[str]] = {}
 """The types of the events in each batch that was made and is not yet written."""
 

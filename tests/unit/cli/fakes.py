@@ -11,6 +11,7 @@ from runwright.agents.agent import Agent
 from runwright.cli.access import (
     Access,
     AgentAccess,
+    ApprovalAccess,
     BudgetAccess,
     CacheAccess,
     CostAccess,
@@ -143,6 +144,7 @@ class FakeAccess:
         runs: FakeRuns | None = None,
         agents: AgentAccess | None = None,
         *,
+        approvals: ApprovalAccess | None = None,
         diffs: DiffAccess | None = None,
         costs: CostAccess | None = None,
         stats: StatAccess | None = None,
@@ -155,6 +157,7 @@ class FakeAccess:
     ) -> None:
         self.runs = runs or FakeRuns()
         self._agents = agents
+        self._approvals = approvals
         self._diffs = diffs
         self._costs = costs
         self._stats = stats
@@ -170,6 +173,12 @@ class FakeAccess:
         """The agents of the test."""
         assert self._agents is not None
         return self._agents
+
+    @property
+    def approvals(self) -> ApprovalAccess:
+        """The approvals of the test."""
+        assert self._approvals is not None
+        return self._approvals
 
     @property
     def diffs(self) -> DiffAccess:

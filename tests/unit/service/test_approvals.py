@@ -10,7 +10,8 @@ import pytest
 from runwright.core.agent import Approval
 from runwright.core.context import Context
 from runwright.errors import Conflict, InvalidRequest, NotFound
-from runwright.service.approvals import ApprovalBody, ApprovalQuery, Approvals
+from runwright.service.approval_views import ApprovalBody, ApprovalQuery
+from runwright.service.approvals import Approvals
 from runwright.testing import ScriptedModel, ScriptedTool
 from runwright.testing import calls as calling
 from tests.unit.engine.harness import Process, flowing, looping, started
