@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -74,7 +74,7 @@ class Holding:
             return NeedsInput(step=step, until=self._until(step, arguments.get("expires_s")))
         if kind == "sleep" and arguments["duration_s"] > PARKED_S:
             at = self._until(step, arguments["duration_s"])
-            is_long = at is not None and (at - datetime.now(UTC)).total_seconds() > PARKED_S
+            is_long = at is not None and (at - self._log.now()).total_seconds() > PARKED_S
             return NeedsTime(step=step, at=at) if at is not None and is_long else None
         return None
 

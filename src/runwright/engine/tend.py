@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Final, assert_never
 
 import msgspec
@@ -154,7 +153,7 @@ class Tender:
 
     async def _met(self, need: Need) -> Cause | None:
         """Why a run can go on that has this need, if it can."""
-        now = datetime.now(UTC)
+        now = self._journal.now()
         if isinstance(need, NeedsRun):
             child = await asyncio.to_thread(self._rows.runs.get, need.run)
             return "child" if child is None or child.is_over else None

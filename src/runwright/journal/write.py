@@ -284,6 +284,7 @@ class RunLog:
         self._flushed = {step.seq for step in steps if step.kind == "model"}
         self._timer: asyncio.TimerHandle | None = None
         self.run = run
+        self.now = journal.now
         self.lost: Exception | None = None
 
     @property

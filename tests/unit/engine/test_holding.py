@@ -19,7 +19,7 @@ from runwright.engine import holding
 from runwright.errors import Conflict, Denied, InvalidRequest
 from runwright.service.views import Resolution, RunView
 from runwright.store import Stores
-from runwright.testing import ScriptedModel, ScriptedTool
+from runwright.testing import FakeClock, ScriptedModel, ScriptedTool
 from runwright.testing import calls as calling
 from tests.unit.engine.harness import HeldTool, Process, flowing, looping, started, until
 
@@ -367,3 +367,14 @@ async def test_a_damaged_run_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) 
         assert bytes((await process.settled(other.id, "completed")).output) == b'"nobody"'
         monkeypatch.setattr(process.agents, "get", get)
         await process.settled(damaged.id, "completed")
+
+
+async def test_time_is_the_engines() -> None:
+    """An approval expires by the clock that the engine was given, not by that of the machine."""
+    clock, pay = FakeClock(), paying(expires_s=3600)
+    async with started(looping(pay), model=ScriptedModel(calling(("pay", {})), "done"), clock=clock) as process:
+        view = await process.run()
+        await process.settled(view.id, "waiting")
+        clock.advance(3601)
+        await process.settled(view.id, "completed")
+        assert pay.entered == []
