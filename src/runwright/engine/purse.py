@@ -13,9 +13,8 @@ from runwright.core.usage import Usage
 from runwright.engine.reports import Price
 from runwright.errors import BudgetExceeded
 from runwright.guard import Trail
+from runwright.guard.call import Note
 from runwright.journal.write import Record, RunLog
-
-Note = Callable[[GuardDecided], None]
 
 
 class Purse:

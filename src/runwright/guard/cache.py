@@ -116,12 +116,6 @@ class Answers:
         """Count that there was no answer."""
         self._misses += 1
 
-    async def forget(self, space: str, key: bytes) -> None:
-        """Forget one answer."""
-        await self._near.delete(space, key)
-        if self._far is not None:
-            await self._far.delete(space, key)
-
     async def clear(self, space: str | None = None) -> int:
         """Forget all of a kind, or all; how many that were. Raises StorageError."""
         near = await self._near.clear(space)
