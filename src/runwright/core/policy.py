@@ -183,8 +183,12 @@ class Fallback(Policy, frozen=True, kw_only=True):
     models: tuple[str, ...]
     mid_stream: bool = False
 
+    def __post_init__(self) -> None:
+        """Take a list too: policies are keys of what is known by them."""
+        force_setattr(self, "models", tuple(self.models))
 
-class Guard(Policy, frozen=True, kw_only=True):
+
+class Guard(Policy, frozen=True, kw_only=True, cache_hash=True):
     """A set of policies: `Guard(retry=Retry(attempts=3), cache=True, breaker=False)`."""
 
     retry: Retry | bool | None = None
@@ -199,9 +203,6 @@ class Guard(Policy, frozen=True, kw_only=True):
 
 DEFAULT_GUARD = Guard(retry=Retry(), breaker=Breaker(), limit=Limit(), cache=False, timeout=Timeout(), hedge=False)
 """What holds where nobody says otherwise."""
-
-Place = Literal["default", "app", "model", "agent", "tool", "run"]
-"""Where a policy was set; the later the narrower."""
 
 
 class GuardSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec.structs import replace
@@ -12,9 +12,11 @@ from runwright.guard.call import Proceed
 from runwright.guard.chain import Surroundings, guard
 
 NO_PLAN = Plan()
+MOST_WAYS: Final = 500
+"""How many ways are kept: runs with policies of their own make more of them than an app has models and tools."""
 
 
-class Own(msgspec.Struct, frozen=True, kw_only=True):
+class Own(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """What an agent and one of its runs set. `tokens` is the `limits.tokens` of the run."""
 
     agent: str = ""
@@ -31,22 +33,24 @@ class Way(msgspec.Struct, frozen=True, gc=False):
 
 
 class Guards:
-    """Ways through the guard. Made once for each model or tool of an agent; a run's own policies make another."""
+    """Ways through the guard: each made once for a model or tool and the policies that an agent and a run set."""
 
     def __init__(self, around: Surroundings, settings: GuardSettings | None = None) -> None:
         self.around = around
         self._settings = settings or GuardSettings()
-        self._ways: dict[tuple[str, str, str], tuple[Own, Guard | None, Way]] = {}
+        self._ways: dict[tuple[str, str, Own, Guard | None], Way] = {}
         self.bare = Way(NO_PLAN, guard(NO_PLAN, around))
         """For what needs no policies: a clock, a random number, memory."""
 
     def model(self, ref: str, own: Own) -> Way:
         """For calls of a model."""
-        return self._way(("model", ref, own.agent), own, None)
+        key = ("model", ref, own, None)
+        return self._ways.get(key) or self._keep(key, self._model_way(ref, own))
 
     def tool(self, name: str, own: Own, of_tool: Guard | None = None) -> Way:
         """For calls of a tool that may have policies of its own."""
-        return self._way(("tool", name, own.agent), own, of_tool)
+        key = ("tool", name, own, of_tool)
+        return self._ways.get(key) or self._keep(key, self._tool_way(name, own, of_tool))
 
     def model_plan(self, ref: str, own: Own) -> Plan:
         """The policies of a model's calls."""
@@ -63,27 +67,19 @@ class Guards:
 
     def tool_plan(self, name: str, own: Own, of_tool: Guard | None) -> Plan:
         """The policies of a tool's calls. What a tool reads is kept only where its agent, or it itself, says so."""
-        app = self._settings.app
         return plan(
             ("default", DEFAULT_GUARD),
-            ("app", None if app is None else replace(app, cache=None)),
+            ("app", _without_cache(self._settings.app)),
             (f"agent:{own.agent}", own.of_agent),
             (f"tool:{name}", of_tool),
             (f"tool:{name}", self._settings.tools.get(name)),
-            ("run", own.of_run),
+            ("run", _without_cache(own.of_run)),
         )
 
-    def _way(self, key: tuple[str, str, str], own: Own, of_tool: Guard | None) -> Way:
-        known = self._ways.get(key)
-        if known is not None:
-            made_for, with_tool, way = known
-            is_same = made_for.of_agent is own.of_agent and made_for.of_run is own.of_run and with_tool is of_tool
-            if is_same and made_for.tokens == own.tokens:
-                return way
-        way = self._tool_way(key[1], own, of_tool) if key[0] == "tool" else self._model_way(key[1], own)
-        # A run's own policies are no other run's.
-        if own.of_run is None:
-            self._ways[key] = (own, of_tool, way)
+    def _keep(self, key: tuple[str, str, Own, Guard | None], way: Way) -> Way:
+        if len(self._ways) >= MOST_WAYS:
+            del self._ways[next(iter(self._ways))]
+        self._ways[key] = way
         return way
 
     def _tool_way(self, name: str, own: Own, of_tool: Guard | None) -> Way:
@@ -94,3 +90,8 @@ class Guards:
         chosen = self.model_plan(ref, own)
         others = chosen.fallback.models if chosen.fallback is not None else ()
         return Way(chosen, guard(chosen, self.around, others={other: self.model_plan(other, own) for other in others}))
+
+
+def _without_cache(guard: Guard | None) -> Guard | None:
+    """A guard that switches no cache on."""
+    return replace(guard, cache=None) if guard is not None and guard.cache else guard
