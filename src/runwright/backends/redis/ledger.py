@@ -95,7 +95,12 @@ class RedisLedger:
     async def settle(self, hold: Hold, used: Spend) -> None:
         """Give a reservation back and count what was used."""
         if not isinstance(hold, SharedHold):
-            await self._alone.settle(hold, used)
+            try:
+                if not self._pool.is_away:
+                    # The server counts by now what was reserved without it, beside what it is told was spent before.
+                    await self.settle(SharedHold(hold.accounts, hold.spend, id=uuid4().hex), used)
+            finally:
+                await self._alone.settle(hold, used)
             return
         # It belongs to the pool, so that it is done whoever is cancelled, and whenever.
         await asyncio.shield(self._pool.later(self._settle(hold, used)))

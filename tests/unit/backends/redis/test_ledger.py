@@ -246,6 +246,25 @@ async def test_what_was_counted_alone_counts_on(valkey: Valkey) -> None:
     await pool.close()
 
 
+async def test_reserved_alone_and_settled_when_the_server_is_back(valkey: Valkey) -> None:
+    """A call that was sent while the server was away counts there when it ends later, beside those sent meanwhile."""
+    pool = RedisPool(PoolOptions(url=valkey.url))
+    ledger = RedisLedger(pool)
+    await asyncio.to_thread(valkey.stop)
+    await ledger.settle(await reserved(ledger, 20), Spend(20))
+    holds = [await reserved(ledger, 10) for _ in range(2)]
+    await asyncio.to_thread(valkey.start)
+    await until(lambda: not pool.is_away)
+    await ledger.settle(holds[0], Spend(10))
+    shared = await reserved(ledger, 50)
+    assert await is_cancelled_at(ledger.settle(holds[1], Spend(10)), 1)
+    await ledger.settle(shared, Spend(50))
+    await pool.quiet()
+    assert await totals(ledger) == (Spend(90, calls=4), NOTHING)
+    assert isinstance(await ledger.reserve((RUN,), Spend(15)), Shortage)
+    await pool.close()
+
+
 async def test_what_others_spent_while_the_server_was_away(valkey: Valkey) -> None:
     """The store is asked when the server is back: what others counted meanwhile the server does not know."""
     pool, booked = RedisPool(PoolOptions(url=valkey.url)), Booked(Spend(10))
