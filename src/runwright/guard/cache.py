@@ -177,11 +177,17 @@ class Caching:
             answer = read_answer(codec, kept)
             if answer is not None:
                 return self._hit(call, kept, answer[0])
-        self._answers.miss()
-        answer = await proceed(call)
+        try:
+            answer = await proceed(call)
+        finally:
+            # What was answered behind this is a hit.
+            if not call.trail.is_cached:
+                self._answers.miss()
         # What was answered behind this is kept already, for another question.
         if self._policy.ttl_s and call.trail.target in ("", call.target) and not call.trail.is_cached:
             await self._keep(call, answer, key=key, codec=codec)
+            if call.trail.on_kept is not None:
+                await call.trail.on_kept()
         return answer
 
     async def _keep(self, call: Call[T], answer: T, *, key: bytes, codec: Codec[T]) -> None:

@@ -37,7 +37,7 @@ class Trail:
     `target` is whom the answer is from; `is_begun` that a chunk was shown, at `begun_at` of the loop's clock, after
     which nothing is sent again silently. The last attempt was sent at `sent_at`. `cause` is why the next attempt is
     made, until it begins. `charged_nano` is what a tool said that it spent and no budget has counted yet, `shortage`
-    why a budget refused. `on_begun` is called at the first chunk.
+    why a budget refused. `on_begun` is called at the first chunk, `on_kept` when the exact cache has the answer.
     """
 
     __slots__ = (
@@ -48,6 +48,7 @@ class Trail:
         "is_begun",
         "is_cached",
         "on_begun",
+        "on_kept",
         "sent_at",
         "shortage",
         "target",
@@ -62,6 +63,7 @@ class Trail:
         self.begun_at = 0.0
         self.sent_at = 0.0
         self.on_begun: Callable[[], None] | None = None
+        self.on_kept: Callable[[], Awaitable[None]] | None = None
         self.is_cached = False
         self.waited_s = 0.0
         self.charged_nano = 0

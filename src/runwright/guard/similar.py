@@ -104,7 +104,8 @@ class Resembling:
         answer = await proceed(call)
         # Only what the exact cache keeps too, of the model that was asked.
         if codec.encode(answer) is not None and call.trail.target in ("", call.target):
-            await self._note(call, asked, place, like=like, answer=answer)
+            # Who finds the question before its answer is there takes the answer for one that is gone.
+            call.trail.on_kept = lambda: self._note(call, asked, place, like=like, answer=answer)
         return answer
 
     async def _check(self, asker: Asker) -> None:

@@ -269,6 +269,38 @@ def test_an_answer_that_is_gone_is_not_missed(stores: Stores) -> None:
     run_virtual(main())
 
 
+def test_a_question_is_kept_after_its_answer(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A similar call that comes while an answer is being kept does not take its question for one without an answer."""
+
+    async def main() -> None:
+        scene = Scene(stores)
+        keep = scene.answers.keep
+
+        async def slow(*args: Any, **kwargs: Any) -> None:
+            monkeypatch.undo()
+            await scene.ask("Italy's capital", step=2)
+            await keep(*args, **kwargs)
+
+        monkeypatch.setattr(scene.answers, "keep", slow)
+        await scene.ask("capital of Italy", step=1)
+        assert sorted(await scene.kept()) == [1, 2]
+
+    run_virtual(main())
+
+
+def test_a_similar_answer_is_a_hit_and_no_miss(stores: Stores) -> None:
+    """What a similar question answered counts once."""
+
+    async def main() -> None:
+        scene = Scene(stores, mode="answer", risk=0.2)
+        await asyncio.to_thread(allow, stores)
+        await scene.ask("capital of Italy", step=1)
+        await scene.ask("Italy's capital", step=2)
+        assert (scene.answers.counts.hits, scene.answers.counts.misses) == (1, 1)
+
+    run_virtual(main())
+
+
 def test_answers_that_are_not_kept_are_not_compared(stores: Stores) -> None:
     """An answer that was cut short, or is of a model that was fallen back on, is neither evidence nor a question."""
 
