@@ -18,7 +18,7 @@ UNHEARD = "before run.resumed 1"
 
 @pytest.mark.parametrize(
     "point",
-    ["before run.queued 2", "after run.queued 2", "after step.held 1", "after run.waiting 2"],
+    ["before run.queued 2", "after run.queued 2", "before step.held 1", "after step.held 1", "after run.waiting 2"],
 )
 async def test_killed_before_the_answer(stage: Stage, point: str) -> None:
     """However far a run had come, a restart finds one child and one question, and what follows is done once."""

@@ -155,7 +155,8 @@ class StepStarted(EventData, frozen=True, kw_only=True, tag="step.started"):
 
     A model step's request holds the messages that are new since the step `base` of the same lane; a tool step's
     request is its arguments. `call_id` ties a tool step to the model's tool call. `reserves` is what a step with
-    budgets may use: it counts towards them while nobody knows what became of the step.
+    budgets may use: it counts towards them while nobody knows what became of the step. `is_held` says that nothing is
+    sent before a person allows it: a `step.held` follows.
     """
 
     bulky: ClassVar[tuple[str, ...]] = ("request", "messages", "tools")
@@ -171,6 +172,7 @@ class StepStarted(EventData, frozen=True, kw_only=True, tag="step.started"):
     messages: tuple[msgspec.Raw, ...] = ()
     tools: msgspec.Raw = NULL
     reserves: Spend | None = None
+    is_held: bool = False
 
 
 class StepRestarted(EventData, frozen=True, kw_only=True, tag="step.restarted"):

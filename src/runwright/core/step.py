@@ -74,6 +74,11 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
         return self.status in {"completed", "failed"}
 
 
+def first_attempt(effect: Effect, *, is_held: bool) -> int:
+    """The attempt that a step begins with."""
+    return held_attempt(effect, 1) if is_held else 1
+
+
 def held_attempt(effect: Effect, attempt: int) -> int:
     """The attempt of a step that is held: none of a `once` tool, which can only be held before it was sent."""
     return 0 if effect == "once" else attempt

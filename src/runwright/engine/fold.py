@@ -34,7 +34,7 @@ from runwright.core.message import (
 )
 from runwright.core.need import OF_PERSON, Need
 from runwright.core.run import ErrorInfo
-from runwright.core.step import SUPERSEDED, Effect, StepKey, StepKind, held_attempt
+from runwright.core.step import SUPERSEDED, Effect, StepKey, StepKind, first_attempt, held_attempt
 from runwright.core.usage import NO_USAGE, Usage
 from runwright.errors import BudgetExceeded
 
@@ -163,6 +163,7 @@ def _begin(state: Conversation, seq: int, data: StepStarted) -> Conversation:
         match=match,
         effect=data.effect,
         call_id=data.call_id,
+        attempt=first_attempt(data.effect, is_held=data.is_held),
         # They name the run that was begun.
         arguments=bytes(data.request) if data.kind == "child" else None,
     )

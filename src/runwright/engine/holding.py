@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
+from msgspec.structs import replace
+
 from runwright.core.agent import Approval, Tool, approval_of
 from runwright.core.event import StepHeld, StepStarted
 from runwright.core.need import Need, NeedsApproval, NeedsInput, NeedsTime
@@ -54,7 +56,11 @@ class Holding:
         """Begin a step, and give its number. Raises Held where it needs something first."""
         if again is not None and again.need is not None:
             raise Held(again.need, step.name)
-        seq = again.seq if again is not None else self._begin(step, None)
+        if again is None:
+            # So that a death before the next event leaves no doubt about what was never sent.
+            seq = self._begin(replace(step, is_held=step.kind == "tool" and self._approval(tool) is not None), None)
+        else:
+            seq = again.seq
         if again is None or not again.is_approved:
             need = self._need(tool, step.kind, arguments, step=seq)
             if need is not None:
@@ -68,7 +74,7 @@ class Holding:
 
     def _need(self, tool: Tool, kind: StepKind, arguments: Mapping[str, Any], *, step: int) -> Need | None:
         if kind == "tool":
-            approval = approval_of(tool) or self._approvals.get(tool.spec.name)
+            approval = self._approval(tool)
             return None if approval is None else NeedsApproval(step=step, until=self._until(step, approval.expires_s))
         if kind == "input":
             return NeedsInput(step=step, until=self._until(step, arguments.get("expires_s")))
@@ -77,6 +83,9 @@ class Holding:
             is_long = at is not None and (at - self._log.now()).total_seconds() > PARKED_S
             return NeedsTime(step=step, at=at) if at is not None and is_long else None
         return None
+
+    def _approval(self, tool: Tool) -> Approval | None:
+        return approval_of(tool) or self._approvals.get(tool.spec.name)
 
     def _until(self, step: int, duration_s: float | None) -> datetime | None:
         """A time so long after a step first began, so that no restart makes it longer."""

@@ -26,7 +26,7 @@ from runwright.core.event import (
 )
 from runwright.core.money import NO_COST
 from runwright.core.run import ErrorInfo, Run
-from runwright.core.step import Effect, Step, held_attempt
+from runwright.core.step import Effect, Step, first_attempt, held_attempt
 from runwright.core.usage import NO_USAGE, Usage
 
 RunEvent = RunQueued | RunStarted | RunResumed | RunWaiting | RunCompleted | RunFailed | RunCancelled | RunTainted
@@ -76,6 +76,7 @@ def project_step(step: Step | None, event: Event, data: StepEvent) -> Step:
             status="running",
             started_at=event.ts,
             reserves=data.reserves,
+            attempt=first_attempt(data.effect, is_held=data.is_held),
         )
     if step is None:
         raise ValueError(f"{event.type} names step {event.step!r}, which is not open")

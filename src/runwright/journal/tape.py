@@ -27,7 +27,7 @@ from runwright.core.model import ModelResponse
 from runwright.core.money import NO_COST, Cost
 from runwright.core.need import OF_PERSON, Need
 from runwright.core.run import ErrorInfo
-from runwright.core.step import Effect, StepKey, StepStatus, held_attempt, may_have_acted
+from runwright.core.step import Effect, StepKey, StepStatus, first_attempt, held_attempt, may_have_acted
 from runwright.journal.project import is_charged_once
 
 GIVEN_UP = ErrorInfo(code="cancelled", message="The flow gave the step up.")
@@ -150,7 +150,8 @@ def since(begun: datetime | None, event: Event) -> float:
 def _begun(seq: int, data: StepStarted) -> Taped:
     match = StepKey(data.lane, data.kind, data.key, data.nth)
     arguments = bytes(data.request) if data.kind == "child" else None
-    return Taped(seq=seq, name=data.name, match=match, effect=data.effect, arguments=arguments)
+    attempt = first_attempt(data.effect, is_held=data.is_held)
+    return Taped(seq=seq, name=data.name, match=match, effect=data.effect, attempt=attempt, arguments=arguments)
 
 
 def _after(step: Taped, event: Event, *, is_waited_for: bool) -> Taped:
