@@ -27,14 +27,15 @@ class _Outcome(msgspec.Struct, Generic[T], frozen=True, gc=False):
 
 
 class _Flight:
-    """A call on its way, who leads it, and how many wait for it."""
+    """A call on its way, who leads it, and how many wait for it. `is_left` when its leader did and nobody pays."""
 
-    __slots__ = ("leader", "task", "waiting")
+    __slots__ = ("is_left", "leader", "task", "waiting")
 
     def __init__(self, leader: Call[Any], task: asyncio.Task[_Outcome[Any]]) -> None:
         self.leader = leader
         self.task = task
         self.waiting = 0
+        self.is_left = False
 
 
 class Flights:
@@ -64,7 +65,9 @@ class Flights:
             self.joined += 1
             outcome = await self._wait(key, flight, call)
             if outcome.error is None:
-                call.trail.is_cached = True
+                # What was really spent stands in one step: the first that is left takes it over.
+                call.trail.is_cached = flight.leader.trail.is_cached or not flight.is_left
+                flight.is_left = False
                 call.trail.target = flight.leader.trail.target
                 return cast("T", outcome.answer)  # of the same key, so of the same kind
             if not _is_of(flight.leader, outcome.error):
@@ -93,12 +96,16 @@ class Flights:
         task, end = flight.task, call.deadline
         try:
             await asyncio.wait([task], timeout=None if end is None else end - asyncio.get_running_loop().time())
+        except asyncio.CancelledError:
+            flight.is_left |= flight.leader is call
+            raise
         finally:
             flight.waiting -= 1
             if not flight.waiting and not task.done():
                 self._land(key, task)
                 await _ended(task)
         if not task.done():
+            flight.is_left |= flight.leader is call
             raise too_late(call)
         if task.cancelled():
             # By the sender itself, or because time was over for the only one who waited.

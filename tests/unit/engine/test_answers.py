@@ -104,9 +104,13 @@ async def test_a_run_that_asked_first_is_cancelled() -> None:
         await asyncio.sleep(0)
         await process.runs.cancel(first.run_id)
         model.go.set()
-        assert {bytes((await other.wait()).output) for other in others} == {b'"four"'}
+        ended = [await other.wait() for other in others]
+        assert {bytes(run.output) for run in ended} == {b'"four"'}
         assert len(model.requests) == 1
-        assert (await process.settled(first.run_id, "cancelled")).status == "cancelled"
+        # What the call used stands in one run, and the run that was cancelled has seen none of it.
+        assert sorted(run.usage.total_tokens > 0 for run in ended) == [False] * 4 + [True]
+        cancelled = await process.settled(first.run_id, "cancelled")
+        assert (cancelled.status, cancelled.usage) == ("cancelled", NO_USAGE)
 
 
 async def test_a_stream_gets_a_kept_answer_whole() -> None:

@@ -85,17 +85,19 @@ def test_other_questions_and_later_ones_fly_alone() -> None:
 
 
 def test_a_leader_leaves() -> None:
-    """When the leader is cancelled, all 49 who follow are served by the call that it began."""
+    """When the leader is cancelled, all 49 who follow are served by the call that it began; one of them pays it."""
 
     async def main() -> None:
         flights, make = Flights(), Slow()
-        tasks = [asyncio.ensure_future(flights.share(b"k", a_call(), make)) for _ in range(50)]
+        calls = [a_call() for _ in range(50)]
+        tasks = [asyncio.ensure_future(flights.share(b"k", call, make)) for call in calls]
         await asyncio.sleep(0.5)
         tasks[0].cancel()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         assert isinstance(answers[0], asyncio.CancelledError)
         assert answers[1:] == ["answer"] * 49
         assert make.begun == 1
+        assert [call.trail.is_cached for call in calls[1:]] == [False, *[True] * 48]
         assert asyncio.get_running_loop().time() == 1
 
     run_virtual(main())
