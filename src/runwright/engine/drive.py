@@ -156,7 +156,12 @@ class Driver:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task that may outlive its run, but not this process."""
-        task = self._tasks.create_task(work)
+        try:
+            task = self._tasks.create_task(work)
+        except RuntimeError:
+            # The process stops; what never began is not left to the collector.
+            work.close()
+            raise
         self._late.add(task)
         task.add_done_callback(self._late.discard)
         return task
