@@ -56,13 +56,14 @@ class Holding:
         """Begin a step, and give its number. Raises Held where it needs something first."""
         if again is not None and again.need is not None:
             raise Held(again.need, step.name)
+        approval = None if step.kind != "tool" else approval_of(tool) or self._approvals.get(tool.spec.name)
         if again is None:
             # So that a death before the next event leaves no doubt about what was never sent.
-            seq = self._begin(replace(step, is_held=step.kind == "tool" and self._approval(tool) is not None), None)
+            seq = self._begin(step if approval is None else replace(step, is_held=True), None)
         else:
             seq = again.seq
         if again is None or not again.is_approved:
-            need = self._need(tool, step.kind, arguments, step=seq)
+            need = self._need(step.kind, arguments, approval=approval, step=seq)
             if need is not None:
                 self.hold(need)
                 raise Held(need, step.name)
@@ -72,10 +73,11 @@ class Holding:
         """Record what a step needs."""
         self._append((StepHeld(need=need), need.step))
 
-    def _need(self, tool: Tool, kind: StepKind, arguments: Mapping[str, Any], *, step: int) -> Need | None:
-        if kind == "tool":
-            approval = self._approval(tool)
-            return None if approval is None else NeedsApproval(step=step, until=self._until(step, approval.expires_s))
+    def _need(
+        self, kind: StepKind, arguments: Mapping[str, Any], *, approval: Approval | None, step: int
+    ) -> Need | None:
+        if approval is not None:
+            return NeedsApproval(step=step, until=self._until(step, approval.expires_s))
         if kind == "input":
             return NeedsInput(step=step, until=self._until(step, arguments.get("expires_s")))
         if kind == "sleep" and arguments["duration_s"] > PARKED_S:
@@ -83,9 +85,6 @@ class Holding:
             is_long = at is not None and (at - self._log.now()).total_seconds() > PARKED_S
             return NeedsTime(step=step, at=at) if at is not None and is_long else None
         return None
-
-    def _approval(self, tool: Tool) -> Approval | None:
-        return approval_of(tool) or self._approvals.get(tool.spec.name)
 
     def _until(self, step: int, duration_s: float | None) -> datetime | None:
         """A time so long after a step first began, so that no restart makes it longer."""
