@@ -275,7 +275,12 @@ class FlowGateway(FromThread):
         if taped.status == "unknown":
             raise self._suspended(_in_doubt(_unknown(taped)))
         if taped.status == "running":
-            await self._hold(match, taped)
+            try:
+                await self._hold(match, taped)
+            except asyncio.CancelledError:
+                # One after the other, as what is performed.
+                await self.pace.turn()
+                raise
         return taped
 
     async def _hold(self, match: StepKey, taped: Taped | None) -> None:
