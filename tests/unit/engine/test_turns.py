@@ -66,6 +66,12 @@ def using(call: str = "slow") -> ScriptedModel:
     return ScriptedModel(by=lambda request: "fin" if len(request.messages) > 1 else calls((call, {})))
 
 
+@pytest.fixture
+def never_polled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody asks a second time without being called."""
+    monkeypatch.setattr("runwright.engine.turns.FIRST_POLL_S", 3600.0)
+
+
 async def test_only_the_oldest_asks() -> None:
     """Of hundred runs that wait in a thread one asks the store, ever more rarely."""
     door = Door()
@@ -79,20 +85,20 @@ async def test_only_the_oldest_asks() -> None:
     await asyncio.wait(waiting)
 
 
-async def test_the_next_one_is_woken() -> None:
+async def test_the_next_one_is_woken(never_polled: None) -> None:
     """Each run gets its turn as soon as the one before it has left, in the order of their ids."""
     door = Door()
     turns = Turns(door)
     runs = queue(20)
     waiting = [asyncio.create_task(turns.take(each)) for each in reversed(runs)]
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         for each, task in zip(runs, reversed(waiting), strict=True):
             door.open_to = each.id
             turns.wake("t")
             assert await task == "run_head"
 
 
-async def test_who_leaves_the_line_blocks_nobody() -> None:
+async def test_who_leaves_the_line_blocks_nobody(never_polled: None) -> None:
     """When the oldest run is cancelled while it waits, the next one asks."""
     door = Door()
     turns = Turns(door)
@@ -101,7 +107,7 @@ async def test_who_leaves_the_line_blocks_nobody() -> None:
     await until(lambda: bool(door.asked))
     door.open_to = second.id
     gone.cancel()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(30):
         assert await stays == "run_head"
 
 
@@ -215,7 +221,7 @@ async def test_of_two_processes_that_interrupt_the_later_run_wins(tmp_path: Path
     await asyncio.to_thread(stores.close)
 
 
-async def test_behind_a_waiting_run() -> None:
+async def test_behind_a_waiting_run(never_polled: None) -> None:
     """A run that waits for a person keeps the turn; when it is cancelled, the next one begins at once."""
 
     def lost(arguments: object) -> object:
@@ -230,6 +236,6 @@ async def test_behind_a_waiting_run() -> None:
         await asyncio.sleep(0.3)
         assert process.engine.active == 2
         await process.runs.cancel(waits.id)
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(30):
             for each in behind:
                 await process.settled(each.run_id, "completed")
