@@ -21,7 +21,6 @@ from runwright.agents.discover import Discovery, discover
 from runwright.agents.registry import Registry
 from runwright.core.budget import Asker
 from runwright.core.clock import SystemClock
-from runwright.core.policy import Fallback, GuardSettings
 from runwright.core.policy_reader import refuse_strangers
 from runwright.core.ports import Clock, KeyValue, Reader, Writes
 from runwright.core.redact import KnownSecrets
@@ -201,7 +200,10 @@ class App:
         owner = self._own(stack)
         self._stores = await asyncio.to_thread(self._open_stores)
         stack.callback(self._stores.close)
-        refs = _named_models(self.registry, self.settings.policies, has_default=self.options.is_server)
+        refs = self.registry.models(self.settings.policies)
+        if self.options.is_server:
+            # A server says which model is the default one.
+            refs.add(None)
         looking = asyncio.sleep(0) if self.options.is_offline else self.models.look(refs)
         self.prices, _ = await asyncio.gather(asyncio.to_thread(open_prices, self.settings), looking)
         stack.push_async_callback(self.models.close)
@@ -458,21 +460,6 @@ def open_prices(settings: Settings) -> Prices:
     # Else the first of a paid model's calls, or of the tools that spend, reads them on the event loop.
     prices.load()
     return prices
-
-
-def _named_models(registry: Registry, policies: GuardSettings, *, has_default: bool) -> set[str | None]:
-    """The models that agents name, or None where one names none, and those that are fallen back on.
-
-    A server says what None stands for.
-    """
-    agents = [entry.agent for entry in registry.all()]
-    named = {agent.flow.model for agent in agents}
-    if has_default:
-        named.add(None)
-    for guard in (policies.app, *policies.models.values(), *(agent.guard for agent in agents)):
-        if guard is not None and isinstance(guard.fallback, Fallback):
-            named |= set(guard.fallback.models)
-    return named
 
 
 def _models(settings: Settings) -> ModelRegistry:

@@ -18,6 +18,7 @@ from runwright.agents.load import located
 from runwright.agents.parallel import Parallel
 from runwright.agents.schema import config_error, did_you_mean
 from runwright.core.agent import BuiltAgent, Definition, Tool
+from runwright.core.policy import Fallback, GuardSettings
 from runwright.core.policy_reader import read_guard, refuse_similar, refuse_strangers
 from runwright.errors import ConfigError, InvalidRequest, NotFound
 
@@ -121,6 +122,13 @@ class Registry:
         """The current version of every agent, by name."""
         current = self._state.current
         return [current[name] for name in sorted(current)]
+
+    def models(self, policies: GuardSettings) -> set[str | None]:
+        """The models that agents name, or None where one names none, and those that are fallen back on."""
+        agents = [entry.agent for entry in self.all()]
+        guards = (policies.app, *policies.models.values(), *(agent.guard for agent in agents))
+        backups = [guard.fallback.models for guard in guards if guard and isinstance(guard.fallback, Fallback)]
+        return {agent.flow.model for agent in agents}.union(*backups)
 
     def replace(self, discovery: Discovery) -> tuple[tuple[str, str], ...]:
         """Take what was discovered in place of what was before; agents made over the API stay.

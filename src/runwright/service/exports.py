@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from runwright import __version__
 from runwright.core.event import Event, RunCancelled, RunCompleted, RunFailed, RunStarted
 from runwright.core.money import IMPORTED, NO_COST
-from runwright.core.ports import Batch, Clock, PinStore, RunStore, Writes
+from runwright.core.ports import Batch, Clock, RunStore, Writes
+from runwright.core.retention import PinStore
 from runwright.core.run import Run
 from runwright.errors import Conflict, InvalidRequest, NotFound
 from runwright.journal.export import Bundle, RecordedRun, batch_of, read_bundle, recorded, write_bundle

@@ -7,7 +7,8 @@ from typing import Literal
 
 import msgspec
 
-from runwright.core.ports import Clock, PinStore, RunStore
+from runwright.core.ports import Clock, RunStore
+from runwright.core.retention import PinStore
 from runwright.errors import NotFound
 
 

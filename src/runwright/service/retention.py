@@ -11,8 +11,8 @@ from typing import Literal
 import msgspec
 
 from runwright.core.event import RunStarted
-from runwright.core.ports import Clock, PruneStore
-from runwright.core.retention import Prunable
+from runwright.core.ports import Clock
+from runwright.core.retention import Prunable, PruneStore
 from runwright.errors import StorageError
 from runwright.journal.read import JournalReader
 from runwright.journal.shapes import references

@@ -13,14 +13,13 @@ from runwright.core.ports import (
     Blobs,
     CostStore,
     MemoryStore,
-    PinStore,
-    PruneStore,
     RunStore,
     SignalStore,
     StatStore,
     ThreadStore,
     Writes,
 )
+from runwright.core.retention import PinStore, PruneStore
 from runwright.core.similar import LookStore, QuestionStore
 from runwright.store.agents import SqlAgentStore
 from runwright.store.append import SqlWrites
