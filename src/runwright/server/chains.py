@@ -10,11 +10,11 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import asdict
 
 from runwright.core.event import NULL
+from runwright.core.labels import Label, Tags
 from runwright.core.run import RunMode
 from runwright.server.reference import FastRoute, parameter
 from runwright.server.runs import Asked, OnDisconnect, RunBody, request_of
 from runwright.server.wire import decode
-from runwright.service.labels import Label, Tags
 from runwright.service.views import RunView
 
 CHAIN_PATH = "/api/v1/runs/chain"

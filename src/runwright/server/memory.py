@@ -8,11 +8,11 @@ import msgspec
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from runwright.core.labels import LARGEST
 from runwright.core.memory import Owner
 from runwright.server.reference import documented
 from runwright.server.runs import Limit
 from runwright.server.wire import Answer, body_of, served
-from runwright.service.labels import LARGEST
 from runwright.service.memory_views import (
     BlockBody,
     BlockView,

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 
 from runwright.agents.registry import Registry
 from runwright.core.agent import BuiltAgent, CodeFlow
+from runwright.core.labels import Label, check_metadata
 from runwright.core.model import ModelSettings
 from runwright.core.run import RunRequest
 from runwright.errors import InvalidRequest
@@ -22,7 +23,6 @@ from runwright.server.reference import FastRoute, documented
 from runwright.server.runs import claim_of, run_headers
 from runwright.server.sse import Streams
 from runwright.server.wire import Answer, Header, decode, read_body, send_json, served, watched
-from runwright.service.labels import Label, check_metadata
 from runwright.service.runs import Handle, Runs
 
 CHAT_PATH = "/v1/chat/completions"

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import msgspec
 
 from runwright.core.event import NULL
+from runwright.core.labels import Label, Tags, check_metadata
 from runwright.core.replay import Replay
 from runwright.core.run import RunMode, RunRequest
 from runwright.errors import InvalidRequest
 from runwright.server.reference import FastRoute, parameter
 from runwright.server.runs import Asked, OnDisconnect, refuse_files
 from runwright.server.wire import decode
-from runwright.service.labels import Label, Tags, check_metadata
 from runwright.service.views import RunView
 
 REPLAY_PATH = "/api/v1/runs/{run}/replay"

@@ -14,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from runwright.agents.factory import named_files
 from runwright.core.event import NULL
+from runwright.core.labels import LARGEST, Label, Note, Tags, check_metadata
 from runwright.core.ports import RunFilter
 from runwright.core.run import TERMINAL, Multitask, RunMode, RunRequest, RunStatus
 from runwright.errors import InvalidRequest
@@ -34,7 +35,6 @@ from runwright.server.wire import (
     served,
     watched,
 )
-from runwright.service.labels import LARGEST, Label, Note, Tags, check_metadata
 from runwright.service.runs import Claim, Handle, Runs
 from runwright.service.views import Page, Resolution, RunView, StepView
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from runwright.core.event import NULL
-from runwright.service.labels import Label, Note
+from runwright.core.labels import Label, Note
 
 Decision = Literal["approve", "deny", "answer"]
 ApprovalKind = Literal["approval", "input"]

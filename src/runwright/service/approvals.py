@@ -10,6 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from runwright.core.event import NULL, Event, StepHeld, StepResolved, StepStarted
+from runwright.core.labels import LARGEST
 from runwright.core.need import NeedsApproval, NeedsInput
 from runwright.core.ports import RunFilter, RunStore
 from runwright.core.run import Run
@@ -17,7 +18,6 @@ from runwright.engine.held import open_needs
 from runwright.errors import NotFound
 from runwright.journal.read import JournalReader
 from runwright.service.approval_views import ApprovalBody, ApprovalQuery, ApprovalStatus, ApprovalView
-from runwright.service.labels import LARGEST
 from runwright.service.runs import Runs
 from runwright.service.views import Page, Resolution
 

@@ -12,6 +12,7 @@ import msgspec
 
 from runwright.agents.schema import NAME as AGENT_NAME
 from runwright.core.event import Event, MemoryWritten, RunStarted, StepCompleted, StepStarted
+from runwright.core.labels import ThreadId, check_thread_id
 from runwright.core.memory import (
     Asked,
     Change,
@@ -31,7 +32,6 @@ from runwright.errors import InvalidRequest, NotFound
 from runwright.journal.memory import blame, change_of, changed
 from runwright.journal.read import JournalReader
 from runwright.journal.wording import json_text, unified
-from runwright.service.labels import ThreadId, check_thread_id
 from runwright.service.memory_views import (
     BlockBody,
     BlockDiff,

@@ -8,8 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from runwright.core.labels import Number
 from runwright.core.memory import Action, Touched
-from runwright.service.labels import Number
 
 
 class BlockView(msgspec.Struct, frozen=True, kw_only=True):

@@ -18,6 +18,7 @@ from runwright.core.event import (
     StepCompleted,
     StepStarted,
 )
+from runwright.core.labels import check_thread_id
 from runwright.core.ports import RunFilter, RunStore
 from runwright.core.run import Run, RunRequest
 from runwright.core.step import Step
@@ -27,7 +28,6 @@ from runwright.engine.worker import Claim, Engine, Outcome
 from runwright.errors import InvalidRequest, NotFound, OwnershipLost, StorageError
 from runwright.journal.read import JournalReader
 from runwright.journal.requests import sent_messages
-from runwright.service.labels import check_thread_id
 from runwright.service.views import Page, Resolution, RunView, StepView, run_view, step_view
 
 POLL_S = 0.2

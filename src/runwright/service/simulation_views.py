@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from runwright.service.labels import Label
+from runwright.core.labels import Label
 
 
 class NamedPolicies(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

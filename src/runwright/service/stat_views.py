@@ -8,9 +8,9 @@ from typing import Literal
 
 import msgspec
 
+from runwright.core.labels import Label
 from runwright.core.stats import StatBy, StatKind
 from runwright.core.usage import Usage
-from runwright.service.labels import Label
 
 
 class StatQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -10,11 +10,11 @@ import msgspec
 from msgspec.structs import replace
 
 from runwright.core.ids import make_id
+from runwright.core.labels import Label, ThreadId, check_metadata, check_thread_id
 from runwright.core.ports import Clock, ThreadStore
 from runwright.core.thread import Thread
 from runwright.errors import Conflict, NotFound
 from runwright.journal.requests import history
-from runwright.service.labels import Label, ThreadId, check_metadata, check_thread_id
 from runwright.service.runs import Runs
 from runwright.service.views import Page
 

@@ -11,11 +11,11 @@ import msgspec
 
 from runwright.core.cost import CostBy
 from runwright.core.event import NULL, GuardDecided, RunCompleted
+from runwright.core.labels import Label, Note, Number
 from runwright.core.money import Cost
 from runwright.core.run import ErrorInfo, Run, RunMode, RunStatus, WaitReason
 from runwright.core.step import Effect, Resolved, Step, StepKind, StepStatus
 from runwright.core.usage import Usage
-from runwright.service.labels import Label, Note, Number
 
 Item = TypeVar("Item")
 
