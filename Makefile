@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 COVERAGE := $(BIN)/coverage
 export COVERAGE_FILE := $(CURDIR)/.venv/coverage/data
 
-.PHONY: help run test crash chance walk sandbox check lint format types layers size bench clean
+.PHONY: help run test e2e crash chance walk sandbox check lint format types layers size bench clean
 
 help: ## show this list
 	@echo "usage: make TARGET [PYTHON=python3.12]"
@@ -21,9 +21,13 @@ help: ## show this list
 run: $(STAMP)-run ## serve the example agents and send a first prompt; ONCE=1 stops after it
 	@$(BIN)/python examples/quickstart.py $(if $(filter-out 0,$(ONCE)),--once)
 
-test: $(STAMP)-test ## run the tests (crashes, random agents, pages and sandboxes apart); ARGS="-k name" runs some
+test: $(STAMP)-test ## run the tests that have no target of their own; ARGS="-k name" runs some
 	@rm -rf .venv/coverage && mkdir -p .venv/coverage
 	@$(COVERAGE) run -m pytest -n $(JOBS) --dist worksteal $(ARGS)
+
+e2e: $(STAMP)-test ## start the real command and server, and talk to them as users do
+	@mkdir -p .venv/coverage
+	@$(COVERAGE) run -m pytest -m e2e -n $(JOBS) --dist worksteal $(ARGS)
 
 crash: $(STAMP)-test ## kill a real server everywhere and look at what is left; CRASH=all kills it twice, everywhere
 	@$(BIN)/python -m pytest -m crash -n $(JOBS) --dist worksteal $(ARGS)
@@ -37,7 +41,7 @@ walk: $(STAMP)-test ## follow every page of the docs step by step and compare wh
 sandbox: $(STAMP)-test ## try to break out of every sandbox, as root and as an ordinary user, and install packages
 	@$(BIN)/python -m pytest -m sandbox -n $(JOBS) --dist worksteal $(ARGS)
 
-check: lint types layers size test ## run every gate and the tests; CI runs this, `run`, `crash`, `chance`, `walk` and `sandbox`
+check: lint types layers size test e2e ## run every gate, `test` and `e2e`; CI runs this, `run`, `crash`, `chance`, `walk` and `sandbox`
 	@$(COVERAGE) combine --quiet
 	@$(COVERAGE) report
 

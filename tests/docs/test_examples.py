@@ -71,7 +71,6 @@ def test_every_agent_example_names_a_command() -> None:
     assert {name for name, _ in commands()} == files
 
 
-@pytest.mark.e2e
 @pytest.mark.parametrize(("name", "command"), commands())
 def test_an_agent_example_runs(name: str, command: str, tmp_path: Path) -> None:
     """The command that an example names completes a run, without a key or a network."""
@@ -79,7 +78,6 @@ def test_an_agent_example_runs(name: str, command: str, tmp_path: Path) -> None:
     assert _python("-m", "runwright", *arguments, environ=environment(tmp_path)).strip(), name
 
 
-@pytest.mark.e2e
 @pytest.mark.parametrize("name", CLIENTS)
 def test_a_client_example_runs(name: str, server: str, tmp_path: Path) -> None:
     """A client talks to a server with the example agents."""
@@ -87,7 +85,6 @@ def test_a_client_example_runs(name: str, server: str, tmp_path: Path) -> None:
     assert "customer" in printed or "run.completed" in printed
 
 
-@pytest.mark.e2e
 def test_the_example_of_a_test_passes(tmp_path: Path) -> None:
     """The example of how an agent is tested is a test that passes."""
     file = EXAMPLES / "testing" / "test_agent.py"

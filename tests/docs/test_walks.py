@@ -86,7 +86,6 @@ def _plain(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.strip().splitlines())
 
 
-@pytest.mark.e2e
 @pytest.mark.timeout(WITHIN_S + 10)
 @pytest.mark.walk
 @pytest.mark.parametrize("page", pages_with("sh"))

@@ -49,8 +49,8 @@ def require_head(database: Database) -> None:
     revision = current(database)
     if revision != HEAD:
         raise StorageVersion(
-            f"{database.place} has revision {revision!r} and cannot be brought to {HEAD!r}, because it cannot be "
-            "written: copy the data directory to a place that can, and name that with --data."
+            f"{database.place} has revision {revision!r} and is only read, which needs {HEAD!r}. `runwright db "
+            "migrate` brings it there; if it cannot be written, copy the data directory and name the copy with --data."
         )
 
 

@@ -35,7 +35,7 @@ def test_the_figures_that_hold_are_shown() -> None:
 def test_each_policy_says_who_set_it(tmp_path: Path) -> None:
     """For the models and tools of an agent each policy has its changed figures and its place."""
     (tmp_path / "agent.py").write_text(AGENT)
-    settings = Settings(guard={"tools": {"weather": {"retry": False}}})
+    settings = Settings(data=tmp_path / "none", guard={"tools": {"weather": {"retry": False}}})
     held = of_agent(settings, "support", [str(tmp_path)])
     assert {
         Held(target="demo", policy="retry", value="attempts=2", place="agent:support"),
