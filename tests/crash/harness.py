@@ -135,6 +135,10 @@ class ScriptedProvider:
         """The answer as deltas of the wire."""
         if words.startswith("say "):
             text, calls = words.removeprefix("say "), ()
+        elif words.startswith("hand ") and place == 0:
+            text, calls = "You do it.", [("clerk", {"input": letter}) for letter in words.split()[1:]]
+        elif words.startswith("hand "):
+            text, calls = "; ".join(results), ()
         elif words.startswith("plan "):
             text, calls = "Look, reserve, pay, tell, stamp.", ()
         elif place < len(self.SCRIPT):

@@ -1,4 +1,4 @@
-"""Chains and parallel runs of four agents, killed while they are at work, finish with nothing repeated."""
+"""Chains, parallel runs and supervisors of four agents, killed while they are at work, finish with nothing repeated."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ pytestmark = [pytest.mark.crash, pytest.mark.timeout(TEST_S)]
 
 LINKS = [{"agent": "clerk", "name": name} for name in "abcd"]
 CHAIN: tuple[str, Body, object] = ("chain", {"steps": LINKS}, "stamped " * 4 + "go")
+HANDS: tuple[str, Body, object] = ("head", {}, "; ".join(f"stamped {letter}" for letter in "abcd"))
 PARALLEL: tuple[str, Body, object] = (
     "parallel",
     {"branches": LINKS, "limit": 3},
@@ -31,12 +32,16 @@ PARALLEL: tuple[str, Body, object] = (
         ("parallel", "after step.completed 3"),
         ("parallel", "after run.completed 3"),
         ("parallel", "before run.completed 5"),
+        ("supervisor", "after run.queued 3"),
+        ("supervisor", "before step.completed 4"),
+        ("supervisor", "after run.completed 2"),
+        ("supervisor", "after step.completed 9"),
     ],
 )
 async def test_killed(stage: Stage, kind: str, point: str) -> None:
     """Each goes on where it was: four children, each with one deed, none done again that had come to its end."""
-    stage.agent, config, output = CHAIN if kind == "chain" else PARALLEL
-    await stage.killed_at(point, config=config)
+    stage.agent, config, output = {"chain": CHAIN, "parallel": PARALLEL, "supervisor": HANDS}[kind]
+    await stage.killed_at(point, config=config, input="hand a b c d" if kind == "supervisor" else "go")
     (kill,) = stage.kills
     finished = {row["run_id"] for row in kill.record.steps if row["kind"] == "tool" and row["status"] == "completed"}
     before = Counter(deed.run for deed in stage.witness.deeds() if deed.moment == "entered")

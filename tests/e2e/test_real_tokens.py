@@ -1,6 +1,11 @@
-"""The OpenAI client against the real command with a real language model on this machine."""
+"""The OpenAI client and commands against a real language model on this machine."""
 
+import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import openai
 import pytest
@@ -13,6 +18,7 @@ from tests.e2e.serving import Server, serving
 
 NAME = "smollm2-135m"
 CACHE = Settings().cache_dir
+FEATURES = Path(__file__).parents[2] / "examples" / "features"
 
 pytestmark = [
     pytest.mark.e2e,
@@ -64,3 +70,15 @@ def test_real_tokens_are_answered_and_streamed(client: openai.OpenAI) -> None:
     assert (len(pieces) > 1, "".join(pieces)) == (True, text)
     assert chunks[-1].usage is not None
     assert (choices[-1].finish_reason, chunks[-1].usage.completion_tokens) == ("length", LIMIT)
+
+
+def test_a_supervisor_on_a_real_model(tmp_path: Path) -> None:
+    """The example's supervisor answers with the local model, which is shown its agents as tools."""
+    environ = {**os.environ, "RUNWRIGHT_MODEL": "demo", "RUNWRIGHT_DATA": str(tmp_path)}
+    command = [sys.executable, "-m", "runwright", "run", "local-desk", "Translate good morning", "--json"]
+    done = subprocess.run(
+        [*command, "--agents", str(FEATURES)], env=environ, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout)
+    assert (run["status"], run["usage"]["output_tokens"] > 0) == ("completed", True)

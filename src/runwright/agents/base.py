@@ -68,10 +68,22 @@ class Declared(msgspec.Struct, frozen=True, kw_only=True):
         return tuple((self.origin.at(place), detail) for place, detail in error.problems)
 
 
+class Face(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent shows to others that may have it run."""
+
+    description: str = ""
+    input_schema: Mapping[str, object] = {}
+
+
+UNSEEN = Face()
+"""The face of an agent that is not there, or not yet."""
+
+
 class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
     """What a template is handed: the definition, the tools of the server, and the definition's Python objects.
 
-    `references` are the `package.module:attribute` that may be imported; None stands for all.
+    `references` are the `package.module:attribute` that may be imported; None stands for all. `face` shows another
+    agent by name and version; whoever asks for it names the agent in the `agents` of its flow.
     """
 
     definition: Definition
@@ -79,6 +91,7 @@ class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
     parts: Parts = Parts()
     source: Source = "code"
     references: frozenset[str] | None = None
+    face: Callable[[str, str | None], Face] = lambda _name, _version: UNSEEN
 
     def tools(self, names: Sequence[str], *, at: str = "/tools") -> dict[str, Tool]:
         """Tools by name, or by `package.module:attribute` where a file or code says so.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import cast
 
 import msgspec
 from msgspec.structs import replace
 
 from runwright import plugins
-from runwright.agents.base import BuildContext, Declared, Template
+from runwright.agents.base import UNSEEN, BuildContext, Declared, Face, Template
 from runwright.agents.schema import config_error, did_you_mean, in_config, validate, write_definition
 from runwright.core.agent import BuiltAgent, CodeFlow, Definition, Flow, Loop, Tool
 from runwright.core.message import digest
@@ -22,11 +22,17 @@ Templates = Mapping[str, type[Template]]
 
 
 def build(
-    declared: Declared, *, templates: Templates, toolbox: Mapping[str, Tool], own: Definition | None = None
+    declared: Declared,
+    *,
+    templates: Templates,
+    toolbox: Mapping[str, Tool],
+    own: Definition | None = None,
+    face: Callable[[str, str | None], Face] = lambda _name, _version: UNSEEN,
 ) -> BuiltAgent:
     """Build an agent. Raises ConfigError whose places are JSON pointers into the definition.
 
-    `own` is what code or a file says, where a caller has replaced parts of it: only what it names is imported.
+    `own` is what code or a file says, where a caller has replaced parts of it: only what it names is imported. `face`
+    shows other agents.
     """
     definition = declared.definition
     template = templates.get(definition.template)
@@ -39,6 +45,7 @@ def build(
         parts=declared.parts,
         source=declared.origin.source,
         references=_references(declared, own),
+        face=face,
     )
     if context.source == "api" and (named := named_files({**definition.config, "guard": definition.guard})):
         raise config_error((in_config(place), detail) for place, detail in named)

@@ -59,10 +59,13 @@ class SchemaOutput:
             value = msgspec.json.decode(unfenced(text))
         except (msgspec.DecodeError, RecursionError) as error:
             raise _invalid([("", f"this is no JSON: {error}")]) from None
-        problems = [(pointer(each.instance_path), each.message) for each in self._validator.iter_errors(value)]
-        if problems:
+        if problems := self.problems(value):
             raise _invalid(problems)
         return msgspec.json.encode(value)
+
+    def problems(self, value: object) -> list[tuple[str, str]]:
+        """What does not fit in a JSON value, as (JSON pointer, detail)."""
+        return [(pointer(each.instance_path), each.message) for each in self._validator.iter_errors(value)]
 
 
 def output_check(schema: Mapping[str, object], output: Any = None) -> OutputCheck:  # noqa: ANN401 - any type form

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from contextlib import suppress
+from functools import lru_cache, partial
 from types import MappingProxyType
 
 import msgspec
 
-from runwright.agents.base import Declared, Origin, Template
+from runwright.agents.base import UNSEEN, Declared, Face, Origin, Template
 from runwright.agents.chain import Chain
 from runwright.agents.conversation import Conversation
 from runwright.agents.discover import Discovery
@@ -17,12 +18,13 @@ from runwright.agents.function import FunctionTemplate
 from runwright.agents.load import located
 from runwright.agents.parallel import Parallel
 from runwright.agents.schema import config_error, did_you_mean
+from runwright.agents.supervisor import Supervisor
 from runwright.core.agent import BuiltAgent, Definition, Tool
 from runwright.core.policy import Fallback, GuardSettings
 from runwright.core.policy_reader import read_guard, refuse_similar, refuse_strangers
 from runwright.errors import ConfigError, InvalidRequest, NotFound
 
-BUILT_IN: tuple[type[Template], ...] = (Conversation, FunctionTemplate, Chain, Parallel)
+BUILT_IN: tuple[type[Template], ...] = (Conversation, FunctionTemplate, Chain, Parallel, Supervisor)
 
 OWN = (
     Definition(
@@ -183,14 +185,43 @@ class Registry:
         if declared.name in self._own:
             told = f"{declared.name!r} is an agent of Runwright's own: choose another name"
             raise config_error([("/name", told)])
-        agent = build(declared, templates=templates, toolbox=toolbox)
+        agent = build(declared, templates=templates, toolbox=toolbox, face=partial(self._face, self._state))
         refuse_strangers({"/guard": agent.guard}, self._unknown)
         return agent
 
     def _swap(self, state: _State) -> None:
-        self._state = state
+        self._state = self._faced(state)
         # What was built from the picture before would be kept for nobody.
         self._variant.cache_clear()
+
+    def _faced(self, state: _State) -> _State:
+        """The picture with those agents built again that name others which look different now."""
+        fresh: dict[Entry, Entry] = {}
+        for entry in {*state.current.values(), *state.versions.values()}:
+            named = entry.agent.flow.agents
+            if all(
+                self._face(self._state, each.name, each.version) == self._face(state, each.name, each.version)
+                for each in named
+            ):
+                continue
+            # What does not fit any more stays as it was, and is refused when a run begins.
+            with suppress(ConfigError):
+                face = partial(self._face, state)
+                agent = build(entry.declared, templates=state.templates, toolbox=state.toolbox, face=face)
+                fresh[entry] = Entry(agent, entry.declared)
+        if not fresh:
+            return state
+        current = {name: fresh.get(entry, entry) for name, entry in state.current.items()}
+        versions = {key: fresh.get(entry, entry) for key, entry in state.versions.items()}
+        return msgspec.structs.replace(state, current=current, versions=versions)
+
+    def _face(self, state: _State, name: str, version: str | None) -> Face:
+        found = state.current.get(name) or self._own.get(name)
+        if version is not None and found is not None and found.agent.version != version:
+            found = state.versions.get((name, version))
+        if found is None:
+            return UNSEEN
+        return Face(description=found.agent.definition.description, input_schema=found.agent.input_schema)
 
     def _configured(self, entry: Entry, overrides: bytes) -> BuiltAgent:
         config = msgspec.json.decode(overrides, type=dict[str, object])
@@ -214,7 +245,8 @@ class Registry:
             parts = msgspec.structs.replace(parts, output=None)
         try:
             declared = msgspec.structs.replace(entry.declared, definition=changed, parts=parts)
-            agent = build(declared, templates=self.templates, toolbox=self.toolbox, own=definition)
+            face = partial(self._face, self._state)
+            agent = build(declared, templates=self.templates, toolbox=self.toolbox, own=definition, face=face)
         except ConfigError as error:
             raise _unfit(error) from error
         approvals = {**agent.flow.approvals, **entry.agent.flow.approvals}

@@ -77,6 +77,10 @@ class LimitsFields(Fields):
     tokens: int | None = Field(
         default=None, ge=1, description="Tokens of the whole run, reserved before each model call."
     )
+    children: int | None = Field(default=None, ge=1, description="Runs of other agents that one run begins.")
+    depth: int | None = Field(
+        default=None, ge=1, description="How deep runs may stand below a run: at 1 none of them may begin another."
+    )
     model_timeout_s: float = Field(default=120.0, gt=0, description="Seconds for one model call.")
     tool_timeout_s: float = Field(
         default=60.0, gt=0, description="Seconds for one tool call, where the tool sets none."

@@ -18,11 +18,16 @@ if TYPE_CHECKING:
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """Bounds of one run. Times are seconds; None means no bound."""
+    """Bounds of one run. Times are seconds; None means no bound.
+
+    `children` counts the runs that it begins, `depth` how deep runs may stand below it.
+    """
 
     time_s: float | None = 600.0
     steps: int = 50
     tokens: int | None = None
+    children: int | None = None
+    depth: int | None = None
     model_timeout_s: float = 120.0
     tool_timeout_s: float = 60.0
     output_retries: int = 2
@@ -116,6 +121,14 @@ class OutputCheck(Protocol):
         ...
 
 
+class Named(msgspec.Struct, frozen=True, kw_only=True):
+    """An agent that a flow has run, and the JSON pointer to where its configuration says so."""
+
+    name: str
+    version: str | None = None
+    at: str = ""
+
+
 class MemoryBlock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A block of memory that a model is shown with its instructions; `limit` counts characters."""
 
@@ -129,7 +142,8 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
     """A loop definition: model calls and tool calls until the model answers without a tool call.
 
     `read_input` turns the caller's JSON input into messages; it raises InvalidRequest. `approvals` names tools that a
-    person has to allow, beside those that say so themselves.
+    person has to allow, beside those that say so themselves. `agents` are those that it may have run, by tools whose
+    kind is `child`. Of the calls of a turn `at_once` are under way together; None stands for all.
     """
 
     model: str | None
@@ -141,16 +155,10 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
     settings: ModelSettings = ModelSettings()
     limits: Limits = Limits()
     approvals: Mapping[str, Approval] = {}
+    agents: tuple[Named, ...] = ()
+    at_once: int | None = None
     read_input: Callable[[bytes], tuple[Message, ...]]
     input_schema: dict[str, object] = {}
-
-
-class Named(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent that a flow has run, and the JSON pointer to where its configuration says so."""
-
-    name: str
-    version: str | None = None
-    at: str = ""
 
 
 class CodeFlow(msgspec.Struct, frozen=True, kw_only=True):

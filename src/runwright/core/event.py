@@ -16,7 +16,7 @@ from runwright.core.memory import Action
 from runwright.core.money import NO_COST, Cost
 from runwright.core.need import Need
 from runwright.core.replay import Replay
-from runwright.core.run import ErrorInfo, RunStatus, WaitReason
+from runwright.core.run import Bound, ErrorInfo, RunStatus, WaitReason
 from runwright.core.step import Effect, Resolved, StepKind
 from runwright.core.usage import NO_USAGE, Usage
 
@@ -57,7 +57,7 @@ class EventData(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, t
 class RunQueued(EventData, frozen=True, kw_only=True, tag="run.queued"):
     """A run was created, with the caller's input and the configuration it overrides.
 
-    `replay` says which recorded run answers it, if one does.
+    `replay` says which recorded run answers it, if one does, and `within` what the runs above it allow.
     """
 
     bulky: ClassVar[tuple[str, ...]] = ("input", "config")
@@ -66,6 +66,7 @@ class RunQueued(EventData, frozen=True, kw_only=True, tag="run.queued"):
     input: msgspec.Raw
     config: msgspec.Raw = NULL
     replay: Replay | None = None
+    within: tuple[Bound, ...] = ()
 
 
 class RunStarted(EventData, frozen=True, kw_only=True, tag="run.started"):

@@ -39,12 +39,20 @@ def printable(text: str) -> str:
     return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
+class Bound(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a run allows to those below it: how many runs deep they may go on, where it says so."""
+
+    run: str
+    agent: str
+    depth: int | None = None
+
+
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     """What a caller asks for. `input` is JSON text; None for `version` means the agent's current one.
 
     `is_ephemeral` runs belong to a caller that will send again: cancelled when it leaves, not resumed after a crash.
     `id` is that of the run to be, where its caller has one already. A `replay` takes agent and input, where they are
-    empty, from the recorded run; `config` changes the recorded one.
+    empty, from the recorded run; `config` changes the recorded one. `within` is what the runs above allow.
     """
 
     agent: str
@@ -63,6 +71,7 @@ class RunRequest(msgspec.Struct, frozen=True, kw_only=True):
     is_ephemeral: bool = False
     replay: Replay | None = None
     id: str | None = None
+    within: tuple[Bound, ...] = ()
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):

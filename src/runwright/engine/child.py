@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import msgspec
+from msgspec.structs import replace
 
-from runwright.core.agent import BuiltAgent, CodeFlow
+from runwright.core.agent import BuiltAgent, Limits
 from runwright.core.ids import make_id
 from runwright.core.need import NeedsRun
-from runwright.core.run import Run, RunRequest
+from runwright.core.run import Bound, Run, RunRequest
 from runwright.engine.holding import Held
-from runwright.errors import ChildFailed, InvalidRequest, NotFound, RunError
+from runwright.errors import ChildFailed, InvalidRequest, LimitExceeded, NotFound, RunError
 
 DEPTH = 8
 """Runs above a run, at the most."""
@@ -64,7 +65,7 @@ class Finder(Protocol):
 def refuse_unknown(agent: BuiltAgent, agents: Finder) -> None:
     """Raise InvalidRequest when an agent names others that are not there, with every one of them."""
     problems: list[tuple[str, str]] = []
-    for each in agent.flow.agents if isinstance(agent.flow, CodeFlow) else ():
+    for each in agent.flow.agents:
         try:
             agents.get(each.name, each.version)
         except NotFound as error:
@@ -79,8 +80,27 @@ def named(arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     return arguments if "run" in arguments else {**arguments, "run": make_id("run")}
 
 
-async def perform(runner: Runner, parent: Run, arguments: Mapping[str, Any], *, step: int) -> bytes:
-    """Have a child run, and give its output. Raises Held while it is not over, and ChildFailed."""
+class Above(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that begins others, and what it and those above it allow."""
+
+    run: Run
+    limits: Limits
+    within: tuple[Bound, ...] = ()
+
+    def below(self) -> tuple[Bound, ...]:
+        """What holds for a run that it begins. Raises LimitExceeded."""
+        run, depth = self.run, self.limits.depth
+        bounds = self.within if depth is None else (*self.within, Bound(run=run.id, agent=run.agent, depth=depth))
+        spent = next((bound for bound in bounds if bound.depth == 0), None)
+        if spent is not None:
+            told = f"No run may be begun so deep below {spent.run} of {spent.agent!r}: raise its limits.depth."
+            raise LimitExceeded(told)
+        return tuple(replace(each, depth=None if each.depth is None else each.depth - 1) for each in bounds)
+
+
+async def perform(runner: Runner, above: Above, arguments: Mapping[str, Any], *, step: int) -> bytes:
+    """Have a child run, and give its output. Raises Held while it is not over, LimitExceeded and ChildFailed."""
+    parent = above.run
     request = RunRequest(
         id=arguments["run"],
         agent=arguments["agent"],
@@ -91,6 +111,7 @@ async def perform(runner: Runner, parent: Run, arguments: Mapping[str, Any], *, 
         user=parent.user,
         parent_run_id=parent.id,
         root_run_id=parent.root_run_id or parent.id,
+        within=above.below(),
     )
     outcome = await runner.attach(request, parent=parent.id)
     if outcome is None:

@@ -54,10 +54,14 @@ class PlannedTool(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToolCalls(msgspec.Struct, frozen=True, kw_only=True):
-    """Perform these tool calls side by side, and tell the model why others are refused."""
+    """Perform these tool calls, `at_once` of them side by side, and tell the model why others are refused.
+
+    One that is held keeps its place: the others get what is left.
+    """
 
     planned: tuple[PlannedTool, ...] = ()
     rejected: tuple[tuple[ToolCall, str], ...] = ()
+    at_once: int | None = None
 
 
 class Lost(msgspec.Struct, frozen=True, kw_only=True):
@@ -187,12 +191,16 @@ def _tools(state: Conversation, loop: Loop) -> Decision:
             rejected.append((call, outcome))
         else:
             planned.append(outcome)
+    needs = {step.need: step.name for step in state.open_steps.values() if step.need is not None}
+    at_once = None if loop.at_once is None else max(0, loop.at_once - len(needs))
+    if at_once == 0:
+        planned = []
     if not planned and not rejected:
-        return held({step.need: step.name for step in state.open_steps.values() if step.need is not None})
+        return held(needs)
     over = _over(state, loop, len(planned))
     if over is not None:
         return over
-    return ToolCalls(planned=tuple(planned), rejected=tuple(rejected))
+    return ToolCalls(planned=tuple(planned), rejected=tuple(rejected), at_once=at_once)
 
 
 def checked(tool: Tool, kind: StepKind, asked: str, *, again: bytes | None) -> Mapping[str, object]:
@@ -226,9 +234,23 @@ def _plan(
     if again is not None:
         return PlannedTool(call=call, tool=tool, arguments=arguments, match=again.match, again=again)
     first = StepKey("", kind_of(tool), tool_key(call.name, call.arguments), 0)
+    if first.kind == "child" and (told := _childless(state, loop, counts)):
+        return told
     nth = state.seen.get(first, 0) + counts.get(first, 0)
     counts[first] = counts.get(first, 0) + 1
     return PlannedTool(call=call, tool=tool, arguments=arguments, match=replace(first, nth=nth))
+
+
+def _childless(state: Conversation, loop: Loop, counts: Mapping[StepKey, int]) -> str:
+    """Why no further run may be begun; empty where one may. `counts` are those that are planned."""
+    most = loop.limits.children
+    begun = sum(count for each in (state.seen, counts) for key, count in each.items() if key.kind == "child")
+    return "" if most is None or begun < most else too_many_children(most)
+
+
+def too_many_children(most: int) -> str:
+    """That a run has begun as many runs as it may."""
+    return f"This run may begin {most} runs and has begun them (limits.children); go on without another one."
 
 
 def _finish(state: Conversation, loop: Loop, text: str) -> Decision:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import cast
 
@@ -84,7 +84,13 @@ class Executor:
         self._steps = Steps(
             live.log,
             world,
-            bounds=Bounds(limits=flow.limits, deadline=deadline, own=_own(live.agent), approvals=flow.approvals),
+            bounds=Bounds(
+                limits=flow.limits,
+                deadline=deadline,
+                own=_own(live.agent),
+                approvals=flow.approvals,
+                within=live.within,
+            ),
             note=self._note,
             spawn=spawn,
             past=events,
@@ -268,11 +274,19 @@ class Executor:
         if len(calls.planned) == 1:
             await self._call(calls.planned[0])
             return
+        left = iter(calls.planned)
         async with asyncio.TaskGroup() as group:
-            for planned in calls.planned:
-                group.create_task(self._call(planned))
+            for _ in calls.planned[: calls.at_once]:
+                group.create_task(self._calls(left))
 
-    async def _call(self, planned: PlannedTool) -> None:
+    async def _calls(self, left: Iterator[PlannedTool]) -> None:
+        """One call after the other, while there are any; one that is held keeps the place."""
+        for planned in left:
+            if not await self._call(planned):
+                return
+
+    async def _call(self, planned: PlannedTool) -> bool:
+        """Whether a call has come to its end; it is held if not."""
         try:
             await self._steps.tool(
                 planned.tool,
@@ -282,9 +296,12 @@ class Executor:
                 context=tool_context(self._steps, self._world, self._live.agent),
                 again=planned.again,
             )
-        except (ToolError, RunError, GuardError, Held):
-            # Recorded as a failed step, or as held: the model is told, or the run waits.
-            return
+        except Held:
+            return False
+        except (ToolError, RunError, GuardError):
+            # Recorded as a failed step: the model is told, or the run waits.
+            return True
+        return True
 
     def _lose(self, lost: Lost) -> None:
         for step in lost.steps:

@@ -19,7 +19,7 @@ from runwright.core.spending import Quantities
 from runwright.core.step import StepKey, StepKind, may_have_acted
 from runwright.engine.beginning import Beginning
 from runwright.engine.branches import Branches
-from runwright.engine.decide import Fail, Finish, Wait, checked, model_key, short, tool_key
+from runwright.engine.decide import Fail, Finish, Wait, checked, model_key, short, too_many_children, tool_key
 from runwright.engine.escapes import watched
 from runwright.engine.fold import OpenStep
 from runwright.engine.gateway import Steps, is_json
@@ -116,6 +116,7 @@ class Allowance:
         self._limits = limits
         self._spent = spent
         self._steps = 0
+        self._children = 0
         self.tokens = 0
 
     def count(self, kind: StepKind) -> None:
@@ -124,6 +125,10 @@ class Allowance:
         limit = self._limits.steps
         if self._steps > limit:
             raise LimitExceeded(f"The run would take more than {limit} steps; raise limits.steps.")
+        self._children += kind == "child"
+        most = self._limits.children
+        if most is not None and self._children > most:
+            raise LimitExceeded(too_many_children(most))
 
     def refuse_spending(self) -> None:
         """Raise LimitExceeded if all tokens are used."""

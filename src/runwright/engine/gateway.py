@@ -49,7 +49,7 @@ from runwright.core.step import StepKey
 from runwright.core.usage import Usage
 from runwright.engine import answers
 from runwright.engine.asking import asked, completed, received
-from runwright.engine.child import named, perform
+from runwright.engine.child import Above, named, perform
 from runwright.engine.estimate import expected_usage
 from runwright.engine.fold import OpenStep
 from runwright.engine.holding import Held, Holding
@@ -303,7 +303,8 @@ class Steps:
         attempt = partial(_result, tool, arguments, surroundings, memory=self._memory)
         if match.kind == "child":
             self.children[seq] = arguments["run"]
-            attempt = partial(perform, self._world.runner, self.log.run, arguments, step=seq)
+            above = Above(run=self.log.run, limits=self._bounds.limits, within=self._bounds.within)
+            attempt = partial(perform, self._world.runner, above, arguments, step=seq)
         if tool.effect == "once":
             # It is not aborted when its caller gives up.
             work = Late(attempt, spawn=self._spawn, on_late=lambda result: self._late(seq, result))

@@ -15,7 +15,7 @@ from runwright.core.event import (
     StepFailed,
     StepRestarted,
 )
-from runwright.core.run import Run
+from runwright.core.run import Bound, Run
 from runwright.engine.replay import Player
 from runwright.journal.write import RunLog
 
@@ -73,10 +73,13 @@ def code_changed(agent: BuiltAgent, run: Run) -> tuple[str, ...]:
 class LiveRun:
     """A run in the hands of this process, from submission until it ends or waits."""
 
-    def __init__(self, agent: BuiltAgent, *, input: bytes, is_awaited: bool = False) -> None:
+    def __init__(
+        self, agent: BuiltAgent, *, input: bytes, is_awaited: bool = False, within: tuple[Bound, ...] = ()
+    ) -> None:
         """`is_awaited` says that somebody is about to watch it: events from the first on are kept for them."""
         self.agent = agent
         self.input = input
+        self.within = within
         self.end: RunCompleted | None = None
         self.log: RunLog
         self.player: Player | None = None

@@ -138,7 +138,8 @@ class Resumer:
             await self._end(run, wait, records, consumed=consumed, granted=granted)
             return
         steps = _unfinished(await asyncio.to_thread(all_steps, self._rows.runs, run.id))
-        live = LiveRun(agent, input=_input(events))
+        first = events[0].data if events else None
+        live = LiveRun(agent, input=_input(events), within=first.within if isinstance(first, RunQueued) else ())
         live.player = await asyncio.to_thread(_player, events, self._rows.reader)
         clean = self._driver.clean(agent)
         live.log = self._journal.open(run, is_first=False, publish=live.publish, clean=clean, steps=steps)

@@ -146,6 +146,7 @@ class Engine:
             input=msgspec.Raw(request.input),
             config=msgspec.Raw(msgspec.json.encode(request.config)) if request.config else NULL,
             replay=request.replay,
+            within=request.within,
         )
         if request.thread_id is None and claim is None and recording is None and self._driver.has_slot:
             events = live.log.append((queued, None), (RunStarted(loop=LOOP_VERSION), None))
@@ -268,7 +269,7 @@ class Engine:
             is_ephemeral=request.is_ephemeral,
             multitask=request.multitask,
         )
-        live = LiveRun(agent, input=request.input, is_awaited=request.mode == "stream")
+        live = LiveRun(agent, input=request.input, is_awaited=request.mode == "stream", within=request.within)
         live.log = self._journal.open(run, is_first=True, publish=live.publish, clean=self._driver.clean(agent))
         self._driver.hold(live)
         return live

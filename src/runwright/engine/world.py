@@ -10,6 +10,7 @@ import msgspec
 from runwright.core.agent import Approval, Limits
 from runwright.core.ports import MemoryStore, Models, Secrets
 from runwright.core.redact import KnownSecrets
+from runwright.core.run import Bound
 from runwright.engine.child import NOBODY_RUNS, Runner
 from runwright.engine.reports import Price
 from runwright.guard import Guards, Own
@@ -34,10 +35,12 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
 class Bounds(msgspec.Struct, frozen=True, kw_only=True):
     """Within what a run has to stay: `deadline` is a time of the loop's clock.
 
-    `own` are the policies of the run and of its agent, `approvals` the tools that a person has to allow.
+    `own` are the policies of the run and of its agent, `approvals` the tools that a person has to allow, `within` what
+    the runs above allow.
     """
 
     limits: Limits
     deadline: float | None
     own: Own = Own()
     approvals: Mapping[str, Approval] = {}
+    within: tuple[Bound, ...] = ()

@@ -125,6 +125,7 @@ async def stamped(text: str, context: Context) -> str:
 
 
 clerk = Agent("clerk", run=stamped, tools=[stamp])
+head = Agent("head", template="supervisor", model=MODEL, config={"agents": ["clerk"], "parallel": 3})
 
 
 @tool(effect="once", approval=True)

@@ -112,7 +112,13 @@ async def test_schemas_and_templates(client: httpx2.AsyncClient) -> None:
     schema = (await client.get(f"{AGENTS}/structured/schema")).json()
     assert schema["output"]["properties"] == {"city": {"title": "City", "type": "string"}}
     templates = (await client.get("/api/v1/templates")).json()["data"]
-    assert [template["name"] for template in templates] == ["chain", "conversation", "function", "parallel"]
+    assert [template["name"] for template in templates] == [
+        "chain",
+        "conversation",
+        "function",
+        "parallel",
+        "supervisor",
+    ]
     one = (await client.get("/api/v1/templates/conversation")).json()
     assert "instructions" in one["schema"]["properties"]
     assert (await client.get("/api/v1/templates/nothing")).status_code == 404

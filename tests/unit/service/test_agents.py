@@ -275,7 +275,7 @@ async def test_templates() -> None:
     """Templates are listed with the JSON Schema of their configuration, every field described."""
     agents = Fixture().agents
     page = await agents.templates()
-    assert [each.name for each in page.data] == ["chain", "conversation", "function", "parallel"]
+    assert [each.name for each in page.data] == ["chain", "conversation", "function", "parallel", "supervisor"]
     conversation = await agents.template("conversation")
     assert conversation.description == "A model that talks, with instructions and tools."
     properties: Any = conversation.schema["properties"]
