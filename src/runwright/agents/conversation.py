@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any, ClassVar
 
-import msgspec
 from msgspec.structs import replace
 from pydantic import Field
 
@@ -23,7 +21,7 @@ from runwright.agents.schema import (
     config_error,
 )
 from runwright.core.agent import Loop, MemoryBlock, OutputCheck
-from runwright.core.model import ToolSpec
+from runwright.core.model import tools_wire
 from runwright.errors import ConfigError
 from runwright.tools.memory import memory_tools
 
@@ -61,7 +59,7 @@ class Conversation(Template):
             model=config.model,
             instructions=config.instructions,
             tools=tools,
-            tools_raw=encode_tools(each.spec for each in tools.values()),
+            tools_raw=tools_wire(each.spec for each in tools.values()),
             output=_output(config, context),
             memory=memory,
             settings=config.settings.to_core(),
@@ -70,12 +68,6 @@ class Conversation(Template):
             read_input=read_messages,
             input_schema=INPUT_SCHEMA,
         )
-
-
-def encode_tools(specs: Iterable[ToolSpec]) -> bytes:
-    """The OpenAI `tools` array; empty when there are no tools."""
-    wire = [{"type": "function", "function": each} for each in specs]
-    return msgspec.json.encode(wire) if wire else b""
 
 
 def _memory(config: ConversationFields) -> tuple[MemoryBlock, ...]:

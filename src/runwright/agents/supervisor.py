@@ -9,10 +9,11 @@ from msgspec.structs import replace
 from pydantic import BeforeValidator, Field, StrictBool
 
 from runwright.agents.base import BuildContext
-from runwright.agents.conversation import Conversation, ConversationFields, encode_tools
+from runwright.agents.conversation import Conversation, ConversationFields
 from runwright.agents.hands import Hand, hand_name
 from runwright.agents.schema import NAME, SEMVER, Fields, LimitsFields, config_error
 from runwright.core.agent import Limits, Loop, Named
+from runwright.core.model import tools_wire
 
 CHILDREN = 20
 """Runs that one run begins, where its limits do not say."""
@@ -102,7 +103,7 @@ class Supervisor(Conversation):
         return replace(
             loop,
             tools=tools,
-            tools_raw=encode_tools(each.spec for each in tools.values()),
+            tools_raw=tools_wire(each.spec for each in tools.values()),
             agents=tuple(
                 Named(name=each.agent, version=each.version, at=f"/agents/{index}")
                 for index, each in enumerate(config.agents)

@@ -14,8 +14,8 @@ from runwright.core.agent import Tool
 from runwright.core.http import HttpResponse
 from runwright.core.memory import Scope
 from runwright.core.message import Message
-from runwright.core.model import ModelResponse
-from runwright.core.ports import Gateway, Secrets
+from runwright.core.model import NO_OPTIONS, ModelOptions, ModelResponse
+from runwright.core.ports import Gateway, Model, Secrets
 from runwright.core.spending import check_spent
 from runwright.core.step import StepKind
 from runwright.errors import RunError
@@ -91,10 +91,20 @@ class Steps:
         self.lane_path = lane_path
 
     async def model(
-        self, messages: str | Sequence[Message], *, model: str | None = None, instructions: str = ""
+        self,
+        messages: str | Sequence[Message],
+        *,
+        model: str | Model | None = None,
+        instructions: str = "",
+        options: ModelOptions = NO_OPTIONS,
     ) -> ModelResponse:
-        """Call a model as a recorded step. The agent's own model when none is named."""
-        return await self._around.gateway.model(messages, model=model, instructions=instructions, lane=self.lane_path)
+        """Call a model as a recorded step. The agent's own model when none is named.
+
+        A `Model` of one's own answers for its reference; the guard's policies for that reference hold for it.
+        """
+        return await self._around.gateway.model(
+            messages, model=model, instructions=instructions, options=options, lane=self.lane_path
+        )
 
     async def tool(self, tool: str | Tool, /, **arguments: object) -> Any:  # noqa: ANN401 - a tool gives any JSON
         """Call a tool as a recorded step and give its result as plain JSON data."""

@@ -270,11 +270,12 @@ class ToolArgsDelta(EventData, frozen=True, kw_only=True, tag="tool.args.delta")
 
 
 class MessageCompleted(EventData, frozen=True, kw_only=True, tag="message.completed"):
-    """A model's whole answer: the message, and its reasoning beside it."""
+    """A model's whole answer: the message, its reasoning beside it, and what only another library can read of it."""
 
-    bulky: ClassVar[tuple[str, ...]] = ("message",)
+    bulky: ClassVar[tuple[str, ...]] = ("message", "original")
     message: msgspec.Raw
     reasoning: str | None = None
+    original: msgspec.Raw = NULL
 
 
 class ToolRejected(EventData, frozen=True, kw_only=True, tag="tool.rejected"):

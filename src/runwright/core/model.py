@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from runwright.core.message import AssistantMessage, Said
@@ -41,6 +43,27 @@ class OutputSpec(msgspec.Struct, frozen=True, kw_only=True):
     schema: dict[str, object]
 
 
+class ModelOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes with the messages of a model call: tools it may call, the shape of its answer, sampling parameters.
+
+    `tool_choice` is `auto`, `none`, `required` or the name of a tool.
+    """
+
+    tools: tuple[ToolSpec, ...] = ()
+    tool_choice: str | None = None
+    output: OutputSpec | None = None
+    settings: ModelSettings = ModelSettings()
+
+
+NO_OPTIONS = ModelOptions()
+
+
+def tools_wire(tools: Iterable[ToolSpec]) -> bytes:
+    """The OpenAI `tools` array; empty when there are no tools."""
+    wire = [{"type": "function", "function": each} for each in tools]
+    return msgspec.json.encode(wire) if wire else b""
+
+
 class ModelRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One request to a model.
 
@@ -63,6 +86,7 @@ class ModelResponse(msgspec.Struct, frozen=True, kw_only=True):
     """A whole answer.
 
     `model` is what the provider says it ran; `finish_reason` is stop, tool_calls, length or content_filter.
+    `original` is the answer as JSON text of another library, where that says more than the message.
     """
 
     message: AssistantMessage
@@ -72,6 +96,7 @@ class ModelResponse(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     provider: str = ""
     response_id: str = ""
+    original: bytes = b""
 
 
 class Quota(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -16,7 +16,7 @@ from runwright.core.cost import CostBy, CostCall, CostFilter, CostRow
 from runwright.core.event import Event
 from runwright.core.memory import Commit, CommitFilter, Draft, Entry, Owner
 from runwright.core.message import Message
-from runwright.core.model import ModelEvent, ModelRequest, ModelResponse
+from runwright.core.model import ModelEvent, ModelOptions, ModelRequest, ModelResponse
 from runwright.core.run import Run, RunStatus
 from runwright.core.sizes import KeyValueSize
 from runwright.core.spending import Quantities
@@ -81,7 +81,13 @@ class Gateway(Protocol):
     """The one place where a step is guarded, journaled or answered from the tape."""
 
     async def model(
-        self, messages: str | Sequence[Message], *, model: str | None, instructions: str, lane: str
+        self,
+        messages: str | Sequence[Message],
+        *,
+        model: str | Model | None,
+        instructions: str,
+        options: ModelOptions,
+        lane: str,
     ) -> ModelResponse:
         """Perform a model call as a step."""
         ...

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 from msgspec.structs import replace
 
 from runwright.core.event import MessageCompleted, StepCompleted, StepStarted
-from runwright.core.message import AssistantMessage, Said, said
-from runwright.core.model import ModelRequest, ModelResponse
+from runwright.core.message import AssistantMessage, Message, Said, SystemMessage, UserMessage, said
+from runwright.core.model import ModelOptions, ModelRequest, ModelResponse, tools_wire
 from runwright.core.money import Cost
 from runwright.core.step import StepKey
 from runwright.core.usage import NO_USAGE
@@ -22,6 +24,27 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     settings: msgspec.Raw
     tool_choice: str | None = None
     output: msgspec.Raw = _NULL
+
+
+def to_send(messages: str | Sequence[Message], instructions: str) -> tuple[Said, ...]:
+    """What a flow says to a model, encoded."""
+    asked: Sequence[Message] = (UserMessage(content=messages),) if isinstance(messages, str) else messages
+    system = (SystemMessage(content=instructions),) if instructions else ()
+    return tuple(said(message) for message in (*system, *asked))
+
+
+def flow_request(ref: str, messages: tuple[Said, ...], options: ModelOptions, *, is_streamed: bool) -> ModelRequest:
+    """A flow's request to a model."""
+    return ModelRequest(
+        model=ref,
+        messages=messages,
+        tools=options.tools,
+        tools_raw=tools_wire(options.tools),
+        tool_choice=options.tool_choice,
+        output=options.output,
+        settings=options.settings,
+        is_streamed=is_streamed,
+    )
 
 
 def asked(request: ModelRequest, match: StepKey, *, base: int | None, fresh: tuple[Said, ...]) -> StepStarted:
@@ -41,7 +64,7 @@ def asked(request: ModelRequest, match: StepKey, *, base: int | None, fresh: tup
 
 def completed(response: ModelResponse, cost: Cost) -> tuple[MessageCompleted, StepCompleted]:
     """How a model step ends that got its answer."""
-    message = MessageCompleted(message=msgspec.Raw(said(response.message).raw), reasoning=response.reasoning)
+    message = message_of(response)
     end = StepCompleted(
         model=response.model,
         provider=response.provider,
@@ -51,6 +74,12 @@ def completed(response: ModelResponse, cost: Cost) -> tuple[MessageCompleted, St
         cost=cost,
     )
     return message, end
+
+
+def message_of(response: ModelResponse) -> MessageCompleted:
+    """An answer as it is recorded."""
+    message = MessageCompleted(message=msgspec.Raw(said(response.message).raw), reasoning=response.reasoning)
+    return replace(message, original=msgspec.Raw(response.original)) if response.original else message
 
 
 def received(response: ModelResponse, seq: int, *, is_cached: bool) -> ModelResponse:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from msgspec.structs import replace
 
 from runwright.core.agent import BuiltAgent, CodeFlow, Limits, Tool, kind_of
 from runwright.core.context import Context, Surroundings
 from runwright.core.event import Data, Event, RunInterrupted, StepFailed, StoppedBy, TimerFired
-from runwright.core.message import Message, SystemMessage, UserMessage, chain_digest, said
-from runwright.core.model import ModelRequest, ModelResponse
-from runwright.core.ports import Gateway
+from runwright.core.message import Message, chain_digest
+from runwright.core.model import ModelOptions, ModelResponse
+from runwright.core.ports import Gateway, Model
 from runwright.core.run import ErrorInfo
 from runwright.core.spending import Quantities
 from runwright.core.step import StepKey, StepKind, may_have_acted
+from runwright.engine.asking import flow_request, to_send
 from runwright.engine.beginning import Beginning
 from runwright.engine.branches import Branches
 from runwright.engine.decide import Fail, Finish, Wait, checked, model_key, short, too_many_children, tool_key
@@ -93,7 +94,13 @@ class ToolGateway(FromThread):
         self._step = step
 
     async def model(
-        self, messages: str | Sequence[Message], *, model: str | None, instructions: str, lane: str
+        self,
+        messages: str | Sequence[Message],
+        *,
+        model: str | Model | None,
+        instructions: str,
+        options: ModelOptions,
+        lane: str,
     ) -> ModelResponse:
         """Refused: a step inside a tool would not be found again after a crash."""
         raise RunError("A tool cannot call a model as a step; do that in a code flow, or hand the work to an agent.")
@@ -208,15 +215,19 @@ class FlowGateway(FromThread):
         return Wait(reason="diverged", detail=f"The code {how} without asking for {_named(missed)}; {_GO_ON}")
 
     async def model(
-        self, messages: str | Sequence[Message], *, model: str | None, instructions: str, lane: str
+        self,
+        messages: str | Sequence[Message],
+        *,
+        model: str | Model | None,
+        instructions: str,
+        options: ModelOptions,
+        lane: str,
     ) -> ModelResponse:
         """A model call as a step."""
-        flow = self._flow
-        ref = self._world.models.ref(model or flow.model)
-        asked: Sequence[Message] = (UserMessage(content=messages),) if isinstance(messages, str) else messages
-        system = (SystemMessage(content=instructions),) if instructions else ()
-        entries = tuple(said(message) for message in (*system, *asked))
-        request = ModelRequest(model=ref, messages=entries, is_streamed=self._steps.log.run.mode != "wait")
+        own = None if model is None or isinstance(model, str) else model
+        ref = own.ref if own is not None else self._world.models.ref(cast("str | None", model) or self._flow.model)
+        entries = to_send(messages, instructions)
+        request = flow_request(ref, entries, options, is_streamed=self._steps.log.run.mode != "wait")
         match = self._issue(lane, "model", model_key(request, chain_digest(entries)))
         is_recorded = self._steps.playback is not None and self._steps.playback.has(match)
         if not is_recorded and not self.beginning.has(match):
@@ -225,7 +236,7 @@ class FlowGateway(FromThread):
         if taped is not None and taped.response is not None:
             response = taped.response
         else:
-            work = self._steps.model(request, match=match, base=None, fresh=entries, again=_again(taped))
+            work = self._steps.model(request, match=match, base=None, fresh=entries, again=_again(taped), own=own)
             response = await self._perform(work, match)
         self._allowance.tokens += response.usage.total_tokens
         return response

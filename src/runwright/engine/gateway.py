@@ -44,6 +44,7 @@ from runwright.core.model import (
     ReasoningDelta as ModelReasoningDelta,
 )
 from runwright.core.policy import Plan
+from runwright.core.ports import Model
 from runwright.core.run import error_info
 from runwright.core.step import StepKey
 from runwright.core.usage import Usage
@@ -138,8 +139,9 @@ class Steps:
         base: int | None,
         fresh: tuple[Said, ...],
         again: OpenStep | None,
+        own: Model | None = None,
     ) -> ModelResponse:
-        """Perform a model call. Raises ModelError or RunError after recording it."""
+        """Perform a model call; `own` answers for its reference. Raises ModelError or RunError after recording it."""
         await self._world.room()
         step = asked(request, match, base=base, fresh=fresh)
         if self.playback is not None:
@@ -147,14 +149,15 @@ class Steps:
             if recorded is not None:
                 return recorded
         # A model that does not exist is a mistake of the definition, and no failed call.
-        self._world.models.resolve(request.model)
+        if own is None:
+            self._world.models.resolve(request.model)
         way = self._world.guards.model(request.model, self._bounds.own)
         if way.plan.budgets:
             may_use = self.purse.spend(request.model, expected_usage(request), is_priced=True, note=None)
             step = replace(step, reserves=may_use)
         seq = self._begin(step, again)
         trail = Trail()
-        call = self._asking(request, match, way.plan, seq=seq, trail=trail)
+        call = self._asking(request, match, way.plan, seq=seq, trail=trail, own=own)
         try:
             response = received(await way.proceed(call), seq, is_cached=trail.is_cached)
             self._end(seq, *completed(response, self.purse.cost(trail, response.usage)))
@@ -170,7 +173,7 @@ class Steps:
         return response
 
     def _asking(
-        self, request: ModelRequest, match: StepKey, plan: Plan, *, seq: int, trail: Trail
+        self, request: ModelRequest, match: StepKey, plan: Plan, *, seq: int, trail: Trail, own: Model | None
     ) -> Call[ModelResponse]:
         def note(decision: GuardDecided) -> None:
             self._decided(decision, seq)
@@ -187,7 +190,7 @@ class Steps:
             kind="model",
             target=request.model,
             effect="read",
-            send=lambda call, sending: self._ask(request, call, sending, step=seq),
+            send=lambda call, sending: self._ask(request, call, sending, step=seq, own=own),
             trail=trail,
             note=note,
             deadline=self._bounds.deadline,
@@ -239,11 +242,11 @@ class Steps:
         return told
 
     async def _ask(
-        self, request: ModelRequest, call: Call[ModelResponse], sending: Sending, *, step: int
+        self, request: ModelRequest, call: Call[ModelResponse], sending: Sending, *, step: int, own: Model | None
     ) -> ModelResponse:
         """One attempt of a model call."""
         self._again(call, step)
-        model = self._world.models.resolve(call.target)
+        model = own if own is not None and own.ref == call.target else self._world.models.resolve(call.target)
         stream = model.stream(_for_target(request, call, sending))
         try:
             async for event in stream:

@@ -17,9 +17,10 @@ from runwright.core.event import (
     StepResolved,
     StepStarted,
 )
-from runwright.core.message import Said, said
+from runwright.core.message import Said
 from runwright.core.model import ModelResponse
 from runwright.core.step import StepKey
+from runwright.engine.asking import message_of
 from runwright.engine.fold import OpenStep
 from runwright.engine.replay import Answer, Asked, Player, Stopped
 from runwright.errors import (
@@ -141,7 +142,7 @@ def _records(
     completed = StepCompleted(result=result, taped=taped.seq, is_drifted=is_drifted, cost=taped.cost)
     yield from (replace(each, taped=taped.seq, base=None) for each in taped.written)
     if (response := taped.response) is not None:
-        yield MessageCompleted(message=msgspec.Raw(said(response.message).raw), reasoning=response.reasoning)
+        yield message_of(response)
         completed = replace(
             completed,
             model=response.model,

@@ -33,14 +33,14 @@ class Purse:
 
     def cost(self, trail: Trail, usage: Usage) -> Cost:
         """What an answer cost: that of another model than was asked first is priced as what it is."""
-        return NO_COST if trail.is_cached else self._price(self._models.resolve(trail.target).ref, usage)
+        return NO_COST if trail.is_cached else self._price(self._models.ref(trail.target), usage)
 
     def spend(self, ref: str, usage: Usage, *, is_priced: bool, note: Note | None) -> Spend:
         """What limits and budgets count; a price is looked up only where one is needed.
 
         What has no price counts as nothing, and `note` is told once in a run.
         """
-        cost = self._price(self._models.resolve(ref).ref, usage) if is_priced else NO_COST
+        cost = self._price(self._models.ref(ref), usage) if is_priced else NO_COST
         if cost.nano_usd is None and note is not None and ref not in self._unpriced:
             self._unpriced.add(ref)
             reason = "no price of it is known, so its calls count as 0 USD"

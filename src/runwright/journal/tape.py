@@ -161,7 +161,11 @@ def _after(step: Taped, event: Event, *, is_waited_for: bool) -> Taped:
         case MessageCompleted() as data:
             message = said_raw(bytes(data.message)).message
             assert isinstance(message, AssistantMessage)
-            return replace(step, response=ModelResponse(message=message, reasoning=data.reasoning))
+            original = bytes(data.original)
+            response = ModelResponse(
+                message=message, reasoning=data.reasoning, original=b"" if original == b"null" else original
+            )
+            return replace(step, response=response)
         case MemoryWritten() as data:
             return replace(step, written=(*step.written, data))
         case StepCharged() as data:

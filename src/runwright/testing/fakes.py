@@ -145,8 +145,8 @@ class FixedModels:
         self._default = models[0]
 
     def ref(self, ref: str | None) -> str:
-        """The reference, or that of the first model. Raises ConfigError."""
-        return self.resolve(ref).ref
+        """The reference, or that of the first model."""
+        return self._default.ref if ref is None else ref
 
     def resolve(self, ref: str | None) -> Model:
         """A model by reference. Raises ConfigError."""

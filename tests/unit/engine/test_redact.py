@@ -59,7 +59,7 @@ KEPT: dict[type[EventData], set[str]] = {
     MessageDelta: {"text"},
     ReasoningDelta: {"text"},
     ToolArgsDelta: {"call_id", "name", "arguments"},
-    MessageCompleted: {"message", "reasoning"},
+    MessageCompleted: {"message", "reasoning", "original"},
     ToolRejected: {"call_id", "name"},
     GuardDecided: {"target", "action"},
     MemoryWritten: {"owner", "name"},
