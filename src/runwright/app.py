@@ -120,7 +120,7 @@ class App:
         self.settings = settings or Settings()
         self.options = options or AppOptions()
         self.models = models or _models(self.settings)
-        self.registry = Registry(unknown=self.models.unknown)
+        self.registry = Registry(unknown=self.models.unknown, has_key=lambda name: bool(provider_settings([name])))
         self.metrics = Metrics(version=__version__) if self.settings.metrics else None
         self.health = Health()
         self._sources = tuple(sources)
@@ -186,7 +186,7 @@ class App:
         """Take what the sources say now; running runs keep what they have. Raises ConfigError and changes nothing."""
         problems = self._take(self.discover())
         self._count_agents()
-        return problems
+        return (*problems, *self.registry.dangling())
 
     def _take(self, found: Discovery) -> tuple[tuple[str, str], ...]:
         policies = self.settings.policies

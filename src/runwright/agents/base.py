@@ -126,22 +126,40 @@ class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
         raise ConfigError(f"there is no tool {name!r}{did_you_mean(name, known)}")
 
 
+NEEDS = ("extras", "tools", "keys")
+"""What a template can require: extras (`js`, or `acme[fast]` of another package), tools, variables that are set."""
+
+Migrate = Callable[[dict[str, Any]], Mapping[str, Any]]
+"""Turns a configuration for an older version into one for the version that it is declared under."""
+
+
 class Template:
     """What agents are made from. Subclass it, set `name`, `version` and `Config`, and write `build`.
 
     The docstring of a subclass is its description. A class without a `name` of its own is a base for others.
+    `requires` names `extras`, `tools` and `keys` (variables); it is looked at when an agent is built. `migrations` are
+    steps by the version that they lead to: each takes a configuration for the version before and gives one that fits.
     """
 
     name: ClassVar[str] = ""
     version: ClassVar[str] = "1.0.0"
     Config: ClassVar[type[BaseModel]] = Fields
+    requires: ClassVar[Mapping[str, Sequence[str]]] = {}
+    migrations: ClassVar[Mapping[str, Migrate]] = {}
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
-        if re.fullmatch(SEMVER, cls.version) is None:
-            raise ValueError(
-                f"the version of template {cls.__name__} has three numbers, such as '1.0.0', not {cls.version!r}"
-            )
+        for each in (cls.version, *cls.migrations):
+            if re.fullmatch(SEMVER, each) is None:
+                told = f"the version of template {cls.__name__} has three numbers, such as '1.0.0'"
+                raise ValueError(f"{told}, not {each!r}")
+        if strangers := sorted(cls.requires.keys() - set(NEEDS)):
+            told = f"template {cls.__name__} requires {', '.join(map(repr, strangers))}"
+            raise ValueError(f"{told}; it can require {', '.join(NEEDS)}")
+
+    @classmethod
+    def registered(cls) -> None:
+        """Called when the template is taken up, and again after each reload. A ConfigError refuses it."""
 
     def build(self, config: Any, context: BuildContext) -> Flow:  # noqa: ANN401 - a subclass names its Config
         """Make a loop or a code flow of a validated configuration. Raises ConfigError."""

@@ -19,6 +19,7 @@ from runwright.agents.agent import Agent, tool_name
 from runwright.agents.base import Declared, Origin, Template
 from runwright.agents.load import SUFFIXES, load_file, located
 from runwright.agents.modules import execute, fresh, package_of
+from runwright.agents.templates import Templates
 from runwright.core.agent import Tool
 from runwright.errors import ConfigError
 from runwright.tools.base import is_tool
@@ -34,7 +35,7 @@ class Discovery(msgspec.Struct, frozen=True, kw_only=True):
     """What was found. `files` are all files that were read; `problems` are (place, detail) pairs."""
 
     agents: tuple[Declared, ...] = ()
-    templates: Mapping[str, type[Template]] = MappingProxyType({})
+    templates: Templates = Templates()
     tools: Mapping[str, Tool] = MappingProxyType({})
     lifespans: tuple[Lifespan, ...] = ()
     files: tuple[Path, ...] = ()
@@ -66,7 +67,7 @@ class _Finds:
 
     def __init__(self) -> None:
         self._agents: dict[str, Declared] = {}
-        self._templates: dict[str, tuple[str, type[Template]]] = {}
+        self._templates: dict[tuple[str, str], tuple[str, type[Template]]] = {}
         self._tools: dict[str, tuple[str, Tool]] = {}
         self._lifespans: dict[int, Lifespan] = {}
         self._files: dict[Path, None] = {}
@@ -79,7 +80,7 @@ class _Finds:
     def discovery(self) -> Discovery:
         return Discovery(
             agents=tuple(self._agents.values()),
-            templates=MappingProxyType({name: each for name, (_, each) in self._templates.items()}),
+            templates=Templates(each for _, each in self._templates.values()),
             tools=MappingProxyType({name: each for name, (_, each) in self._tools.items()}),
             lifespans=tuple(self._lifespans.values()),
             files=tuple(self._files),
@@ -180,9 +181,9 @@ class _Finds:
             raise _twice(f"agent {declared.name!r}", declared.origin.at(), other.origin.at())
 
     def _add_template(self, place: str, template: type[Template]) -> None:
-        other, found = self._templates.setdefault(template.name, (place, template))
+        other, found = self._templates.setdefault((template.name, template.version), (place, template))
         if found is not template:
-            raise _twice(f"template {template.name!r}", place, other)
+            raise _twice(f"template {template.name!r} {template.version}", place, other)
 
     def _add_tool(self, place: str, tool: Tool) -> None:
         name = tool_name(tool)

@@ -7,18 +7,18 @@ from typing import cast
 
 import msgspec
 from msgspec.structs import replace
+from pydantic import BaseModel
 
 from runwright import plugins
 from runwright.agents.base import UNSEEN, BuildContext, Declared, Face, Template
-from runwright.agents.schema import config_error, did_you_mean, in_config, validate, write_definition
+from runwright.agents.schema import SHARED, config_error, in_config, validate, write_definition
+from runwright.agents.templates import Surrounding, Templates
 from runwright.core.agent import BuiltAgent, CodeFlow, Definition, Flow, Loop, Tool
 from runwright.core.message import digest
 from runwright.core.policy import Cache, Guard
 from runwright.core.policy_reader import read_guard
 from runwright.errors import ConfigError
 from runwright.models import WEIGHTS, names_file
-
-Templates = Mapping[str, type[Template]]
 
 
 def build(
@@ -28,17 +28,17 @@ def build(
     toolbox: Mapping[str, Tool],
     own: Definition | None = None,
     face: Callable[[str, str | None], Face] = lambda _name, _version: UNSEEN,
+    has_key: Callable[[str], bool] = lambda _name: True,
 ) -> BuiltAgent:
     """Build an agent. Raises ConfigError whose places are JSON pointers into the definition.
 
     `own` is what code or a file says, where a caller has replaced parts of it: only what it names is imported. `face`
-    shows other agents.
+    shows other agents, `has_key` says whether a variable is set that a template requires.
     """
     definition = declared.definition
-    template = templates.get(definition.template)
-    if template is None:
-        hint = did_you_mean(definition.template, templates)
-        raise config_error([("/template", f"there is no template {definition.template!r}{hint}")])
+    template = templates.find(definition.template)
+    if template.requires:
+        Surrounding(has_key, (*declared.parts.tools, *toolbox)).check(template)
     context = BuildContext(
         definition=definition,
         toolbox=toolbox,
@@ -55,6 +55,7 @@ def build(
     _refuse_similar(guard, flow)
     return BuiltAgent(
         definition=definition,
+        template_version=template.version,
         fingerprint=_fingerprint(definition, template, flow),
         flow=flow,
         input_schema=flow.input_schema,
@@ -120,11 +121,20 @@ def _texts(config: Mapping[str, object]) -> Iterator[tuple[str, str]]:
 
 
 def _flow(template: type[Template], definition: Definition, context: BuildContext) -> Flow:
+    config = _config(template, definition)
     try:
-        config = validate(template.Config, definition.config)
         return plugins.guarded(f"template {template.name!r}", template().build, config, context)
     except ConfigError as error:
         raise _in_definition(error) from error
+
+
+def _config(template: type[Template], definition: Definition) -> BaseModel:
+    """The configuration, checked. A rule about all of it stands where it is written. Raises ConfigError."""
+    try:
+        return validate(template.Config, definition.config)
+    except ConfigError as error:
+        whole = "" if definition.config.keys() <= set(SHARED) else "/config"
+        raise config_error((in_config(place) or whole, detail) for place, detail in error.problems) from None
 
 
 def _in_definition(error: ConfigError) -> ConfigError:
@@ -132,7 +142,7 @@ def _in_definition(error: ConfigError) -> ConfigError:
     if not error.problems:
         return config_error([("", error.message)])
     return config_error(
-        (in_config(place), detail) if place.startswith("/") else ("", f"{place}: {detail}")
+        (in_config(place), detail) if place.startswith("/") or not place else ("", f"{place}: {detail}")
         for place, detail in error.problems
     )
 

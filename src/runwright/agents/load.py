@@ -31,7 +31,7 @@ def load_file(path: Path, *, shown: str | None = None) -> tuple[Declared, ...]:
     `shown` is the file's name in messages. Tags beyond plain data are refused, as is a file above 1 MiB.
     """
     file = shown or str(path)
-    data, lines = _read(_text(path, file), file)
+    data, lines = read_yaml(read_text(path, file), file)
     entries: list[object] = [data]
     paths = [""]
     if isinstance(data, list):
@@ -58,10 +58,10 @@ def load_guard(path: Path) -> Guard:
     Raises ConfigError with every problem and its place.
     """
     file = str(path)
-    text = _text(path, file)
+    text = read_text(path, file)
     lines: dict[str, int] = {}
     if path.suffix in SUFFIXES:
-        data, lines = _read(text, file, least="retry: true")
+        data, lines = read_yaml(text, file, least="retry: true")
     elif path.suffix == ".toml":
         try:
             data = tomllib.loads(text)
@@ -98,7 +98,8 @@ def _is_below(pointer: str, parent: str) -> bool:
     return pointer == parent or pointer.startswith(f"{parent}/")
 
 
-def _text(path: Path, file: str) -> str:
+def read_text(path: Path, file: str) -> str:
+    """The text of a file of definitions. Raises ConfigError."""
     try:
         with path.open("rb") as stream:
             data = stream.read(MAX_BYTES + 1)
@@ -113,8 +114,11 @@ def _text(path: Path, file: str) -> str:
         raise located([(f"{file}:{line}", "this is no valid UTF-8: save the file as UTF-8")]) from None
 
 
-def _read(text: str, file: str, *, least: str = "name: ...") -> tuple[object, dict[str, int]]:
-    """Plain data, and the line of each JSON pointer into it. `least` is what an empty file is missing."""
+def read_yaml(text: str, file: str, *, least: str = "name: ...") -> tuple[object, dict[str, int]]:
+    """Plain data, and the line of each JSON pointer into it. `least` is what an empty file is missing.
+
+    Raises ConfigError.
+    """
     try:
         loader = yaml.SafeLoader(text)
         node: yaml.Node | None = loader.get_single_node()

@@ -13,12 +13,13 @@ from runwright.agents.base import UNSEEN, Declared, Face, Origin, Template
 from runwright.agents.chain import Chain
 from runwright.agents.conversation import Conversation
 from runwright.agents.discover import Discovery
-from runwright.agents.factory import Templates, build
+from runwright.agents.factory import build
 from runwright.agents.function import FunctionTemplate
 from runwright.agents.load import located
 from runwright.agents.parallel import Parallel
-from runwright.agents.schema import config_error, did_you_mean
+from runwright.agents.schema import config_error, did_you_mean, in_config
 from runwright.agents.supervisor import Supervisor
+from runwright.agents.templates import Surrounding, Templates, joined, registered
 from runwright.core.agent import BuiltAgent, Definition, Tool
 from runwright.core.policy import Fallback, GuardSettings
 from runwright.core.policy_reader import read_guard, refuse_similar, refuse_strangers
@@ -63,7 +64,7 @@ class _State(msgspec.Struct, frozen=True, kw_only=True):
 
     current: Mapping[str, Entry] = MappingProxyType({})
     versions: Mapping[tuple[str, str], Entry] = MappingProxyType({})
-    templates: Templates = MappingProxyType({})
+    templates: Templates = Templates()
     toolbox: Mapping[str, Tool] = MappingProxyType({})
 
 
@@ -74,19 +75,31 @@ class Registry:
     """
 
     def __init__(
-        self, templates: Sequence[type[Template]] = BUILT_IN, *, unknown: Callable[[str], str] = lambda _ref: ""
+        self,
+        templates: Sequence[type[Template]] = BUILT_IN,
+        *,
+        unknown: Callable[[str], str] = lambda _ref: "",
+        has_key: Callable[[str], bool] = lambda _name: True,
     ) -> None:
-        """`unknown` says why a reference can name no model, or nothing."""
-        self._built_in = {each.name: each for each in templates}
+        """`unknown` says why a reference can name no model, or nothing; `has_key` whether a variable is set."""
+        self._built_in = Templates(templates)
+        for each in templates:
+            registered(each)
         self._unknown = unknown
+        self._has_key = has_key
         self._state = _State(templates=self._built_in)
         self._variant = lru_cache(VARIANTS)(self._configured)
         self._own = {each.name: _own(each, self._built_in) for each in OWN if each.template in self._built_in}
 
     @property
     def templates(self) -> Templates:
-        """Templates by name."""
+        """Templates by name, in all their versions."""
         return self._state.templates
+
+    @property
+    def surrounding(self) -> Surrounding:
+        """What templates find around them."""
+        return Surrounding(self._has_key, tuple(self.toolbox))
 
     @property
     def toolbox(self) -> Mapping[str, Tool]:
@@ -132,14 +145,26 @@ class Registry:
         backups = [guard.fallback.models for guard in guards if guard and isinstance(guard.fallback, Fallback)]
         return {agent.flow.model for agent in agents}.union(*backups)
 
+    def dangling(self) -> tuple[tuple[str, str], ...]:
+        """Where a current agent names one that is not there, as (place, detail) pairs."""
+        found: list[tuple[str, str]] = []
+        for entry in self.all():
+            for each in entry.agent.flow.agents:
+                try:
+                    self.entry(each.name, each.version)
+                except NotFound as error:
+                    found.append((entry.declared.origin.at(in_config(each.at)), error.message))
+        return tuple(found)
+
     def replace(self, discovery: Discovery) -> tuple[tuple[str, str], ...]:
         """Take what was discovered in place of what was before; agents made over the API stay.
 
         Raises ConfigError with every problem at once, and changes nothing then. Gives the problems of agents made
         over the API that no longer fit; they keep running as they were built.
         """
-        templates = self._built_in | dict(discovery.templates)
         problems = list(discovery.problems)
+        templates, refused = joined(self._built_in, discovery.templates)
+        problems += refused
         current: dict[str, Entry] = {}
         for declared in discovery.agents:
             try:
@@ -185,7 +210,8 @@ class Registry:
         if declared.name in self._own:
             told = f"{declared.name!r} is an agent of Runwright's own: choose another name"
             raise config_error([("/name", told)])
-        agent = build(declared, templates=templates, toolbox=toolbox, face=partial(self._face, self._state))
+        face = partial(self._face, self._state)
+        agent = build(declared, templates=templates, toolbox=toolbox, face=face, has_key=self._has_key)
         refuse_strangers({"/guard": agent.guard}, self._unknown)
         return agent
 
@@ -207,7 +233,13 @@ class Registry:
             # What does not fit any more stays as it was, and is refused when a run begins.
             with suppress(ConfigError):
                 face = partial(self._face, state)
-                agent = build(entry.declared, templates=state.templates, toolbox=state.toolbox, face=face)
+                agent = build(
+                    entry.declared,
+                    templates=state.templates,
+                    toolbox=state.toolbox,
+                    face=face,
+                    has_key=self._has_key,
+                )
                 fresh[entry] = Entry(agent, entry.declared)
         if not fresh:
             return state
@@ -245,8 +277,14 @@ class Registry:
             parts = msgspec.structs.replace(parts, output=None)
         try:
             declared = msgspec.structs.replace(entry.declared, definition=changed, parts=parts)
-            face = partial(self._face, self._state)
-            agent = build(declared, templates=self.templates, toolbox=self.toolbox, own=definition, face=face)
+            agent = build(
+                declared,
+                templates=self.templates,
+                toolbox=self.toolbox,
+                own=definition,
+                face=partial(self._face, self._state),
+                has_key=self._has_key,
+            )
         except ConfigError as error:
             raise _unfit(error) from error
         approvals = {**agent.flow.approvals, **entry.agent.flow.approvals}

@@ -81,9 +81,25 @@ def check(path: Path | None = None, /, *, call: Called) -> None:
 
 
 def fitting(settings: Settings, sources: Sequence[str]) -> list[str]:
-    """The names of all agents that the sources define. Raises ConfigError with everything that is wrong."""
-    from runwright.app import App
+    """The names of all agents that the sources define. Raises ConfigError with everything that is wrong.
+
+    They may name agents that were made over the API.
+    """
+    from runwright.agents.load import located
+    from runwright.app import DATABASE, App
+    from runwright.service.agents import take_stored
+    from runwright.store import open_stores_to_read
 
     app = App(settings, sources=sources)
-    app.reload()
-    return [entry.agent.name for entry in app.registry.all()]
+    problems = app.reload()
+    names = [entry.agent.name for entry in app.registry.all()]
+    if problems and (path := settings.data / DATABASE).is_file():
+        stores = open_stores_to_read(path)
+        try:
+            take_stored(app.registry, stores.agents)
+        finally:
+            stores.close()
+        problems = app.registry.dangling()
+    if problems:
+        raise located(list(problems))
+    return names

@@ -16,15 +16,18 @@ async def ls(*, call: Called) -> None:
     if call.out.is_json:
         call.out.json(page)
         return
-    rows = [(view.name, view.version, view.description.partition("\n")[0]) for view in page.data]
-    call.out.table(("template", "version", "description"), rows)
+    rows = [
+        (view.name, view.version, view.description.partition("\n")[0], "; ".join(view.missing) or "-")
+        for view in page.data
+    ]
+    call.out.table(("template", "version", "description", "missing"), rows)
 
 
 async def show(name: str, /, *, call: Called) -> None:
     """Show a template and its schema.
 
     Args:
-        name: The template.
+        name: The template, by default its newest version; report@^1.2 shows the newest one that fits.
         call: What every command is handed.
     """
     async with call.open(is_reading=True) as access:
@@ -32,5 +35,7 @@ async def show(name: str, /, *, call: Called) -> None:
     if call.out.is_json:
         call.out.json(view)
         return
-    call.out.text(f"{view.name} {view.version}\n{view.description}\n")
+    call.out.text(f"{view.name} {view.version}, from {view.place}\n{view.description}\n")
+    for missing in view.missing:
+        call.out.text(f"missing: {missing}")
     call.out.json(view.schema)

@@ -194,6 +194,7 @@ class BuiltAgent(msgspec.Struct, frozen=True, kw_only=True):
     flow: Flow
     input_schema: dict[str, object]
     output_schema: dict[str, object]
+    template_version: str = ""
     source: str = "code"
     guard: Guard | None = None
     run_guard: Guard | None = None

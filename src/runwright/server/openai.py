@@ -178,7 +178,7 @@ def read(body: bytes, registry: Registry, *, is_kept: bool) -> Asked:
     entry = registry.entry(name, version or None)
     definition = entry.agent.definition
     config = _config(asked)
-    fields = registry.templates[definition.template].Config.model_fields
+    fields = registry.templates.find(definition.template).Config.model_fields
     ignored = _unknown(body)
     if "settings" in config and "settings" in fields:
         config["settings"] = _mapping(definition.config.get("settings")) | _mapping(config["settings"])

@@ -13,7 +13,9 @@ from msgspec.structs import replace
 from runwright.agents.base import Declared, Origin, Template
 from runwright.agents.load import load_body
 from runwright.agents.registry import Entry, Registry
-from runwright.agents.schema import did_you_mean, write_definition
+from runwright.agents.schema import write_definition
+from runwright.agents.templates import place_of
+from runwright.agents.version import Version
 from runwright.core.agent import BuiltAgent, Definition, Tool
 from runwright.core.ports import AgentRecord, AgentStore, Clock
 from runwright.errors import ConfigError, Conflict, InvalidRequest, NotFound
@@ -116,16 +118,16 @@ class Agents:
         )
 
     async def templates(self) -> Page[TemplateView]:
-        """All templates by name."""
-        found = self._registry.templates
-        return Page(data=[_template_view(found[name]) for name in sorted(found)])
+        """All versions of all templates, by name and the newest first."""
+        every = self._registry.templates.every()
+        return Page(data=[_template_view(each, self._registry) for each in every])
 
     async def template(self, name: str) -> TemplateView:
-        """One template. Raises NotFound."""
-        found = self._registry.templates
-        if name not in found:
-            raise NotFound(f"There is no template {name!r}{did_you_mean(name, found)}")
-        return _template_view(found[name])
+        """One template: `report` in its newest version, `report@^1.2` in one that fits. Raises NotFound."""
+        try:
+            return _template_view(self._registry.templates.find(name), self._registry)
+        except ConfigError as error:
+            raise NotFound(error.message) from error
 
     async def tools(self) -> Page[ToolView]:
         """The tools that definitions may name."""
@@ -266,6 +268,7 @@ def _view(entry: Entry, created_at: datetime | None) -> AgentView:
         name=agent.name,
         version=agent.version,
         template=definition.template,
+        template_version=agent.template_version,
         description=definition.description,
         source=agent.source,
         place=origin.at() or None,
@@ -297,11 +300,16 @@ def _tool_view(tool: Tool) -> ToolView:
     return ToolView(name=spec.name, description=spec.description, effect=tool.effect, parameters=spec.parameters)
 
 
-def _template_view(template: type[Template]) -> TemplateView:
+def _template_view(template: type[Template], registry: Registry) -> TemplateView:
     return TemplateView(
         name=template.name,
         version=template.version,
         description=inspect.getdoc(template) or "",
+        place=place_of(template),
+        is_newest=registry.templates[template.name] is template,
+        requires={kind: list(names) for kind, names in template.requires.items()},
+        missing=registry.surrounding.missing(template),
+        migrations=sorted(template.migrations, key=lambda each: Version.read(each).key),
         schema=template.Config.model_json_schema(),
     )
 

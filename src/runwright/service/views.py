@@ -126,12 +126,16 @@ class ToolView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AgentView(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent as callers see it. `definition` is what a PUT takes; only agents of source `api` can be changed."""
+    """An agent as callers see it. `definition` is what a PUT takes; only agents of source `api` can be changed.
+
+    `template_version` is what the agent was built from, null where it is not known any more.
+    """
 
     name: str
     object: Literal["agent"] = "agent"
     version: str
     template: str
+    template_version: str | None = None
     description: str
     source: str
     place: str | None = None
@@ -152,12 +156,20 @@ class AgentSchema(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TemplateView(msgspec.Struct, frozen=True, kw_only=True):
-    """A template as callers see it. `schema` is the JSON Schema of its configuration."""
+    """A version of a template as callers see it. `schema` is the JSON Schema of its configuration.
+
+    `missing` is what it requires and does not find here; `migrations` are the versions that steps lead to.
+    """
 
     name: str
     object: Literal["template"] = "template"
     version: str
     description: str
+    place: str
+    is_newest: bool
+    requires: dict[str, list[str]]
+    missing: list[str]
+    migrations: list[str]
     schema: JsonObject
 
 

@@ -173,6 +173,9 @@ def _detail(kind: str, message: str, given: object) -> str:
             return "Field required"
         case "extra_forbidden":
             return "There is no such field"
+        case "value_error" | "assertion_error":
+            # What a validator raised: in its own words, without pydantic's "Value error, ".
+            return message.partition(", ")[2]
         case "json_invalid":
             return message
         case _:

@@ -175,7 +175,10 @@ def test_twice(tmp_path: Path) -> None:
     assert found.problems == (
         (f"{tmp_path}/b.py: one", f"there is another agent 'one' in {tmp_path}/a.py: one: rename one of them"),
         (f"{tmp_path}/b.py: find", f"there is another tool 'find' in {tmp_path}/a.py: find: rename one of them"),
-        (f"{tmp_path}/b.py: Mine", f"there is another template 'mine' in {tmp_path}/a.py: Mine: rename one of them"),
+        (
+            f"{tmp_path}/b.py: Mine",
+            f"there is another template 'mine' 1.0.0 in {tmp_path}/a.py: Mine: rename one of them",
+        ),
     )
 
 

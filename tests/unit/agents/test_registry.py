@@ -16,6 +16,7 @@ from runwright.agents.factory import named_files
 from runwright.agents.input import INPUT_SCHEMA, read_messages
 from runwright.agents.load import load_body
 from runwright.agents.registry import VARIANT_BYTES, VARIANTS, Registry
+from runwright.agents.templates import Templates
 from runwright.core.agent import Approval, Definition, MemoryBlock, Tool
 from runwright.core.policy import Cache, Similar
 from runwright.core.step import Effect
@@ -87,9 +88,7 @@ def registry(*agents: Agent) -> Registry:
 
 def discovery(*agents: Agent) -> Discovery:
     """Agents, one template and one tool."""
-    return Discovery(
-        agents=tuple(map(at, agents)), templates={"polite": Polite, "crew": Crew}, tools={"weather": weather}
-    )
+    return Discovery(agents=tuple(map(at, agents)), templates=Templates([Polite, Crew]), tools={"weather": weather})
 
 
 SUPPORT = Agent("support", model="demo", tools=[weather], output=Answer, settings={"seed": 1}, limits=Limits(steps=3))

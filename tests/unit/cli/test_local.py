@@ -8,11 +8,15 @@ import msgspec
 import pytest
 
 from runwright.agents.registry import Registry
+from runwright.app import DATABASE
 from runwright.cli import agents, config, doctor
 from runwright.cli.call import Options
 from runwright.cli.init import FILES, init
+from runwright.core.agent import Definition
+from runwright.core.ports import AgentRecord
 from runwright.errors import ConfigError, Conflict
 from runwright.service.agents import Agents
+from runwright.store import open_stores
 from runwright.testing import FakeClock
 from tests.unit.cli.fakes import FakeAccess, FakeCall
 from tests.unit.service.test_agents import MemoryAgentStore
@@ -76,6 +80,29 @@ def test_a_fallback_that_is_no_model_is_named(folder: Path) -> None:
     (folder / "mine" / "bad.yaml").write_text(text)
     with pytest.raises(ConfigError, match=r"bad\.yaml:4.*there is no provider 'opnai'"):
         agents.check(folder / "mine", call=FakeCall())
+
+
+def test_an_agent_that_is_not_there_is_named(folder: Path) -> None:
+    """`agents check` says which line names an agent that is neither in the files nor made over the API."""
+    (folder / "mine").mkdir()
+    (folder / "mine" / "c.yaml").write_text("name: c\ntemplate: chain\nconfig:\n  steps: [{agent: made}]\n")
+    call = FakeCall(options=Options(data=folder / "data"))
+    with pytest.raises(ConfigError, match=r"c\.yaml:4: config\.steps\[0\]\.agent: there is no agent 'made'"):
+        agents.check(folder / "mine", call=call)
+    (folder / "data").mkdir()
+    stores = open_stores(folder / "data" / DATABASE)
+    made = AgentRecord(
+        name="made",
+        version="1.0.0",
+        definition=Definition(name="made"),
+        fingerprint="f",
+        source="api",
+        created_at=FakeClock().now(),
+    )
+    stores.agents.put(made)
+    stores.close()
+    agents.check(folder / "mine", call=call)
+    assert "ok: c" in call.printed
 
 
 def test_settings_are_shown_with_their_origin(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

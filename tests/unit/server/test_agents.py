@@ -19,6 +19,7 @@ async def test_an_agent_is_made_changed_and_taken_away(client: httpx2.AsyncClien
             "object": "agent",
             "version": "1.0.0",
             "template": "conversation",
+            "template_version": "1.0.0",
             "description": "",
             "source": "api",
             "place": None,
