@@ -213,12 +213,7 @@ class App:
         clock = SystemClock()
         await self._share(stack, clock, owner)
         self._journal = self._write_through(self._stores.writes, clock)
-        rows = Rows(
-            runs=self._stores.runs,
-            threads=self._stores.threads,
-            signals=self._stores.signals,
-            reader=JournalReader(self._stores.runs, self._stores.blobs),
-        )
+        rows = _rows(self._stores)
         self._engine = Engine(
             rows=rows,
             journal=self._journal,
@@ -370,6 +365,18 @@ class App:
     def _count_agents(self) -> None:
         if self.metrics is not None:
             self.metrics.count_agents(len(self.registry.all()))
+
+
+def _rows(stores: Stores) -> Rows:
+    """What the engine reads."""
+    return Rows(
+        runs=stores.runs,
+        threads=stores.threads,
+        signals=stores.signals,
+        schedules=stores.schedules,
+        firings=stores.firings,
+        reader=JournalReader(stores.runs, stores.blobs),
+    )
 
 
 def _pricing(prices: Prices, clock: Clock) -> Pricing:

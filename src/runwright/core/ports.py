@@ -18,6 +18,7 @@ from runwright.core.memory import Commit, CommitFilter, Draft, Entry, Owner
 from runwright.core.message import Message
 from runwright.core.model import ModelEvent, ModelOptions, ModelRequest, ModelResponse
 from runwright.core.run import Run, RunStatus
+from runwright.core.schedule import Advance
 from runwright.core.sizes import KeyValueSize
 from runwright.core.spending import Quantities
 from runwright.core.stats import OutcomeRow, StatBy, StatFilter, StatRow
@@ -170,6 +171,10 @@ class IdempotencyKey(msgspec.Struct, frozen=True, gc=False):
     created_at: datetime
 
 
+Claimed = IdempotencyKey | Advance
+"""What a new run takes for itself: who comes second writes nothing."""
+
+
 class Batch(msgspec.Struct, frozen=True, gc=False):
     """Rows of one run that are written together.
 
@@ -182,7 +187,7 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     blobs: tuple[Blob, ...] = ()
     voided: tuple[tuple[str, int], ...] = ()
     consumed: tuple[str, ...] = ()
-    idempotency: IdempotencyKey | None = None
+    claim: Claimed | None = None
     thread_head: tuple[str, str] | None = None
     memory: tuple[Draft, ...] = ()
     is_end: bool = False
@@ -208,8 +213,8 @@ class Writes(Protocol):
     def append(self, batches: Sequence[Batch]) -> Sequence[Exception | None]:
         """Write all batches in one transaction; what is committed survives the death of the process.
 
-        A batch whose run has another epoch in the store, whose idempotency key is taken, or which rejects a busy
-        thread, is left out and its place holds OwnershipLost or Conflict. Raises StorageError if nothing was written.
+        A batch whose run has another epoch in the store, whose claim is taken, or which rejects a busy thread, is left
+        out and its place holds OwnershipLost or Conflict. Raises StorageError if nothing was written.
         """
         ...
 

@@ -14,6 +14,7 @@ from runwright.core.event import Event, RunStarted
 from runwright.core.message import Said
 from runwright.core.ports import RunStore, SignalStore, ThreadStore
 from runwright.core.run import Run
+from runwright.core.schedule import FiringStore, ScheduleStore
 from runwright.engine.end import Cancel, conclude
 from runwright.engine.escapes import watch
 from runwright.engine.executor import Executor
@@ -36,6 +37,8 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
     runs: RunStore
     threads: ThreadStore
     signals: SignalStore
+    schedules: ScheduleStore
+    firings: FiringStore
     reader: JournalReader
 
 

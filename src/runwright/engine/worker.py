@@ -14,9 +14,10 @@ from msgspec.structs import replace
 from runwright.core.agent import BuiltAgent
 from runwright.core.event import NULL, RunQueued, RunStarted
 from runwright.core.ids import make_id
-from runwright.core.ports import Clock, IdempotencyKey, Signal, SignalKind
+from runwright.core.ports import Claimed, Clock, IdempotencyKey, Signal, SignalKind
 from runwright.core.replay import Replay
 from runwright.core.run import Run, RunRequest
+from runwright.core.schedule import Advance
 from runwright.engine.child import refuse_unknown
 from runwright.engine.children import Children
 from runwright.engine.drive import Driver, Rows
@@ -27,6 +28,7 @@ from runwright.engine.owner import Owner
 from runwright.engine.replay import Recording
 from runwright.engine.resume import Agents, Resumer
 from runwright.engine.reuse import answered_by
+from runwright.engine.scheduler import Scheduler
 from runwright.engine.tend import Tender, TenderOptions
 from runwright.engine.turns import INTERRUPTED
 from runwright.engine.world import World
@@ -93,6 +95,7 @@ class Engine:
             has_room=partial(has_room, world.guards.around.ledger, clock),
             options=options,
         )
+        self.scheduler = Scheduler(rows, submit=self.submit, cancel=self.cancel, clock=clock)
         self.is_draining = False
 
     @property
@@ -111,18 +114,23 @@ class Engine:
 
     async def start(self) -> None:
         """Take up what a dead process left, at once, and begin to tend."""
-        await self._tender.start(await self._driver.start())
+        tasks = await self._driver.start()
+        await self._tender.start(tasks)
+        if self._options.is_adopting:
+            self.scheduler.start(tasks)
 
     async def stop(self, *, drain_s: float) -> None:
         """Take no more runs, let those at work finish for so many seconds, and leave the rest for the next start."""
         self.is_draining = True
+        await self.scheduler.stop()
         await self._tender.stop()
         await self._driver.stop(drain_s=drain_s)
 
-    async def submit(self, request: RunRequest, claim: Claim | None = None) -> tuple[str, LiveRun | None]:
+    async def submit(self, request: RunRequest, claim: Claim | Advance | None = None) -> tuple[str, LiveRun | None]:
         """Create a run and begin it. A repeated idempotency key gives the earlier run, live or not.
 
-        Raises NotFound, InvalidRequest, Conflict, Overloaded, Unavailable, IdempotencyMismatch or StorageError.
+        Raises NotFound, InvalidRequest, Conflict, Overloaded, Unavailable, IdempotencyMismatch or StorageError, and
+        OwnershipLost when its schedule was advanced by another one.
         """
         is_child = request.parent_run_id is not None
         self._refuse(is_child=is_child)
@@ -133,7 +141,7 @@ class Engine:
         agent.flow.read_input(request.input)
         if recording is None:
             refuse_unknown(agent, self._agents)
-        if claim is not None:
+        if isinstance(claim, Claim):
             held = await self._held(claim)
             if held is not None:
                 return held, None
@@ -163,10 +171,10 @@ class Engine:
         return live.run.id, live
 
     async def _begin(
-        self, live: LiveRun, queued: RunQueued, *, claim: Claim | None, recording: Recording | None
+        self, live: LiveRun, queued: RunQueued, *, claim: Claim | Advance | None, recording: Recording | None
     ) -> str | None:
         """Begin a run when it is on disk; the run that has the idempotency key, if another one was first."""
-        events = live.log.append((queued, None), idempotency=_claimed(live.run, claim))
+        events = live.log.append((queued, None), claim=_claimed(live.run, claim))
         if recording is not None:
             live.player = recording.player
             events += recording.begin(live.log)
@@ -174,7 +182,7 @@ class Engine:
             await self._driver.begin_on_disk(live, events)
         except Conflict:
             # The same key, sent twice at once: the other one was first.
-            held = await self._held(claim) if claim is not None else None
+            held = await self._held(claim) if isinstance(claim, Claim) else None
             if held is None:
                 raise
             return held
@@ -322,7 +330,7 @@ class Engine:
         await asyncio.to_thread(self._rows.signals.put, signal)
 
 
-def _claimed(run: Run, claim: Claim | None) -> IdempotencyKey | None:
-    if claim is None:
-        return None
+def _claimed(run: Run, claim: Claim | Advance | None) -> Claimed | None:
+    if not isinstance(claim, Claim):
+        return claim
     return IdempotencyKey(claim.scope, claim.key, claim.body_hash, run.id, run.created_at)

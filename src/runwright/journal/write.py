@@ -16,7 +16,7 @@ import msgspec
 from msgspec.structs import replace
 
 from runwright.core.event import Data, Delta, Event, StepFailed, StepStarted
-from runwright.core.ports import Batch, Clock, IdempotencyKey, Reader, RunRow, Writes
+from runwright.core.ports import Batch, Claimed, Clock, Reader, RunRow, Writes
 from runwright.core.run import ErrorInfo, Run
 from runwright.core.step import Step
 from runwright.errors import StorageError, Unavailable
@@ -57,7 +57,7 @@ class _Entry(msgspec.Struct, gc=False):
     deltas: tuple[list[Event], ...] = ()
     voided: list[tuple[str, int]] = []
     consumed: list[str] = []
-    idempotency: IdempotencyKey | None = None
+    claim: Claimed | None = None
     thread_head: tuple[str, str] | None = None
     size: int = 0
 
@@ -305,7 +305,7 @@ class RunLog:
         self,
         *records: Record,
         consumed: tuple[str, ...] = (),
-        idempotency: IdempotencyKey | None = None,
+        claim: Claimed | None = None,
         thread_head: tuple[str, str] | None = None,
     ) -> tuple[Event, ...]:
         """Number the records, project them to rows and hand them to the writer. Raises what ended the log."""
@@ -331,7 +331,7 @@ class RunLog:
             steps=list(steps.values()),
             voided=voided,
             consumed=list(consumed),
-            idempotency=idempotency,
+            claim=claim,
             thread_head=thread_head,
             size=size_of(events),
         )
@@ -493,7 +493,7 @@ def _batch(entry: _Entry) -> Batch:
         blobs=tuple(blob for _, blobs in packed for blob in blobs),
         voided=tuple(entry.voided),
         consumed=tuple(entry.consumed),
-        idempotency=entry.idempotency,
+        claim=entry.claim,
         thread_head=entry.thread_head,
         memory=memory_drafts(entry.events),
         is_end=any(event.is_terminal for event in entry.events),

@@ -14,8 +14,9 @@ from sqlalchemy.engine.interfaces import DBAPICursor
 
 from runwright.core.memory import Draft
 from runwright.core.message import digest
-from runwright.core.ports import DELTA_ROW, Batch, IdempotencyKey
+from runwright.core.ports import DELTA_ROW, Batch, Claimed
 from runwright.core.run import Run
+from runwright.core.schedule import Advance
 from runwright.core.step import Step
 from runwright.core.thread import Thread
 from runwright.errors import Conflict, OwnershipLost, RunwrightError
@@ -34,6 +35,7 @@ from runwright.store.rows import (
     step_values,
     thread_values,
 )
+from runwright.store.schedules import Advances
 from runwright.store.schema import INLINE
 from runwright.store.statements import EVENTS_AT_ONCE, AppendStatements
 
@@ -48,6 +50,7 @@ class SqlWrites:
         self._database = database
         self._sql = AppendStatements(database.dialect)
         self._ledger = Ledger(database.dialect)
+        self._advances = Advances(database.dialect)
         self._rollups = Rollups(database.dialect)
         self._known: dict[bytes, None] = {}
         self._generation = 0
@@ -157,8 +160,8 @@ class SqlWrites:
             if busy is not None:
                 return Conflict(f"The thread {thread_id} is busy with {busy}; wait, or use multitask 'enqueue'.")
         claim = plan.claims.get(owned)
-        if claim is not None and not self._is_claimed(cursor, claim):
-            return Conflict(f"The Idempotency-Key {claim.key!r} is taken.")
+        if claim is not None and (error := self._claim(cursor, claim)) is not None:
+            return error
         if run is not None and thread_id is not None:
             thread = Thread(id=thread_id, created_at=run.created_at, user=run.user)
             cursor.execute(self._sql.insert_thread, thread_values(thread))
@@ -171,10 +174,13 @@ class SqlWrites:
         row = cursor.fetchone()
         return None if row is None else row[0]
 
-    def _is_claimed(self, cursor: DBAPICursor, claim: IdempotencyKey) -> bool:
+    def _claim(self, cursor: DBAPICursor, claim: Claimed) -> RunwrightError | None:
+        if isinstance(claim, Advance):
+            is_first = self._advances.write(cursor, claim)
+            return None if is_first else OwnershipLost(f"The schedule {claim.row.name!r} is at another revision.")
         values = (claim.scope, claim.key, claim.body_hash, claim.run_id, micros(claim.created_at))
         cursor.execute(self._sql.claim, values)
-        return cursor.rowcount > 0
+        return None if cursor.rowcount > 0 else Conflict(f"The Idempotency-Key {claim.key!r} is taken.")
 
     def _write(self, cursor: DBAPICursor, plan: _Plan) -> None:
         sql = self._sql
@@ -270,7 +276,7 @@ class _Plan:
         self.consumed: list[Values] = []
         self.heads: list[Values] = []
         self.memory: list[Draft] = []
-        self.claims: dict[_Owned, IdempotencyKey] = {}
+        self.claims: dict[_Owned, Claimed] = {}
         self.newcomers: dict[_Owned, None] = {}
         for batch in batches:
             error = lost.get(_owned(batch)) if lost else None
@@ -301,8 +307,8 @@ class _Plan:
             thread_id, run_id = batch.thread_head
             self.heads.append((run_id, thread_id))
         self.memory += batch.memory
-        if batch.idempotency is not None:
-            self.claims[_owned(batch)] = batch.idempotency
+        if batch.claim is not None:
+            self.claims[_owned(batch)] = batch.claim
             self.newcomers[_owned(batch)] = None
 
     def _add_run(self, batch: Batch) -> None:

@@ -254,6 +254,45 @@ threads = Table(
 )
 _partial("threads_user", threads.c.user, threads.c.id, where=threads.c.user.is_not(None))
 
+# Who changes a row names the revision before. `body` is the schedule as its user wrote it.
+schedules = Table(
+    "schedules",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    Column("agent", Text, nullable=False),
+    Column("source", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("place", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("is_paused", Boolean, nullable=False),
+    Column("next_at", BigInteger),
+    Column("due_at", BigInteger),
+    Column("fired", BigInteger, nullable=False),
+    Column("queued", BigInteger, nullable=False),
+    Column("last_number", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("schedules_due", schedules.c.due_at)
+
+firings = Table(
+    "firings",
+    metadata,
+    Column("schedule", Text, primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("until", BigInteger),
+    Column("is_manual", Boolean, nullable=False),
+    Column("key", Text),
+    Column("became", Text, nullable=False),
+    Column("noted_at", BigInteger, nullable=False),
+    Column("run_id", Text),
+    Column("reason", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+_partial("firings_key", firings.c.schedule, firings.c.key, where=firings.c.key.is_not(None), is_unique=True)
+
 idempotency = Table(
     "idempotency",
     metadata,

@@ -20,6 +20,7 @@ from runwright.core.ports import (
     Writes,
 )
 from runwright.core.retention import PinStore, PruneStore
+from runwright.core.schedule import FiringStore, ScheduleStore
 from runwright.core.similar import LookStore, QuestionStore
 from runwright.store.agents import SqlAgentStore
 from runwright.store.append import SqlWrites
@@ -31,6 +32,7 @@ from runwright.store.memory import SqlMemoryStore
 from runwright.store.migrate import require_head, upgrade
 from runwright.store.prune import SqlPinStore, SqlPruneStore
 from runwright.store.runs import SqlRunStore
+from runwright.store.schedules import SqlFiringStore, SqlScheduleStore
 from runwright.store.signals import SqlSignalStore
 from runwright.store.similar import SqlLookStore, SqlQuestionStore
 from runwright.store.sqlite import Durability
@@ -54,6 +56,8 @@ class Stores(msgspec.Struct, frozen=True, kw_only=True):
     costs: CostStore
     stats: StatStore
     prune: PruneStore
+    schedules: ScheduleStore
+    firings: FiringStore
     pins: PinStore
     memory: MemoryStore
     questions: QuestionStore
@@ -106,6 +110,8 @@ def _over(database: Database, prepare: Callable[[], None]) -> Stores:
         costs=SqlCostStore(database),
         stats=SqlStatStore(database),
         prune=SqlPruneStore(database),
+        schedules=SqlScheduleStore(database),
+        firings=SqlFiringStore(database),
         pins=SqlPinStore(database),
         memory=SqlMemoryStore(database),
         questions=SqlQuestionStore(database),

@@ -210,7 +210,14 @@ class Process:
         self.reader = JournalReader(stores.runs, stores.blobs)
         self._http = HttpClient()
         self.journal = Journal(self.gate, clock=parts.clock, readers=parts.readers)
-        rows = Rows(runs=stores.runs, threads=stores.threads, signals=stores.signals, reader=self.reader)
+        rows = Rows(
+            runs=stores.runs,
+            threads=stores.threads,
+            signals=stores.signals,
+            schedules=stores.schedules,
+            firings=stores.firings,
+            reader=self.reader,
+        )
         asker = Asker(boot=owner.boot, since=parts.clock.now())
         self.ledger = LocalLedger(partial(asyncio.to_thread, stores.budgets.booked, asker=asker))
         world = World(

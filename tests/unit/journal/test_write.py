@@ -442,7 +442,7 @@ async def test_a_taken_idempotency_key_refuses_the_run() -> None:
         logs = [at.new(), at.new()]
         for log in logs:
             key = IdempotencyKey("caller", "key", "hash", log.run.id, at.journal.now())
-            log.append(QUEUED, idempotency=key)
+            log.append(QUEUED, claim=key)
         outcomes = await asyncio.gather(*(log.durable() for log in logs), return_exceptions=True)
         assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Conflict", "NoneType"]
         lost = next(log for log in logs if isinstance(log.lost, Conflict))

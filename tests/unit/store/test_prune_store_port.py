@@ -109,7 +109,7 @@ def test_a_run_goes_with_all_that_is_its_own(stores: Stores) -> None:
     claim = IdempotencyKey("s", "k", "h", owner.id, NOW)
     change = Change(name="notes", action="set", value=TEXT)
     draft = Draft(owner="agent:support", created_at=NOW, changes=(change,), run_id=owner.id, seq=1, step=2)
-    batch = msgspec.structs.replace(told(owner, TEXT), idempotency=claim, memory=(draft,))
+    batch = msgspec.structs.replace(told(owner, TEXT), claim=claim, memory=(draft,))
     assert stores.writes.append([batch]) == [None]
     newest(stores)
     assert prune(stores, stores.prune.oldest()) == 0

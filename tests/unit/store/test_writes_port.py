@@ -24,7 +24,7 @@ def changed(owner: Run, **changes: object) -> Run:
 def claim(owner: Run, key: str = "k") -> Batch:
     """A batch that creates a run under an idempotency key."""
     key_row = IdempotencyKey("caller /runs", key, "hash", owner.id, NOW)
-    return Batch(run=RunRow(owner, True), idempotency=key_row, events=(event(owner, 1),))
+    return Batch(run=RunRow(owner, True), claim=key_row, events=(event(owner, 1),))
 
 
 def test_a_batch_is_written_whole(stores: Stores) -> None:
