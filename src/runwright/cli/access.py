@@ -97,6 +97,10 @@ class RunAccess(Protocol):
         """Say what became of a step."""
         ...
 
+    async def pause(self, run_id: str, *, reason: str = "") -> RunView:
+        """Have a run wait before its next step."""
+        ...
+
     async def resume(self, run_id: str) -> RunView:
         """Let a run go on."""
         ...

@@ -118,6 +118,8 @@ def waits(view: RunView, approvals: Sequence[ApprovalView] = ()) -> str:
             "The run waits: a budget is spent. `runwright budgets ls` shows it; it goes on when "
             "`runwright budgets raise` raises it, or its window ends, where a server runs."
         )
+    if view.reason == "paused":
+        return f"The run is paused; `runwright runs resume {view.id}` lets it go on."
     return (
         f"The run waits: {view.reason}. `runwright runs show {view.id}` shows why; "
         f"`runwright runs resume {view.id}` goes on with the current code."

@@ -170,6 +170,10 @@ class RemoteRuns:
         """Say what became of a step."""
         return await self._http.ask(RunView, "POST", f"{_run(run_id)}/resolve", body=resolution)
 
+    async def pause(self, run_id: str, *, reason: str = "") -> RunView:
+        """Have a run wait before its next step."""
+        return await self._http.ask(RunView, "POST", f"{_run(run_id)}/pause", body={"reason": reason})
+
     async def resume(self, run_id: str) -> RunView:
         """Let a run go on."""
         return await self._http.ask(RunView, "POST", f"{_run(run_id)}/resume")

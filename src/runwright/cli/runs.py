@@ -34,6 +34,7 @@ __all__ = [
     "fork",
     "import_",
     "ls",
+    "pause",
     "pin",
     "replay",
     "resolve",
@@ -45,6 +46,7 @@ __all__ = [
 
 LINE = 160
 NULL_TEXT = b"null"
+PAUSES = "Noted. The run waits when the step that it is at has come to its end."
 GOES_ON = "Noted. The server of this data directory goes on with the run: at once, or when it is started."
 
 
@@ -189,8 +191,22 @@ async def cancel(run: str, /, *, reason: str = "", call: Called) -> None:
         call.out.note("Noted. The process that executes the run cancels it in a moment.")
 
 
+async def pause(run: str, /, *, reason: str = "", call: Called) -> None:
+    """Have a run wait before its next step, with the runs that it began. What is under way comes to its end.
+
+    Args:
+        run: The run's id.
+        reason: Why; it is recorded.
+        call: What every command is handed.
+    """
+    async with call.open(has_agents=False) as access:
+        view = await access.runs.pause(run, reason=reason)
+    _print_run(call.out, view, waits(view) if view.reason == "paused" else PAUSES)
+
+
 async def resume(run: str, /, *, call: Called) -> None:
-    """Let a run go on: one that waits as `diverged`, with the current code, or one whose process is gone.
+    """Let a run go on: one that is paused, one that waits as `diverged`, with the current code, or one whose process
+    is gone.
 
     Args:
         run: The run's id.

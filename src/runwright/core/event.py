@@ -86,7 +86,7 @@ class RunStarted(EventData, frozen=True, kw_only=True, tag="run.started"):
 class RunResumed(EventData, frozen=True, kw_only=True, tag="run.resumed"):
     """A run goes on. `code_changed` names what differs from the code that began it."""
 
-    cause: Literal["crash", "resolved", "input", "storage", "budget", "child", "timer"]
+    cause: Literal["crash", "resolved", "input", "storage", "budget", "child", "timer", "pause"]
     epoch: int = 0
     code_changed: tuple[str, ...] = ()
 

@@ -255,7 +255,7 @@ class RunStore(Protocol):
         ...
 
 
-SignalKind = Literal["cancel", "resolve", "resume"]
+SignalKind = Literal["cancel", "resolve", "resume", "pause"]
 
 
 class Signal(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -114,6 +115,18 @@ def held(needs: Mapping[Need, str]) -> Wait:
     first = next((need for need in needs if isinstance(need, OF_PERSON)), next(iter(needs)))
     told = ", ".join(f"{name!r} (step {need.step}) {_SAID[type(need)]}" for need, name in needs.items())
     return Wait(reason=reason_of(first), detail=f"{told}.", needs=tuple(needs))
+
+
+PAUSABLE: Final[frozenset[WaitReason]] = frozenset({"approval", "input", "budget", "child", "timer"})
+"""Reasons of waits that end by themselves, or with an answer."""
+
+
+def paused(reason: str, wait: Wait | None = None) -> Wait:
+    """The wait of a run that is paused; `wait` is what it would have come to without."""
+    told = f"Paused: {reason}." if reason else "Paused."
+    if wait is None:
+        return Wait(reason="paused", detail=told)
+    return replace(wait, reason="paused", detail=f"{told} {wait.detail}")
 
 
 _SAID: Mapping[type, str] = {

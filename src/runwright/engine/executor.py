@@ -22,6 +22,7 @@ from runwright.core.message import Said
 from runwright.core.run import ErrorInfo, error_info
 from runwright.core.step import SUPERSEDED
 from runwright.engine.decide import (
+    PAUSABLE,
     Fail,
     Finish,
     Lost,
@@ -33,6 +34,7 @@ from runwright.engine.decide import (
     ToolCalls,
     Wait,
     decide,
+    paused,
     short,
 )
 from runwright.engine.end import Cancel, End, conclude, is_in_doubt
@@ -100,7 +102,7 @@ class Executor:
     async def execute(self) -> None:
         """Run until the run ends or waits, and record that. Raises StorageError when it cannot be recorded."""
         if isinstance(self._flow, CodeFlow):
-            self._gateway = FlowGateway(self._steps, self._world, agent=self._live.agent, past=self._events)
+            self._gateway = FlowGateway(self._steps, self._world, live=self._live, past=self._events)
         if self._player is not None:
             self._player.begin(self, pace=None if self._gateway is None else self._gateway.pace)
         try:
@@ -159,6 +161,8 @@ class Executor:
                 log.append((divergence, None))
         if self._gateway is not None and isinstance(end, Finish | Fail):
             end = self._gateway.judge(end)
+        if self._live.pause is not None and isinstance(end, Wait) and end.reason in PAUSABLE:
+            end = paused(self._live.pause, end)
         if reason is not None and (not isinstance(end, Finish) or is_in_doubt(log)):
             end = Cancel(reason=reason)
         run = self._live.run
@@ -186,6 +190,8 @@ class Executor:
             decision = decide(self._conversation, self._flow, model=ref, is_streamed=is_streamed)
             if isinstance(decision, Finish | Fail | Wait):
                 return decision
+            if self._live.pause is not None and not isinstance(decision, Lost):
+                return paused(self._live.pause)
             await self._act(decision)
             if self._steps.purse.shortage is not None:
                 return short(self._steps.purse.shortage)
@@ -282,7 +288,7 @@ class Executor:
     async def _calls(self, left: Iterator[PlannedTool]) -> None:
         """One call after the other, while there are any; one that is held keeps the place."""
         for planned in left:
-            if not await self._call(planned):
+            if self._live.pause is not None or not await self._call(planned):
                 return
 
     async def _call(self, planned: PlannedTool) -> bool:

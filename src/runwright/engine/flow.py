@@ -20,11 +20,12 @@ from runwright.core.step import StepKey, StepKind, may_have_acted
 from runwright.engine.asking import flow_request, to_send
 from runwright.engine.beginning import Beginning
 from runwright.engine.branches import Branches
-from runwright.engine.decide import Fail, Finish, Wait, checked, model_key, short, too_many_children, tool_key
+from runwright.engine.decide import Fail, Finish, Wait, checked, model_key, paused, short, too_many_children, tool_key
 from runwright.engine.escapes import watched
 from runwright.engine.fold import OpenStep
 from runwright.engine.gateway import Steps, is_json
 from runwright.engine.holding import Held, Parking
+from runwright.engine.live import LiveRun
 from runwright.engine.pace import Pace
 from runwright.engine.playback import Untold
 from runwright.engine.replay import Stopped
@@ -153,11 +154,12 @@ class FlowGateway(FromThread):
     have acted, were not asked for: another branch may come to them. If none does in time, the code has changed.
     """
 
-    def __init__(self, steps: Steps, world: World, *, agent: BuiltAgent, past: Sequence[Event]) -> None:
+    def __init__(self, steps: Steps, world: World, *, live: LiveRun, past: Sequence[Event]) -> None:
         super().__init__(steps)
         self._steps = steps
         self._world = world
-        self._agent = agent
+        self._live = live
+        self._agent = live.agent
         self.branches = Branches()
         self.pace = Pace(
             fired=self._fired,
@@ -356,6 +358,11 @@ class FlowGateway(FromThread):
         assert task is not None
         self._away_tasks[task] = task.cancelling()
         try:
+            if (pause := self._live.pause) is not None:
+                work.close()
+                # What other branches have sent comes to its end first.
+                await self.branches.rest()
+                raise self._suspended(paused(pause))
             return await self._parking.perform(work, code)
         except Held as error:
             raise self._suspended(self._parking.wait) from error

@@ -89,6 +89,8 @@ class LiveRun:
         self.lent = 0
         self.has_children = False
         self.cancel_reason: str | None = None
+        # Why the run is to wait before its next step, if it is.
+        self.pause: str | None = None
         self.settled: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
         self.published = 0
         self._opening = Watcher() if is_awaited else None

@@ -31,7 +31,7 @@ ADOPTIONS = 3
 
 _logger = logging.getLogger("runwright.engine")
 
-Cause = Literal["crash", "resolved", "input", "storage", "budget", "child", "timer"]
+Cause = Literal["crash", "resolved", "input", "storage", "budget", "child", "timer", "pause"]
 
 
 class Agents(Protocol):
@@ -184,6 +184,13 @@ class Resumer:
         await self._end(adopted, Cancel(reason=reason))
         return True
 
+    async def pause(self, run: Run, wait: Wait) -> None:
+        """Have a run that nobody executes wait; it keeps what it needs. Raises OwnershipLost or StorageError."""
+        async with self._taking:
+            adopted = await self._adopted(run)
+            if adopted is not None:
+                await self._end(replace(adopted, adoptions=run.adoptions), wait)
+
     async def _adopted(self, run: Run) -> Run | None:
         return await asyncio.to_thread(self._rows.runs.adopt, run.id, epoch=run.epoch, owner=self._owner.boot)
 
@@ -222,11 +229,14 @@ class Resumer:
     async def force(self, run: Run, *, consumed: tuple[str, ...]) -> None:
         """Continue a run because somebody says so; returns when that is on disk.
 
-        One that waits goes on with the current code, whatever the record says; one whose process is gone as ever.
+        One that waits goes on with the current code, whatever the record says; one that is paused, or whose process
+        is gone, as ever.
         """
         async with self._taking:
             adopted = await self._take(run)
-            await self._go_on(adopted, cause="input" if run.status == "waiting" else "crash", consumed=consumed)
+            is_paused = run.reason == "paused"
+            cause: Cause = "pause" if is_paused else "input" if run.status == "waiting" else "crash"
+            await self._go_on(adopted, cause=cause, consumed=consumed)
 
     async def wake(self, run: Run, cause: Cause, records: Sequence[Record] = ()) -> None:
         """Continue a run that has what it waited for; returns when that is on disk."""

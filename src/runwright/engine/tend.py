@@ -15,9 +15,10 @@ from runwright.core.event import Event, RunWaiting
 from runwright.core.need import OF_PERSON, Need, NeedsRun, NeedsTime
 from runwright.core.ports import Signal
 from runwright.core.run import Run
-from runwright.engine.drive import Driver, Rows
+from runwright.engine.drive import Rows
 from runwright.engine.held import Outcome, expired
-from runwright.engine.resume import Cause, Resumer
+from runwright.engine.pause import Pauses
+from runwright.engine.resume import Cause
 from runwright.errors import Conflict, InvalidRequest, NotFound, OwnershipLost
 from runwright.journal.write import Journal
 
@@ -50,16 +51,16 @@ class Tender:
         *,
         rows: Rows,
         journal: Journal,
-        driver: Driver,
-        resumer: Resumer,
+        pauses: Pauses,
         cancel: Callable[[str, str], Awaitable[None]],
         has_room: Callable[[Shortage], Awaitable[bool]],
         options: TenderOptions,
     ) -> None:
         self._rows = rows
         self._journal = journal
-        self._driver = driver
-        self._resumer = resumer
+        self._driver = pauses.driver
+        self._resumer = pauses.resumer
+        self._pauses = pauses
         self._cancel = cancel
         self._options = options
         self._has_room = has_room
@@ -184,6 +185,11 @@ class Tender:
             if signal.kind == "cancel":
                 # The signal stays until the run is over: this process may die before it has recorded the end.
                 self._driver.cancel(live, _reason(signal))
+            elif signal.kind == "pause":
+                await self._pauses.take(live.run, _reason(signal), is_adopting=True)
+            elif signal.kind == "resume" and live.pause is not None:
+                await self._pauses.unpause(live.run)
+                await asyncio.to_thread(self._rows.signals.drop, signal.id)
             return
         run = await asyncio.to_thread(self._rows.runs.get, signal.run_id)
         if run is None or run.is_over:
@@ -196,6 +202,11 @@ class Tender:
             case "cancel":
                 await self._cancel(run.id, _reason(signal))
                 await asyncio.to_thread(self._rows.signals.drop, signal.id)
+            case "pause":
+                await self._pauses.take(run, _reason(signal), is_adopting=True)
+            case "resolve" if run.reason == "paused":
+                # It is told to it when it goes on.
+                return
             case "resolve":
                 outcome = await self._resumer.resolutions.fit(run, msgspec.json.decode(signal.body, type=Outcome))
                 await self._resumer.resolve(run, outcome, consumed=(signal.id,))

@@ -25,6 +25,7 @@ from runwright.engine.fold import LOOP_VERSION
 from runwright.engine.held import Outcome
 from runwright.engine.live import LiveRun
 from runwright.engine.owner import Owner
+from runwright.engine.pause import Pauses
 from runwright.engine.replay import Recording
 from runwright.engine.resume import Agents, Resumer
 from runwright.engine.reuse import answered_by
@@ -86,11 +87,11 @@ class Engine:
         self._driver = Driver(rows=rows, world=world, concurrency=options.concurrency, on_over=self._children.over)
         self._children.driver = self._driver
         self._resumer = Resumer(rows=rows, journal=journal, driver=self._driver, agents=agents, owner=owner)
+        self._pauses = Pauses(rows, driver=self._driver, resumer=self._resumer, leave=self._leave)
         self._tender = Tender(
             rows=rows,
             journal=journal,
-            driver=self._driver,
-            resumer=self._resumer,
+            pauses=self._pauses,
             cancel=self.cancel,
             has_room=partial(has_room, world.guards.around.ledger, clock),
             options=options,
@@ -223,15 +224,35 @@ class Engine:
             run = await self._row(run_id)
             fitting = await self._resumer.resolutions.fit(run, outcome)
             await self._resumer.resolutions.refuse_second(run, fitting)
-            if not self._options.is_adopting or run.status != "waiting":
+            # One that is paused hears it when it goes on.
+            if not self._options.is_adopting or run.status != "waiting" or run.reason == "paused":
                 await self._leave(run_id, "resolve", msgspec.json.encode(fitting))
                 return
             if await self._resumer.resolve(run, fitting, consumed=()):
                 return
 
+    async def pause(self, run_id: str, reason: str) -> None:
+        """Have a run, and those below it, wait before the next step until somebody resumes it.
+
+        Returns when that is on disk. Raises NotFound, or Conflict for a run that is over.
+        """
+        live = self.live(run_id)
+        if live is not None:
+            await live.log.durable()
+        await self._pauses.pause(await self._row(run_id), reason, is_adopting=self._options.is_adopting)
+
     async def resume(self, run_id: str) -> None:
         """Let a run go on that waits, with the current code, or whose process is gone. Raises NotFound or Conflict."""
         run = await self._row(run_id)
+        was_asked = not run.is_over and await self._pauses.is_asked(run_id)
+        if was_asked or run.reason == "paused":
+            for child in await self._pauses.unpause(run):
+                if child.reason == "paused" or await self._pauses.is_asked(child.id):
+                    await self.resume(child.id)
+            # It may have come to its pause meanwhile.
+            run = await self._row(run_id)
+            if run.reason != "paused":
+                return
         if run.is_over or (run.status != "waiting" and (self.live(run_id) or not await self._resumer.is_free(run))):
             raise Conflict(f"{run_id} is {run.status}; only a run that waits, or that nobody executes, can be resumed.")
         if run.reason == "unknown_effect" and await self._resumer.resolutions.has_unknown(run):

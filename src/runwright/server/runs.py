@@ -85,8 +85,15 @@ class CancelBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     reason: Note = ""
 
 
+class PauseBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Why a run is paused."""
+
+    reason: Note = ""
+
+
 _run_body = msgspec.json.Decoder(RunBody)
 _cancel_body = msgspec.json.Decoder(CancelBody)
+_pause_body = msgspec.json.Decoder(PauseBody)
 _resolution = msgspec.json.Decoder(Resolution)
 
 
@@ -347,6 +354,14 @@ async def cancel_run(request: Request, run: str) -> Response:
 async def resolve_step(request: Request, run: str) -> Response:
     """Say what became of a step whose outcome is unknown, or approve, deny or answer one that needs a person."""
     return Answer(await served(request).runs.resolve(run, await body_of(request, _resolution)))
+
+
+@router.post("/{run}/pause", **documented(RunView, body=PauseBody))
+async def pause_run(request: Request, run: str) -> Response:
+    """Have a run, and those below it, wait before the next step until it is resumed."""
+    body = await read_body(request.receive)
+    asked = decode(_pause_body, body) if body.strip() else PauseBody()
+    return Answer(await served(request).runs.pause(run, reason=asked.reason))
 
 
 @router.post("/{run}/resume", **documented(RunView))

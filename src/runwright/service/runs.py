@@ -147,6 +147,11 @@ class Runs:
         await self._engine.resolve(run_id, outcome)
         return await self.get(run_id)
 
+    async def pause(self, run_id: str, *, reason: str = "") -> RunView:
+        """Have a run, and those below it, wait before the next step. Raises NotFound or Conflict."""
+        await self._engine.pause(run_id, reason)
+        return await self.get(run_id)
+
     async def resume(self, run_id: str) -> RunView:
         """Let a run that waits go on with the current code. Raises NotFound or Conflict."""
         await self._engine.resume(run_id)

@@ -78,7 +78,7 @@ class FakeHandle:
 
 
 class FakeRuns:
-    """Runs in memory; what was asked for stands in `created`, `cancelled`, `resolved`, `resumed` and `filters`."""
+    """Runs in memory, and what was asked for: `created`, `cancelled`, `resolved`, `paused`, `resumed`, `filters`."""
 
     def __init__(self, *views: RunView, events: Sequence[Event] = (), steps: Sequence[StepView] = ()) -> None:
         self._views = {view.id: view for view in views}
@@ -88,6 +88,7 @@ class FakeRuns:
         self.cancelled: list[tuple[str, str]] = []
         self.resolved: list[Resolution] = []
         self.resumed: list[str] = []
+        self.paused: list[tuple[str, str]] = []
         self.filters: list[RunFilter] = []
 
     async def create(self, request: RunRequest) -> FakeHandle:
@@ -128,6 +129,11 @@ class FakeRuns:
     async def resolve(self, run_id: str, resolution: Resolution) -> RunView:
         """Note it."""
         self.resolved.append(resolution)
+        return await self.get(run_id)
+
+    async def pause(self, run_id: str, *, reason: str = "") -> RunView:
+        """Note it."""
+        self.paused.append((run_id, reason))
         return await self.get(run_id)
 
     async def resume(self, run_id: str) -> RunView:

@@ -5,10 +5,10 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from runwright.cli.runs import cancel, ls, resolve, resume, show, tail
+from runwright.cli.runs import cancel, ls, pause, resolve, resume, show, tail
 from runwright.core.event import GuardDecided, MessageDelta, RunCompleted, RunStarted, StepStarted
 from runwright.core.money import NO_COST, UNPRICED, Cost
-from runwright.core.run import ErrorInfo
+from runwright.core.run import ErrorInfo, WaitReason
 from runwright.core.step import StepKind
 from runwright.core.usage import NO_USAGE
 from runwright.errors import InvalidRequest, NotFound
@@ -163,6 +163,16 @@ async def test_a_cancellation_that_another_process_carries_out_is_noted() -> Non
     call = FakeCall(FakeAccess(FakeRuns(a_run(status="running"))))
     await cancel("run_1", call=call)
     assert "cancels it in a moment" in call.noted
+
+
+@pytest.mark.parametrize(("reason", "note"), [("paused", "lets it go on"), (None, "has come to its end")])
+async def test_a_run_is_paused(reason: WaitReason | None, note: str) -> None:
+    """The run as it is now is printed, with what comes next: it may be at a step."""
+    status = "running" if reason is None else "waiting"
+    runs = FakeRuns(a_run(status=status, reason=reason, ended_at=None))
+    call = FakeCall(FakeAccess(runs))
+    await pause("run_1", reason="lunch", call=call)
+    assert (runs.paused, status in call.printed, note in call.noted) == ([("run_1", "lunch")], True, True)
 
 
 async def test_a_run_is_resumed() -> None:

@@ -160,6 +160,7 @@ async def test_the_document_has_every_endpoint(client: httpx2.AsyncClient, serve
             "POST /api/v1/runs/parallel",
             "POST /api/v1/runs/{run}/cancel",
             "POST /api/v1/runs/{run}/fork",
+            "POST /api/v1/runs/{run}/pause",
             "POST /api/v1/runs/{run}/pin",
             "POST /api/v1/runs/{run}/replay",
             "POST /api/v1/runs/{run}/resolve",

@@ -286,6 +286,22 @@ async def test_a_run_is_cancelled(client: httpx2.AsyncClient) -> None:
     assert (again.status_code, again.json()["status"]) == (200, "cancelled")
 
 
+async def test_a_run_is_paused_and_goes_on(client: httpx2.AsyncClient) -> None:
+    """Pause answers with the run, which waits after its step; resume has it go on, and one that is over is refused."""
+    run = (await start(client, "mails")).json()
+    place = f"/api/v1/runs/{run['id']}"
+    await client.post(f"{place}/resolve", json={"action": "done", "result": "sent"})
+    await client.get(f"{place}/events")
+    over = await client.post(f"{place}/pause", json={"reason": "lunch"})
+    assert (over.status_code, over.json()["detail"]) == (
+        409,
+        f"{run['id']} is completed; only a run that is not over can be paused.",
+    )
+    assert (await client.post(f"{place}/pause", json={"why": 1})).status_code == 422
+    run = (await start(client, "slow", input="word " * 20, mode="background")).json()
+    assert (await client.post(f"/api/v1/runs/{run['id']}/pause")).json()["status"] in {"running", "completed"}
+
+
 async def test_a_repeated_key_attaches_to_its_run(client: httpx2.AsyncClient) -> None:
     """The same Idempotency-Key and body give the same run; another body, caller's route or key do not."""
     key = {"Idempotency-Key": "k1"}
