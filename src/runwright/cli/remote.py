@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
 from urllib.parse import quote
 
 import aiohttp
 import msgspec
 
-from runwright.cli.http import ANSWER_S, CONNECT_S, Http, told_error
-from runwright.core.event import Data, Event
+from runwright.cli.http import ANSWER_S, CONNECT_S, Http
+from runwright.cli.remote_runs import RemoteRuns, agent_path, run_path
 from runwright.core.memory import Owner
-from runwright.core.ports import RunFilter
-from runwright.core.replay import Replay
-from runwright.core.run import RunRequest
-from runwright.errors import Unavailable
 from runwright.journal.diff import RunDiff
 from runwright.service.approval_views import ApprovalBody, ApprovalQuery, ApprovalView
 from runwright.service.budgets import BudgetView, RaiseBody
@@ -44,148 +38,13 @@ from runwright.service.views import (
     CostQuery,
     CostReport,
     Page,
-    Resolution,
     RunCost,
     RunView,
-    StepView,
     TemplateView,
 )
 
-ATTACH_ATTEMPTS = 10
 SIMULATED_S = 900.0
 """How long the answer of a simulation may take."""
-ATTACH_PAUSE_S = 0.5
-
-
-class _Frame(msgspec.Struct):
-    """What every event on the wire says besides its body."""
-
-    seq: int
-    run_id: str
-    ts: datetime
-    step_id: int | None = None
-
-
-_frame = msgspec.json.Decoder(_Frame)
-_data: msgspec.json.Decoder[Data] = msgspec.json.Decoder(Data)
-
-
-class RemoteHandle:
-    """A run on the server that was just created."""
-
-    def __init__(self, runs: RemoteRuns, run_id: str) -> None:
-        self._runs = runs
-        self.run_id = run_id
-
-    async def wait(self) -> RunView:
-        """The run when it is over or waits for somebody."""
-        view = await self._runs.get(self.run_id)
-        if view.ended_at is None and view.status != "waiting":
-            async for group in self._runs.events(self.run_id, after=view.last_seq):
-                if any(event.is_terminal or event.type == "run.waiting" for event in group):
-                    break
-            view = await self._runs.get(self.run_id)
-        return view
-
-    def events(self, after: int = 0) -> AsyncIterator[Sequence[Event]]:
-        """Its events, live."""
-        return self._runs.events(self.run_id, after=after)
-
-
-class RemoteRuns:
-    """Runs on the server."""
-
-    def __init__(self, http: Http) -> None:
-        self._http = http
-
-    async def create(self, request: RunRequest) -> RemoteHandle:
-        """Create a run in the background; who wants to watch attaches, and attaches again when the line breaks."""
-        if request.replay is not None:
-            return await self._replay(request, request.replay)
-        body = {
-            "input": msgspec.Raw(request.input),
-            "mode": "background",
-            "version": request.version,
-            "thread_id": request.thread_id,
-            "user": request.user,
-            "group": request.group,
-            "tags": request.tags,
-            "metadata": request.metadata,
-            "config": request.config,
-        }
-        view = await self._http.ask(RunView, "POST", f"{_agent(request.agent)}/runs", body=body)
-        return RemoteHandle(self, view.id)
-
-    async def _replay(self, request: RunRequest, replay: Replay) -> RemoteHandle:
-        body = {
-            "live": replay.live,
-            "at": replay.at,
-            "results": replay.results,
-            "config": request.config,
-            "input": msgspec.Raw(request.input or b"null"),
-            "agent": request.agent or None,
-            "version": request.version,
-            "mode": "background",
-            "group": request.group,
-            "tags": request.tags,
-            "metadata": request.metadata,
-        }
-        view = await self._http.ask(RunView, "POST", f"{_run(replay.of)}/replay", body=body)
-        return RemoteHandle(self, view.id)
-
-    async def get(self, run_id: str) -> RunView:
-        """One run."""
-        return await self._http.ask(RunView, "GET", _run(run_id))
-
-    async def find(self, where: RunFilter) -> Page[RunView]:
-        """A page of runs, newest first."""
-        return await self._http.ask(Page[RunView], "GET", "/runs", query=msgspec.structs.asdict(where))
-
-    async def steps(self, run_id: str, *, after: int = 0, limit: int = 100) -> Page[StepView]:
-        """A page of a run's steps."""
-        query = {"after": after, "limit": limit}
-        return await self._http.ask(Page[StepView], "GET", f"{_run(run_id)}/steps", query=query)
-
-    async def events(self, run_id: str, *, after: int = 0) -> AsyncGenerator[Sequence[Event]]:
-        """Events with numbers above `after`; attaches again where it was when the connection breaks."""
-        attempts = 0
-        while True:
-            try:
-                async for event in self._attached(run_id, after):
-                    after, attempts = event.seq, 0
-                    yield (event,)
-                if await self._is_told(run_id, after):
-                    return
-            except Unavailable:
-                if attempts >= ATTACH_ATTEMPTS:
-                    raise
-            attempts += 1
-            await asyncio.sleep(ATTACH_PAUSE_S)
-
-    async def cancel(self, run_id: str, *, reason: str = "") -> RunView:
-        """Cancel a run."""
-        return await self._http.ask(RunView, "POST", f"{_run(run_id)}/cancel", body={"reason": reason})
-
-    async def resolve(self, run_id: str, resolution: Resolution) -> RunView:
-        """Say what became of a step."""
-        return await self._http.ask(RunView, "POST", f"{_run(run_id)}/resolve", body=resolution)
-
-    async def pause(self, run_id: str, *, reason: str = "") -> RunView:
-        """Have a run wait before its next step."""
-        return await self._http.ask(RunView, "POST", f"{_run(run_id)}/pause", body={"reason": reason})
-
-    async def resume(self, run_id: str) -> RunView:
-        """Let a run go on."""
-        return await self._http.ask(RunView, "POST", f"{_run(run_id)}/resume")
-
-    async def _attached(self, run_id: str, after: int) -> AsyncGenerator[Event]:
-        async for raw in self._http.frames(f"{_run(run_id)}/events", after=after):
-            yield _event(raw)
-
-    async def _is_told(self, run_id: str, after: int) -> bool:
-        """Whether nothing comes after an event: the run is over and that was its last one."""
-        view = await self.get(run_id)
-        return view.ended_at is not None and after >= view.last_seq
 
 
 class RemoteApprovals:
@@ -216,7 +75,7 @@ class RemoteDiffs:
 
     async def between(self, left: str, right: str) -> RunDiff:
         """How the right run differs from the left one."""
-        return await self._http.ask(RunDiff, "GET", f"{_run(left)}/diff/{quote(right, safe='')}")
+        return await self._http.ask(RunDiff, "GET", f"{run_path(left)}/diff/{quote(right, safe='')}")
 
 
 class RemoteExports:
@@ -228,7 +87,7 @@ class RemoteExports:
     async def export(self, run_id: str, *, redact: Sequence[str] = ()) -> bytes:
         """A run as a file, without what these rules find."""
         asked = "&".join(f"redact={quote(rule, safe='')}" for rule in redact)
-        return await self._http.bytes("GET", f"{_run(run_id)}/export?{asked}")
+        return await self._http.bytes("GET", f"{run_path(run_id)}/export?{asked}")
 
     async def import_file(self, raw: bytes) -> RunView:
         """Take a run in from a file."""
@@ -258,7 +117,7 @@ class RemoteCosts:
 
     async def run(self, run_id: str) -> RunCost:
         """What a run cost, step by step."""
-        return await self._http.ask(RunCost, "GET", f"{_run(run_id)}/cost")
+        return await self._http.ask(RunCost, "GET", f"{run_path(run_id)}/cost")
 
 
 class RemoteMemory:
@@ -305,7 +164,7 @@ class RemoteMemory:
 
     async def of_run(self, run_id: str) -> RunMemoryView:
         """What a run read and wrote."""
-        return await self._http.ask(RunMemoryView, "GET", f"{_run(run_id)}/memory")
+        return await self._http.ask(RunMemoryView, "GET", f"{run_path(run_id)}/memory")
 
 
 class RemotePins:
@@ -316,11 +175,11 @@ class RemotePins:
 
     async def pin(self, run_id: str) -> PinView:
         """Keep a run."""
-        return await self._http.ask(PinView, "POST", f"{_run(run_id)}/pin")
+        return await self._http.ask(PinView, "POST", f"{run_path(run_id)}/pin")
 
     async def unpin(self, run_id: str) -> PinView:
         """Let a run go when its time comes."""
-        return await self._http.ask(PinView, "POST", f"{_run(run_id)}/unpin")
+        return await self._http.ask(PinView, "POST", f"{run_path(run_id)}/unpin")
 
 
 class RemoteBudgets:
@@ -431,11 +290,11 @@ class RemoteAgents:
 
     async def get(self, name: str, version: str | None = None) -> AgentView:
         """One agent."""
-        return await self._http.ask(AgentView, "GET", _agent(name), query={"version": version})
+        return await self._http.ask(AgentView, "GET", agent_path(name), query={"version": version})
 
     async def schema(self, name: str, version: str | None = None) -> AgentSchema:
         """What an agent takes and gives."""
-        return await self._http.ask(AgentSchema, "GET", f"{_agent(name)}/schema", query={"version": version})
+        return await self._http.ask(AgentSchema, "GET", f"{agent_path(name)}/schema", query={"version": version})
 
     async def templates(self) -> Page[TemplateView]:
         """All templates."""
@@ -480,22 +339,6 @@ async def connect(url: str, *, key: str | None) -> AsyncGenerator[Remote]:
         yield Remote(Http(session, base))
 
 
-def _event(raw: bytes) -> Event:
-    try:
-        frame = _frame.decode(raw)
-        return Event(frame.run_id, frame.seq, frame.ts, _data.decode(raw), frame.step_id)
-    except msgspec.ValidationError:
-        raise told_error(raw) from None
-
-
-def _run(run_id: str) -> str:
-    return f"/runs/{quote(run_id, safe='')}"
-
-
 def _memory(owner: str, name: str | None = None) -> str:
     path = f"/memory/{quote(owner, safe='')}"
     return path if name is None else f"{path}/blocks/{quote(name, safe='')}"
-
-
-def _agent(name: str) -> str:
-    return f"/agents/{quote(name, safe='')}"

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 from msgspec.structs import replace
 
-from runwright.core.agent import BuiltAgent, CodeFlow, Limits, Tool, kind_of
+from runwright.core.agent import BuiltAgent, CodeFlow, Tool, kind_of
 from runwright.core.context import Context, Surroundings
 from runwright.core.event import Data, Event, RunInterrupted, StepFailed, StoppedBy, TimerFired
 from runwright.core.message import Message, chain_digest
@@ -17,10 +17,11 @@ from runwright.core.ports import Gateway, Model
 from runwright.core.run import ErrorInfo
 from runwright.core.spending import Quantities
 from runwright.core.step import StepKey, StepKind, may_have_acted
+from runwright.engine.allowance import Allowance
 from runwright.engine.asking import flow_request, to_send
 from runwright.engine.beginning import Beginning
 from runwright.engine.branches import Branches
-from runwright.engine.decide import Fail, Finish, Wait, checked, model_key, paused, short, too_many_children, tool_key
+from runwright.engine.decide import Fail, Finish, Wait, checked, model_key, paused, short, tool_key
 from runwright.engine.escapes import watched
 from runwright.engine.fold import OpenStep
 from runwright.engine.gateway import Steps, is_json
@@ -30,14 +31,10 @@ from runwright.engine.pace import Pace
 from runwright.engine.playback import Untold
 from runwright.engine.replay import Stopped
 from runwright.engine.world import World
-from runwright.errors import BudgetExceeded, InvalidRequest, LimitExceeded, OutcomeUnknown, RunError, ToolFailed, revive
-from runwright.guard.budget import over_limit
+from runwright.errors import BudgetExceeded, InvalidRequest, OutcomeUnknown, RunError, ToolFailed, revive
 from runwright.journal.project import CANCELLED
 from runwright.journal.tape import GIVEN_UP, Taped
 from runwright.tools.deeds import Deed
-
-COUNTED = frozenset({"model", "tool", "http"})
-"""Kinds of steps that count against `limits.steps`; the others cost nothing."""
 
 T = TypeVar("T")
 
@@ -115,36 +112,6 @@ class ToolGateway(FromThread):
         deed = _deed(self._steps, self._world, kind=kind, arguments=arguments)
         around = surroundings(self._steps, self._world, self._agent, gateway=self)
         return await deed.call(deed.check(arguments), Context(around, step=self._step, lane_path=lane))
-
-
-class Allowance:
-    """What a flow may still do. `spent` was spent before the run went on, by code that need not ask for it again."""
-
-    def __init__(self, limits: Limits, *, spent: int) -> None:
-        self._limits = limits
-        self._spent = spent
-        self._steps = 0
-        self._children = 0
-        self.tokens = 0
-
-    def count(self, kind: StepKind) -> None:
-        """One more step is asked for. Raises LimitExceeded."""
-        self._steps += kind in COUNTED
-        limit = self._limits.steps
-        if self._steps > limit:
-            raise LimitExceeded(f"The run would take more than {limit} steps; raise limits.steps.")
-        self._children += kind == "child"
-        most = self._limits.children
-        if most is not None and self._children > most:
-            raise LimitExceeded(too_many_children(most))
-
-    def refuse_spending(self) -> None:
-        """Raise LimitExceeded if all tokens are used."""
-        limit = self._limits.tokens
-        # What a recording answered counts as well, though it was spent by another run.
-        used = max(self.tokens, self._spent)
-        if limit is not None and used >= limit:
-            raise LimitExceeded(over_limit(limit, used=used))
 
 
 class FlowGateway(FromThread):

@@ -225,13 +225,8 @@ class Runs:
         """A run with its input, which stands in its first event, and its output, which stands in its completion."""
         first = self._reader.page(run.id, limit=1)
         input = first[0].data.input if first and isinstance(first[0].data, RunQueued) else b"null"
-        end = self._completion(run) if run.status == "completed" else None
+        end = _completion(self._reader, run) if run.status == "completed" else None
         return run_view(run, input=bytes(input), end=end)
-
-    def _completion(self, run: Run) -> RunCompleted | None:
-        """The event that a run was completed by: its last, unless something was recorded after it."""
-        last = _completed(self._reader.page(run.id, after=run.last_seq - 1, limit=1))
-        return last or _completed(self._reader.events(run.id))
 
     def _steps(self, run_id: str, after: int, limit: int) -> Page[StepView]:
         rows = self._store.steps(run_id, after=after, limit=limit + 1)
@@ -284,6 +279,12 @@ class _Bodies:
         while data.base is not None and data.base in self._started:
             data = self._started[data.base]
         return data.tools
+
+
+def _completion(reader: JournalReader, run: Run) -> RunCompleted | None:
+    """The event that a run was completed by: its last, unless something was recorded after it."""
+    last = _completed(reader.page(run.id, after=run.last_seq - 1, limit=1))
+    return last or _completed(reader.events(run.id))
 
 
 def _completed(events: Iterable[Event]) -> RunCompleted | None:
