@@ -49,6 +49,7 @@ from runwright.service.exports import Exports
 from runwright.service.groups import Groups
 from runwright.service.guard import GuardFigures
 from runwright.service.memory import Memory
+from runwright.service.migrations import Migrations
 from runwright.service.pins import Pins
 from runwright.service.redis import RedisFigures
 from runwright.service.retention import Retention, Rule
@@ -258,6 +259,7 @@ class App:
         self.runs = Runs(self._engine, stores.runs, rows.reader)
         self.approvals = Approvals(self.runs, stores.runs, rows.reader)
         self.agents = Agents(self.registry, stores.agents, clock)
+        self.migrations = Migrations(self.agents, self.registry, stores.agents)
         self.threads = Threads(stores.threads, self.runs, clock)
         self.costs = Costs(stores.costs, stores.runs, rows.reader, prices=self.prices, clock=clock)
         self.memory = Memory(stores.memory, stores.runs, rows.reader, clock=clock)

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         RestoreBody,
         RunMemoryView,
     )
+    from runwright.service.migrations import Asking, MigrationView
     from runwright.service.pins import PinView
     from runwright.service.redis import RedisReport
     from runwright.service.similar import JudgeBody, PairQuery, PairView, ShadowQuery, ShadowReport
@@ -314,6 +315,18 @@ class AgentAccess(Protocol):
         ...
 
 
+class MigrationAccess(Protocol):
+    """What commands ask about definitions that are behind their templates."""
+
+    async def list(self, asking: Asking = ...) -> Page[MigrationView]:
+        """Every definition beside its template."""
+        ...
+
+    async def perform(self, asking: Asking = ...) -> Page[MigrationView]:
+        """Move stored definitions."""
+        ...
+
+
 class Access(Protocol):
     """Everything that commands reach."""
 
@@ -395,6 +408,11 @@ class Access(Protocol):
     @property
     def agents(self) -> AgentAccess:
         """Agents and templates."""
+        ...
+
+    @property
+    def migrations(self) -> MigrationAccess:
+        """Definitions beside their templates."""
         ...
 
 

@@ -67,7 +67,15 @@ NOUNS: dict[str, tuple[str, dict[str, str]]] = {
             "raise": "Raise an account; runs that wait for it go on.",
         },
     ),
-    "templates": ("Look at templates.", {"ls": "List the templates.", "show": "Show a template and its schema."}),
+    "templates": (
+        "Look at templates, and at the definitions that name them.",
+        {
+            "ls": "List the templates.",
+            "show": "Show a template and its schema.",
+            "check": "Say which definitions fit their templates, and which are behind.",
+            "migrate": "Show how definitions change that are behind; --write changes them.",
+        },
+    ),
     "models": (
         "Look at models.",
         {

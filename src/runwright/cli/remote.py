@@ -27,6 +27,7 @@ from runwright.service.memory_views import (
     RestoreBody,
     RunMemoryView,
 )
+from runwright.service.migrations import EVERY, Asking, MigrationView
 from runwright.service.pins import PinView
 from runwright.service.redis import RedisReport
 from runwright.service.similar import JudgeBody, PairQuery, PairView, ShadowQuery, ShadowReport
@@ -305,6 +306,22 @@ class RemoteAgents:
         return await self._http.ask(TemplateView, "GET", f"/templates/{quote(name, safe='')}")
 
 
+class RemoteMigrations:
+    """Definitions of the server beside their templates."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def list(self, asking: Asking = EVERY) -> Page[MigrationView]:
+        """Every definition beside its template."""
+        page = await self._http.ask(Page[MigrationView], "GET", "/migrations", query={"since": asking.since})
+        return Page(data=[view for view in page.data if not asking.agents or view.agent in asking.agents])
+
+    async def perform(self, asking: Asking = EVERY) -> Page[MigrationView]:
+        """Move stored definitions."""
+        return await self._http.ask(Page[MigrationView], "POST", "/migrations", body=asking)
+
+
 class Remote:
     """A server and what it has."""
 
@@ -325,6 +342,7 @@ class Remote:
         self.similar = RemoteSimilar(http)
         self.redis = RemoteRedis(http)
         self.agents = RemoteAgents(http)
+        self.migrations = RemoteMigrations(http)
 
 
 @asynccontextmanager

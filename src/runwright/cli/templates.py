@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
-from runwright.cli.call import Called
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from runwright.cli.call import Call, Called, Flag, agent_sources
+from runwright.cli.failures import CONFIG, Exit
+
+if TYPE_CHECKING:
+    from runwright.cli.migrations import Local
+    from runwright.service.migrations import Asking, MigrationView
+    from runwright.service.views import Problem
 
 
 async def ls(*, call: Called) -> None:
@@ -39,3 +49,120 @@ async def show(name: str, /, *, call: Called) -> None:
     for missing in view.missing:
         call.out.text(f"missing: {missing}")
     call.out.json(view.schema)
+
+
+async def check(*agents: str, since: str | None = None, call: Called) -> None:
+    """Say which definitions fit their templates, which are behind, and whether steps lead on.
+
+    The exit code is 3 where one does not fit.
+
+    Args:
+        agents: Agents to look at; all of them when none is named.
+        since: The version of the template that the definitions were written for, where they do not say so.
+        call: What every command is handed.
+    """
+    from runwright.service.migrations import Asking
+
+    views, problems = await _views(Asking(agents=agents, since=since), call, is_writing=False)
+    if call.out.is_json:
+        call.out.json({"data": views})
+    else:
+        rows = [
+            (
+                view.agent,
+                view.template,
+                view.serving or "-",
+                view.newest or "-",
+                _state(view),
+                view.place or view.source,
+            )
+            for view in views
+        ]
+        call.out.table(("agent", "template", "built from", "newest", "state", "where"), rows)
+        for view in views:
+            for problem in view.problems:
+                call.out.note(_line(view, problem))
+    _end(views, problems, call)
+
+
+async def migrate(*agents: str, since: str | None = None, write: Flag = False, call: Called) -> None:
+    """Show how definitions change that are behind their templates; --write changes files and stored definitions.
+
+    The exit code is 3 where one does not fit and no steps lead on.
+
+    Args:
+        agents: Agents to move; all of them when none is named.
+        since: The version of the template that the definitions were written for, where they do not say so.
+        write: Change the definitions. Those in Python are only shown.
+        call: What every command is handed.
+    """
+    from runwright.service.migrations import Asking
+
+    views, problems = await _views(Asking(agents=agents, since=since), call, is_writing=write)
+    shown = [view for view in views if view.state != "current"]
+    if call.out.is_json:
+        call.out.json({"data": shown})
+    else:
+        for view in shown:
+            _tell(view, call, is_writing=write)
+        if not any(view.can_move for view in shown):
+            call.out.note("Nothing to change.")
+        elif not write:
+            call.out.note("Nothing is changed yet: add --write.")
+    _end([view for view in shown if not view.can_move], problems, call)
+
+
+async def _views(
+    asking: Asking, call: Call, *, is_writing: bool
+) -> tuple[Sequence[MigrationView], Sequence[tuple[str, str]]]:
+    local = await asyncio.to_thread(_local, call)
+    if local is not None:
+        return await local.views(asking, is_writing=is_writing), local.problems
+    async with call.open() as access:
+        page = await (access.migrations.perform(asking) if is_writing else access.migrations.list(asking))
+        return page.data, ()
+
+
+def _local(call: Call) -> Local | None:
+    """What stands on this machine, or None where a server is asked."""
+    settings = call.settings()
+    if settings.server:
+        return None
+    from runwright.cli.migrations import Local
+
+    return Local(settings, agent_sources(settings))
+
+
+def _line(view: MigrationView, problem: Problem) -> str:
+    place = problem.pointer if view.place else f"{view.agent}: {problem.pointer}"
+    return f"{place.removesuffix(': ')}: {problem.detail}"
+
+
+def _state(view: MigrationView) -> str:
+    if view.state == "current":
+        return "current"
+    return f"{view.state}, can be migrated" if view.can_move else view.state
+
+
+def _tell(view: MigrationView, call: Call, *, is_writing: bool) -> None:
+    steps = f" by the steps to {', '.join(view.steps)}" if view.steps else ""
+    if not view.can_move:
+        for problem in view.problems:
+            call.out.note(_line(view, problem))
+        return
+    call.out.text(view.diff.rstrip("\n"))
+    done = "is" if view.is_written else "would be"
+    where = "in its file" if view.source == "file" else "as its next version"
+    if view.source == "code":
+        call.out.note(f"{view.agent} stands in Python: change it in {view.place}.")
+    elif not is_writing or view.is_written:
+        call.out.note(f"{view.agent} {done} moved to {view.newest} {where}{steps}.")
+    else:
+        call.out.note(f"{view.agent} stands in a file of the server: change it there, in {view.place}.")
+
+
+def _end(views: Sequence[MigrationView], problems: Sequence[tuple[str, str]], call: Call) -> None:
+    for place, detail in problems:
+        call.out.note(f"{place}: {detail}")
+    if problems or any(view.state == "unfit" for view in views):
+        raise Exit(CONFIG)

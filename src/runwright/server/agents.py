@@ -12,12 +12,16 @@ from starlette.responses import Response
 from runwright.core.agent import Definition
 from runwright.server.reference import documented
 from runwright.server.runs import Limit
-from runwright.server.wire import Answer, read_body, served
+from runwright.server.wire import Answer, decode, read_body, served
+from runwright.service.migrations import EVERY, Asking, MigrationView
 from runwright.service.views import AgentSchema, AgentView, Page, Problem, TemplateView, ToolView
 
 router = APIRouter(prefix="/api/v1", tags=["agents"])
 
 Version = Annotated[str | None, Query(description="The current version when left out.")]
+
+
+_asking = msgspec.json.Decoder(Asking)
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +106,21 @@ async def list_templates(request: Request) -> Response:
 async def get_template(request: Request, template: str) -> Response:
     """One template."""
     return Answer(await served(request).agents.template(template))
+
+
+@router.get("/migrations", **documented(Page[MigrationView]))
+async def list_migrations(
+    request: Request, since: Annotated[str | None, Query(description="What the definitions were written for.")] = None
+) -> Response:
+    """Every definition beside the versions of its template, and what moving it to the newest would change."""
+    return Answer(await served(request).migrations.list(Asking(since=since)))
+
+
+@router.post("/migrations", **documented(Page[MigrationView], body=Asking))
+async def migrate_agents(request: Request) -> Response:
+    """Move definitions that were made here to the newest version of their template."""
+    body = await read_body(request.receive)
+    return Answer(await served(request).migrations.perform(decode(_asking, body) if body else EVERY))
 
 
 @router.get("/tools", **documented(Page[ToolView]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -86,6 +86,17 @@ class Agents:
         change = _object(body)
         current = write_definition(self._registry.entry(name).declared.definition)
         return await self._change(name, _merged(current, change), is_versioned="version" in change)
+
+    async def renew(self, definition: Definition) -> AgentView:
+        """Store the next patch version of an agent made here, also of one that cannot be built any more.
+
+        Raises InvalidRequest with pointers.
+        """
+        async with self._changing:
+            known = {each.version for each in await asyncio.to_thread(self._store.versions, definition.name)}
+            version = _next_patch(definition.version, lambda each: each in known)
+            declared = Declared(definition=replace(definition, version=version), origin=Origin(source="api"))
+            return await self._put(declared)
 
     async def delete(self, name: str) -> None:
         """Make an agent unknown; its runs stay. Raises NotFound, and Conflict for agents of code and files."""
@@ -175,7 +186,7 @@ def _take(registry: Registry, records: Sequence[AgentRecord]) -> tuple[tuple[str
             continue
         try:
             _refuse_hidden(own.get(record.name))
-            registry.put(_stored_as(record), is_current=record.is_active)
+            registry.put(stored_as(record), is_current=record.is_active)
         except ConfigError as error:
             problems.append((f"stored agent {record.name!r} {record.version}", error.message))
     return tuple(problems)
@@ -230,11 +241,14 @@ def _numbered(registry: Registry, declared: Declared, *, is_versioned: bool) -> 
 
 
 def _free_version(registry: Registry, current: Definition) -> str:
-    major, minor, patch = current.version.partition("-")[0].partition("+")[0].split(".")
-    number = int(patch) + 1
-    while _find(registry, current.name, f"{major}.{minor}.{number}") is not None:
-        number += 1
-    return f"{major}.{minor}.{number}"
+    return _next_patch(current.version, lambda version: _find(registry, current.name, version) is not None)
+
+
+def _next_patch(version: str, is_taken: Callable[[str], bool]) -> str:
+    major, minor, patch = Version.read(version).release
+    while is_taken(f"{major}.{minor}.{patch + 1}"):
+        patch += 1
+    return f"{major}.{minor}.{patch + 1}"
 
 
 def _find(registry: Registry, name: str, version: str) -> Entry | None:
@@ -252,7 +266,8 @@ def _is_news(agent: BuiltAgent, record: AgentRecord | None) -> bool:
     return record.source != "api" and known != (agent.fingerprint, agent.version, agent.definition)
 
 
-def _stored_as(record: AgentRecord) -> Declared:
+def stored_as(record: AgentRecord) -> Declared:
+    """A stored definition as it is served."""
     return Declared(definition=record.definition, origin=Origin(source="api"))
 
 

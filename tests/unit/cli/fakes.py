@@ -20,6 +20,7 @@ from runwright.cli.access import (
     GroupAccess,
     GuardAccess,
     MemoryAccess,
+    MigrationAccess,
     PinAccess,
     RedisAccess,
     SimilarAccess,
@@ -160,6 +161,7 @@ class FakeAccess:
         cache: CacheAccess | None = None,
         redis: RedisAccess | None = None,
         similar: SimilarAccess | None = None,
+        migrations: MigrationAccess | None = None,
     ) -> None:
         self.runs = runs or FakeRuns()
         self._agents = agents
@@ -173,12 +175,19 @@ class FakeAccess:
         self._cache = cache
         self._redis = redis
         self._similar = similar
+        self._migrations = migrations
 
     @property
     def agents(self) -> AgentAccess:
         """The agents of the test."""
         assert self._agents is not None
         return self._agents
+
+    @property
+    def migrations(self) -> MigrationAccess:
+        """The migrations of the test."""
+        assert self._migrations is not None
+        return self._migrations
 
     @property
     def approvals(self) -> ApprovalAccess:

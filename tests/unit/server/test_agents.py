@@ -122,8 +122,22 @@ async def test_schemas_and_templates(client: httpx2.AsyncClient) -> None:
     ]
     one = (await client.get("/api/v1/templates/conversation")).json()
     assert "instructions" in one["schema"]["properties"]
-    assert (await client.get("/api/v1/templates/nothing")).status_code == 404
+    assert (await client.get("/api/v1/templates/conversation@^1")).json() == one
+    for unknown in ("nothing", "conversation@^9"):
+        assert (await client.get(f"/api/v1/templates/{unknown}")).status_code == 404
     assert (await client.get("/api/v1/tools")).json()["data"] == []
+
+
+async def test_migrations(client: httpx2.AsyncClient) -> None:
+    """What is behind its template is listed; where nothing is, nothing is changed."""
+    await client.post(AGENTS, json=DEFINITION)
+    listed = (await client.get("/api/v1/migrations")).json()["data"]
+    assert {each["agent"]: each["state"] for each in listed}["helper"] == "current"
+    done = await client.post("/api/v1/migrations", json={"agents": ["helper"], "since": "0.9.0"})
+    assert (done.status_code, done.json()["data"]) == (200, [])
+    assert (await client.post("/api/v1/migrations")).json()["data"] == []
+    wrong = await client.post("/api/v1/migrations", json={"agent": "helper"})
+    assert wrong.status_code == 422
 
 
 async def test_a_caller_names_no_file_as_a_model(client: httpx2.AsyncClient) -> None:
