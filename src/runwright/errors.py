@@ -41,6 +41,7 @@ RunwrightError
 └── RunError                  a run cannot go on
     ├── AgentError            the agent's own code raised
     ├── DeadlineExceeded      504
+    ├── StepTimeout           504  a step of a task took too long
     ├── LimitExceeded         steps, tokens or time
     ├── OutputInvalid         the answer does not fit the output schema
     ├── Diverged              the code no longer matches the record
@@ -413,6 +414,14 @@ class DeadlineExceeded(RunError):
 
     code = "deadline_exceeded"
     status = 504
+
+
+class StepTimeout(RunError):
+    """A step of a task took longer than its `timeout_s`."""
+
+    code = "step_timeout"
+    status = 504
+    retryable = True
 
 
 class LimitExceeded(RunError):

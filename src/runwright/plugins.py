@@ -1,13 +1,13 @@
-"""Code of others: found, imported and called so that whatever it raises becomes a ConfigError with a place."""
+"""Code of others: found, imported and called so that whatever it raises becomes an error of Runwright."""
 
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from importlib import import_module, metadata
 from typing import ParamSpec, TypeVar
 
-from runwright.errors import ConfigError
+from runwright.errors import AgentError, ConfigError, RunwrightError
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,6 +23,16 @@ def guarded(place: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwa
         where = _where(error, place)
         problem = f"{type(error).__name__}: {error}"
         raise ConfigError(f"{where}: {problem}", problems=((where, problem),)) from error
+
+
+async def awaited(work: Awaitable[R]) -> R:
+    """Await code of others. Raises AgentError for whatever it raises that is no error of Runwright."""
+    try:
+        return await work
+    except RunwrightError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise AgentError(f"{type(error).__name__}: {error}") from error
 
 
 def load_reference(reference: str) -> object:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
-from runwright.agents.base import Declared, Origin, Parts
+from runwright.agents.base import Declared, Function, Origin, Parts
 from runwright.agents.output import schema_of
 from runwright.agents.schema import config_error, read_definition
 from runwright.core.agent import Approval, Limits, MemoryBlock, Tool
@@ -48,11 +48,13 @@ class Agent(_Named, frozen=True, kw_only=True):
     def declare(self, origin: Origin | None = None) -> Declared:
         """The definition as data, with its Python objects beside it. Raises ConfigError with JSON pointers."""
         tools = self._tools_by_name()
-        definition = read_definition(self._data(list(tools)))
+        functions: dict[str, Function] = {}
+        definition = read_definition({**self._data(list(tools)), "config": _named(self.config, "/config", functions)})
         parts = Parts(
             tools={name: tool for name, tool in tools.items() if not isinstance(tool, str)},
             output=None if isinstance(self.output, dict) else self.output,
             function=self.run,
+            functions=functions,
         )
         return Declared(
             definition=definition, parts=parts, origin=origin or Origin(source="code", file=f"Agent({self.name!r})")
@@ -64,7 +66,6 @@ class Agent(_Named, frozen=True, kw_only=True):
             "version": self.version,
             "description": self.description,
             "metadata": dict(self.metadata),
-            "config": dict(self.config),
             "template": self.template or ("function" if self.run else "conversation"),
             "model": self.model,
             "instructions": self.instructions or None,
@@ -111,6 +112,23 @@ def tool_name(tool: Tool) -> str:
     """The name of a tool, without making its schema where that can be avoided."""
     name: object = getattr(tool, "name", None)
     return name if isinstance(name, str) else tool.spec.name
+
+
+def _named(value: object, at: str, functions: dict[str, Function]) -> object:
+    """A configuration in which functions stand by their names. Raises ConfigError for two of one name."""
+    if isinstance(value, Mapping):
+        fields = cast("Mapping[str, object]", value)
+        return {name: _named(each, f"{at}/{name}", functions) for name, each in fields.items()}
+    if isinstance(value, list | tuple):
+        places = cast("Sequence[object]", value)
+        return [_named(each, f"{at}/{index}", functions) for index, each in enumerate(places)]
+    if not callable(value):
+        return value
+    name = str(getattr(value, "__name__", value))
+    # Whether it is async is checked where it is used.
+    if functions.setdefault(name, cast("Function", value)) is not value:
+        raise config_error([(at, f"there is another function {name!r}: rename one of them")])
+    return name
 
 
 def _plain(value: object) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 import msgspec
 from pydantic import BaseModel
@@ -16,6 +16,7 @@ from runwright.errors import ConfigError
 from runwright.tools.base import is_tool
 
 Source = Literal["code", "file", "api"]
+Function = Callable[..., Awaitable[object]]
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +47,8 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
 
     tools: Mapping[str, Tool] = {}
     output: Any = None
-    function: Callable[..., Awaitable[object]] | None = None
+    function: Function | None = None
+    functions: Mapping[str, Function] = {}
 
 
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +106,7 @@ class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
         problems: list[tuple[str, str]] = []
         for index, name in enumerate(names):
             try:
-                tool = self._tool(name)
+                tool = self.tool(name)
                 shown = tool.spec.name
             except ConfigError as error:
                 problems.append((f"{at}/{index}", error.message))
@@ -116,14 +118,34 @@ class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
             raise config_error(problems)
         return found
 
-    def _tool(self, name: str) -> Tool:
+    def tool(self, name: str) -> Tool:
+        """One tool, as in `tools`. Raises ConfigError."""
         tool = self.parts.tools.get(name) or self.toolbox.get(name)
         if tool is not None:
             return tool
-        if ":" in name and (self.references is None or name in self.references):
+        if self._may_import(name):
             return _as_tool(plugins.load_reference(name), name)
         known = (*self.parts.tools, *self.toolbox)
         raise ConfigError(f"there is no tool {name!r}{did_you_mean(name, known)}")
+
+    def function(self, name: str) -> Function:
+        """A function of the definition, or `package.module:attribute` where a file or code says so.
+
+        Raises ConfigError.
+        """
+        found = self.parts.functions.get(name)
+        if found is not None:
+            return found
+        if not self._may_import(name):
+            why = "only a file and code name functions" if ":" in name else "write package.module:attribute"
+            raise ConfigError(f"there is no function {name!r}: {why}")
+        function = plugins.load_reference(name)
+        if not callable(function):
+            raise ConfigError(f"{name!r} is no function but {function!r}")
+        return cast("Function", function)  # whether it is async is checked where it is used
+
+    def _may_import(self, name: str) -> bool:
+        return ":" in name and (self.references is None or name in self.references)
 
 
 NEEDS = ("extras", "tools", "keys")

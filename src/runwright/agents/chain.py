@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, ClassVar
 
@@ -20,7 +20,7 @@ from runwright.agents.links import (
     taken_twice,
     write_output,
 )
-from runwright.agents.mapping import filled, problems
+from runwright.agents.mapping import ConditionFields, filled, problems
 from runwright.agents.schema import Fields, config_error
 from runwright.core.agent import CodeFlow, Named
 from runwright.core.context import Context
@@ -29,23 +29,6 @@ from runwright.errors import InvalidRequest
 INPUT = (
     "What it is given: any JSON, in which `$input`, `$last` and `$steps.NAME.output` stand for what there is by then"
 )
-
-
-class ConditionFields(Fields):
-    """When a step is taken. Neither `equals` nor `differs`: when the value is true, and not empty, zero or null."""
-
-    value: Any = Field(description="A value as in `input`, such as `$steps.triage.output.kind`.")
-    equals: Any = Field(default=None, description="It has to be this.")
-    differs: Any = Field(default=None, description="It must not be this.")
-
-    def holds(self, scope: Mapping[str, Any]) -> bool:
-        """Whether it holds. Raises InvalidRequest where a field is not there."""
-        value = filled(self.value, scope)
-        if "equals" in self.model_fields_set and value != self.equals:
-            return False
-        if "differs" in self.model_fields_set:
-            return value != self.differs
-        return "equals" in self.model_fields_set or bool(value)
 
 
 class StepFields(LinkFields):

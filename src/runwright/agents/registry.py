@@ -19,13 +19,14 @@ from runwright.agents.load import located
 from runwright.agents.parallel import Parallel
 from runwright.agents.schema import config_error, did_you_mean, in_config
 from runwright.agents.supervisor import Supervisor
+from runwright.agents.task import Task
 from runwright.agents.templates import Surrounding, Templates, joined, registered
 from runwright.core.agent import BuiltAgent, Definition, Tool
 from runwright.core.policy import Fallback, GuardSettings
 from runwright.core.policy_reader import read_guard, refuse_similar, refuse_strangers
 from runwright.errors import ConfigError, InvalidRequest, NotFound
 
-BUILT_IN: tuple[type[Template], ...] = (Conversation, FunctionTemplate, Chain, Parallel, Supervisor)
+BUILT_IN: tuple[type[Template], ...] = (Conversation, FunctionTemplate, Chain, Parallel, Supervisor, Task)
 
 OWN = (
     Definition(

@@ -9,11 +9,13 @@ import msgspec
 from runwright.cli.access import Access
 from runwright.cli.decisions import told
 from runwright.cli.output import Output, short
+from runwright.cli.progress import told as how_far
 from runwright.core.event import (
     Event,
     GuardDecided,
     MessageCompleted,
     MessageDelta,
+    ProgressReported,
     RunCompleted,
     RunWaiting,
     StepCompleted,
@@ -35,6 +37,7 @@ class Answer:
         self._out = out
         self._text = ""
         self._shown: str | None = None
+        self._aside: set[int | None] = set()
         self.model = ""
 
     async def follow(self, events: AsyncIterator[Sequence[Event]]) -> None:
@@ -48,11 +51,14 @@ class Answer:
     def show(self, event: Event) -> None:
         """Show one event."""
         match event.data:
-            case MessageDelta(text=text):
-                self._text += text
-                self._out.text(text, end="")
-            case MessageCompleted():
+            case StepStarted(kind="model", lane=lane) if lane:
+                # Branches speak at the same time, and none of them says the answer.
+                self._aside.add(event.step)
+            case MessageDelta() | MessageCompleted() as said if event.step not in self._aside:
+                self._say(said)
+            case ProgressReported() as progress:
                 self._end_line()
+                self._out.note(f"   {how_far(progress)}")
             case StepStarted(kind="tool", name=name, request=request):
                 self._out.note(f"-> {name} {short(bytes(request).decode(), LINE)}")
             case StepFailed(error=error):
@@ -69,6 +75,13 @@ class Answer:
                 self._finish(bytes(output))
             case _:
                 return
+
+    def _say(self, said: MessageDelta | MessageCompleted) -> None:
+        if isinstance(said, MessageCompleted):
+            self._end_line()
+        else:
+            self._text += said.text
+            self._out.text(said.text, end="")
 
     def _again(self, cause: str) -> None:
         self._end_line()

@@ -16,6 +16,8 @@ from runwright.cli.exports import export, import_
 from runwright.cli.failures import DIFFERENT, Exit
 from runwright.cli.output import Output, short
 from runwright.cli.pins import pin, unpin
+from runwright.cli.progress import latest
+from runwright.cli.progress import told as how_far
 from runwright.cli.replays import fork, replay
 from runwright.cli.run import json_result
 from runwright.cli.tree import print_tree, runs_below
@@ -112,8 +114,11 @@ async def show(run: str, /, *, limit: Limit = 100, call: Called) -> None:
         steps = await access.runs.steps(run, limit=limit)
         below = await runs_below(access.runs, view) if any(step.kind == "child" for step in steps.data) else []
         needs = waits(view, await asked_of(access, view)) if view.status == "waiting" else ""
-    shown = {**asdict(view), "steps": steps.data, "runs": [each for _, each in below[1:]]}
+        progress = await latest(access, view)
+    shown = {**asdict(view), "progress": progress, "steps": steps.data, "runs": [each for _, each in below[1:]]}
     call.out.show(shown, lambda: _show(call.out, view, steps, below=below))
+    if progress is not None and not call.out.is_json:
+        call.out.note(f"progress: {how_far(progress)}")
     if needs and not call.out.is_json:
         call.out.note(needs)
 

@@ -236,8 +236,8 @@ class Context(Steps):
         return self._around.secrets.get(name)
 
     def progress(self, message: str = "", *, fraction: float | None = None) -> None:
-        """Say how far the work is; `fraction` from 0 to 1. Safe from any thread."""
-        self._around.gateway.progress(message, fraction=fraction, step=self.step)
+        """Say how far the work is, or that of this lane; `fraction` from 0 to 1. Safe from any thread."""
+        self._around.gateway.progress(message, fraction=fraction, step=self.step, lane=self.lane_path)
 
     def emit(self, name: str, value: object = None) -> None:
         """Record an event of your own. Safe from any thread. Raises TypeError when the value is no JSON."""

@@ -342,10 +342,11 @@ class MemoryWritten(EventData, frozen=True, kw_only=True, tag="memory.written"):
 
 
 class ProgressReported(EventData, frozen=True, kw_only=True, tag="progress.reported"):
-    """A tool or flow said how far it is: `fraction` from 0 to 1."""
+    """A tool or flow said how far it is, or one lane of a flow: `fraction` from 0 to 1."""
 
     message: str = ""
     fraction: float | None = None
+    lane: str = ""
 
 
 class CustomEmitted(EventData, frozen=True, kw_only=True, tag="custom.emitted"):

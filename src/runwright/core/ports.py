@@ -101,7 +101,7 @@ class Gateway(Protocol):
         """Do as a step what neither a model nor a tool does, and give its result as JSON text."""
         ...
 
-    def progress(self, message: str, *, fraction: float | None, step: int | None) -> None:
+    def progress(self, message: str, *, fraction: float | None, step: int | None, lane: str) -> None:
         """Record how far the work is. Safe from any thread."""
         ...
 

@@ -6,15 +6,25 @@ import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
+import msgspec
 from msgspec.structs import replace
 
 from runwright.core.agent import BuiltAgent, CodeFlow, Tool, kind_of
 from runwright.core.context import Context, Surroundings
-from runwright.core.event import Data, Event, RunInterrupted, StepFailed, StoppedBy, TimerFired
+from runwright.core.event import (
+    CustomEmitted,
+    Data,
+    Event,
+    ProgressReported,
+    RunInterrupted,
+    StepFailed,
+    StoppedBy,
+    TimerFired,
+)
 from runwright.core.message import Message, chain_digest
 from runwright.core.model import ModelOptions, ModelResponse
 from runwright.core.ports import Gateway, Model
-from runwright.core.run import ErrorInfo
+from runwright.core.run import ErrorInfo, printable
 from runwright.core.spending import Quantities
 from runwright.core.step import StepKey, StepKind, may_have_acted
 from runwright.engine.allowance import Allowance
@@ -50,13 +60,15 @@ class FromThread:
         self._steps = steps
         self._loop = asyncio.get_running_loop()
 
-    def progress(self, message: str, *, fraction: float | None, step: int | None) -> None:
+    def progress(self, message: str, *, fraction: float | None, step: int | None, lane: str) -> None:
         """Record how far the work is."""
-        self._on_loop(lambda: self._steps.reports.progress(message, fraction=fraction, step=step))
+        said = ProgressReported(message=printable(message), fraction=fraction, lane=lane)
+        self._on_loop(lambda: self._steps.reports.say(said, step=step))
 
     def emit(self, name: str, value: bytes, *, step: int | None) -> None:
         """Record a custom event; `value` is JSON text."""
-        self._on_loop(lambda: self._steps.reports.emit(name, value, step=step))
+        said = CustomEmitted(name=printable(name), value=msgspec.Raw(value))
+        self._on_loop(lambda: self._steps.reports.say(said, step=step))
 
     def spent(self, ref: str, used: Quantities, *, step: int) -> None:
         """Record what a tool spent."""

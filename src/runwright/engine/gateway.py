@@ -111,7 +111,7 @@ class Steps:
         if player is not None:
             self.playback = Playback(player, append=self.append, begin=self._begin, end=self._end)
         self.purse = Purse(log, world.models, price=world.price, append=self.append)
-        self.reports = Reports(log, append=self.append, price=world.price, charge=self.purse.charge)
+        self.reports = Reports(log, append=self.append, price=world.price, charge=self.purse.charge, past=past)
         self.children: dict[int, Any] = {}
         self._holding = Holding(log, begin=self._begin, append=self.append, approvals=bounds.approvals)
         self._is_closed = False

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 
 import msgspec
 
-from runwright.core.event import CustomEmitted, ProgressReported, RunTainted, StepCharged
+from runwright.core.event import CustomEmitted, Event, ProgressReported, RunTainted, StepCharged
 from runwright.core.money import Cost
-from runwright.core.run import printable
 from runwright.core.spending import Quantities
 from runwright.core.usage import Usage
 from runwright.journal.write import Record, RunLog
+
+SAID = (ProgressReported, CustomEmitted)
 
 Price = Callable[[str, Usage | Quantities], Cost]
 
@@ -29,26 +31,29 @@ class Reports:
         append: Callable[[Record], object],
         price: Price,
         charge: Callable[[int, Cost], None] = lambda step, cost: None,
+        past: Sequence[Event] = (),
     ) -> None:
         self._log = log
         self._append = append
         self._price = price
         self._charge = charge
+        told = (event.data for event in past if event.step is None)
+        self._said = Counter(msgspec.json.encode(data) for data in told if isinstance(data, SAID))
 
-    def progress(self, message: str, *, fraction: float | None, step: int | None) -> None:
-        """Record how far the work is."""
-        if self._is_told:
-            self._append((ProgressReported(message=printable(message), fraction=fraction), step))
+    def say(self, said: ProgressReported | CustomEmitted, *, step: int | None) -> None:
+        """Record how far the work is, or a custom event; once, though the code of a flow comes to it again."""
+        if not self._is_told:
+            return
+        mark = msgspec.json.encode(said)
+        if step is None and self._said[mark]:
+            self._said[mark] -= 1
+        else:
+            self._append((said, step))
 
     def taint(self, reason: str) -> None:
         """Record, once, that the run did something that cannot be replayed."""
         if self._is_told and reason not in self._log.run.tainted:
             self._append((RunTainted(reason=reason), None))
-
-    def emit(self, name: str, value: bytes, *, step: int | None) -> None:
-        """Record a custom event."""
-        if self._is_told:
-            self._append((CustomEmitted(name=printable(name), value=msgspec.Raw(value)), step))
 
     def spent(self, ref: str, used: Quantities, *, step: int) -> None:
         """Record what a tool spent; dropped when its step has ended."""

@@ -102,7 +102,7 @@ async def test_untyped() -> None:
 def test_unserialisable() -> None:
     """An output without a JSON form is an error that names agent and type."""
     _, flow = built(ping)
-    with pytest.raises(OutputInvalid, match="what agent 'triage' returned is unusable: a object cannot"):
+    with pytest.raises(OutputInvalid, match="what `run` of agent 'triage' returned is unusable: a object cannot"):
         flow.write_output(object())
 
 

@@ -63,6 +63,7 @@ KEPT: dict[type[EventData], set[str]] = {
     ToolRejected: {"call_id", "name"},
     GuardDecided: {"target", "action"},
     MemoryWritten: {"owner", "name"},
+    ProgressReported: {"lane"},
     CustomEmitted: {"name"},
 }
 """Names, and words that the run goes on with: those of the caller, of the definition and of models."""
