@@ -35,12 +35,14 @@ async def awaited(work: Awaitable[R]) -> R:
         raise AgentError(f"{type(error).__name__}: {error}") from error
 
 
-def load_reference(reference: str) -> object:
-    """What `package.module:attribute` names. Raises ConfigError."""
+def load_reference(reference: str, package: str = "") -> object:
+    """What `package.module:attribute` names, or `.module:attribute` in a package. Raises ConfigError."""
     module_name, _, path = reference.partition(":")
     if not module_name or not path:
         raise ConfigError(f"a reference is written package.module:attribute, not {reference!r}")
-    found: object = guarded(reference, import_module, module_name)
+    if module_name.startswith(".") and not package:
+        raise ConfigError(f"only a file has others beside it: write package.module:attribute, not {reference!r}")
+    found: object = guarded(reference, import_module, module_name, package or None)
     for part in path.split("."):
         if not hasattr(found, part):
             raise ConfigError(f"{module_name!r} has no {path!r}")

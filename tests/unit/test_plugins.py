@@ -2,8 +2,8 @@
 
 import pytest
 
-from runwright.errors import ConfigError
-from runwright.plugins import guarded, load_reference
+from runwright.errors import AgentError, ConfigError, ToolFailed
+from runwright.plugins import awaited, guarded, load_reference
 
 
 def test_reference() -> None:
@@ -11,7 +11,12 @@ def test_reference() -> None:
     assert load_reference("json:decoder.JSONDecoder").__class__ is type
 
 
-@pytest.mark.parametrize("reference", ["json", ":x", "json:", "json:no", "no_such_module:x"])
+def test_reference_beside_a_file() -> None:
+    """A reference that begins with a dot leads into the package of the file."""
+    assert load_reference(".decoder:JSONDecoder", "json") is load_reference("json:decoder.JSONDecoder")
+
+
+@pytest.mark.parametrize("reference", ["json", ":x", "json:", "json:no", "no_such_module:x", ".decoder:JSONDecoder"])
 def test_wrong_reference(reference: str) -> None:
     """A reference that leads nowhere is a configuration error."""
     with pytest.raises(ConfigError):
@@ -28,6 +33,19 @@ def test_guarded() -> None:
     with pytest.raises(ConfigError) as caught:
         guarded("entry point x", _broken)
     assert caught.value.problems[0][0] == "entry point x"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("error", [ValueError("mine"), SystemExit("mine"), ToolFailed("mine")])
+async def test_awaited(error: BaseException) -> None:
+    """Whatever foreign code raises while it is awaited is an AgentError, but for errors of Runwright."""
+
+    async def fails() -> None:
+        raise error
+
+    with pytest.raises((AgentError, ToolFailed), match="mine") as caught:
+        await awaited(fails())
+    assert (caught.value is error) == isinstance(error, ToolFailed)
 
 
 def _broken() -> float:

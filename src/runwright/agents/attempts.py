@@ -9,8 +9,8 @@ from typing import Any, Literal
 import msgspec
 
 from runwright import plugins
-from runwright.agents.face import Face
 from runwright.agents.forms import Form
+from runwright.agents.functions import FlowFunction
 from runwright.agents.mapping import filled, in_text
 from runwright.core.context import Context
 from runwright.core.message import Message, UserMessage
@@ -168,13 +168,13 @@ def by_agent(name: str, version: str | None, *, input: object, form: Form) -> Wo
     return work
 
 
-def by_function(face: Face, *, input: object, form: Form) -> Work:
+def by_function(called: FlowFunction, *, input: object, form: Form) -> Work:
     """Call an async function."""
 
     async def work(context: Context, scope: Scope) -> Any:  # noqa: ANN401 - any JSON
-        given = face.read_input(msgspec.json.encode(filled(input, scope)))
-        output = await plugins.awaited(face.function(context, given))
-        return form.shaped(msgspec.json.decode(face.write_output(output)))
+        given = called.read_input(msgspec.json.encode(filled(input, scope)))
+        output = await plugins.awaited(called.function(context, given))
+        return form.shaped(msgspec.json.decode(called.write_output(output)))
 
     return work
 

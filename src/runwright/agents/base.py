@@ -20,12 +20,16 @@ Function = Callable[..., Awaitable[object]]
 
 
 class Origin(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a definition stands: a file and the path inside it. `lines` maps JSON pointers to line numbers."""
+    """Where a definition stands: a file and the path inside it. `lines` maps JSON pointers to line numbers.
+
+    `package` holds the modules beside the file.
+    """
 
     source: Source
     file: str = ""
     path: str = ""
     lines: Mapping[str, int] = {}
+    package: str = ""
 
     def at(self, pointer: str = "") -> str:
         """The place of a JSON pointer into the definition, for people; the pointer itself for an API body."""
@@ -84,8 +88,9 @@ UNSEEN = Face()
 class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
     """What a template is handed: the definition, the tools of the server, and the definition's Python objects.
 
-    `references` are the `package.module:attribute` that may be imported; None stands for all. `face` shows another
-    agent by name and version; whoever asks for it names the agent in the `agents` of its flow.
+    `references` are the `package.module:attribute` that may be imported; None stands for all. One that begins with a
+    dot leads into `package`, the folder of the definition's file. `face` shows another agent by name and version;
+    whoever asks for it names the agent in the `agents` of its flow.
     """
 
     definition: Definition
@@ -94,6 +99,7 @@ class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
     source: Source = "code"
     references: frozenset[str] | None = None
     face: Callable[[str, str | None], Face] = lambda _name, _version: UNSEEN
+    package: str = ""
 
     def tools(self, names: Sequence[str], *, at: str = "/tools") -> dict[str, Tool]:
         """Tools by name, or by `package.module:attribute` where a file or code says so.
@@ -124,7 +130,7 @@ class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
         if tool is not None:
             return tool
         if self._may_import(name):
-            return _as_tool(plugins.load_reference(name), name)
+            return _as_tool(plugins.load_reference(name, self.package), name)
         known = (*self.parts.tools, *self.toolbox)
         raise ConfigError(f"there is no tool {name!r}{did_you_mean(name, known)}")
 
@@ -139,7 +145,7 @@ class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
         if not self._may_import(name):
             why = "only a file and code name functions" if ":" in name else "write package.module:attribute"
             raise ConfigError(f"there is no function {name!r}: {why}")
-        function = plugins.load_reference(name)
+        function = plugins.load_reference(name, self.package)
         if not callable(function):
             raise ConfigError(f"{name!r} is no function but {function!r}")
         return cast("Function", function)  # whether it is async is checked where it is used

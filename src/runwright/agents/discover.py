@@ -118,7 +118,7 @@ class _Finds:
             return
         if path.suffix in SUFFIXES and path.is_file():
             self._files[path] = None
-            for declared in load_file(path, shown=str(path)):
+            for declared in load_file(path, shown=str(path), package=package.__name__):
                 self._add_agent(declared)
         elif path.suffix == ".py":
             self._files[path] = None

@@ -46,6 +46,7 @@ def build(
         source=declared.origin.source,
         references=_references(declared, own),
         face=face,
+        package=declared.origin.package,
     )
     if context.source == "api" and (named := named_files({**definition.config, "guard": definition.guard})):
         raise config_error((in_config(place), detail) for place, detail in named)

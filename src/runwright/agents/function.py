@@ -7,7 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from runwright.agents.base import BuildContext, Template
-from runwright.agents.face import Face
+from runwright.agents.functions import FlowFunction
 from runwright.agents.schema import APPROVALS, Approvals, Fields, LimitsFields, approvals_of
 from runwright.core.agent import CodeFlow
 from runwright.errors import ConfigError
@@ -35,7 +35,7 @@ class FunctionTemplate(Template):
         if function is None:
             raise ConfigError("this template needs a function in Python: Agent(name, run=function)")
         name = context.definition.name
-        face = Face(function, name=name, title=f"`run` of agent {name!r}")
+        face = FlowFunction(function, name=name, title=f"`run` of agent {name!r}")
         tools = context.tools(config.tools)
         return CodeFlow(
             function=face.function,

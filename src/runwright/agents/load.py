@@ -25,10 +25,11 @@ _SCALARS = frozenset(_TAG + each for each in ("str", "int", "float", "bool", "nu
 _MERGE = "tag:yaml.org,2002:merge"
 
 
-def load_file(path: Path, *, shown: str | None = None) -> tuple[Declared, ...]:
+def load_file(path: Path, *, shown: str | None = None, package: str = "") -> tuple[Declared, ...]:
     """The definitions of a YAML file: one, or a list. Raises ConfigError with every problem of the file.
 
-    `shown` is the file's name in messages. Tags beyond plain data are refused, as is a file above 1 MiB.
+    `shown` is the file's name in messages, `package` holds the modules beside it. Tags beyond plain data are refused,
+    as is a file above 1 MiB.
     """
     file = shown or str(path)
     data, lines = read_yaml(read_text(path, file), file)
@@ -42,7 +43,7 @@ def load_file(path: Path, *, shown: str | None = None) -> tuple[Declared, ...]:
     for path_in_file, entry in zip(paths, entries, strict=True):
         inside = {at.removeprefix(path_in_file): line for at, line in lines.items() if _is_below(at, path_in_file)}
         path_shown = f"[{path_in_file[1:]}]" if path_in_file else ""
-        origin = Origin(source="file", file=file, path=path_shown, lines=inside)
+        origin = Origin(source="file", file=file, path=path_shown, lines=inside, package=package)
         try:
             found.append(Declared(definition=read_definition(entry), origin=origin))
         except ConfigError as error:

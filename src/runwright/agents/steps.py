@@ -10,8 +10,8 @@ from pydantic import Field
 from runwright.agents import attempts
 from runwright.agents.attempts import Part, Prompt, Scope, Work
 from runwright.agents.base import BuildContext
-from runwright.agents.face import Face
 from runwright.agents.forms import Form, FormFields
+from runwright.agents.functions import FlowFunction
 from runwright.agents.links import LINK
 from runwright.agents.mapping import ConditionFields, references
 from runwright.agents.needs import Needing, needs_of
@@ -41,7 +41,10 @@ class StepFields(FormFields):
     prompt: str | None = Field(default=None, description="What a model is asked, with `{{ steps.NAME.output }}`.")
     agent: str | None = Field(default=None, pattern=NAME, description="The agent that runs.")
     tool: str | None = Field(default=None, description="The tool that is called.")
-    function: str | None = Field(default=None, description="The async function, as `package.module:attribute`.")
+    function: str | None = Field(
+        default=None,
+        description="The async function, as `package.module:attribute`, or `.module:attribute` beside the file.",
+    )
     input: Any = Field(default="$input", description=f"What an agent or a function is given: {GIVEN}.")
     arguments: dict[str, Any] = Field(default={}, description=f"What a tool is called with: {GIVEN}.")
     version: str | None = Field(default=None, pattern=SEMVER, description="A version of the agent.")
@@ -140,8 +143,8 @@ class Builder:
     def function(self, step: StepFields, form: Form, at: str) -> Made:
         """A step that calls a function."""
         name = step.function or ""
-        face = Face(self._context.function(name), name=name, title=f"function {name!r}")
-        return attempts.by_function(face, input=step.input, form=form), attempts.always
+        called = FlowFunction(self._context.function(name), name=name, title=f"function {name!r}")
+        return attempts.by_function(called, input=step.input, form=form), attempts.always
 
     def _kind(self, step: StepFields, at: str) -> str | None:
         kinds = [kind for kind in OWN if getattr(step, kind) is not None]

@@ -36,7 +36,10 @@ class TaskLimits(LimitsFields):
 class TaskFields(FormFields):
     """The configuration of a task."""
 
-    steps: tuple[StepFields, ...] = Field(min_length=1, max_length=STEPS, description="The steps.")
+    # With a `min_length`, a mistake in the only step would also be told as no step.
+    steps: tuple[StepFields, ...] = Field(
+        max_length=STEPS, json_schema_extra={"minItems": 1}, description="The steps, at least one."
+    )
     parallel: bool | Annotated[int, Field(ge=1, le=STEPS)] = Field(
         default=False, description="Whether steps that do not need each other run side by side, or how many at once."
     )
@@ -93,6 +96,8 @@ class Task(Template):
         parts = [builder.part(step, f"/steps/{index}") for index, step in enumerate(config.steps)]
         form = builder.tried("", lambda: Form(config))
         found = [*needs_problems([step.needing for step in config.steps], output=config.output), *builder.problems]
+        if not config.steps:
+            found.append(("/steps", "a task has at least one step"))
         if context.parts.output is not None:
             found.append(("/output", "a task has a mapping here; name the JSON Schema in config as `output_schema`"))
         if found:
@@ -164,8 +169,8 @@ def _limits(config: TaskFields) -> Limits:
     derived = {
         "time_s": None,
         "steps": max(base.steps, sum(calls)),
-        "model_timeout_s": max(base.model_timeout_s, *times),
-        "tool_timeout_s": max(base.tool_timeout_s, *times),
+        "model_timeout_s": max([base.model_timeout_s, *times]),
+        "tool_timeout_s": max([base.tool_timeout_s, *times]),
     }
     given = config.limits.model_fields_set
     return replace(base, **{name: value for name, value in derived.items() if name not in given})

@@ -17,6 +17,7 @@ from runwright.core.event import (
     GuardDecided,
     MessageCompleted,
     MessageDelta,
+    ProgressReported,
     RunCompleted,
     RunStarted,
     RunWaiting,
@@ -103,6 +104,29 @@ async def test_what_the_guard_does_is_told() -> None:
         "breaker opened: openai:m, 5 s (too many failed)",
         "openai:m is not asked again (no attempt is left of 4)",
     ]
+
+
+async def test_progress_is_told() -> None:
+    """How far a run or one of its lanes is stands on stderr."""
+    call = await shown(
+        ProgressReported(message="draft: completed", fraction=0.5),
+        ProgressReported(message="row 7", fraction=0.251, lane="load"),
+        ProgressReported(message="nearly"),
+        output("Done."),
+    )
+    assert call.printed == "Done.\n"
+    assert call.noted.splitlines()[:3] == ["   50% draft: completed", "   load: 25% row 7", "   nearly"]
+
+
+async def test_branches_do_not_speak_into_the_answer() -> None:
+    """What models say in lanes, side by side, is not streamed: the answer is the output of the run."""
+    events = told(
+        StepStarted(kind="model", name="demo", key="k", lane="a"), MessageDelta(text="Hel"), DONE, output("Whole.")
+    )
+    runs = FakeRuns(a_run(), events=[Event(e.run_id, e.seq, e.ts, e.data, 1 if e.seq < 4 else None) for e in events])
+    call = FakeCall(FakeAccess(runs))
+    await run("support", "hi", call=call)
+    assert call.printed == "Whole.\n"
 
 
 async def test_a_terminal_is_not_commanded_by_an_answer() -> None:

@@ -6,7 +6,14 @@ import msgspec
 import pytest
 
 from runwright.cli.runs import cancel, ls, pause, resolve, resume, show, tail
-from runwright.core.event import GuardDecided, MessageDelta, RunCompleted, RunStarted, StepStarted
+from runwright.core.event import (
+    GuardDecided,
+    MessageDelta,
+    ProgressReported,
+    RunCompleted,
+    RunStarted,
+    StepStarted,
+)
 from runwright.core.money import NO_COST, UNPRICED, Cost
 from runwright.core.run import ErrorInfo, WaitReason
 from runwright.core.step import StepKind
@@ -89,6 +96,18 @@ async def test_a_run_is_shown_with_steps_and_output() -> None:
         assert text in call.printed
     rows = [line.split("\t") for line in call.printed.splitlines() if "\t" in line]
     assert [row[6:8] for row in rows] == [["TOKENS", "USD"], ["0", "0.0000125"], ["", ""], ["", ""], ["0", "unpriced"]]
+
+
+async def test_a_run_that_goes_on_is_shown_with_its_progress() -> None:
+    """What it said last of all of it; of its lanes and its tools there are events enough."""
+    said = [ProgressReported(message="one", fraction=0.5), ProgressReported(message="row", fraction=0.9, lane="two")]
+    view = a_run(status="running", ended_at=None, last_seq=2)
+    call = FakeCall(FakeAccess(FakeRuns(view, events=told(*said))))
+    await show("run_1", call=call)
+    assert call.noted == "progress: 50% one\n"
+    call = FakeCall(FakeAccess(FakeRuns(view, events=told(*said))), is_json=True)
+    await show("run_1", call=call)
+    assert msgspec.json.decode(call.printed)["progress"]["fraction"] == 0.5
 
 
 async def test_what_the_guard_did_with_a_step_is_shown_in_words() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from runwright.core.agent import BuiltAgent, CodeFlow, Limits
 from runwright.core.context import Context
-from runwright.core.event import CustomEmitted, StepFailed
+from runwright.core.event import CustomEmitted, ProgressReported, StepFailed
 from runwright.core.model import ModelEvent, ModelRequest
 from runwright.core.ports import Clock
 from runwright.errors import AgentError, RunwrightError
@@ -494,3 +494,25 @@ async def test_an_output_that_was_not_written_as_json_fails_the_run() -> None:
         assert view.error is not None
         assert (view.status, view.error.code) == ("failed", "tool_failed")
         assert (await process.runs.get(view.id)).status == "failed"
+
+
+async def test_what_a_flow_tells_is_told_once(stores: Stores) -> None:
+    """Progress and events of its own that were recorded before a crash do not come again; those after it do."""
+    held = HeldTool("held")
+
+    async def work(context: Context, given: Any) -> Any:
+        for _ in range(2):
+            context.progress("tick", fraction=0.1)
+            context.lane("side").progress("tick", fraction=0.1)
+        context.emit("begun", {"a": 1})
+        await context.tool("held")
+        context.progress("tick", fraction=0.1)
+        context.emit("begun", {"a": 1})
+
+    run_id = await _crashed(stores, flowing(work, held), held)
+    async with started(flowing(work, held), stores=stores) as process:
+        await process.settled(run_id, "completed")
+        told = [event.data for event in await process.story(run_id)]
+    said = [(each.message, each.lane) for each in told if isinstance(each, ProgressReported)]
+    assert said == [("tick", ""), ("tick", "side"), ("tick", ""), ("tick", "side"), ("tick", "")]
+    assert len([each for each in told if isinstance(each, CustomEmitted)]) == 2

@@ -19,7 +19,7 @@ from runwright.tools.signature import in_words, is_context, pointed, read_hints
 Function = Callable[..., Awaitable[object]]
 
 
-class Face:
+class FlowFunction:
     """A function as a code flow calls it; `title` is what messages call it. Raises ConfigError for other parameters."""
 
     def __init__(self, function: Function, *, name: str, title: str) -> None:
