@@ -51,16 +51,13 @@ class Answer:
     def show(self, event: Event) -> None:
         """Show one event."""
         match event.data:
-            case StepStarted(kind="model", lane=lane) if lane:
-                # Branches speak at the same time, and none of them says the answer.
-                self._aside.add(event.step)
-            case MessageDelta() | MessageCompleted() as said if event.step not in self._aside:
-                self._say(said)
+            case MessageDelta() | MessageCompleted() as said:
+                self._say(said, event.step)
             case ProgressReported() as progress:
                 self._end_line()
                 self._out.note(f"   {how_far(progress)}")
-            case StepStarted(kind="tool", name=name, request=request):
-                self._out.note(f"-> {name} {short(bytes(request).decode(), LINE)}")
+            case StepStarted() as step:
+                self._begin(step, event.step)
             case StepFailed(error=error):
                 self._end_line()
                 self._out.note(f"   {error.code}: {short(error.message, LINE)}")
@@ -76,7 +73,16 @@ class Answer:
             case _:
                 return
 
-    def _say(self, said: MessageDelta | MessageCompleted) -> None:
+    def _begin(self, step: StepStarted, number: int | None) -> None:
+        if step.kind == "tool":
+            self._out.note(f"-> {step.name} {short(bytes(step.request).decode(), LINE)}")
+        elif step.kind == "model" and step.lane:
+            # Branches speak at the same time, and none of them says the answer.
+            self._aside.add(number)
+
+    def _say(self, said: MessageDelta | MessageCompleted, step: int | None) -> None:
+        if step in self._aside:
+            return
         if isinstance(said, MessageCompleted):
             self._end_line()
         else:
