@@ -59,6 +59,10 @@ class Provider:
         """The provider's name."""
         return self.spec.name
 
+    def model(self, name: str) -> OpenAIModel:
+        """A model of this provider."""
+        return OpenAIModel(self, name)
+
     def client(self) -> aiohttp.ClientSession:
         """The pooled client, made on first use inside the running loop."""
         if self._client is None:

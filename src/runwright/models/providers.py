@@ -1,8 +1,9 @@
-"""The providers that speak the OpenAI wire, as a table."""
+"""The providers, as a table: those that speak the OpenAI wire, and those that a package of their own speaks to."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 
 import msgspec
 
@@ -12,7 +13,8 @@ class ProviderSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     `key_env` and `base_url_env` name the environment variables that settings read. `default_model` is used when
     nothing is asked for; `prefixes` are beginnings of bare model names that can only be this provider's.
-    `renames` maps OpenAI's parameter names to the provider's, `drops` are parameters that it refuses.
+    `renames` maps OpenAI's parameter names to the provider's, `drops` are parameters that it refuses. `sdk` is the
+    package, of the extra by the provider's name, that speaks its wire where that is not OpenAI's.
     """
 
     name: str
@@ -25,11 +27,24 @@ class ProviderSpec(msgspec.Struct, frozen=True, kw_only=True):
     drops: frozenset[str] = frozenset()
     is_local: bool = False
     has_json_schema: bool = True
+    sdk: str = ""
 
     @property
     def needs_key(self) -> bool:
         """Whether calls without a key cannot succeed."""
         return bool(self.key_env) and not self.is_local
+
+
+def has_client(spec: ProviderSpec) -> bool:
+    """Whether the packages are there that a provider's wire needs."""
+    return not spec.sdk or all(map(_is_there, ("pydantic_ai", spec.sdk)))
+
+
+def _is_there(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 class ProviderSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,6 +122,33 @@ _TABLE = (
         base_url_env="XAI_BASE_URL",
         default_model="grok-4",
         prefixes=("grok-",),
+    ),
+    ProviderSpec(
+        name="anthropic",
+        base_url="https://api.anthropic.com",
+        key_env="ANTHROPIC_API_KEY",
+        base_url_env="ANTHROPIC_BASE_URL",
+        default_model="claude-haiku-4-5",
+        prefixes=("claude-",),
+        sdk="anthropic",
+    ),
+    ProviderSpec(
+        name="google",
+        base_url="https://generativelanguage.googleapis.com",
+        key_env="GOOGLE_API_KEY",
+        base_url_env="GOOGLE_BASE_URL",
+        default_model="gemini-2.5-flash",
+        prefixes=("gemini-",),
+        sdk="google.genai",
+    ),
+    ProviderSpec(
+        name="cohere",
+        base_url="https://api.cohere.com",
+        key_env="CO_API_KEY",
+        base_url_env="CO_BASE_URL",
+        default_model="command-a-03-2025",
+        prefixes=("command-",),
+        sdk="cohere",
     ),
     ProviderSpec(
         name="ollama",

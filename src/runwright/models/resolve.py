@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
+from typing import Protocol
 
 import aiohttp
 import msgspec
@@ -17,8 +20,8 @@ from runwright.errors import ConfigError, MissingExtra
 from runwright.models.demo import LABEL, DemoModel
 from runwright.models.local import LocalModel
 from runwright.models.local_engine import has_engine
-from runwright.models.openai_wire import OpenAIModel, Provider
-from runwright.models.providers import PROVIDERS, ProviderSettings, provider_spec
+from runwright.models.openai_wire import Provider
+from runwright.models.providers import PROVIDERS, ProviderSettings, ProviderSpec, has_client, provider_spec
 from runwright.models.weights import WEIGHTS, has_weights, weights_path
 
 LOCAL_DEFAULT = "smollm2-135m"
@@ -55,6 +58,28 @@ def names_file(ref: str | None) -> bool:
     return provider == "local" and name not in WEIGHTS
 
 
+class Place(Protocol):
+    """Where calls of one provider's models go."""
+
+    def model(self, name: str) -> Model:
+        """A model of this provider."""
+        ...
+
+    async def close(self) -> None:
+        """Close all connections."""
+        ...
+
+
+def _place(spec: ProviderSpec, settings: ProviderSettings) -> Place:
+    if not spec.sdk:
+        return Provider(spec, settings)
+    # Loaded on first use: it takes a second, and an extra.
+    through: Callable[[ProviderSpec, ProviderSettings], Place] = import_module(
+        "runwright.models.pydantic_ai.model"
+    ).PydanticAIProvider
+    return through(spec, settings)
+
+
 class _OllamaModel(msgspec.Struct):
     name: str
 
@@ -79,13 +104,15 @@ class ModelRegistry:
         default: str | None = None,
         clock: Clock | None = None,
         has_local_engine: Callable[[], bool] = has_engine,
+        has_client: Callable[[ProviderSpec], bool] = has_client,
     ) -> None:
         self._settings = dict(providers or {})
         self._weights = weights
         self._named_default = default
         self._clock = clock or SystemClock()
         self._has_engine = has_local_engine
-        self._providers: dict[str, Provider] = {}
+        self._has_client = has_client
+        self._providers: dict[str, Place] = {}
         self._named = lru_cache(KNOWN_REFS)(self._make)
         self._locals: dict[Path, LocalModel] = {}
         self._ollama: tuple[str, ...] | None = None
@@ -97,10 +124,22 @@ class ModelRegistry:
 
         Call it at start, so that later calls on the event loop need no look at the disk.
         """
-        if any(map(self._needs_ollama, refs)):
+        named = list(refs)
+        if any(map(self._needs_ollama, named)):
             await self.discover()
         else:
             self._found = await asyncio.to_thread(_weights_in, self._weights)
+        await asyncio.to_thread(self._load, named)
+
+    def _load(self, refs: Iterable[str | None]) -> None:
+        """Load what speaks to providers on wires of their own, which takes a second."""
+        for ref in refs:
+            # What is wrong is told when the model is used.
+            with suppress(ConfigError):
+                full = self.ref(ref)
+                name = full.partition(":")[0]
+                if provider_spec(name).sdk:
+                    self._provider(name, full)
 
     async def discover(self) -> None:
         """Look for weights, and once ask a loopback Ollama for its models. Takes 0.3 s at the most, never fails."""
@@ -132,7 +171,7 @@ class ModelRegistry:
     @property
     def default_ref(self) -> DefaultModel:
         """The model that None stands for, and why."""
-        told = _told_default(self._named_default, self._settings)
+        told = _told_default(self._named_default, self._settings, self._has_client)
         if told is not None:
             return told
         if self._ollama:
@@ -144,7 +183,7 @@ class ModelRegistry:
 
     def _needs_ollama(self, ref: str | None) -> bool:
         if ref is None:
-            told = _told_default(self._named_default, self._settings)
+            told = _told_default(self._named_default, self._settings, self._has_client)
             return told is None or self._needs_ollama(told.ref)
         return ":" not in ref and ref != "demo" and _known(ref) is None
 
@@ -206,7 +245,7 @@ class ModelRegistry:
             raise ConfigError(f"{ref!r} names no model: write it as {provider}:NAME")
         if provider == "local":
             return self._make_local(name)
-        return OpenAIModel(self._provider(provider, ref), name)
+        return self._provider(provider, ref).model(name)
 
     def _full_ref(self, name: str) -> str:
         """The reference of a bare name. Raises ConfigError with the nearest references."""
@@ -215,26 +254,23 @@ class ModelRegistry:
             return known
         if name in (self._ollama or ()):
             return f"ollama:{name}"
+        hint = _hint(name, self._settings)
         raise ConfigError(
-            f"the model {name!r} is not known; write it as provider:name, for example ollama:{name}{self._hint(name)}"
+            f"the model {name!r} is not known; write it as provider:name, for example ollama:{name}{hint}"
         )
 
-    def _hint(self, name: str) -> str:
-        known = ["demo", *WEIGHTS, *(spec.default_model for spec in PROVIDERS.values()), *_names(self._settings)]
-        near = get_close_matches(name, [one for one in known if one], n=1)
-        return f". Did you mean {near[0]!r}?" if near else ""
-
-    def _provider(self, name: str, ref: str) -> Provider:
+    def _provider(self, name: str, ref: str) -> Place:
         found = self._providers.get(name)
         if found is not None:
             return found
         if unknown := self.unknown(ref):
             raise ConfigError(f"{ref!r}: {unknown}")
         problem = self._provider_problem(name)
+        spec = provider_spec(name)
         if problem:
-            raise ConfigError(f"{ref!r} cannot be used: {problem}")
-        settings = self._settings.get(name) or ProviderSettings()
-        made = Provider(provider_spec(name), settings)
+            kind = ConfigError if self._has_client(spec) else MissingExtra
+            raise kind(f"{ref!r} cannot be used: {problem}")
+        made = _place(spec, self._settings.get(name) or ProviderSettings())
         self._providers[name] = made
         return made
 
@@ -251,6 +287,8 @@ class ModelRegistry:
         settings = self._settings.get(name) or ProviderSettings()
         if not (settings.base_url or spec.base_url):
             return f"set its base URL{f' ({spec.base_url_env})' if spec.base_url_env else ''}"
+        if not self._has_client(spec):
+            return f"its client is not installed: pip install 'runwright[{spec.name}]'"
         # Behind a base URL of one's own there may be no key to give.
         if spec.needs_key and spec.base_url and not (settings.api_key or settings.base_url):
             return f"set {spec.key_env}"
@@ -294,12 +332,21 @@ def _names(settings: Mapping[str, ProviderSettings]) -> list[str]:
     return ["demo", "local", *PROVIDERS, *(name for name in settings if name not in PROVIDERS)]
 
 
-def _told_default(named: str | None, settings: Mapping[str, ProviderSettings]) -> DefaultModel | None:
+def _hint(name: str, settings: Mapping[str, ProviderSettings]) -> str:
+    known = ["demo", *WEIGHTS, *(spec.default_model for spec in PROVIDERS.values()), *_names(settings)]
+    near = get_close_matches(name, [one for one in known if one], n=1)
+    return f". Did you mean {near[0]!r}?" if near else ""
+
+
+def _told_default(
+    named: str | None, settings: Mapping[str, ProviderSettings], has_client: Callable[[ProviderSpec], bool]
+) -> DefaultModel | None:
     """The default model as far as the user says which: by name, or by a key."""
     if named:
         return DefaultModel(ref=named, reason="named in the settings")
     for spec in PROVIDERS.values():
-        if spec.default_model and spec.name in settings and settings[spec.name].api_key:
+        has_key = spec.name in settings and bool(settings[spec.name].api_key)
+        if spec.default_model and has_key and has_client(spec):
             ref = f"{spec.name}:{spec.default_model}"
             return DefaultModel(ref=ref, reason=f"a key for {spec.name} is set ({spec.key_env})")
     return None

@@ -228,3 +228,16 @@ async def test_catalog_knows_who_answers_on_this_machine(ollama: str, fake: Fake
 def test_key_is_not_shown() -> None:
     """Settings of a provider do not show their key."""
     assert "secret" not in repr(ProviderSettings(api_key="secret"))
+
+
+def test_a_provider_whose_client_is_missing() -> None:
+    """A provider on a wire of its own names its extra, and is no default while that is missing."""
+    settings = {"anthropic": ProviderSettings(api_key="k"), "xai": ProviderSettings(api_key="k")}
+    models = ModelRegistry(settings, has_client=lambda spec: not spec.sdk)
+    with pytest.raises(MissingExtra, match=r"runwright\[anthropic\]"):
+        models.resolve("claude-haiku-4-5")
+    told = next(entry for entry in models.catalog() if entry.provider == "anthropic")
+    assert (told.is_available, "runwright[anthropic]" in told.why_not) == (False, True)
+    only = ModelRegistry({"anthropic": settings["anthropic"]}, has_client=lambda spec: not spec.sdk)
+    assert only.default_ref.ref != "anthropic:claude-haiku-4-5"
+    assert ModelRegistry({"anthropic": settings["anthropic"]}).default_ref.ref == "anthropic:claude-haiku-4-5"
