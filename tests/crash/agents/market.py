@@ -1,7 +1,8 @@
 """Two agents that buy and sell, whose tools tell a witness what they do, and whose process can die at will.
 
 `CRASH_WITNESS` names the witness's file. `CRASH_AT` says where this process kills itself: `entered TOOL` or
-`done TOOL`, inside a tool; `before TYPE N` or `after TYPE N`, around the commit that holds the Nth event of that type.
+`done TOOL`, inside a tool; `before TYPE N` or `after TYPE N`, around the commit that holds the Nth event of that type;
+`after commit N`, behind the Nth commit of events of all runs.
 """
 
 import asyncio
@@ -128,6 +129,20 @@ clerk = Agent("clerk", run=stamped, tools=[stamp])
 head = Agent("head", template="supervisor", model=MODEL, config={"agents": ["clerk"], "parallel": 3})
 
 
+@tool(effect="once")
+async def pay(text: str, context: Context) -> str:
+    """Pay."""
+    return await _act("pay", context, f"paid {text}")
+
+
+async def paid(text: str, context: Context) -> str:
+    """One tool call that must not happen twice."""
+    return str(await context.tool("pay", text=text))
+
+
+cashier = Agent("cashier", run=paid, tools=[pay])
+
+
 @tool(effect="once", approval=True)
 async def send(to: str, context: Context) -> str:
     """Send a parcel, if a person allows it."""
@@ -172,7 +187,8 @@ def _dying(append: Append) -> Append:
         outcomes: list[RunwrightError | None] = []
         for batch in batches:
             # A row holds several events and goes by the type of one; deltas have rows of their own.
-            found = KINDS.pop(id(batch), []).count(kind) + sum(row.type == kind == DELTA_ROW for row in batch.events)
+            kinds = ["commit", *KINDS.pop(id(batch), [])]
+            found = kinds.count(kind) + sum(row.type == kind == DELTA_ROW for row in batch.events)
             is_here = 0 < left <= found
             left -= found
             if is_here and moment == "before":
