@@ -45,6 +45,7 @@ from runwright.service.budgets import Budgets
 from runwright.service.cache import Caches
 from runwright.service.costs import Costs
 from runwright.service.diffs import Diffs
+from runwright.service.drains import Drains
 from runwright.service.exports import Exports
 from runwright.service.groups import Groups
 from runwright.service.guard import GuardFigures
@@ -257,6 +258,7 @@ class App:
         """What callers can ask for."""
         stores = self._stores
         self.runs = Runs(self._engine, stores.runs, rows.reader)
+        self.drains = Drains(self._engine, drain_s=self.settings.drain_s)
         self.approvals = Approvals(self.runs, stores.runs, rows.reader)
         self.agents = Agents(self.registry, stores.agents, clock)
         self.migrations = Migrations(self.agents, self.registry, stores.agents)

@@ -112,6 +112,9 @@ Seq = Annotated[int, Parameter(validator=_at_least(0))]
 Usd = Annotated[float, Parameter(validator=_at_least(0))]
 """The type of an option that is an amount of money."""
 
+Seconds = Annotated[float, Parameter(validator=_at_least(0))]
+"""The type of an option that is a time in seconds."""
+
 Texts = Annotated[tuple[str, ...], Parameter(consume_multiple=False, negative=(), show_default=False)]
 """The type of an option that may be given more than once."""
 

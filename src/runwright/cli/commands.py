@@ -133,6 +133,7 @@ VERBS: dict[str, str] = {
     "init": "Write a small project to start from.",
     "dev": "Serve the agents and take up changes of their files at once.",
     "serve": "Serve the agents over HTTP.",
+    "drain": "Have a running server take no more work, and wait until nothing is at work there.",
     "run": "Run an agent once and print its answer.",
     "chain": "Run agents one after the other, each with the output of the one before.",
     "parallel": "Run agents side by side.",

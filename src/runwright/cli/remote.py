@@ -16,6 +16,7 @@ from runwright.journal.diff import RunDiff
 from runwright.service.approval_views import ApprovalBody, ApprovalQuery, ApprovalView
 from runwright.service.budgets import BudgetView, RaiseBody
 from runwright.service.cache import CacheCleared, CacheSpace, CacheView
+from runwright.service.drains import DrainBody, DrainView
 from runwright.service.groups import GroupView
 from runwright.service.guard import GuardQuery, GuardReport
 from runwright.service.memory_views import (
@@ -306,6 +307,21 @@ class RemoteAgents:
         return await self._http.ask(TemplateView, "GET", f"/templates/{quote(name, safe='')}")
 
 
+class RemoteDrains:
+    """The drain of the server."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def begin(self, body: DrainBody) -> DrainView:
+        """Begin it."""
+        return await self._http.ask(DrainView, "POST", "/drain", body=body)
+
+    async def get(self) -> DrainView:
+        """How far it is."""
+        return await self._http.ask(DrainView, "GET", "/drain")
+
+
 class RemoteMigrations:
     """Definitions of the server beside their templates."""
 
@@ -326,6 +342,7 @@ class Remote:
     """A server and what it has."""
 
     def __init__(self, http: Http) -> None:
+        self.drains = RemoteDrains(http)
         self.runs = RemoteRuns(http)
         self.approvals = RemoteApprovals(http)
         self.diffs = RemoteDiffs(http)

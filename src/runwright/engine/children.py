@@ -30,12 +30,12 @@ class Children:
     """The children of an engine's runs. `wake` has the engine look whether runs that wait can go on."""
 
     driver: Driver
+    wake: Callable[[], None]
 
-    def __init__(self, rows: Rows, *, submit: Submit, cancel: Cancel, wake: Callable[[], None]) -> None:
+    def __init__(self, rows: Rows, *, submit: Submit, cancel: Cancel) -> None:
         self._rows = rows
         self._submit = submit
         self._cancel = cancel
-        self._wake = wake
 
     async def attach(self, request: RunRequest, *, parent: str) -> Outcome | None:
         """Begin a run with the request's id, or find it, and wait while it is at work in this process.
@@ -68,7 +68,7 @@ class Children:
         if has_children:
             self.driver.spawn(self._end(run.id))
         if run.parent_run_id is not None and run.parent_run_id not in self.driver.live:
-            self._wake()
+            self.wake()
 
     async def _end(self, run_id: str) -> None:
         after: str | None = None

@@ -91,8 +91,8 @@ class Driver:
         watch(asyncio.get_running_loop())
         return await self._tasks.__aenter__()
 
-    async def stop(self, *, drain_s: float) -> None:
-        """Let runs finish for so many seconds, then leave the rest as they are, for the next start.
+    async def rest(self, timeout_s: float) -> int:
+        """Let runs finish for so many seconds, then leave the rest as they are, for the next start; says how many.
 
         Runs that have not begun are left at once.
         """
@@ -100,17 +100,22 @@ class Driver:
         for live in self._live.values():
             if live.task is not None and not live.has_slot:
                 live.task.cancel()
-        busy = [*self._work(), *self._late]
+        busy = [*_work(self._live), *self._late]
         if busy:
-            await asyncio.wait(busy, timeout=drain_s)
-        for task in (*self._work(), *self._late):
+            await asyncio.wait(busy, timeout=timeout_s)
+        left = sum(live.has_slot for live in self._live.values())
+        tasks = [*_work(self._live), *self._late]
+        for task in tasks:
             task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        return left
+
+    async def stop(self) -> None:
+        """Close what everything runs in, when all has come to rest."""
         await self._tasks.__aexit__(None, None, None)
         for live in list(self._live.values()):
             self.let_go(live, _stopped())
-
-    def _work(self) -> list[asyncio.Task[None]]:
-        return [live.task for live in self._live.values() if live.task is not None]
 
     def hold(self, live: LiveRun) -> None:
         """Take a run into the hands of this process."""
@@ -257,3 +262,7 @@ class Driver:
 
 def _stopped() -> Unavailable:
     return Unavailable("The process stops; the run goes on at the next start.")
+
+
+def _work(live: Mapping[str, LiveRun]) -> list[asyncio.Task[None]]:
+    return [each.task for each in live.values() if each.task is not None]

@@ -20,6 +20,7 @@ from runwright.core.run import Run, RunRequest
 from runwright.core.schedule import Advance
 from runwright.engine.child import refuse_unknown
 from runwright.engine.children import Children
+from runwright.engine.drain import Drain
 from runwright.engine.drive import Driver, Rows
 from runwright.engine.fold import LOOP_VERSION
 from runwright.engine.held import Outcome
@@ -82,7 +83,7 @@ class Engine:
         self._owner = owner
         self._clock = clock
         self._options = options
-        self._children = Children(rows, submit=self.submit, cancel=self.cancel, wake=self._wake)
+        self._children = Children(rows, submit=self.submit, cancel=self.cancel)
         world = replace(world, runner=self._children)
         self._driver = Driver(rows=rows, world=world, concurrency=options.concurrency, on_over=self._children.over)
         self._children.driver = self._driver
@@ -97,7 +98,13 @@ class Engine:
             options=options,
         )
         self.scheduler = Scheduler(rows, submit=self.submit, cancel=self.cancel, clock=clock)
-        self.is_draining = False
+        self._children.wake = self._tender.look
+        self.drain = Drain(self._driver, self._tender, self.scheduler)
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether no more runs are taken in."""
+        return self.drain.is_begun
 
     @property
     def active(self) -> int:
@@ -115,17 +122,15 @@ class Engine:
 
     async def start(self) -> None:
         """Take up what a dead process left, at once, and begin to tend."""
-        tasks = await self._driver.start()
+        self.drain.tasks = tasks = await self._driver.start()
         await self._tender.start(tasks)
         if self._options.is_adopting:
             self.scheduler.start(tasks)
 
     async def stop(self, *, drain_s: float) -> None:
-        """Take no more runs, let those at work finish for so many seconds, and leave the rest for the next start."""
-        self.is_draining = True
-        await self.scheduler.stop()
-        await self._tender.stop()
-        await self._driver.stop(drain_s=drain_s)
+        """Drain, and come to an end."""
+        await self.drain.finish(drain_s)
+        await self._driver.stop()
 
     async def submit(self, request: RunRequest, claim: Claim | Advance | None = None) -> tuple[str, LiveRun | None]:
         """Create a run and begin it. A repeated idempotency key gives the earlier run, live or not.
@@ -261,9 +266,6 @@ class Engine:
             await self._resumer.force(run, consumed=())
         else:
             await self._leave(run_id, "resume", b"{}")
-
-    def _wake(self) -> None:
-        self._tender.look()
 
     def _refuse(self, *, is_child: bool) -> None:
         """Whether a run can be taken in now; a child is part of a run that was."""

@@ -12,10 +12,12 @@ from starlette.responses import PlainTextResponse, Response
 from runwright import __version__
 from runwright.errors import NotFound, error_classes
 from runwright.server.reference import documented
-from runwright.server.wire import Answer, served
+from runwright.server.wire import Answer, decode, read_body, served
+from runwright.service.drains import DrainBody, DrainView
 from runwright.watch.health import ProcessHealth
 
 router = APIRouter(tags=["operations"])
+_drain_body = msgspec.json.Decoder(DrainBody)
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,6 +83,20 @@ async def health(request: Request) -> Response:
         process=await asyncio.to_thread(app.health.measure),
     )
     return Answer(view, status_code=200 if is_ready else 503)
+
+
+@router.post("/api/v1/drain", **documented(DrainView, body=DrainBody, status=202))
+async def begin_drain(request: Request) -> Response:
+    """Begin no more runs, and let those at work finish; the server is not ready any more."""
+    body = await read_body(request.receive)
+    asked = decode(_drain_body, body) if body.strip() else DrainBody()
+    return Answer(await served(request).drains.begin(asked), status_code=202)
+
+
+@router.get("/api/v1/drain", **documented(DrainView))
+async def get_drain(request: Request) -> Response:
+    """How far a drain is."""
+    return Answer(await served(request).drains.get())
 
 
 @router.get("/metrics")

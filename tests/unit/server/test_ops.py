@@ -58,6 +58,19 @@ async def test_health_says_which_model_answers(client: httpx2.AsyncClient) -> No
     )
 
 
+async def test_a_server_is_drained(client: httpx2.AsyncClient) -> None:
+    """Who asks for a drain is told how far it is; the server is not ready then, begins no run, and still answers."""
+    assert (await client.get("/api/v1/drain")).json()["status"] == "serving"
+    assert (await client.post("/api/v1/drain", json={"timeout_s": -1})).status_code == 422
+    begun = await client.post("/api/v1/drain")
+    assert (begun.status_code, begun.json()["status"]) == (202, "draining")
+    assert (await client.post("/api/v1/agents/upper/runs", json={"input": "x"})).status_code == 503
+    assert (await client.get("/readyz")).status_code == 503
+    assert (await client.get("/health")).json()["status"] == "draining"
+    again = (await client.post("/api/v1/drain", json={"timeout_s": 0})).json()
+    assert again["status"] in {"draining", "drained"}
+
+
 async def test_metrics(client: httpx2.AsyncClient) -> None:
     """Runs are counted in Prometheus text."""
     await client.post("/api/v1/agents/upper/runs", json={"input": "x"})
@@ -110,6 +123,7 @@ async def test_the_document_has_every_endpoint(client: httpx2.AsyncClient, serve
             "GET /api/v1/cache/pairs",
             "GET /api/v1/cache/shadow",
             "GET /api/v1/costs",
+            "GET /api/v1/drain",
             "GET /api/v1/groups/{group}",
             "GET /api/v1/guard",
             "GET /api/v1/memory",
@@ -154,6 +168,7 @@ async def test_the_document_has_every_endpoint(client: httpx2.AsyncClient, serve
             "POST /api/v1/budgets/raise",
             "POST /api/v1/cache/pairs/{run}/{step}",
             "POST /api/v1/costs",
+            "POST /api/v1/drain",
             "POST /api/v1/guard/simulate",
             "POST /api/v1/memory/{owner}/restore",
             "POST /api/v1/migrations",
