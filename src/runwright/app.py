@@ -184,9 +184,9 @@ class App:
         found = discover(*self._sources)
         return msgspec.structs.replace(found, agents=(*found.agents, *self._given))
 
-    def reload(self) -> tuple[tuple[str, str], ...]:
-        """Take what the sources say now; running runs keep what they have. Raises ConfigError and changes nothing."""
-        problems = self._take(self.discover())
+    def reload(self, found: Discovery | None = None) -> tuple[tuple[str, str], ...]:
+        """Take what the sources say now, or what was found; runs keep theirs. Raises ConfigError, changing nothing."""
+        problems = self._take(found or self.discover())
         self._count_agents()
         return (*problems, *self.registry.dangling())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,12 @@ from runwright.cli.serve import announcement, logs, on_uvloop
 from runwright.errors import ConfigError
 
 if TYPE_CHECKING:
+    from runwright.agents.discover import Discovery
     from runwright.app import App
     from runwright.settings import Settings
 
+ATTEMPTS = 5
+"""How often files are read again that change while they are read."""
 DEBOUNCE_MS = 100
 STEP_MS = 20
 
@@ -56,8 +60,7 @@ async def _watch(app: App, paths: set[Path], call: Call, stop: asyncio.Event) ->
 
     changes = awatch(*paths, watch_filter=_is_source, debounce=DEBOUNCE_MS, step=STEP_MS, stop_event=stop)
     async for changed in changes:
-        names = ", ".join(sorted({Path(name).name for _, name in changed}))
-        await _reload(app, names, call)
+        await _reload(app, {Path(name) for _, name in changed}, call)
 
 
 def watched(app: App, sources: Sequence[str]) -> set[Path]:
@@ -66,9 +69,10 @@ def watched(app: App, sources: Sequence[str]) -> set[Path]:
     return paths or {file.parent for file in app.discover().files}
 
 
-async def _reload(app: App, names: str, call: Call) -> None:
+async def _reload(app: App, changed: set[Path], call: Call) -> None:
+    names = ", ".join(sorted({path.name for path in changed}))
     try:
-        problems = await asyncio.to_thread(app.reload)
+        problems = await asyncio.to_thread(lambda: app.reload(read(app, changed)))
     except ConfigError as error:
         call.out.error(ConfigError(f"{names} changed and cannot be used, so the last good version serves on.\n{error}"))
         return
@@ -77,7 +81,30 @@ async def _reload(app: App, names: str, call: Call) -> None:
         call.out.note(f"  {place}: {detail}")
 
 
+def read(app: App, changed: set[Path]) -> Discovery:
+    """What the sources say when nobody writes them meanwhile: half a file would take agents away."""
+    files = changed | {Path(entry.declared.origin.file) for entry in app.registry.all()}
+    before = stamps(files)
+    found = app.discover()
+    for _ in range(ATTEMPTS):
+        after = stamps(files)
+        if after == before:
+            break
+        before, found = after, app.discover()
+    return found
+
+
 def _is_source(_change: object, name: str) -> bool:
     path = Path(name)
     is_hidden = any(part.startswith(".") or part == "__pycache__" for part in path.parts[-2:])
     return path.suffix in {".py", ".yaml", ".yml"} and not is_hidden
+
+
+def stamps(files: set[Path]) -> dict[Path, tuple[int, int]]:
+    """When files were written last, and how long they are; nothing of those that are gone."""
+    found: dict[Path, tuple[int, int]] = {}
+    for path in files:
+        with suppress(OSError):
+            status = path.stat()
+            found[path] = (status.st_mtime_ns, status.st_size)
+    return found

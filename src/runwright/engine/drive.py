@@ -19,6 +19,7 @@ from runwright.engine.end import Cancel, conclude
 from runwright.engine.escapes import watch
 from runwright.engine.executor import Executor
 from runwright.engine.fold import LOOP_VERSION
+from runwright.engine.kept import Kept
 from runwright.engine.live import LiveRun
 from runwright.engine.redact import cleaner
 from runwright.engine.reuse import recalled
@@ -60,6 +61,7 @@ class Driver:
         self.slots = Slots(concurrency)
         self._tasks = asyncio.TaskGroup()
         self._live: dict[str, LiveRun] = {}
+        self.kept = Kept()
         self._late: set[asyncio.Task[None]] = set()
         self._cleaners = [cleaner(world.known, is_code=is_code) for is_code in (False, True)]
         self.turns = Turns(rows.threads)
@@ -178,6 +180,10 @@ class Driver:
         """Settle a run that this process does not execute any more."""
         if self._live.get(live.run.id) is live:
             del self._live[live.run.id]
+        if live.run.is_over:
+            self.kept.drop(live.run.id)
+        else:
+            self.kept.keep(live.run.id, live.agent)
         live.log.close()
         if not live.settled.done():
             if failure is None:

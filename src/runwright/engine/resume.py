@@ -154,8 +154,9 @@ class Resumer:
     def _fitting(self, run: Run, events: Sequence[Event], *, is_forced: bool) -> tuple[BuiltAgent, tuple[str, ...]]:
         """The agent that a run goes on with, and what differs from the one that began it. Raises Diverged."""
         try:
+            agent = None if is_forced else self._driver.kept.get(run.id)
             # Who was told to go on with the current code stays with it.
-            agent = self._agent(run, events, is_current=is_forced or any(map(_is_told, events)))
+            agent = agent or self._agent(run, events, is_current=is_forced or any(map(_is_told, events)))
         except (NotFound, InvalidRequest) as error:
             raise Diverged(f"{error.message} Define it, then resume.") from error
         changed, is_fit = _compare(agent, run, events)
@@ -182,6 +183,7 @@ class Resumer:
         if adopted is None:
             return False
         await self._end(adopted, Cancel(reason=reason))
+        self._driver.kept.drop(run.id)
         return True
 
     async def pause(self, run: Run, wait: Wait) -> None:

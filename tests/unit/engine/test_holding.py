@@ -11,11 +11,12 @@ import pytest
 
 from runwright.core.agent import Approval
 from runwright.core.context import Context
-from runwright.core.event import RunWaiting
+from runwright.core.event import RunResumed, RunWaiting
 from runwright.core.need import Need
 from runwright.core.replay import Replay
 from runwright.core.run import RunRequest
 from runwright.engine import holding
+from runwright.engine.kept import Kept
 from runwright.errors import Conflict, Denied, InvalidRequest
 from runwright.service.views import Resolution, RunView
 from runwright.store import Stores
@@ -76,6 +77,35 @@ async def test_a_call_waits_for_its_approval(effect: Any) -> None:
         await say(process, view.id, "approve", by="ada")
         assert (await process.settled(view.id, "completed")).usage.tool_calls == 1
         assert len(pay.entered) == 1
+
+
+async def test_an_edit_meanwhile_changes_nothing_for_a_run_that_waits() -> None:
+    """A run that waits goes on with what it began with, in this process; runs that begin then have the edit."""
+    pay, edited = paying(), paying()
+    model = ScriptedModel(calling(("pay", {})), "done", "done again")
+    async with started(looping(pay, instructions="Before."), model=model) as process:
+        view = await process.run()
+        process.agents.agents["agent"] = looping(edited, fingerprint="f2", instructions="After.")
+        await say(process, view.id, "approve")
+        await process.settled(view.id, "completed")
+        assert (len(pay.entered), edited.entered) == (1, [])
+        resumed = [each.data for each in await process.story(view.id) if isinstance(each.data, RunResumed)]
+        assert [each.code_changed for each in resumed] == [()]
+        await process.run()
+        told = [str(request.messages[0]) for request in model.requests]
+        assert ["Before." in each for each in told] == [True, True, False]
+
+
+def test_the_oldest_that_waits_is_forgotten() -> None:
+    """What is kept for runs that wait has a bound."""
+    kept = Kept(limit=2)
+    agents = [looping(name=name) for name in "abc"]
+    for agent in (*agents[:2], agents[0], agents[2]):
+        kept.keep(agent.name, agent)
+    assert [kept.get(name) for name in "abc"] == [agents[0], None, agents[2]]
+    kept.drop("a")
+    kept.drop("a")
+    assert kept.get("a") is None
 
 
 async def test_what_is_denied_is_told_to_the_model() -> None:
