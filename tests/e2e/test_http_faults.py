@@ -94,7 +94,7 @@ def test_a_chat_client_that_gives_up_cancels_its_run(server: Server) -> None:
     """A client that waits for a whole answer and hangs up cancels it too."""
     body = {"model": "sleepy", "messages": [{"role": "user", "content": "hello"}], "user": "gives-up"}
     with pytest.raises(httpx2.ReadTimeout):
-        httpx2.post(f"{server.url}/v1/chat/completions", json=body, timeout=0.5)
+        httpx2.post(f"{server.url}/v1/chat/completions", json=body, timeout=3)
     runs = httpx2.get(f"{server.url}/api/v1/runs", params={"user": "gives-up"}).json()["data"]
     assert wait(server.url, runs[0]["id"])["status"] == "cancelled"
 
