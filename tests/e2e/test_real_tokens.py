@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
@@ -74,11 +75,22 @@ def test_real_tokens_are_answered_and_streamed(client: openai.OpenAI) -> None:
 
 def test_a_supervisor_on_a_real_model(tmp_path: Path) -> None:
     """The example's supervisor answers with the local model, which is shown its agents as tools."""
-    environ = {**os.environ, "RUNWRIGHT_MODEL": "demo", "RUNWRIGHT_DATA": str(tmp_path)}
-    command = [sys.executable, "-m", "runwright", "run", "local-desk", "Translate good morning", "--json"]
-    done = subprocess.run(
-        [*command, "--agents", str(FEATURES)], env=environ, capture_output=True, text=True, timeout=100, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    run = json.loads(done.stdout)
+    run = _example("local-desk", "Translate good morning", data=tmp_path)
     assert (run["status"], run["usage"]["output_tokens"] > 0) == ("completed", True)
+
+
+def test_a_task_on_a_real_model(tmp_path: Path) -> None:
+    """The example's task has its prompts answered by the local model, one of them in the shape of its schema."""
+    run = _example("trip", '{"from": "Paris", "to": "Rome"}', "--as-json", data=tmp_path, model=f"local:{NAME}")
+    assert (run["status"], run["output"]["failed"]) == ("completed", None)
+    assert "demo model" not in run["output"]["note"]
+    assert list(run["output"]["label"]) == ["city", "people"]
+
+
+def _example(*command: str, data: Path, model: str = "demo") -> dict[str, Any]:
+    """A run of an example agent."""
+    environ = {**os.environ, "RUNWRIGHT_MODEL": model, "RUNWRIGHT_DATA": str(data)}
+    whole = [sys.executable, "-m", "runwright", "run", *command, "--json", "--agents", str(FEATURES)]
+    done = subprocess.run(whole, env=environ, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)

@@ -1,4 +1,4 @@
-"""Two agents that buy and sell, whose tools tell a witness what they do, and whose process can die at will.
+"""Agents that buy and sell, whose tools tell a witness what they do, and whose process can die at will.
 
 `CRASH_WITNESS` names the witness's file. `CRASH_AT` says where this process kills itself: `entered TOOL` or
 `done TOOL`, inside a tool; `before TYPE N` or `after TYPE N`, around the commit that holds the Nth event of that type;
@@ -141,6 +141,31 @@ async def paid(text: str, context: Context) -> str:
 
 
 cashier = Agent("cashier", run=paid, tools=[pay])
+
+
+async def sign(text: str, context: Context) -> str:
+    """Sign what was bought."""
+    return f"signed {text}"
+
+
+errand = Agent(
+    "errand",
+    template="task",
+    model=MODEL,
+    tools=[look, reserve, charge],
+    config={
+        "parallel": True,
+        "steps": [
+            {"name": "look", "tool": "look", "arguments": {"topic": "tea"}},
+            {"name": "reserve", "tool": "reserve", "arguments": {"item": "tea"}, "needs": ["look"]},
+            {"name": "charge", "tool": "charge", "arguments": {"amount": 7}, "needs": ["look"]},
+            {"name": "paper", "agent": "clerk", "needs": ["reserve"]},
+            {"name": "say", "prompt": "say {{ steps.charge.output }} {{ steps.paper.output }}"},
+            {"name": "sign", "function": sign, "input": "$steps.say.output"},
+        ],
+        "output": "$steps.sign.output",
+    },
+)
 
 
 @tool(effect="once", approval=True)

@@ -28,7 +28,7 @@ from tests.unit.engine.harness import Process, started, until
 pytestmark = pytest.mark.timeout(60)
 
 FEW = settings(
-    max_examples=12,
+    max_examples=6,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     # What comes of steps side by side depends on when it is tried.
