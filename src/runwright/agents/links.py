@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from runwright.agents.input import read_json
-from runwright.agents.schema import NAME, SEMVER, Fields
+from runwright.agents.schema import NAME, SEMVER, Dollars, Fields
 from runwright.core.agent import Limits
 from runwright.core.context import Context
 from runwright.errors import ChildFailed, RunwrightError
@@ -42,10 +42,11 @@ class BoundFields(Fields):
     """Bounds of all of it together; each run has the limits of its agent."""
 
     time_s: float | None = Field(default=None, gt=0, description="Seconds for all of it.")
+    usd: Dollars | None = Field(default=None, description="US dollars for all of it, reserved before each call.")
 
     def to_core(self) -> Limits:
         """The limits as the core knows them."""
-        return Limits(time_s=self.time_s)
+        return Limits(time_s=self.time_s, usd=self.usd)
 
 
 def names_of(links: Sequence[LinkFields]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar, cast, get_args
 
@@ -69,6 +70,20 @@ class SettingsFields(Fields):
         return ModelSettings(**self.model_dump(exclude_unset=True))
 
 
+def _plain_amount(given: object) -> object:
+    """An amount of money as text, also where it was written as a number."""
+    is_number = isinstance(given, int | float) and not isinstance(given, bool)
+    return f"{Decimal(repr(given)):f}" if is_number else given
+
+
+Dollars = Annotated[
+    str,
+    Field(pattern=r"^\d+(\.\d{1,9})?$"),
+    BeforeValidator(_plain_amount, json_schema_input_type=str | float),
+]
+"""US dollars as a decimal number."""
+
+
 class LimitsFields(Fields):
     """Bounds of one run."""
 
@@ -76,6 +91,9 @@ class LimitsFields(Fields):
     steps: int = Field(default=50, ge=1, description="Model and tool calls of the whole run.")
     tokens: int | None = Field(
         default=None, ge=1, description="Tokens of the whole run, reserved before each model call."
+    )
+    usd: Dollars | None = Field(
+        default=None, description="US dollars of the whole run with all runs below it, reserved before each call."
     )
     children: int | None = Field(default=None, ge=1, description="Runs of other agents that one run begins.")
     depth: int | None = Field(

@@ -51,7 +51,7 @@ def of_agent(settings: Settings, name: str, sources: list[str]) -> list[Held]:
 
     agent = _agent(settings, name, sources)
     guards = Guards(Surroundings(registry=States()), settings.policies)
-    own = Own(agent=name, of_agent=agent.guard, tokens=agent.flow.limits.tokens)
+    own = Own(agent=name, of_agent=agent.guard, tokens=agent.flow.limits.tokens, usd=agent.flow.limits.usd)
     model = agent.flow.model or settings.model or "the default model"
     found = [*_held(model, guards.model_plan(model, own))]
     for each, tool in agent.flow.tools.items():

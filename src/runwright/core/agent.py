@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Bounds of one run. Times are seconds; None means no bound.
 
-    `children` counts the runs that it begins, `depth` how deep runs may stand below it.
+    `usd` is a decimal text, and counts the runs below it too; `children` counts the runs that it begins, `depth` how
+    deep runs may stand below it.
     """
 
     time_s: float | None = 600.0
     steps: int = 50
     tokens: int | None = None
+    usd: str | None = None
     children: int | None = None
     depth: int | None = None
     model_timeout_s: float = 120.0

@@ -8,7 +8,7 @@ from typing import Final, Literal, Protocol, get_args
 
 import msgspec
 
-from runwright.core.policy import Budget, ScopedBudget, Window
+from runwright.core.policy import LIMITS, Budget, ScopedBudget, Window
 
 Unit = Literal["usd", "tokens", "calls"]
 """What an account is bounded in."""
@@ -40,6 +40,7 @@ class Payer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Whom a call is made for. Without a thread or group a run is one of its own."""
 
     run: str = ""
+    root: str = ""
     thread: str | None = None
     group: str | None = None
     user: str | None = None
@@ -50,7 +51,8 @@ NOBODY = Payer()
 
 class Account(msgspec.Struct, frozen=True, gc=False):
     """What is counted together: the calls of a scope (`app`, `agent:NAME`, `model:REF`, `tool:NAME`, `run:ID`) in one
-    window. `of` is the run, thread, group or user, a day as `2026-12-31` or a month as `2026-12`, both of UTC.
+    window. `of` is the run (of a tree the one at its top), thread, group or user, a day as `2026-12-31` or a month as
+    `2026-12`, both of UTC.
     """
 
     scope: str
@@ -115,12 +117,18 @@ def allowances(budgets: tuple[ScopedBudget, ...], payer: Payer, now: datetime) -
             Account(
                 f"run:{payer.run}" if scoped.scope == "run" else scoped.scope,
                 scoped.budget.per,
-                _of(scoped.budget.per, payer, now),
+                _whose(scoped, payer, now),
             ),
             scoped.budget,
         )
         for scoped in budgets
     )
+
+
+def _whose(scoped: ScopedBudget, payer: Payer, now: datetime) -> str:
+    if scoped.scope == LIMITS:
+        return scoped.of or payer.run
+    return _of(scoped.budget.per, payer, now)
 
 
 def _of(per: Window, payer: Payer, now: datetime) -> str:
@@ -130,6 +138,8 @@ def _of(per: Window, payer: Payer, now: datetime) -> str:
         return f"{now.astimezone(UTC):%Y-%m}"
     if per == "run":
         return payer.run
+    if per == "tree":
+        return payer.root or payer.run
     if per == "thread":
         return payer.thread or payer.run
     if per == "group":

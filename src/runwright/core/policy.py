@@ -26,7 +26,7 @@ BACKOFFS = ("exponential", "linear", "fibonacci", "decorrelated", "constant")
 Strategy = Annotated[str, Meta(pattern=f"^({'|'.join(BACKOFFS)})$", extra_json_schema={"enum": list(BACKOFFS)})]
 """A name of a strategy. Data names a built-in one; code may name one of its own, as nothing is checked there."""
 
-Window = Literal["run", "thread", "group", "user", "day", "month", "ever"]
+Window = Literal["run", "tree", "thread", "group", "user", "day", "month", "ever"]
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -123,7 +123,8 @@ class Cache(Policy, frozen=True, kw_only=True):
 
 
 class Budget(Policy, frozen=True, kw_only=True):
-    """What may be spent by a run, thread, group, user, or by all that the place of this budget covers, in a window.
+    """What may be spent by a run, a run with all below it (`tree`), a thread, group, user, or by all that the place of
+    this budget covers, in a window.
 
     `usd` is a decimal string; `usd_per_run="0.05"` is short for `usd="0.05", per="run"`. At the limit a call fails, or
     its run waits with the reason `budget` until the budget is raised.
@@ -214,14 +215,18 @@ class GuardSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 LIMITS: Final = "limits"
-"""Whose the budget is that an agent's `limits.tokens` is: that of each of its runs."""
+"""Whose the budgets are that an agent's `limits.tokens` and `limits.usd` are: those of each of its runs."""
 
 
 class ScopedBudget(msgspec.Struct, frozen=True):
-    """A budget and whose it is: `app`, `agent:NAME`, `tool:NAME`, `model:REF`, `limits` or `run`."""
+    """A budget and whose it is: `app`, `agent:NAME`, `tool:NAME`, `model:REF`, `limits` or `run`.
+
+    `of` is the run above whose `limits` these are; empty for the run's own.
+    """
 
     budget: Budget
     scope: str
+    of: str = ""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

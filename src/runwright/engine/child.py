@@ -89,8 +89,9 @@ class Above(msgspec.Struct, frozen=True, kw_only=True):
 
     def below(self) -> tuple[Bound, ...]:
         """What holds for a run that it begins. Raises LimitExceeded."""
-        run, depth = self.run, self.limits.depth
-        bounds = self.within if depth is None else (*self.within, Bound(run=run.id, agent=run.agent, depth=depth))
+        run, limits = self.run, self.limits
+        own = Bound(run=run.id, agent=run.agent, depth=limits.depth, usd=limits.usd)
+        bounds = (*self.within, *(() if limits.depth is None and limits.usd is None else (own,)))
         spent = next((bound for bound in bounds if bound.depth == 0), None)
         if spent is not None:
             told = f"No run may be begun so deep below {spent.run} of {spent.agent!r}: raise its limits.depth."

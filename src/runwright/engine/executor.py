@@ -9,7 +9,7 @@ from typing import cast
 
 from msgspec.structs import replace
 
-from runwright.core.agent import BuiltAgent, CodeFlow, Loop
+from runwright.core.agent import CodeFlow, Loop
 from runwright.core.context import Context
 from runwright.core.event import (
     Event,
@@ -89,7 +89,7 @@ class Executor:
             bounds=Bounds(
                 limits=flow.limits,
                 deadline=deadline,
-                own=_own(live.agent),
+                own=_own(live),
                 approvals=flow.approvals,
                 within=live.within,
             ),
@@ -325,8 +325,16 @@ class Executor:
             self._conversation = fold(self._conversation, events, self._flow.read_input)
 
 
-def _own(agent: BuiltAgent) -> Own:
-    return Own(agent=agent.name, of_agent=agent.guard, of_run=agent.run_guard, tokens=agent.flow.limits.tokens)
+def _own(live: LiveRun) -> Own:
+    agent, limits = live.agent, live.agent.flow.limits
+    return Own(
+        agent=agent.name,
+        of_agent=agent.guard,
+        of_run=agent.run_guard,
+        tokens=limits.tokens,
+        usd=limits.usd,
+        within=tuple((each.run, each.usd) for each in live.within if each.usd is not None),
+    )
 
 
 async def _outcome(flow: CodeFlow, context: Context, input: bytes, *, gateway: FlowGateway) -> bytes | BaseException:

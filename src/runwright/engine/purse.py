@@ -72,4 +72,4 @@ class Purse:
 
 def payer_of(run: Run) -> Payer:
     """Whom the calls of a run are made for."""
-    return Payer(run=run.id, thread=run.thread_id, group=run.group, user=run.user)
+    return Payer(run=run.id, root=run.root_run_id or run.id, thread=run.thread_id, group=run.group, user=run.user)

@@ -154,7 +154,7 @@ class _Simulation:
         self.guards = Guards(around, terms.settings)
         self.scene = scene
         self.terms = terms
-        self.own = Own(agent=terms.agent, of_agent=terms.guard, tokens=terms.limits.tokens)
+        self.own = Own(agent=terms.agent, of_agent=terms.guard, tokens=terms.limits.tokens, usd=terms.limits.usd)
         self.seed = seed
         self.tally = Tally()
         self._main: asyncio.Task[Any] | None = None

@@ -92,7 +92,7 @@ def exceeded(short: Shortage) -> str:
     """What is short, and what to do, in a sentence."""
     unit = short.unit
     if _is_limit(short):
-        return over_limit(short.limit, used=short.spent, wants=amount(short.wants, unit))
+        return _over(short)
     wants = f"this call may use {shown(amount(short.wants, unit), unit)}"
     if short.spent >= short.limit:
         wants = f"{shown(short.spent, unit)} are spent"
@@ -101,6 +101,16 @@ def exceeded(short: Shortage) -> str:
     left = shown(max(0, short.limit - short.spent), unit)
     told = f"The budget of {short.account!r} is {what}: {wants}, and {left} are left{ends}."
     return f"{told} Raise it with `runwright budgets raise {short.account!r} --{unit} ...`."
+
+
+def _over(short: Shortage) -> str:
+    wants = amount(short.wants, short.unit)
+    if short.unit != "usd":
+        return over_limit(short.limit, used=short.spent, wants=wants)
+    used, limit = shown(short.spent, "usd"), shown(short.limit, "usd")
+    told = f"{parse_account(short.account).of} and the runs below it spent {used} of {limit}"
+    more = "" if short.spent >= short.limit else f", and this call may use {shown(wants, 'usd')}"
+    return f"{told}{more}; raise its limits.usd."
 
 
 def over_limit(limit: int, *, used: int, wants: int = 0) -> str:

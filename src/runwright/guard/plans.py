@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from runwright.core.policy import DEFAULT_GUARD, LIMITS, Budget, Guard, GuardSettings, Plan, plan
+from runwright.core.policy import DEFAULT_GUARD, LIMITS, Budget, Guard, GuardSettings, Plan, ScopedBudget, plan
 from runwright.guard.call import Proceed
 from runwright.guard.chain import Surroundings, guard
 
@@ -17,12 +17,22 @@ MOST_WAYS: Final = 500
 
 
 class Own(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
-    """What an agent and one of its runs set. `tokens` is the `limits.tokens` of the run."""
+    """What an agent and one of its runs set. `tokens` and `usd` are the `limits` of the run; `within` are pairs of a
+    run above and its `limits.usd`.
+    """
 
     agent: str = ""
     of_agent: Guard | None = None
     of_run: Guard | None = None
     tokens: int | None = None
+    usd: str | None = None
+    within: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def bounds(self) -> tuple[ScopedBudget, ...]:
+        """The budgets of money that the run and those above it set."""
+        bounds = (*self.within, *(() if self.usd is None else (("", self.usd),)))
+        return tuple(ScopedBudget(Budget(usd=usd, per="tree"), LIMITS, run) for run, usd in bounds)
 
 
 class Way(msgspec.Struct, frozen=True, gc=False):
@@ -56,7 +66,8 @@ class Guards:
         """The policies of a model's calls."""
         provider = ref.partition(":")[0]
         set_for = ref if ref in self._settings.models else f"{provider}:*"
-        return plan(
+        return _bounded(
+            own,
             ("default", DEFAULT_GUARD),
             ("app", self._settings.app),
             (f"model:{set_for}", self._settings.models.get(set_for)),
@@ -67,7 +78,8 @@ class Guards:
 
     def tool_plan(self, name: str, own: Own, of_tool: Guard | None) -> Plan:
         """The policies of a tool's calls. What a tool reads is kept only where its agent, or it itself, says so."""
-        return plan(
+        return _bounded(
+            own,
             ("default", DEFAULT_GUARD),
             ("app", _without_cache(self._settings.app)),
             (f"agent:{own.agent}", own.of_agent),
@@ -90,6 +102,12 @@ class Guards:
         chosen = self.model_plan(ref, own)
         others = chosen.fallback.models if chosen.fallback is not None else ()
         return Way(chosen, guard(chosen, self.around, others={other: self.model_plan(other, own) for other in others}))
+
+
+def _bounded(own: Own, *guards: tuple[str, Guard | None]) -> Plan:
+    """What holds, with what the run and those above it may spend."""
+    chosen = plan(*guards)
+    return replace(chosen, budgets=(*chosen.budgets, *own.bounds)) if own.usd or own.within else chosen
 
 
 def _without_cache(guard: Guard | None) -> Guard | None:

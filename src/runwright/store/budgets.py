@@ -119,6 +119,8 @@ def _chosen(account: Account) -> ColumnElement[bool]:
     match account.per:
         case "run":
             return runs.c.id == account.of
+        case "tree":
+            return runs.c.id.in_(_tree(account.of))
         case "thread":
             # A run without a thread is one of its own.
             return or_(runs.c.thread_id == account.of, runs.c.id == account.of)
@@ -128,6 +130,13 @@ def _chosen(account: Account) -> ColumnElement[bool]:
             return runs.c.user == account.of if account.of else runs.c.user.is_(None)
         case _:
             return never()
+
+
+def _tree(run: str) -> Select[*tuple[Any, ...]]:
+    """A run and all that stand below it."""
+    tree = select(runs.c.id).where(runs.c.id == run).cte("tree", recursive=True)
+    below = runs.alias("below")
+    return select(tree.union_all(select(below.c.id).where(below.c.parent_run_id == tree.c.id)).c.id)
 
 
 def _scoped(

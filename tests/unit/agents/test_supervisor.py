@@ -11,13 +11,14 @@ import pytest
 from msgspec import json
 from pydantic import BaseModel
 
-from runwright import Agent, Context
+from runwright import Agent, Context, tool
 from runwright.agents.base import Face
 from runwright.agents.discover import Discovery
 from runwright.agents.hands import Hand, hand_name
 from runwright.agents.input import INPUT_SCHEMA
 from runwright.agents.registry import Registry
 from runwright.core.agent import BuiltAgent, Loop, Named
+from runwright.core.budget import Account
 from runwright.core.message import AssistantMessage, FunctionCall, ToolCall, ToolMessage
 from runwright.core.model import ModelRequest
 from runwright.core.ports import RunFilter
@@ -410,3 +411,54 @@ async def test_all_of_it_is_cancelled() -> None:
         for child in await below(process, handle.run_id):
             await process.settled(child.id, "cancelled")
         assert desk.now == 0
+
+
+def spenders(*bosses: Agent) -> Registry:
+    """A worker that spends 600 nano-USD, and supervisors."""
+
+    @tool(effect="read")
+    async def buy(context: Context) -> str:
+        """Spend."""
+        context.spent("shop:tea", characters=600)
+        return "bought"
+
+    async def buyer(text: str, context: Context) -> str:
+        return str(await context.tool(buy))
+
+    registry = Registry()
+    registry.replace(Discovery(agents=tuple(each.declare() for each in (Agent("buyer", run=buyer), *bosses))))
+    return registry
+
+
+async def test_the_money_of_all_of_it_is_bounded() -> None:
+    """What runs below spend counts: when it is gone they are refused, and so is the supervisor, with what to do."""
+    model = says(raw("buyer", *(f'{{"input": "{letter}"}}' for letter in "abc")))
+    registry = spenders(boss("buyer", parallel=False, limits={"usd": "0.000001"}))
+    async with started(*built(registry), model=model) as process:
+        view = await process.run("go", agent="boss")
+        assert (view.status, view.error and view.error.code) == ("failed", "limit_exceeded")
+        assert view.error is not None
+        told = f"{view.id} and the runs below it spent 0.0000012 USD of 0.000001 USD; raise its limits.usd."
+        assert view.error.message == told
+        found = await below(process, view.id)
+        assert [run.status for run in found] == ["completed", "completed", "failed"]
+        assert found[2].error is not None
+        assert told in found[2].error.message
+
+
+async def test_money_is_bounded_at_every_height(stores: Stores, tmp_path: Path) -> None:
+    """A run is within the limits of all above it; what was spent is known in another process too."""
+    answers = [calls(("low", {"input": "x"})), calls(("buyer", {"input": "a"})), "spent", "over"]
+    registry = spenders(
+        boss("low", name="top", limits={"usd": 0.0000005}), boss("buyer", name="low", limits={"usd": "1"})
+    )
+    async with started(*built(registry), model=says(*answers), stores=stores, boots=tmp_path) as process:
+        view = await process.run("go", agent="top")
+        assert view.error is not None
+        assert view.error.message.startswith(f"{view.id} and the runs below it spent")
+        (low,) = await below(process, view.id)
+        assert low.error is not None
+        assert low.error.message.startswith(f"{view.id} and the runs below it spent")
+    for run in (view.id, low.id):
+        booked = await asyncio.to_thread(stores.budgets.booked, Account("limits", "tree", run))
+        assert booked.spent.nano_usd == 600
