@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from runwright.core.context import Context
     from runwright.core.model import ModelSettings
     from runwright.core.policy import Budget, Guard, Retry
+    from runwright.core.schedule import Schedule
     from runwright.errors import (
         ConfigError,
         Conflict,
@@ -47,6 +48,7 @@ __all__ = [
     "Retry",
     "RunError",
     "RunwrightError",
+    "Schedule",
     "Template",
     "ToolError",
     "__version__",
@@ -67,6 +69,7 @@ _HOMES = {
     "Loop": "core.agent",
     "ModelSettings": "core.model",
     "Retry": "core.policy",
+    "Schedule": "core.schedule",
     "Template": "agents.base",
     "guarded": "guard.alone",
     "tool": "tools.base",

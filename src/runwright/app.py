@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from runwright import __version__
 from runwright.agents.agent import Agent
 from runwright.agents.discover import Discovery, discover
-from runwright.agents.registry import Registry
+from runwright.agents.registry import Registry, named_models
 from runwright.core.budget import Asker
 from runwright.core.clock import SystemClock
 from runwright.core.policy_reader import refuse_strangers
@@ -55,6 +55,7 @@ from runwright.service.pins import Pins
 from runwright.service.redis import RedisFigures
 from runwright.service.retention import Retention, Rule
 from runwright.service.runs import Runs
+from runwright.service.schedules import Schedules
 from runwright.service.similar import SimilarQuestions
 from runwright.service.simulation import Ports, Simulations
 from runwright.service.stats import Stats
@@ -130,11 +131,8 @@ class App:
         self._state: dict[str, Any] = {}
         self._http = HttpClient()
         self._stack = AsyncExitStack()
-        self._engine: Engine
-        self._journal: Journal
         self._ledger: Ledger
         self._shared: Shared | None = None
-        self._stores: Stores
         self._answers: Answers
 
     async def __aenter__(self) -> Self:
@@ -188,7 +186,9 @@ class App:
         """Take what the sources say now, or what was found; runs keep theirs. Raises ConfigError, changing nothing."""
         problems = self._take(found or self.discover())
         self._count_agents()
-        return (*problems, *self.registry.dangling())
+        # An App that only looks at definitions is not open.
+        declared = self.schedules.declare() if hasattr(self, "schedules") else ()
+        return (*problems, *declared, *self.registry.dangling())
 
     def _take(self, found: Discovery) -> tuple[tuple[str, str], ...]:
         policies = self.settings.policies
@@ -202,7 +202,7 @@ class App:
         owner = self._own(stack)
         self._stores = await asyncio.to_thread(self._open_stores)
         stack.callback(self._stores.close)
-        refs = self.registry.models(self.settings.policies)
+        refs = named_models(self.registry, self.settings.policies)
         if self.options.is_server:
             # A server says which model is the default one.
             refs.add(None)
@@ -235,10 +235,12 @@ class App:
         self._count_agents()
         if self.metrics is not None:
             self.metrics.watch_runs(lambda: self._engine.executing)
+            self._engine.scheduler.told = self.metrics.fired
         if not self.options.is_read_only:
             self._journal.start()
             stack.push_async_callback(self._journal.stop)
             self._retain(stack, rows.reader, clock)
+            await asyncio.to_thread(self.schedules.declare)
             await self._engine.start()
             stack.push_async_callback(self.drain)
 
@@ -293,6 +295,7 @@ class App:
         self.guard = GuardFigures(
             stores.stats, lambda: live(self.guards.around.registry), budgets=self.budgets, clock=clock
         )
+        self.schedules = Schedules(rows, self._engine.scheduler, self.registry, clock=clock)
         self.pins = Pins(stores.pins, stores.runs, clock)
         self.diffs = Diffs(stores.runs, rows.reader)
         self.groups = Groups(stores.runs)
@@ -372,7 +375,6 @@ class App:
 
 
 def _rows(stores: Stores) -> Rows:
-    """What the engine reads."""
     return Rows(
         runs=stores.runs,
         threads=stores.threads,

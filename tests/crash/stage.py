@@ -249,7 +249,7 @@ class Stage:
     async def post(self, path: str, body: Body) -> Body:
         """The answer to a request that starts something."""
         async with self.client.post(f"{self.server.url}/api/v1/{path}", json=body) as answer:
-            assert answer.status in {200, 202}, f"{path}: {answer.status} {await answer.text()}"
+            assert answer.status in {200, 201, 202}, f"{path}: {answer.status} {await answer.text()}"
             return await answer.json()
 
     async def refused(self, path: str, body: Body) -> tuple[int, Body]:

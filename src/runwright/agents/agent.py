@@ -9,10 +9,12 @@ import msgspec
 
 from runwright.agents.base import Declared, Function, Origin, Parts
 from runwright.agents.output import schema_of
+from runwright.agents.schedules import read_schedules
 from runwright.agents.schema import config_error, read_definition
 from runwright.core.agent import Approval, Limits, MemoryBlock, Tool
 from runwright.core.model import ModelSettings
 from runwright.core.policy import Guard
+from runwright.core.schedule import Schedule
 from runwright.errors import ConfigError
 from runwright.tools.base import is_tool
 
@@ -25,8 +27,9 @@ class Agent(_Named, frozen=True, kw_only=True):
     """The definition of an agent: `Agent("support", model="openai:gpt-5-mini", tools=[weather])`.
 
     `tools` are `@tool` functions or names; `approvals` names those that a person has to allow; `output` is a type or
-    a JSON Schema; `run` is an async function that takes the place of the loop; `guard` are policies for its calls. It
-    is checked when it is built, together with everything else that is served.
+    a JSON Schema; `run` is an async function that takes the place of the loop; `guard` are policies for its calls;
+    `schedules` have a server run it by itself. It is checked when it is built, together with everything else that is
+    served.
     """
 
     model: str | None = None
@@ -44,6 +47,7 @@ class Agent(_Named, frozen=True, kw_only=True):
     config: Mapping[str, object] = {}
     metadata: Mapping[str, str] = {}
     run: Callable[..., Awaitable[object]] | None = None
+    schedules: Sequence[Schedule | Mapping[str, object]] = ()
 
     def declare(self, origin: Origin | None = None) -> Declared:
         """The definition as data, with its Python objects beside it. Raises ConfigError with JSON pointers."""
@@ -56,9 +60,9 @@ class Agent(_Named, frozen=True, kw_only=True):
             function=self.run,
             functions=functions,
         )
-        return Declared(
-            definition=definition, parts=parts, origin=origin or Origin(source="code", file=f"Agent({self.name!r})")
-        )
+        origin = origin or Origin(source="code", file=f"Agent({self.name!r})")
+        schedules = read_schedules(self.schedules, origin=origin, agent=self.name) if self.schedules else ()
+        return Declared(definition=definition, parts=parts, origin=origin, schedules=schedules)
 
     def _data(self, tools: list[str]) -> dict[str, object]:
         data: dict[str, object] = {

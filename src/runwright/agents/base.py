@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from runwright import plugins
 from runwright.agents.schema import SEMVER, Fields, config_error, did_you_mean, dotted
 from runwright.core.agent import Definition, Flow, Tool
-from runwright.errors import ConfigError
+from runwright.core.schedule import Schedule
+from runwright.errors import ConfigError, InvalidRequest
 from runwright.tools.base import is_tool
 
 Source = Literal["code", "file", "api"]
@@ -55,12 +56,31 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     functions: Mapping[str, Function] = {}
 
 
+class DeclaredSchedule(msgspec.Struct, frozen=True, kw_only=True):
+    """A schedule of a definition or a file, and the JSON pointer to it in there."""
+
+    schedule: Schedule
+    origin: Origin
+    at: str
+
+    @property
+    def place(self) -> str:
+        """Where it stands, for people."""
+        return self.origin.at(self.at)
+
+    def located(self, error: ConfigError | InvalidRequest) -> tuple[tuple[str, str], ...]:
+        """The problems of an error, whose pointers are into the schedule, with places."""
+        problems = error.problems or (("", error.message),)
+        return tuple((self.origin.at(self.at + place), detail) for place, detail in problems)
+
+
 class Declared(msgspec.Struct, frozen=True, kw_only=True):
     """A definition, the Python objects that come with it, and where it stands."""
 
     definition: Definition
     parts: Parts = Parts()
     origin: Origin
+    schedules: tuple[DeclaredSchedule, ...] = ()
 
     @property
     def name(self) -> str:

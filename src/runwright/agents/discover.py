@@ -16,7 +16,7 @@ import msgspec
 
 from runwright import plugins
 from runwright.agents.agent import Agent, tool_name
-from runwright.agents.base import Declared, Origin, Template
+from runwright.agents.base import Declared, DeclaredSchedule, Origin, Template
 from runwright.agents.load import SUFFIXES, load_file, located
 from runwright.agents.modules import execute, fresh, package_of
 from runwright.agents.templates import Templates
@@ -32,9 +32,13 @@ Lifespan = Callable[[], AbstractAsyncContextManager[Mapping[str, Any] | None]]
 
 
 class Discovery(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found. `files` are all files that were read; `problems` are (place, detail) pairs."""
+    """What was found. `files` are all files that were read; `problems` are (place, detail) pairs.
+
+    `schedules` stand apart from their agents, in files of their own.
+    """
 
     agents: tuple[Declared, ...] = ()
+    schedules: tuple[DeclaredSchedule, ...] = ()
     templates: Templates = Templates()
     tools: Mapping[str, Tool] = MappingProxyType({})
     lifespans: tuple[Lifespan, ...] = ()
@@ -67,6 +71,7 @@ class _Finds:
 
     def __init__(self) -> None:
         self._agents: dict[str, Declared] = {}
+        self._schedules: list[DeclaredSchedule] = []
         self._templates: dict[tuple[str, str], tuple[str, type[Template]]] = {}
         self._tools: dict[str, tuple[str, Tool]] = {}
         self._lifespans: dict[int, Lifespan] = {}
@@ -80,6 +85,7 @@ class _Finds:
     def discovery(self) -> Discovery:
         return Discovery(
             agents=tuple(self._agents.values()),
+            schedules=tuple(self._schedules),
             templates=Templates(each for _, each in self._templates.values()),
             tools=MappingProxyType({name: each for name, (_, each) in self._tools.items()}),
             lifespans=tuple(self._lifespans.values()),
@@ -118,7 +124,9 @@ class _Finds:
             return
         if path.suffix in SUFFIXES and path.is_file():
             self._files[path] = None
-            for declared in load_file(path, shown=str(path), package=package.__name__):
+            loaded = load_file(path, shown=str(path), package=package.__name__)
+            self._schedules += loaded.schedules
+            for declared in loaded.agents:
                 self._add_agent(declared)
         elif path.suffix == ".py":
             self._files[path] = None

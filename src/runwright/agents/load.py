@@ -9,10 +9,12 @@ from pathlib import Path
 import msgspec
 import yaml
 
-from runwright.agents.base import Declared, Origin
+from runwright.agents.base import Declared, DeclaredSchedule, Origin
+from runwright.agents.schedules import FIELD, read_schedules
 from runwright.agents.schema import read_definition
 from runwright.core.policy import Guard
 from runwright.core.policy_reader import read_guard
+from runwright.core.values import is_object
 from runwright.errors import ConfigError, InvalidRequest
 
 SUFFIXES = (".yaml", ".yml")
@@ -25,7 +27,14 @@ _SCALARS = frozenset(_TAG + each for each in ("str", "int", "float", "bool", "nu
 _MERGE = "tag:yaml.org,2002:merge"
 
 
-def load_file(path: Path, *, shown: str | None = None, package: str = "") -> tuple[Declared, ...]:
+class Loaded(msgspec.Struct, frozen=True):
+    """What a file defines: agents, with the schedules beside them, and schedules that stand apart."""
+
+    agents: tuple[Declared, ...]
+    schedules: tuple[DeclaredSchedule, ...] = ()
+
+
+def load_file(path: Path, *, shown: str | None = None, package: str = "") -> Loaded:
     """The definitions of a YAML file: one, or a list. Raises ConfigError with every problem of the file.
 
     `shown` is the file's name in messages, `package` holds the modules beside it. Tags beyond plain data are refused,
@@ -38,19 +47,31 @@ def load_file(path: Path, *, shown: str | None = None, package: str = "") -> tup
     if isinstance(data, list):
         entries = list(data)  # pyright: ignore[reportUnknownArgumentType] - plain data, checked next
         paths = [f"/{index}" for index in range(len(entries))]
-    found: list[Declared] = []
+    agents: list[Declared] = []
+    schedules: list[DeclaredSchedule] = []
     problems: list[tuple[str, str]] = []
     for path_in_file, entry in zip(paths, entries, strict=True):
         inside = {at.removeprefix(path_in_file): line for at, line in lines.items() if _is_below(at, path_in_file)}
         path_shown = f"[{path_in_file[1:]}]" if path_in_file else ""
         origin = Origin(source="file", file=file, path=path_shown, lines=inside, package=package)
         try:
-            found.append(Declared(definition=read_definition(entry), origin=origin))
+            if is_object(entry) and entry.keys() == {FIELD}:
+                schedules += read_schedules(entry[FIELD], origin=origin)
+            else:
+                agents.append(_declared(entry, origin))
         except ConfigError as error:
             problems.extend((origin.at(place), detail) for place, detail in error.problems)
     if problems:
         raise located(problems)
-    return tuple(found)
+    return Loaded(tuple(agents), tuple(schedules))
+
+
+def _declared(entry: object, origin: Origin) -> Declared:
+    if not is_object(entry) or FIELD not in entry:
+        return Declared(definition=read_definition(entry), origin=origin)
+    definition = read_definition({name: value for name, value in entry.items() if name != FIELD})
+    beside = read_schedules(entry[FIELD], origin=origin, agent=definition.name)
+    return Declared(definition=definition, origin=origin, schedules=beside)
 
 
 def load_guard(path: Path) -> Guard:

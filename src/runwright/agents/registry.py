@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 import msgspec
 
-from runwright.agents.base import UNSEEN, Declared, Face, Origin, Template
+from runwright.agents.base import UNSEEN, Declared, DeclaredSchedule, Face, Origin, Template
 from runwright.agents.chain import Chain
 from runwright.agents.conversation import Conversation
 from runwright.agents.discover import Discovery
@@ -17,6 +17,7 @@ from runwright.agents.factory import build
 from runwright.agents.function import FunctionTemplate
 from runwright.agents.load import located
 from runwright.agents.parallel import Parallel
+from runwright.agents.schedules import refuse_unfit
 from runwright.agents.schema import config_error, did_you_mean, in_config
 from runwright.agents.supervisor import Supervisor
 from runwright.agents.task import Task
@@ -67,6 +68,7 @@ class _State(msgspec.Struct, frozen=True, kw_only=True):
     versions: Mapping[tuple[str, str], Entry] = MappingProxyType({})
     templates: Templates = Templates()
     toolbox: Mapping[str, Tool] = MappingProxyType({})
+    schedules: tuple[DeclaredSchedule, ...] = ()
 
 
 class Registry:
@@ -139,16 +141,21 @@ class Registry:
         current = self._state.current
         return [current[name] for name in sorted(current)]
 
-    def models(self, policies: GuardSettings) -> set[str | None]:
-        """The models that agents name, or None where one names none, and those that are fallen back on."""
-        agents = [entry.agent for entry in self.all()]
-        guards = (policies.app, *policies.models.values(), *(agent.guard for agent in agents))
-        backups = [guard.fallback.models for guard in guards if guard and isinstance(guard.fallback, Fallback)]
-        return {agent.flow.model for agent in agents}.union(*backups)
+    @property
+    def schedules(self) -> Sequence[DeclaredSchedule]:
+        """The schedules that code and files define."""
+        return self._state.schedules
 
     def dangling(self) -> tuple[tuple[str, str], ...]:
-        """Where a current agent names one that is not there, as (place, detail) pairs."""
+        """Where a current agent or a schedule names an agent that is not there, or a schedule has it do what it cannot,
+        as (place, detail) pairs.
+        """
         found: list[tuple[str, str]] = []
+        for declared in self.schedules:
+            try:
+                refuse_unfit(declared.schedule, self)
+            except InvalidRequest as error:
+                found += declared.located(error)
         for entry in self.all():
             for each in entry.agent.flow.agents:
                 try:
@@ -174,6 +181,7 @@ class Registry:
                 problems.extend(declared.located(error))
             else:
                 current[declared.name] = Entry(agent, declared)
+        schedules = _schedules(discovery, problems)
         if problems:
             raise located(problems)
         state = _State(templates=templates, toolbox=discovery.tools)
@@ -183,6 +191,7 @@ class Registry:
             versions=_by_version(current.values()) | dict(kept.versions),
             templates=templates,
             toolbox=discovery.tools,
+            schedules=schedules,
         )
         self._swap(state)
         return warnings
@@ -316,9 +325,29 @@ class Registry:
         return _State(current=current, versions=versions), tuple(problems)
 
 
+def named_models(registry: Registry, policies: GuardSettings) -> set[str | None]:
+    """The models that agents name, or None where one names none, and those that are fallen back on."""
+    agents = [entry.agent for entry in registry.all()]
+    guards = (policies.app, *policies.models.values(), *(agent.guard for agent in agents))
+    backups = [guard.fallback.models for guard in guards if guard and isinstance(guard.fallback, Fallback)]
+    return {agent.flow.model for agent in agents}.union(*backups)
+
+
 def _own(definition: Definition, templates: Templates) -> Entry:
     declared = Declared(definition=definition, origin=Origin(source="code", file="runwright"))
     return Entry(build(declared, templates=templates, toolbox={}), declared)
+
+
+def _schedules(discovery: Discovery, problems: list[tuple[str, str]]) -> tuple[DeclaredSchedule, ...]:
+    """The schedules of definitions and of files of their own; names that stand twice are problems."""
+    found: dict[str, DeclaredSchedule] = {}
+    beside = (each for declared in discovery.agents for each in declared.schedules)
+    for each in (*beside, *discovery.schedules):
+        other = found.setdefault(each.schedule.name, each)
+        if other is not each:
+            told = f"there is another schedule {each.schedule.name!r} in {other.place}: name one of them otherwise"
+            problems.append((each.origin.at(f"{each.at}/name"), told))
+    return tuple(found.values())
 
 
 def _by_version(entries: Iterable[Entry]) -> dict[tuple[str, str], Entry]:

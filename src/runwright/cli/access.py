@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from runwright.service.migrations import Asking, MigrationView
     from runwright.service.pins import PinView
     from runwright.service.redis import RedisReport
+    from runwright.service.schedules import FiringView, ScheduleView, TriggerView
     from runwright.service.similar import JudgeBody, PairQuery, PairView, ShadowQuery, ShadowReport
     from runwright.service.simulation_views import SimulationQuery, SimulationReport
     from runwright.service.stat_views import StatQuery, StatReport
@@ -291,6 +292,46 @@ class SimulationAccess(Protocol):
         ...
 
 
+class ScheduleAccess(Protocol):
+    """What commands ask about schedules."""
+
+    async def find(self, *, agent: str | None = None, after: str | None = None, limit: int = 50) -> Page[ScheduleView]:
+        """A page of schedules by name."""
+        ...
+
+    async def get(self, name: str) -> ScheduleView:
+        """One schedule."""
+        ...
+
+    async def create(self, data: Mapping[str, object]) -> ScheduleView:
+        """Make a schedule."""
+        ...
+
+    async def patch(self, name: str, data: Mapping[str, object]) -> ScheduleView:
+        """Change parts of a schedule."""
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Forget a schedule."""
+        ...
+
+    async def pause(self, name: str) -> ScheduleView:
+        """Let nothing begin."""
+        ...
+
+    async def resume(self, name: str) -> ScheduleView:
+        """Go on."""
+        ...
+
+    async def trigger(self, name: str) -> TriggerView:
+        """Start a run now."""
+        ...
+
+    async def firings(self, name: str, *, before: int | None = None, limit: int = 50) -> Page[FiringView]:
+        """What became of its times, newest first."""
+        ...
+
+
 class AgentAccess(Protocol):
     """What commands ask about agents and templates."""
 
@@ -403,6 +444,11 @@ class Access(Protocol):
     @property
     def simulations(self) -> SimulationAccess:
         """Other policies."""
+        ...
+
+    @property
+    def schedules(self) -> ScheduleAccess:
+        """Schedules."""
         ...
 
     @property

@@ -51,6 +51,20 @@ NOUNS: dict[str, tuple[str, dict[str, str]]] = {
         "Look at runs that belong together.",
         {"show": "Show the runs of a group, and what they took together."},
     ),
+    "schedules": (
+        "Let agents run by themselves, at times.",
+        {
+            "ls": "List the schedules: when they come next, and what they run.",
+            "show": "Show a schedule and what became of its times.",
+            "add": "Make a schedule.",
+            "set": "Change a schedule.",
+            "pause": "Let nothing begin until it is resumed.",
+            "resume": "Go on with the next time to come.",
+            "trigger": "Start a run now, and print its answer.",
+            "rm": "Forget a schedule; its runs stay.",
+            "next": "Print the coming times of a cron expression.",
+        },
+    ),
     "agents": (
         "Look at agents.",
         {

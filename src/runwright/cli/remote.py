@@ -11,6 +11,7 @@ import msgspec
 
 from runwright.cli.http import ANSWER_S, CONNECT_S, Http
 from runwright.cli.remote_runs import RemoteRuns, agent_path, run_path
+from runwright.cli.remote_schedules import RemoteSchedules
 from runwright.core.memory import Owner
 from runwright.journal.diff import RunDiff
 from runwright.service.approval_views import ApprovalBody, ApprovalQuery, ApprovalView
@@ -358,6 +359,7 @@ class Remote:
         self.cache = RemoteCache(http)
         self.similar = RemoteSimilar(http)
         self.redis = RemoteRedis(http)
+        self.schedules = RemoteSchedules(http)
         self.agents = RemoteAgents(http)
         self.migrations = RemoteMigrations(http)
 

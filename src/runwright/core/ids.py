@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Literal
 
-Prefix = Literal["run", "thr", "agt", "sig", "boot", "key", "req", "cohort", "blb"]
+Prefix = Literal["run", "sch", "thr", "agt", "sig", "boot", "key", "req", "cohort", "blb"]
 
 _TICK_NS = 250
 _TICKS_PER_MS = 4000

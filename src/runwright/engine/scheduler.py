@@ -55,7 +55,7 @@ class _Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Scheduler:
-    """One task of a process that takes runs up. `told` hears of each firing that was written."""
+    """One task of a process that takes runs up (`is_firing`). `told` hears of each firing that was written."""
 
     def __init__(
         self,
@@ -64,12 +64,15 @@ class Scheduler:
         submit: Callable[[RunRequest, Advance], Awaitable[tuple[str, LiveRun | None]]],
         cancel: Callable[[str, str], Awaitable[None]],
         clock: Clock,
+        is_firing: bool,
     ) -> None:
+        self.is_firing = is_firing
         self._schedules = rows.schedules
         self._firings = rows.firings
         self._submit = submit
         self._cancel = cancel
         self._clock = clock
+        self._loop = asyncio.get_running_loop()
         self._stirring = asyncio.Event()
         self._is_stopping = False
         self._trouble = ""
@@ -77,8 +80,9 @@ class Scheduler:
         self.told: Told = _untold
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
-        """Catch up with what was missed, and fire from now on."""
-        self._task = tasks.create_task(self._watch())
+        """Catch up with what was missed, and fire from now on, if this process is to."""
+        if self.is_firing:
+            self._task = tasks.create_task(self._watch())
 
     async def stop(self) -> None:
         """Start nothing more."""
@@ -89,8 +93,8 @@ class Scheduler:
             self._task.cancel()
 
     def look(self) -> None:
-        """Look at once what is due, because schedules changed."""
-        self._stirring.set()
+        """Look at once what is due, because schedules changed. Safe from any thread."""
+        self._loop.call_soon_threadsafe(self._stirring.set)
 
     async def trigger(self, name: str, *, key: str | None = None) -> tuple[str, bool]:
         """Start a run of a schedule now, whatever else it does; its id, and whether the key was used before.

@@ -97,7 +97,9 @@ class Engine:
             has_room=partial(has_room, world.guards.around.ledger, clock),
             options=options,
         )
-        self.scheduler = Scheduler(rows, submit=self.submit, cancel=self.cancel, clock=clock)
+        self.scheduler = Scheduler(
+            rows, submit=self.submit, cancel=self.cancel, clock=clock, is_firing=options.is_adopting
+        )
         self._children.wake = self._tender.look
         self.drain = Drain(self._driver, self._tender, self.scheduler)
 
@@ -124,8 +126,7 @@ class Engine:
         """Take up what a dead process left, at once, and begin to tend."""
         self.drain.tasks = tasks = await self._driver.start()
         await self._tender.start(tasks)
-        if self._options.is_adopting:
-            self.scheduler.start(tasks)
+        self.scheduler.start(tasks)
 
     async def stop(self, *, drain_s: float) -> None:
         """Drain, and come to an end."""

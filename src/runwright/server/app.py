@@ -39,6 +39,7 @@ from runwright.server import (
     redis,
     replays,
     runs,
+    schedules,
     stats,
     threads,
 )
@@ -104,7 +105,7 @@ def create_server(app: App, *, host: str | None = None) -> FastAPI:
     server.router.routes += fast
     for part in (
         *(agents, runs, approvals, groups, costs, budgets, cache, redis, stats, guard, threads, memory, pins),
-        *(openai, ops),
+        *(schedules, openai, ops),
     ):
         server.include_router(part.router)
     _add_reference(server)

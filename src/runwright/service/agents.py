@@ -19,6 +19,7 @@ from runwright.agents.version import Version
 from runwright.core.agent import BuiltAgent, Definition, Tool
 from runwright.core.ports import AgentRecord, AgentStore, Clock
 from runwright.errors import ConfigError, Conflict, InvalidRequest, NotFound
+from runwright.service.patch import merged
 from runwright.service.views import AgentSchema, AgentView, Page, Problem, TemplateView, ToolView
 
 Body = bytes | Mapping[str, object]
@@ -85,7 +86,7 @@ class Agents:
         """Change parts of a definition by a JSON merge patch (RFC 7396). Raises as `update` does."""
         change = _object(body)
         current = write_definition(self._registry.entry(name).declared.definition)
-        return await self._change(name, _merged(current, change), is_versioned="version" in change)
+        return await self._change(name, merged(current, change), is_versioned="version" in change)
 
     async def renew(self, definition: Definition) -> AgentView:
         """Store the next patch version of an agent made here, also of one that cannot be built any more.
@@ -335,19 +336,6 @@ def _object(body: Body) -> dict[str, object]:
         return msgspec.json.decode(body, type=dict[str, object]) if isinstance(body, bytes) else dict(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _invalid("", f"a JSON object is needed: {error}") from None
-
-
-def _merged(target: object, change: Mapping[str, object]) -> dict[str, object]:
-    """A JSON merge patch applied (RFC 7396): null takes a field away."""
-    merged: dict[str, object] = dict(target) if isinstance(target, dict) else {}  # pyright: ignore[reportUnknownArgumentType] - plain data
-    for name, value in change.items():
-        if value is None:
-            merged.pop(name, None)
-        elif isinstance(value, dict):
-            merged[name] = _merged(merged.get(name), value)  # pyright: ignore[reportUnknownArgumentType] - plain data
-        else:
-            merged[name] = value
-    return merged
 
 
 def _invalid(place: str, detail: str) -> InvalidRequest:

@@ -32,6 +32,7 @@ from runwright.core.event import (
 from runwright.core.money import NANO, Cost
 from runwright.core.pool import PoolStats
 from runwright.core.run import Run
+from runwright.core.schedule import Firing
 from runwright.core.step import StepStatus
 from runwright.watch.guard import GuardMetrics, GuardSeries
 from runwright.watch.series import OTHER, Family, MetricField, Names, counter, gauge, histogram
@@ -55,6 +56,7 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._series = Series(self._registry)
         self.guard = GuardMetrics(self._registry)
+        self.fired: Callable[[Firing], None] = lambda firing: self._series.firings(firing.became).inc()
         self._open: dict[str, dict[int, _OpenStep]] = {}
         self._agents, self._models = Names(), Names()
         self._tools, self._codes = Names(), Names()
@@ -207,6 +209,7 @@ class Series:
         self.steps = counter(registry, "runwright_steps", "Steps that ended.", "kind", "status")
         self.restarts = counter(registry, "runwright_step_restarts", "Steps that began again.", "cause")
         self.errors = counter(registry, "runwright_errors", "Errors that ended a run or a step.", "where", "code")
+        self.firings = counter(registry, "runwright_firings", "Times of schedules, by what became of them.", "became")
         self.cost = counter(
             registry,
             "runwright_cost_usd",

@@ -23,7 +23,7 @@ def test_one(tmp_path: Path) -> None:
     """A file can hold one definition."""
     file = tmp_path / "a.yaml"
     file.write_text("name: a\ninstructions: |\n  Be brief.\n  Always.\nsettings: {temperature: 0.5}\n")
-    (declared,) = load_file(file)
+    (declared,) = load_file(file).agents
     assert declared.definition == Definition(
         name="a", config={"instructions": "Be brief.\nAlways.\n", "settings": {"temperature": 0.5}}
     )
@@ -34,7 +34,7 @@ def test_several(tmp_path: Path) -> None:
     """A file can hold a list of definitions, which may share parts by anchors."""
     file = tmp_path / "a.yml"
     file.write_text("- &first\n  name: a\n  model: demo\n- <<: *first\n  name: b\n")
-    one, two = load_file(file)
+    one, two = load_file(file).agents
     assert [one.definition.config, two.definition.config] == [{"model": "demo"}] * 2
     assert (two.name, two.origin.at("/name")) == ("b", f"{file}:5: [1].name")
 

@@ -23,6 +23,7 @@ from runwright.cli.access import (
     MigrationAccess,
     PinAccess,
     RedisAccess,
+    ScheduleAccess,
     SimilarAccess,
     SimulationAccess,
     StatAccess,
@@ -162,6 +163,7 @@ class FakeAccess:
         redis: RedisAccess | None = None,
         similar: SimilarAccess | None = None,
         migrations: MigrationAccess | None = None,
+        schedules: ScheduleAccess | None = None,
     ) -> None:
         self.runs = runs or FakeRuns()
         self._agents = agents
@@ -176,6 +178,7 @@ class FakeAccess:
         self._redis = redis
         self._similar = similar
         self._migrations = migrations
+        self._schedules = schedules
 
     @property
     def agents(self) -> AgentAccess:
@@ -188,6 +191,12 @@ class FakeAccess:
         """The migrations of the test."""
         assert self._migrations is not None
         return self._migrations
+
+    @property
+    def schedules(self) -> ScheduleAccess:
+        """The schedules of the test."""
+        assert self._schedules is not None
+        return self._schedules
 
     @property
     def approvals(self) -> ApprovalAccess:
