@@ -52,13 +52,15 @@ class Agent(_Named, frozen=True, kw_only=True):
     def declare(self, origin: Origin | None = None) -> Declared:
         """The definition as data, with its Python objects beside it. Raises ConfigError with JSON pointers."""
         tools = self._tools_by_name()
-        functions: dict[str, Function] = {}
-        definition = read_definition({**self._data(list(tools)), "config": _named(self.config, "/config", functions)})
+        # Tools first, so that no function goes by the name of one.
+        found: dict[str, object] = {name: tool for name, tool in tools.items() if not isinstance(tool, str)}
+        definition = read_definition({**self._data(list(tools)), "config": _named(self.config, "/config", found)})
         parts = Parts(
-            tools={name: tool for name, tool in tools.items() if not isinstance(tool, str)},
+            tools={name: each for name, each in found.items() if is_tool(each)},
             output=None if isinstance(self.output, dict) else self.output,
             function=self.run,
-            functions=functions,
+            # Whether they are async is checked where they are used.
+            functions={name: cast("Function", each) for name, each in found.items() if not is_tool(each)},
         )
         origin = origin or Origin(source="code", file=f"Agent({self.name!r})")
         schedules = read_schedules(self.schedules, origin=origin, agent=self.name) if self.schedules else ()
@@ -118,20 +120,19 @@ def tool_name(tool: Tool) -> str:
     return name if isinstance(name, str) else tool.spec.name
 
 
-def _named(value: object, at: str, functions: dict[str, Function]) -> object:
-    """A configuration in which functions stand by their names. Raises ConfigError for two of one name."""
+def _named(value: object, at: str, found: dict[str, object]) -> object:
+    """A configuration in which functions and tools stand by their names. Raises ConfigError for two of one name."""
     if isinstance(value, Mapping):
         fields = cast("Mapping[str, object]", value)
-        return {name: _named(each, f"{at}/{name}", functions) for name, each in fields.items()}
+        return {name: _named(each, f"{at}/{name}", found) for name, each in fields.items()}
     if isinstance(value, list | tuple):
         places = cast("Sequence[object]", value)
-        return [_named(each, f"{at}/{index}", functions) for index, each in enumerate(places)]
+        return [_named(each, f"{at}/{index}", found) for index, each in enumerate(places)]
     if not callable(value):
         return value
-    name = str(getattr(value, "__name__", value))
-    # Whether it is async is checked where it is used.
-    if functions.setdefault(name, cast("Function", value)) is not value:
-        raise config_error([(at, f"there is another function {name!r}: rename one of them")])
+    name = tool_name(value) if is_tool(value) else str(getattr(value, "__name__", value))
+    if found.setdefault(name, value) is not value:
+        raise config_error([(at, f"there is another {name!r}: rename one of them")])
     return name
 
 

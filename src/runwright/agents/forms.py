@@ -58,6 +58,11 @@ class Form:
         return IN_MARKDOWN if self._format == "markdown" else ""
 
     @property
+    def is_prose(self) -> bool:
+        """Whether people read it."""
+        return self._format in ("text", "markdown")
+
+    @property
     def schema(self) -> dict[str, object] | None:
         """The JSON Schema of what comes out; None where that is open."""
         if self._check is not None:
@@ -77,6 +82,8 @@ class Form:
             return self._fitting(value)
         if self._format is None:
             return value
+        if value is None:
+            return ""
         return in_text(value) if self._format == "text" else in_markdown(value)
 
     def _fitting(self, value: object) -> Any:  # noqa: ANN401 - any JSON

@@ -139,7 +139,7 @@ async def _run(plan: _Plan, context: Context, value: object) -> object:
     if "output" in config.model_fields_set:
         given = filled(config.output, course.scope())
     else:
-        given = _result(outcomes) if _is_whole(config) else _ends(plan.parts, outcomes)
+        given = _result(outcomes) if _is_whole(config) else _ends(plan, outcomes)
     return plan.form.shaped(given)
 
 
@@ -149,10 +149,15 @@ def _result(outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
     return {"status": "partial" if is_partial else "completed", "steps": steps}
 
 
-def _ends(parts: Sequence[Part], outcomes: Mapping[str, Outcome]) -> Any:  # noqa: ANN401 - any JSON
-    """The outputs of the steps that no other one needs; of a single one, that itself."""
-    needed = frozenset[str]().union(*(part.needs for part in parts))
-    found = {name: each.output for name, each in outcomes.items() if name not in needed}
+def _ends(plan: _Plan, outcomes: Mapping[str, Outcome]) -> Any:  # noqa: ANN401 - any JSON
+    """The outputs of the steps that no other one needs; of a single one, that itself. Prose says what failed."""
+    needed = frozenset[str]().union(*(part.needs for part in plan.parts))
+    found: dict[str, Any] = {}
+    for name, each in outcomes.items():
+        if each.error is not None and plan.form.is_prose:
+            found[name] = f"(failed: {each.error.message})"
+        elif name not in needed:
+            found[name] = each.output
     return next(iter(found.values())) if len(found) == 1 else found
 
 

@@ -1,7 +1,7 @@
 """Tasks: what a definition may say, and what comes of it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ from runwright.agents.load import load_body
 from runwright.agents.registry import Registry
 from runwright.app import AppOptions
 from runwright.core.event import ProgressReported
-from runwright.errors import ConfigError, NotSent, ProviderUnavailable, ToolFailed
+from runwright.errors import ConfigError, InvalidRequest, NotSent, ProviderUnavailable, ToolFailed
 from runwright.models import ModelRegistry
 from runwright.service.views import Resolution
 from runwright.settings import Settings
+from runwright.store import Stores, open_stores
 from runwright.testing import ScriptedModel, ScriptedTool
 from tests.unit.agents.tasks import output, repeated, tasking
-from tests.unit.engine.harness import HeldTool, Process, flowing, started
+from tests.unit.engine.harness import HeldTool, Process, flowing, started, until
 
 pytestmark = pytest.mark.anyio
 
@@ -41,6 +42,14 @@ async def count(words: list[str], context: Context) -> int:
 async def length(words: list[str]) -> int:
     """The length of a list."""
     return len(words)
+
+
+@pytest.fixture
+def stores() -> Iterator[Stores]:
+    """A store in memory that several processes use, one after the other."""
+    opened = open_stores(":memory:")
+    yield opened
+    opened.close()
 
 
 def failing(name: str = "fails", *errors: Exception, effect: Any = "read") -> ScriptedTool:
@@ -178,6 +187,16 @@ async def test_the_outputs_that_nobody_needs_are_those_of_the_task() -> None:
     ) as process:
         assert output(await process.run()) == "## a\n\na\n\n## b\n\nb"
         assert output(await process.run(agent="end")) == "ab"
+
+
+async def test_prose_says_what_failed() -> None:
+    """Text and Markdown without an output of their own name the step that failed, and why."""
+    steps = [{"name": "a", "tool": "fails"}, {"name": "b", "prompt": "{{ steps.a.output }}"}]
+    model = ScriptedModel("Well.", "Well.")
+    for form, expected in (("markdown", "## a\n\n(failed: no)\n\n## b\n\nWell."), ("text", '"a":"(failed: no)"')):
+        fails = failing("fails", ToolFailed("no"))
+        async with started(tasking(steps, fails, failures="lenient", format=form), model=model) as process:
+            assert expected in output(await process.run())
 
 
 async def test_steps_run_side_by_side() -> None:
@@ -420,8 +439,46 @@ def test_a_caller_names_no_function() -> None:
         return text
 
     steps = [{"name": "a", "function": upper}, {"name": "b", "function": globals()["upper"]}]
-    with pytest.raises(ConfigError, match="another function 'upper'"):
+    with pytest.raises(ConfigError, match="there is another 'upper'"):
         Agent("t", template="task", config={"steps": steps}).declare()
+    objects = [FINE | {"tool": length}, {"name": "b", "function": upper}]
+    Registry().check(Agent("t", template="task", config={"steps": objects}).declare())
+
+
+async def test_one_run_is_configured() -> None:
+    """The config of a run replaces fields of a task, and names no function that the definition did not name."""
+    one = {"name": "a", "function": upper}
+    agents = [Agent("t", template="task", config={"steps": [one], "output": "$steps.a.output"})]
+    options = AppOptions(is_in_memory=True, is_offline=True)
+    async with App(Settings(drain_s=0), agents=agents, models=ModelRegistry(default="demo"), options=options) as app:
+        again = {"name": "b", "function": "upper", "input": "{{ steps.a.output }}!"}
+        config = {"steps": [{"name": "a", "function": "upper"}, again], "output": ["$steps.b.output"]}
+        assert output(await app.run("t", "hi", config=config)) == ["HI!"]
+        with pytest.raises(InvalidRequest, match="only a file and code name functions"):
+            await app.run("t", "hi", config={"steps": [{"name": "a", "function": "os:getcwd"}]})
+
+
+async def test_what_was_too_slow_is_given_up_again_after_a_death(stores: Stores) -> None:
+    """A process dies after a step was given up: when the run goes on, that is not tried again, and fails as it did."""
+    slow, held = HeldTool("slow"), HeldTool("held")
+    steps: list[dict[str, Any]] = [
+        {"name": "slow", "tool": "slow", "timeout_s": 0.02},
+        {"name": "held", "tool": "held", "timeout_s": 5.0},
+    ]
+    agent = tasking(steps, slow, held, failures="lenient")
+    async with started(agent, stores=stores) as process:
+        handle = await process.create(mode="background")
+        await held.is_entered.wait()
+        await until(lambda: process.journal.depth == 0)
+        await process.crash()
+    slow.go.set()
+    held.go.set()
+    async with started(agent, stores=stores) as process:
+        view = await process.settled(handle.run_id, "completed")
+        told = output(view)["steps"]
+        assert (told["slow"]["error"]["code"], told["held"]["output"]) == ("step_timeout", "done")
+        await repeated(process, view)
+    assert slow.entered == []
 
 
 def test_limits_follow_from_the_steps() -> None:
