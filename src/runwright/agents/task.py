@@ -114,6 +114,7 @@ class Task(Template):
             ),
             tools=tools,
             model=config.model,
+            models=tuple(dict.fromkeys(step.model for step in config.steps if step.model is not None)),
             approvals=approvals_of(config.approvals, tools),
             limits=limits,
             read_input=_read_input,

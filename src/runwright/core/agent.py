@@ -166,13 +166,15 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
 class CodeFlow(msgspec.Struct, frozen=True, kw_only=True):
     """A code flow: an async function that does its effects through the context. Gets the input, gives the output.
 
-    `agents` are those that its configuration names; they have to be there when a run begins.
+    `agents` are those that its configuration names; they have to be there when a run begins. `models` are those that
+    it names beside its own, so that they are there before a run asks them.
     """
 
     function: Callable[[Context, object], Awaitable[object]]
     agents: tuple[Named, ...] = ()
     tools: Mapping[str, Tool] = {}
     model: str | None = None
+    models: tuple[str, ...] = ()
     limits: Limits = Limits()
     approvals: Mapping[str, Approval] = {}
     read_input: Callable[[bytes], object]

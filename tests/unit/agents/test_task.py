@@ -9,9 +9,10 @@ import pytest
 
 from runwright import Agent, App, Context, tool
 from runwright.agents.load import load_body
-from runwright.agents.registry import Registry
+from runwright.agents.registry import Registry, named_models
 from runwright.app import AppOptions
 from runwright.core.event import ProgressReported
+from runwright.core.policy import GuardSettings
 from runwright.errors import ConfigError, InvalidRequest, NotSent, ProviderUnavailable, ToolFailed
 from runwright.models import ModelRegistry
 from runwright.service.views import Resolution
@@ -479,6 +480,14 @@ async def test_what_was_too_slow_is_given_up_again_after_a_death(stores: Stores)
         assert (told["slow"]["error"]["code"], told["held"]["output"]) == ("step_timeout", "done")
         await repeated(process, view)
     assert slow.entered == []
+
+
+def test_the_models_of_prompts_are_known() -> None:
+    """Those that steps name are looked at when the server starts, like those of agents."""
+    steps = [{"name": name, "prompt": "hi", "model": f"test:{name}"} for name in "ab"]
+    registry = Registry()
+    registry.put(Agent("t", template="task", model="test:own", config={"steps": steps}).declare())
+    assert named_models(registry, GuardSettings()) == {"test:own", "test:a", "test:b"}
 
 
 def test_limits_follow_from_the_steps() -> None:
