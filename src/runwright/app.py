@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 from filelock import FileLock, Timeout
 
-from runwright import __version__
+from runwright import __version__, plugins
 from runwright.agents.agent import Agent
 from runwright.agents.discover import Discovery, discover
 from runwright.agents.registry import Registry, named_models
 from runwright.core.budget import Asker
 from runwright.core.clock import SystemClock
 from runwright.core.policy_reader import refuse_strangers
-from runwright.core.ports import Clock, KeyValue, Reader, Writes
+from runwright.core.ports import Clock, KeyValue, Reader
 from runwright.core.redact import KnownSecrets
 from runwright.core.run import RunRequest
 from runwright.core.similar import Embedder
@@ -214,7 +214,7 @@ class App:
             self._state |= dict(await stack.enter_async_context(lifespan()) or {})
         clock = SystemClock()
         await self._share(stack, clock, owner)
-        self._journal = self._write_through(self._stores.writes, clock)
+        self._journal = self._write_through(clock, await asyncio.to_thread(plugins.readers))
         rows = _rows(self._stores)
         self._engine = Engine(
             rows=rows,
@@ -360,12 +360,12 @@ class App:
             deeds=Deeds(self._http, env=lambda name: provider_settings([name]).get(name)),
         )
 
-    def _write_through(self, writes: Writes, clock: Clock) -> Journal:
+    def _write_through(self, clock: Clock, offered: Sequence[Reader]) -> Journal:
         """The journal, and the metrics that read it."""
+        writes, readers = self._stores.writes, (*self.options.readers, *offered)
         if self.metrics is None:
-            return Journal(writes, clock=clock, readers=self.options.readers)
-        readers = (self.metrics, *self.options.readers)
-        journal = Journal(writes, clock=clock, readers=readers, on_commit=self.metrics.committed)
+            return Journal(writes, clock=clock, readers=readers)
+        journal = Journal(writes, clock=clock, readers=(self.metrics, *readers), on_commit=self.metrics.committed)
         self.metrics.watch_queue(lambda: journal.depth)
         return journal
 

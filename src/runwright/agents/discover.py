@@ -24,9 +24,6 @@ from runwright.core.agent import Tool
 from runwright.errors import ConfigError
 from runwright.tools.base import is_tool
 
-TEMPLATES = "runwright.templates"
-"""The group of entry points where packages offer templates."""
-
 Lifespan = Callable[[], AbstractAsyncContextManager[Mapping[str, Any] | None]]
 """What a module's `lifespan` is: entered at start, left at the end; it yields the state of contexts."""
 
@@ -94,12 +91,20 @@ class _Finds:
         )
 
     def entry_points(self) -> None:
-        for place, load in plugins.entry_points(TEMPLATES):
+        for group, place, load in plugins.entry_points(plugins.TEMPLATES, plugins.TOOLS):
             with self.collected():
-                template = plugins.guarded(place, load)
-                if not _is_template(template):
-                    raise located([(place, f"{template!r} is no subclass of runwright.Template with a name")])
-                self._add_template(place, template)
+                found = plugins.guarded(place, load)
+                if group == plugins.TOOLS:
+                    self._offered_tool(place, found)
+                elif _is_template(found):
+                    self._add_template(place, found)
+                else:
+                    raise located([(place, f"{found!r} is no subclass of runwright.Template with a name")])
+
+    def _offered_tool(self, place: str, found: object) -> None:
+        if isinstance(found, type) or not is_tool(found):
+            raise located([(place, f"{found!r} is no tool: decorate the function with @tool")])
+        self._add_tool(place, found)
 
     def source(self, source: str | PathLike[str]) -> None:
         path = Path(source)

@@ -88,6 +88,8 @@ NOUNS: dict[str, tuple[str, dict[str, str]]] = {
             "show": "Show a template and its schema.",
             "check": "Say which definitions fit their templates, and which are behind.",
             "migrate": "Show how definitions change that are behind; --write changes them.",
+            "search": "List the packages of an index of plugins.",
+            "install": "Install a package of an index with what it requires, each by its hash.",
         },
     ),
     "models": (

@@ -112,6 +112,47 @@ async def migrate(*agents: str, since: str | None = None, write: Flag = False, c
     _end([view for view in shown if not view.can_move], problems, call)
 
 
+def search(*words: str, index: str, call: Called) -> None:
+    """List the packages of an index of plugins.
+
+    Args:
+        words: Words that stand in the name or the description of a package.
+        index: The path or URL of the index.
+        call: What every command is handed.
+    """
+    from runwright.plugins.index import read_index
+
+    found = read_index(index).search(words)
+    if call.out.is_json:
+        call.out.json({"data": found})
+        return
+    rows = [(each.name, each.version, each.description, "yes" if each.sha256 else "no") for each in found]
+    call.out.table(("package", "version", "description", "pinned"), rows)
+
+
+def install(name: str, /, *, index: str, dry_run: Flag = False, call: Called) -> None:
+    """Install a package of an index with what it requires: wheels, each by its hash, nothing else.
+
+    Args:
+        name: The package, as NAME or NAME==VERSION.
+        index: The path or URL of the index.
+        dry_run: Look at every file and its hash, and install nothing.
+        call: What every command is handed.
+    """
+    from runwright.plugins import install as packages
+    from runwright.plugins.index import read_index
+
+    found = read_index(index)
+    wanted = found.plan(name)
+    packages.install(found, wanted, is_dry=dry_run)
+    offered = [] if dry_run else [line for each in wanted for line in packages.offered(each)]
+    verb = "would be installed" if dry_run else "installed"
+    lines = [f"{verb}: {each.pin} sha256:{each.sha256}" for each in wanted] + [f"offers: {each}" for each in offered]
+    call.out.show({"data": wanted, "installed": not dry_run, "offers": offered}, "\n".join(lines))
+    if not dry_run:
+        call.out.note("Servers that run take it up at their next start.")
+
+
 async def _views(
     asking: Asking, call: Call, *, is_writing: bool
 ) -> tuple[Sequence[MigrationView], Sequence[tuple[str, str]]]:

@@ -212,19 +212,24 @@ def test_same_source_twice(tmp_path: Path) -> None:
 
 
 def test_entry_points(tmp_path: Path) -> None:
-    """Installed packages offer templates; one that cannot be loaded is reported."""
+    """Installed packages offer templates and tools; what cannot be loaded, or is none, is reported."""
     info = "acme-1.0.dist-info"
     points = [
         "[runwright.templates]",
         *(f"{each.lower()} = acme_templates:{each}" for each in ("Bad", "Gone", "Special")),
+        "[runwright.tools]",
+        "hours = acme_templates:hours",
+        "none = acme_templates:Bad",
     ]
-    module = 'from runwright import Template\nBad = 3\nclass Special(Template):\n    name = "special"\n'
+    module = 'from runwright import Template, tool\nBad = 3\nclass Special(Template):\n    name = "special"\n'
+    module += "@tool\ndef hours() -> None: ...\n"
     write(tmp_path, {f"{info}/METADATA": "Name: acme\nVersion: 1.0\n", "acme_templates.py": module})
     (tmp_path / info / "entry_points.txt").write_text("\n".join(points))
     sys.path.insert(0, str(tmp_path))
     found = discover()
-    assert list(found.templates) == ["special"]
+    assert (list(found.templates), list(found.tools)) == (["special"], ["hours"])
     assert [place for place, _ in found.problems] == [
         "entry point bad (acme_templates:Bad)",
         "entry point gone (acme_templates:Gone)",
+        "entry point none (acme_templates:Bad)",
     ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import traceback
 from collections.abc import Awaitable, Callable, Iterable
 from importlib import import_module, metadata
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
+from runwright.core.ports import Reader
 from runwright.errors import AgentError, ConfigError, RunwrightError
 
 P = ParamSpec("P")
@@ -50,10 +51,38 @@ def load_reference(reference: str, package: str = "") -> object:
     return found
 
 
-def entry_points(group: str) -> Iterable[tuple[str, Callable[[], object]]]:
-    """The entry points of installed packages in a group: a place for messages, and what loads the object."""
-    for each in metadata.entry_points(group=group):
-        yield f"entry point {each.name} ({each.value})", each.load
+def entry_points(*groups: str) -> Iterable[tuple[str, str, Callable[[], object]]]:
+    """The entry points of installed packages in groups: the group, a place for messages, and what loads the object."""
+    for group in groups:
+        for each in metadata.entry_points(group=group):
+            yield group, f"entry point {each.name} ({each.value})", each.load
+
+
+TEMPLATES = "runwright.templates"
+TOOLS = "runwright.tools"
+READERS = "runwright.readers"
+
+GROUPS = {TEMPLATES: "template", TOOLS: "tool", READERS: "reader"}
+"""The groups of entry points where packages offer something, and what each holds."""
+
+
+def readers() -> tuple[Reader, ...]:
+    """What packages have read events: each entry point is called for a reader. Raises ConfigError with its name."""
+    found: list[Reader] = []
+    for _, place, load in entry_points(READERS):
+        made: object = guarded(place, _made, load)
+        if not callable(getattr(made, "record", None)):
+            told = f"{made!r} is no reader of events: it has a method record(run, events)"
+            raise ConfigError(f"{place}: {told}", problems=((place, told),))
+        found.append(cast("Reader", made))
+    return tuple(found)
+
+
+def _made(load: Callable[[], object]) -> object:
+    factory = load()
+    if not callable(factory):
+        raise TypeError(f"{factory!r} is not callable: name a class, or a function that gives a reader")
+    return factory()
 
 
 def _where(error: BaseException, place: str) -> str:

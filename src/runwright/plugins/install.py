@@ -1,0 +1,66 @@
+"""Packages of an index, installed by pip into the environment that runs this: wheels only, each by its hash."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Sequence
+from importlib import invalidate_caches, metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+from runwright.errors import ConfigError
+from runwright.plugins import GROUPS
+from runwright.plugins.index import Index, Package
+
+PIP = (sys.executable, "-m", "pip", "install", "--require-hashes", "--no-deps", "--only-binary", ":all:")
+QUIET = ("--disable-pip-version-check", "--no-input", "--quiet", "--no-cache-dir")
+TIMEOUT_S = 600
+SHOWN = 12
+
+
+def install(index: Index, packages: Sequence[Package], *, is_dry: bool) -> None:
+    """Have pip look at every file and its hash, and then install all of them, unless `is_dry`.
+
+    Raises ConfigError that says why it cannot.
+    """
+    refuse_environment()
+    with tempfile.TemporaryDirectory(prefix="runwright-") as folder:
+        wanted = Path(folder) / "requirements.txt"
+        wanted.write_text("".join(f"{index.line(each)}\n" for each in packages), encoding="utf-8")
+        _pip("--dry-run", "--requirement", str(wanted))
+        if not is_dry:
+            _pip("--requirement", str(wanted))
+    invalidate_caches()
+
+
+def refuse_environment() -> None:
+    """Raise ConfigError where pip cannot install into this environment."""
+    if find_spec("pip") is None:
+        raise ConfigError(f"there is no pip in {sys.prefix}: python -m ensurepip, or install the wheels yourself")
+    marker = Path(sysconfig.get_path("stdlib")) / "EXTERNALLY-MANAGED"
+    if sys.prefix == sys.base_prefix and marker.exists():
+        raise ConfigError(f"{sys.prefix} is looked after by the system: run Runwright in a virtual environment")
+
+
+def offered(package: Package) -> list[str]:
+    """What an installed package adds: the names of its entry points, with what they are."""
+    try:
+        points = metadata.distribution(package.name).entry_points
+    except metadata.PackageNotFoundError:
+        return []
+    return [f"{GROUPS[each.group]} {each.name}" for each in points if each.group in GROUPS]
+
+
+def _pip(*arguments: str) -> None:
+    try:
+        done = subprocess.run(
+            [*PIP, *QUIET, *arguments], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ConfigError(f"pip took longer than {TIMEOUT_S} s") from None
+    if done.returncode:
+        told = "\n".join((done.stderr.strip() or done.stdout.strip()).splitlines()[-SHOWN:])
+        raise ConfigError(f"pip refuses, and nothing is installed:\n{told}")
