@@ -81,3 +81,13 @@ async def test_a_run_is_shown_with_those_below_it(app: App) -> None:
     call = FakeCall(app)
     await ls(parent=run.id, call=call)
     assert [line.split("\t")[1] for line in call.printed.splitlines()[1:]] == ["says", "upper"]
+
+
+async def test_a_failed_link_names_the_command_that_goes_on(app: App) -> None:
+    """`runs show` of a chain that failed names the fork that runs the failed link again."""
+    config: dict[str, object] = {"steps": [{"agent": "upper"}, {"agent": "fails"}]}
+    view = await app.run("chain", "go", config=config)
+    (failed,) = (step.seq for step in (await app.runs.steps(view.id)).data if step.status == "failed")
+    call = FakeCall(app)
+    await show(view.id, call=call)
+    assert f"`runwright runs fork {view.id} --at {failed}`" in call.noted
