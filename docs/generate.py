@@ -69,6 +69,12 @@ def settings_page() -> str:
         "`RUNWRIGHT_GUARD__RETRY__ATTEMPTS=3`, `RUNWRIGHT_GUARD__TOOLS__SEARCH__CACHE=true`.",
         '```toml\n[guard.retry]\nattempts = 3\n\n[guard.models."openai:*"]\nlimit = { requests = 500 }\n\n'
         "[guard.tools.search]\ncache = true\n```",
+        "## Limits of templates",
+        "`limits` of the agents of one template can be bounded, by the names they have in "
+        "[definitions](definition.md): an agent that sets more, or nothing, has so much, and so has a run that asks "
+        "for more. As a variable: `RUNWRIGHT_TEMPLATES__CONVERSATION__LIMITS__STEPS=20`.",
+        '```toml\n[templates.conversation.limits]\nsteps = 20\nusd = "0.5"\n\n[templates.supervisor.limits]\n'
+        "children = 5\n```",
         "## Keys of providers",
         "Keys and base URLs of model providers are read from the variables their own clients use, such as "
         "`OPENAI_API_KEY` and `OPENAI_BASE_URL`, from the environment or `.env`. `runwright models ls` names them.",

@@ -123,7 +123,11 @@ class App:
         self.settings = settings or Settings()
         self.options = options or AppOptions()
         self.models = models or _models(self.settings)
-        self.registry = Registry(unknown=self.models.unknown, has_key=lambda name: bool(provider_settings([name])))
+        self.registry = Registry(
+            unknown=self.models.unknown,
+            has_key=lambda name: bool(provider_settings([name])),
+            caps=self.settings.caps,
+        )
         self.metrics = Metrics(version=__version__) if self.settings.metrics else None
         self.health = Health()
         self._sources = tuple(sources)
@@ -149,11 +153,6 @@ class App:
         await self._stack.__aexit__(kind, error, trace)
 
     @property
-    def is_draining(self) -> bool:
-        """Whether new runs are refused because the process is about to stop."""
-        return self._engine.is_draining
-
-    @property
     def engine(self) -> Engine:
         """What executes runs in this process."""
         return self._engine
@@ -172,10 +171,11 @@ class App:
         """The checks behind readiness: name, whether it holds, and what is the matter."""
         error = self._journal.error
         store = "takes rows" if error is None else error.public
-        engine = "refuses new runs, the process is about to stop" if self.is_draining else f"{self._engine.active} runs"
+        is_draining = self._engine.is_draining
+        engine = "refuses new runs, the process is about to stop" if is_draining else f"{self._engine.active} runs"
         # Without Redis the server takes work all the same.
         redis = [] if self._shared is None else [("redis", True, self._shared.state)]
-        return [("store", error is None, store), ("engine", not self.is_draining, engine), *redis]
+        return [("store", error is None, store), ("engine", not is_draining, engine), *redis]
 
     def discover(self) -> Discovery:
         """Look through the sources again: for a reload."""

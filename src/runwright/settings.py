@@ -39,9 +39,10 @@ CONFIG_FILE = "runwright.toml"
 SECRET_PREFIX = "RUNWRIGHT_SECRET_"
 PROVIDERS = "providers"
 GUARD = "guard"
-OWN_PARTS = (f"{PREFIX}PROVIDERS__", f"{PREFIX}GUARD__")
+TEMPLATES = "templates"
+OWN_PARTS = (f"{PREFIX}PROVIDERS__", f"{PREFIX}GUARD__", f"{PREFIX}TEMPLATES__")
 BUILT_IN = ("demo", "local")
-NAMED = ("secrets.", f"{PROVIDERS}.", f"{GUARD}.")
+NAMED = ("secrets.", f"{PROVIDERS}.", f"{GUARD}.", f"{TEMPLATES}.")
 """Settings whose parts have names of the user's own."""
 
 FILE_SUFFIX = "_FILE"
@@ -76,6 +77,16 @@ class ProviderEntry(BaseModel):
         default=None,
         description="The provider whose list prices its calls cost, such as `openai`. If unset they are unpriced, "
         "unless you name prices of your own.",
+    )
+
+
+class TemplateEntry(BaseModel):
+    """What holds for all agents of a template."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    limits: dict[str, float | int | str] = Field(
+        default={}, description="Bounds of their `limits`, by the same names: no agent and no run has more."
     )
 
 
@@ -150,6 +161,9 @@ class Settings(BaseSettings):
     guard: Annotated[dict[str, Any], AfterValidator(_policies)] = Field(
         default={}, description="Policies for all calls; under `models` and `tools` those of single ones, by name."
     )
+    templates: dict[str, TemplateEntry] = Field(
+        default={}, description="What holds for all agents of a template, by its name."
+    )
     secrets: dict[str, SecretStr] = Field(
         default={}, description="Secrets for tools by name; as variables `RUNWRIGHT_SECRET_<NAME>`."
     )
@@ -195,8 +209,13 @@ class Settings(BaseSettings):
     def origins(self) -> dict[str, str]:
         """Where each value comes from: flag, environment, .env, the name of the TOML file, or default."""
         names = [field.name for field in fields(self)] + [f"secrets.{name}" for name in self.secrets]
-        names += [name for name in self._origins if name.startswith(f"{GUARD}.")]
+        names += [name for name in self._origins if name.startswith((f"{GUARD}.", f"{TEMPLATES}."))]
         return {name: self._origins.get(name, "default") for name in names}
+
+    @cached_property
+    def caps(self) -> dict[str, dict[str, float | int | str]]:
+        """The bounds that are set for the agents of templates."""
+        return {name: entry.limits for name, entry in self.templates.items() if entry.limits}
 
     @cached_property
     def policies(self) -> GuardSettings:

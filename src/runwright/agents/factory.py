@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from runwright import plugins
 from runwright.agents.base import UNSEEN, BuildContext, Declared, Face, Template
+from runwright.agents.caps import Caps, capped
 from runwright.agents.schema import SHARED, config_error, in_config, validate, write_definition
 from runwright.agents.templates import Surrounding, Templates
 from runwright.core.agent import BuiltAgent, CodeFlow, Definition, Flow, Loop, Tool
@@ -19,6 +20,8 @@ from runwright.core.policy import Cache, Guard
 from runwright.core.policy_reader import read_guard
 from runwright.errors import ConfigError
 from runwright.models import WEIGHTS, names_file
+
+NO_CAPS: Caps = {}
 
 
 def build(
@@ -29,11 +32,12 @@ def build(
     own: Definition | None = None,
     face: Callable[[str, str | None], Face] = lambda _name, _version: UNSEEN,
     has_key: Callable[[str], bool] = lambda _name: True,
+    caps: Caps = NO_CAPS,
 ) -> BuiltAgent:
     """Build an agent. Raises ConfigError whose places are JSON pointers into the definition.
 
     `own` is what code or a file says, where a caller has replaced parts of it: only what it names is imported. `face`
-    shows other agents, `has_key` says whether a variable is set that a template requires.
+    shows other agents, `has_key` says whether a variable is set that a template requires. `caps` bound its limits.
     """
     definition = declared.definition
     template = templates.find(definition.template)
@@ -50,7 +54,7 @@ def build(
     )
     if context.source == "api" and (named := named_files({**definition.config, "guard": definition.guard})):
         raise config_error((in_config(place), detail) for place, detail in named)
-    flow = _flow(template, definition, context)
+    flow = _flow(template, context, caps.get(template.name, {}))
     guard = read_guard(definition.guard, at="/guard") if definition.guard else None
     _refuse_acting(guard, flow)
     _refuse_similar(guard, flow)
@@ -121,8 +125,8 @@ def _texts(config: Mapping[str, object]) -> Iterator[tuple[str, str]]:
             yield place, value
 
 
-def _flow(template: type[Template], definition: Definition, context: BuildContext) -> Flow:
-    config = _config(template, definition)
+def _flow(template: type[Template], context: BuildContext, caps: Mapping[str, object]) -> Flow:
+    config = capped(_config(template, context.definition), caps)
     try:
         return plugins.guarded(f"template {template.name!r}", template().build, config, context)
     except ConfigError as error:

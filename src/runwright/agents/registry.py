@@ -10,10 +10,11 @@ from types import MappingProxyType
 import msgspec
 
 from runwright.agents.base import UNSEEN, Declared, DeclaredSchedule, Face, Origin, Template
+from runwright.agents.caps import Caps, wrong_caps
 from runwright.agents.chain import Chain
 from runwright.agents.conversation import Conversation
 from runwright.agents.discover import Discovery
-from runwright.agents.factory import build
+from runwright.agents.factory import NO_CAPS, build
 from runwright.agents.function import FunctionTemplate
 from runwright.agents.load import located
 from runwright.agents.parallel import Parallel
@@ -83,13 +84,18 @@ class Registry:
         *,
         unknown: Callable[[str], str] = lambda _ref: "",
         has_key: Callable[[str], bool] = lambda _name: True,
+        caps: Caps = NO_CAPS,
     ) -> None:
-        """`unknown` says why a reference can name no model, or nothing; `has_key` whether a variable is set."""
+        """`unknown` says why a reference can name no model, or nothing; `has_key` whether a variable is set.
+
+        `caps` bound the limits of all agents of a template.
+        """
         self._built_in = Templates(templates)
         for each in templates:
             registered(each)
         self._unknown = unknown
         self._has_key = has_key
+        self._caps = caps
         self._state = _State(templates=self._built_in)
         self._variant = lru_cache(VARIANTS)(self._configured)
         self._own = {each.name: _own(each, self._built_in) for each in OWN if each.template in self._built_in}
@@ -173,6 +179,9 @@ class Registry:
         problems = list(discovery.problems)
         templates, refused = joined(self._built_in, discovery.templates)
         problems += refused
+        if wrong := list(wrong_caps(self._caps, templates)):
+            # Else every agent would be blamed for them.
+            raise located([*problems, *wrong])
         current: dict[str, Entry] = {}
         for declared in discovery.agents:
             try:
@@ -221,7 +230,7 @@ class Registry:
             told = f"{declared.name!r} is an agent of Runwright's own: choose another name"
             raise config_error([("/name", told)])
         face = partial(self._face, self._state)
-        agent = build(declared, templates=templates, toolbox=toolbox, face=face, has_key=self._has_key)
+        agent = build(declared, templates=templates, toolbox=toolbox, face=face, has_key=self._has_key, caps=self._caps)
         refuse_strangers({"/guard": agent.guard}, self._unknown)
         return agent
 
@@ -249,6 +258,7 @@ class Registry:
                     toolbox=state.toolbox,
                     face=face,
                     has_key=self._has_key,
+                    caps=self._caps,
                 )
                 fresh[entry] = Entry(agent, entry.declared)
         if not fresh:
@@ -294,6 +304,7 @@ class Registry:
                 own=definition,
                 face=partial(self._face, self._state),
                 has_key=self._has_key,
+                caps=self._caps,
             )
         except ConfigError as error:
             raise _unfit(error) from error

@@ -9,7 +9,7 @@ import msgspec
 
 from runwright.cli.call import Called, Flag, agent_sources
 from runwright.cli.policies import in_force, of_agent
-from runwright.settings import SettingField, Settings, fields, variable
+from runwright.settings import TEMPLATES, SettingField, Settings, fields, variable
 
 HIDDEN = "********"
 
@@ -95,7 +95,12 @@ def shown(settings: Settings) -> list[Value]:
         Value(name=name, value=value, origin=_origin(name, origins), variable=variable(name))
         for name, value in in_force(settings).items()
     ]
-    return values + policies + tools
+    bounds = [
+        Value(name=name, value=str(value), origin=_origin(name, origins), variable=variable(name))
+        for template, limits in settings.caps.items()
+        for name, value in ((f"{TEMPLATES}.{template}.limits.{field}", value) for field, value in limits.items())
+    ]
+    return values + bounds + policies + tools
 
 
 def _origin(name: str, origins: Mapping[str, str]) -> str:

@@ -66,7 +66,7 @@ def _agent(settings: Settings, name: str, sources: list[str]) -> BuiltAgent:
     from runwright.service.agents import take_stored
     from runwright.store import open_stores_to_read
 
-    registry = Registry()
+    registry = Registry(caps=settings.caps)
     registry.replace(discover(*sources))
     path = settings.data / DATABASE
     if all(entry.agent.name != name for entry in registry.all()) and path.is_file():
