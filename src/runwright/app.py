@@ -198,7 +198,7 @@ class App:
 
     async def _open(self, stack: AsyncExitStack) -> None:
         discovery = await asyncio.to_thread(self.discover)
-        self._take(discovery)
+        await asyncio.to_thread(self._take, discovery)
         owner = self._own(stack)
         self._stores = await asyncio.to_thread(self._open_stores)
         stack.callback(self._stores.close)

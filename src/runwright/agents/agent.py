@@ -121,16 +121,16 @@ def tool_name(tool: Tool) -> str:
 
 
 def _named(value: object, at: str, found: dict[str, object]) -> object:
-    """A configuration in which functions and tools stand by their names. Raises ConfigError for two of one name."""
+    """A configuration in which objects of Python stand by their names. Raises ConfigError for two of one name."""
     if isinstance(value, Mapping):
         fields = cast("Mapping[str, object]", value)
         return {name: _named(each, f"{at}/{name}", found) for name, each in fields.items()}
     if isinstance(value, list | tuple):
         places = cast("Sequence[object]", value)
         return [_named(each, f"{at}/{index}", found) for index, each in enumerate(places)]
-    if not callable(value):
+    if value is None or isinstance(value, str | int | float):
         return value
-    name = tool_name(value) if is_tool(value) else str(getattr(value, "__name__", value))
+    name = tool_name(value) if is_tool(value) else _name(value)
     if found.setdefault(name, value) is not value:
         raise config_error([(at, f"there is another {name!r}: rename one of them")])
     return name
@@ -138,3 +138,8 @@ def _named(value: object, at: str, found: dict[str, object]) -> object:
 
 def _plain(value: object) -> object:
     return msgspec.to_builtins(value) if isinstance(value, msgspec.Struct) else value
+
+
+def _name(value: object) -> str:
+    named = (getattr(value, each, None) for each in ("__name__", "name"))
+    return next((each for each in named if isinstance(each, str)), type(value).__name__)

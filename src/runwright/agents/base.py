@@ -159,16 +159,23 @@ class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
 
         Raises ConfigError.
         """
+        function = self.value(name, what="function")
+        if not callable(function):
+            raise ConfigError(f"{name!r} is no function but {function!r}")
+        return cast("Function", function)  # whether it is async is checked where it is used
+
+    def value(self, name: str, *, what: str) -> object:
+        """An object of the definition, or `package.module:attribute` where a file or code says so.
+
+        Raises ConfigError, in which it is called `what`.
+        """
         found = self.parts.functions.get(name)
         if found is not None:
             return found
         if not self._may_import(name):
-            why = "only a file and code name functions" if ":" in name else "write package.module:attribute"
-            raise ConfigError(f"there is no function {name!r}: {why}")
-        function = plugins.load_reference(name, self.package)
-        if not callable(function):
-            raise ConfigError(f"{name!r} is no function but {function!r}")
-        return cast("Function", function)  # whether it is async is checked where it is used
+            why = f"only a file and code name a {what}" if ":" in name else "write package.module:attribute"
+            raise ConfigError(f"there is no {what} {name!r}: {why}")
+        return plugins.load_reference(name, self.package)
 
     def _may_import(self, name: str) -> bool:
         return ":" in name and (self.references is None or name in self.references)

@@ -10,6 +10,7 @@ from types import MappingProxyType
 import msgspec
 
 from runwright.agents.base import UNSEEN, Declared, DeclaredSchedule, Face, Origin, Template
+from runwright.agents.bridges.templates import PydanticAI
 from runwright.agents.caps import Caps, wrong_caps
 from runwright.agents.chain import Chain
 from runwright.agents.conversation import Conversation
@@ -28,7 +29,7 @@ from runwright.core.policy import Fallback, GuardSettings
 from runwright.core.policy_reader import read_guard, refuse_similar, refuse_strangers
 from runwright.errors import ConfigError, InvalidRequest, NotFound
 
-BUILT_IN: tuple[type[Template], ...] = (Conversation, FunctionTemplate, Chain, Parallel, Supervisor, Task)
+BUILT_IN: tuple[type[Template], ...] = (Conversation, FunctionTemplate, Chain, Parallel, Supervisor, Task, PydanticAI)
 
 OWN = (
     Definition(

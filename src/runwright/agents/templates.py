@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cache
 from importlib import metadata
 
 import msgspec
@@ -115,8 +116,12 @@ class Surrounding(msgspec.Struct, frozen=True):
             raise config_error((AT, f"template {template.name!r} {template.version} needs {each}") for each in missing)
 
 
+@cache
 def has_extra(extra: str) -> bool:
-    """Whether all packages of an extra are installed: `js` of Runwright's own, `acme[fast]` of another package."""
+    """Whether all packages of an extra are installed: `js` of Runwright's own, `acme[fast]` of another package.
+
+    Looked at once: agents are built with other configurations on the event loop too.
+    """
     name, _, inner = _extra(extra).rstrip("]").partition("[")
     try:
         needed = metadata.requires(name) or []

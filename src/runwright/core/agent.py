@@ -167,7 +167,9 @@ class CodeFlow(msgspec.Struct, frozen=True, kw_only=True):
     """A code flow: an async function that does its effects through the context. Gets the input, gives the output.
 
     `agents` are those that its configuration names; they have to be there when a run begins. `models` are those that
-    it names beside its own, so that they are there before a run asks them.
+    it names beside its own, so that they are there before a run asks them. With
+    `is_conversation` its last model call without a lane holds the conversation, which is left to the next run of its
+    thread.
     """
 
     function: Callable[[Context, object], Awaitable[object]]
@@ -175,6 +177,7 @@ class CodeFlow(msgspec.Struct, frozen=True, kw_only=True):
     tools: Mapping[str, Tool] = {}
     model: str | None = None
     models: tuple[str, ...] = ()
+    is_conversation: bool = False
     limits: Limits = Limits()
     approvals: Mapping[str, Approval] = {}
     read_input: Callable[[bytes], object]

@@ -30,6 +30,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     agent: str
     user: str | None = None
     state: Mapping[str, Any] = {}
+    history: tuple[Message, ...] = ()
 
 
 class _Act(Protocol):
@@ -225,6 +226,11 @@ class Context(Steps):
     def state(self) -> Mapping[str, Any]:
         """What the application's lifespan yielded."""
         return self._around.state
+
+    @property
+    def history(self) -> tuple[Message, ...]:
+        """What was said in the thread before the run, where an agent before it left a conversation there."""
+        return self._around.history
 
     @property
     def memory(self) -> Memory:

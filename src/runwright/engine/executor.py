@@ -73,6 +73,7 @@ class Executor:
         self._is_performing = True
         self._world = world
         self._events = events
+        self._history = history
         self._conversation = start(history)
         flow = live.agent.flow
         # A strict replay takes as long as it takes: it ends late where its recording did.
@@ -166,8 +167,9 @@ class Executor:
         if reason is not None and (not isinstance(end, Finish) or is_in_doubt(log)):
             end = Cancel(reason=reason)
         run = self._live.run
-        # A code flow has no conversation to leave to the next run of its thread.
-        head = (run.thread_id, run.id) if run.thread_id is not None and isinstance(self._flow, Loop) else None
+        # Most code flows have no conversation to leave to the next run of their thread.
+        is_conversation = isinstance(self._flow, Loop) or self._flow.is_conversation
+        head = (run.thread_id, run.id) if run.thread_id is not None and is_conversation else None
         self._live.end = conclude(log, end, thread_head=head)
 
     async def _answered(self) -> Finish | None:
@@ -209,7 +211,8 @@ class Executor:
 
     async def _apart(self, flow: CodeFlow, gateway: FlowGateway, *, scope: asyncio.Timeout) -> bytes:
         """Run a flow in a task of its own, to tell a cancellation of the run from those of the flow's own making."""
-        context = Context(surroundings(self._steps, self._world, self._live.agent, gateway=gateway))
+        around = surroundings(self._steps, self._world, self._live.agent, gateway=gateway)
+        context = Context(replace(around, history=tuple(entry.message for entry in self._history)))
         with watched(gateway):
             work = _outcome(flow, context, self._live.input, gateway=gateway)
             self._task = task = asyncio.get_running_loop().create_task(work)

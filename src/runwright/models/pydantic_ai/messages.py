@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, cast
 
 import msgspec
+from pydantic import TypeAdapter
 from pydantic_ai import messages as theirs
 from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.output import OutputObjectDefinition
@@ -212,6 +213,42 @@ def our_response(answer: theirs.ModelResponse, *, provider: str, model: str) -> 
         provider=provider,
         response_id=answer.provider_response_id or "",
     )
+
+
+def their_response(answer: ModelResponse) -> theirs.ModelResponse:
+    """An answer as theirs: its original, where that says more, with the ids of its calls as they are recorded."""
+    message = answer.message
+    if answer.original:
+        found = _response.validate_json(answer.original)
+        calls = [part for part in found.parts if isinstance(part, theirs.ToolCallPart)]
+        for part, call in zip(calls, message.tool_calls, strict=True):
+            part.tool_call_id = call.id
+        return found
+    thought = [theirs.ThinkingPart(content=answer.reasoning)] if answer.reasoning else []
+    ends = {ours: name for name, ours in ENDS.items()}
+    reason = ends.get(answer.finish_reason, answer.finish_reason)
+    usage = answer.usage
+    return theirs.ModelResponse(
+        parts=[*thought, *_their_answer(message).parts],
+        usage=RequestUsage(
+            input_tokens=usage.input_tokens,
+            output_tokens=usage.output_tokens,
+            cache_read_tokens=usage.cached_input_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
+        ),
+        model_name=answer.model,
+        provider_name=answer.provider,
+        provider_response_id=answer.response_id or None,
+        finish_reason=cast("theirs.FinishReason", reason),  # ours has the same words
+    )
+
+
+def original_of(answer: theirs.ModelResponse) -> bytes:
+    """Their answer as JSON text, where ours does not say all of it."""
+    return b"" if says_all(answer) else _response.dump_json(answer)
+
+
+_response = TypeAdapter(theirs.ModelResponse)
 
 
 def _our_usage(usage: RequestUsage) -> Usage:

@@ -147,7 +147,8 @@ def _begun(part: theirs.ModelResponsePart, index: int) -> ModelEvent | None:
     if isinstance(part, theirs.ThinkingPart):
         return ReasoningDelta(part.content) if part.content else None
     if isinstance(part, theirs.ToolCallPart):
-        arguments = part.args_as_json_str() if part.args else ""
+        # A piece of JSON text is none that can be read yet.
+        arguments = part.args if isinstance(part.args, str) else part.args_as_json_str() if part.args else ""
         return ToolCallDelta(index, part.tool_call_id, part.tool_name, arguments)
     return None
 
