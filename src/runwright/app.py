@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
-from filelock import FileLock, Timeout
 
 from runwright import __version__, plugins
 from runwright.agents.agent import Agent
@@ -27,11 +26,11 @@ from runwright.core.redact import KnownSecrets
 from runwright.core.run import RunRequest
 from runwright.core.similar import Embedder
 from runwright.engine.drive import Rows
-from runwright.engine.owner import Owner
+from runwright.engine.owner import Owner, lock_out_others
 from runwright.engine.reports import Price as Pricing
 from runwright.engine.worker import Engine, EngineOptions
 from runwright.engine.world import World
-from runwright.errors import ConfigError, StorageReadOnly
+from runwright.errors import StorageReadOnly
 from runwright.guard import Answers, Guards, Ledger, Likeness, LocalLedger, MemoryKeyValue, Surroundings, live
 from runwright.guard import Registry as GuardRegistry
 from runwright.journal.read import JournalReader
@@ -65,6 +64,7 @@ from runwright.settings import Settings, provider_settings
 from runwright.store import SqlKeyValue, Stores, open_stores, open_stores_to_read
 from runwright.tools.deeds import Deeds
 from runwright.tools.http import HttpClient
+from runwright.tools.sandbox.workshop import Workshop
 from runwright.watch.health import Health
 from runwright.watch.metrics import Metrics
 
@@ -73,7 +73,6 @@ if TYPE_CHECKING:
     from runwright.backends.redis import Shared
 
 DATABASE = "runwright.db"
-SERVER_LOCK = "server.lock"
 BOOTS = "boots"
 PRICES = "prices.toml"
 
@@ -123,17 +122,19 @@ class App:
         self.settings = settings or Settings()
         self.options = options or AppOptions()
         self.models = models or _models(self.settings)
+        self._http = HttpClient()
+        self._workshop = Workshop.at(self.settings.sandbox_dir, self.settings.sandbox, self._http)
         self.registry = Registry(
             unknown=self.models.unknown,
             has_key=lambda name: bool(provider_settings([name])),
             caps=self.settings.caps,
+            workshop=self._workshop,
         )
         self.metrics = Metrics(version=__version__) if self.settings.metrics else None
         self.health = Health()
         self._sources = tuple(sources)
         self._given = tuple(agent.declare() for agent in agents)
         self._state: dict[str, Any] = {}
-        self._http = HttpClient()
         self._stack = AsyncExitStack()
         self._ledger: Ledger
         self._shared: Shared | None = None
@@ -179,6 +180,7 @@ class App:
 
     def discover(self) -> Discovery:
         """Look through the sources again: for a reload."""
+        self._workshop.sandbox.look()
         found = discover(*self._sources)
         return msgspec.structs.replace(found, agents=(*found.agents, *self._given))
 
@@ -210,6 +212,7 @@ class App:
         self.prices, _ = await asyncio.gather(asyncio.to_thread(open_prices, self.settings), looking)
         stack.push_async_callback(self.models.close)
         stack.push_async_callback(self._http.close)
+        stack.push_async_callback(self._workshop.sandbox.close)
         for lifespan in discovery.lifespans:
             self._state |= dict(await stack.enter_async_context(lifespan()) or {})
         clock = SystemClock()
@@ -328,7 +331,7 @@ class App:
                 f"The data directory {str(data)!r} cannot be made ({error.strerror}); name another with --data."
             ) from error
         if self.options.is_server:
-            _lock_out_others(data, stack)
+            stack.callback(lock_out_others(data).release)
         owner = Owner(data / BOOTS)
         owner.acquire()
         stack.callback(owner.release)
@@ -388,21 +391,6 @@ def _rows(stores: Stores) -> Rows:
 def _pricing(prices: Prices, clock: Clock) -> Pricing:
     """What something costs now."""
     return lambda ref, used: prices.cost(ref, used, at=clock.now())
-
-
-def _lock_out_others(data: Path, stack: AsyncExitStack) -> None:
-    lock = FileLock(data / SERVER_LOCK)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout as error:
-        raise ConfigError(
-            f"Another server works on the data directory {str(data)!r}: stop it, or name another with --data."
-        ) from error
-    except OSError as error:
-        raise StorageReadOnly(
-            f"The data directory {str(data)!r} cannot be written ({error.strerror}); name another with --data."
-        ) from error
-    stack.callback(lock.release)
 
 
 async def open_redis(settings: Settings, stack: AsyncExitStack) -> Shared | None:

@@ -1,4 +1,4 @@
-"""The sections of the settings that belong together: logs, retention, the cache, Redis."""
+"""The sections of the settings that belong together: logs, retention, the cache, Redis, the sandbox."""
 
 from __future__ import annotations
 
@@ -122,6 +122,34 @@ class RedisSettings(BaseModel):
         except ValueError:
             password = None
         return frozenset(value for value in (url, password) if value)
+
+
+class SandboxSettings(BaseModel):
+    """How code of agents is contained, what of it is kept, and what code from the API may ask for."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    ways: str = Field(
+        default="bubblewrap landlock deno",
+        pattern=r"^((bubblewrap|landlock|deno|unsafe)( +|$))+$",
+        description="The ways to contain code that may be taken; the strongest that works is. "
+        "`unsafe` among them is taken for code whose definition says `isolation: 0`, where nothing else works.",
+    )
+    warm: int = Field(
+        default=0, ge=0, le=16, description="Processes that wait, already begun, for code like that which ran last."
+    )
+    folder: Path | None = Field(
+        default=None,
+        description="Where packages, and code from URLs, are kept. In the user's cache directory when unset.",
+    )
+    api_hosts: str = Field(
+        default="",
+        description="Hosts, with spaces between them, that agents from the API may name in `http`, "
+        "and fetch their code from; `*` for all.",
+    )
+    api_memory_mb: int = Field(
+        default=1024, ge=64, description="The most memory, in MiB, that agents from the API may give their code."
+    )
 
 
 def _bytes(size: str) -> int:

@@ -31,7 +31,7 @@ from runwright.core.policy import GuardSettings
 from runwright.core.policy_reader import read_settings
 from runwright.core.trees import Tree, leaves, merge, nested
 from runwright.errors import ConfigError, InvalidRequest
-from runwright.sections import CacheSettings, LogSettings, RedisSettings, RetentionSettings
+from runwright.sections import CacheSettings, LogSettings, RedisSettings, RetentionSettings, SandboxSettings
 
 FLAG = "flag"
 PREFIX = "RUNWRIGHT_"
@@ -154,6 +154,7 @@ class Settings(BaseSettings):
     retention: RetentionSettings = RetentionSettings()
     cache: CacheSettings = CacheSettings()
     redis: RedisSettings = RedisSettings()
+    sandbox: SandboxSettings = SandboxSettings()
     log: LogSettings = LogSettings()
     providers: dict[Annotated[str, AfterValidator(_provider_name)], ProviderEntry] = Field(
         default={}, description="Model providers that speak the OpenAI wire, by the name before the colon of a model."
@@ -225,10 +226,12 @@ class Settings(BaseSettings):
     @cached_property
     def cache_dir(self) -> Path:
         """Where local weights are kept (XDG Base Directory Specification)."""
-        if self.models_dir is not None:
-            return self.models_dir
-        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        return Path(base) / "runwright" / "models"
+        return self.models_dir or _cache() / "models"
+
+    @cached_property
+    def sandbox_dir(self) -> Path:
+        """Where packages for code in a sandbox, and code from URLs, are kept."""
+        return self.sandbox.folder or _cache() / "sandbox"
 
     def get(self, name: str) -> str:
         """A secret for a tool, by a name in any case: the Secrets port. Raises ConfigError when it is not set."""
@@ -463,6 +466,10 @@ def _type_name(kind: object) -> str:
         return " or ".join(f"`{value}`" for value in get_args(kind))
     names = {str: "text", int: "integer", float: "number", bool: "true or false", Path: "path", SecretStr: "secret"}
     return names[kind] if isinstance(kind, type) else str(kind)
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "runwright"
 
 
 def _secret_name(name: str) -> str:

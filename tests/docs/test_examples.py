@@ -18,6 +18,7 @@ from tests.docs.pages import ROOT
 
 EXAMPLES = ROOT / "examples"
 FEATURES = EXAMPLES / "features"
+AGENTS = (FEATURES, EXAMPLES / "custom")
 CLIENTS = sorted(path.name for path in (EXAMPLES / "clients").glob("*.py"))
 WITHIN_S = 50
 COMMAND = re.compile(r"^#? *(runwright run .*)$", re.MULTILINE)
@@ -25,8 +26,16 @@ COMMAND = re.compile(r"^#? *(runwright run .*)$", re.MULTILINE)
 
 def commands() -> list[tuple[str, str]]:
     """The commands that the example agents name, each with its file."""
-    files = sorted(path for path in FEATURES.iterdir() if path.suffix in {".py", ".yaml"})
-    return [(path.name, command) for path in files for command in COMMAND.findall(path.read_text(encoding="utf-8"))]
+    return [
+        (f"{path.parent.name}/{path.name}", command)
+        for path in sorted(agent_files())
+        for command in COMMAND.findall(path.read_text(encoding="utf-8"))
+    ]
+
+
+def agent_files() -> list[Path]:
+    """The files with example agents."""
+    return [path for folder in AGENTS for path in folder.iterdir() if path.suffix in {".py", ".yaml"}]
 
 
 def environment(data: Path, **more: str) -> dict[str, str]:
@@ -67,7 +76,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def test_every_agent_example_names_a_command() -> None:
     """Each file with example agents says how to run one of them."""
-    files = {path.name for path in FEATURES.iterdir() if path.suffix in {".py", ".yaml"}}
+    files = {f"{path.parent.name}/{path.name}" for path in agent_files()}
     assert {name for name, _ in commands()} == files
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 import msgspec
@@ -15,6 +16,7 @@ from runwright.core.agent import Definition, Flow, Tool
 from runwright.core.schedule import Schedule
 from runwright.errors import ConfigError, InvalidRequest
 from runwright.tools.base import is_tool
+from runwright.tools.sandbox.workshop import Workshop
 
 Source = Literal["code", "file", "api"]
 Function = Callable[..., Awaitable[object]]
@@ -110,7 +112,9 @@ class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
 
     `references` are the `package.module:attribute` that may be imported; None stands for all. One that begins with a
     dot leads into `package`, the folder of the definition's file. `face` shows another agent by name and version;
-    whoever asks for it names the agent in the `agents` of its flow.
+    whoever asks for it names the agent in the `agents` of its flow. `own` is the configuration as code or a
+    file says it, where a caller has replaced parts of it for a run. `folder` is where the definition stands;
+    `workshop` is what code in a sandbox needs.
     """
 
     definition: Definition
@@ -120,6 +124,9 @@ class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
     references: frozenset[str] | None = None
     face: Callable[[str, str | None], Face] = lambda _name, _version: UNSEEN
     package: str = ""
+    own: Mapping[str, object] | None = None
+    folder: Path | None = None
+    workshop: Workshop | None = None
 
     def tools(self, names: Sequence[str], *, at: str = "/tools") -> dict[str, Tool]:
         """Tools by name, or by `package.module:attribute` where a file or code says so.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import cast
 
 import msgspec
@@ -20,8 +21,24 @@ from runwright.core.policy import Cache, Guard
 from runwright.core.policy_reader import read_guard
 from runwright.errors import ConfigError
 from runwright.models import WEIGHTS, names_file
+from runwright.tools.sandbox.workshop import Workshop
 
 NO_CAPS: Caps = {}
+
+
+class Premises(msgspec.Struct, frozen=True, kw_only=True):
+    """What is the same for all agents of a process.
+
+    `has_key` says whether a variable is set that a template requires; `caps` bound limits, by template; `workshop` is
+    what code in a sandbox needs.
+    """
+
+    has_key: Callable[[str], bool] = lambda _name: True
+    caps: Caps = NO_CAPS
+    workshop: Workshop | None = None
+
+
+NONE = Premises()
 
 
 def build(
@@ -31,18 +48,17 @@ def build(
     toolbox: Mapping[str, Tool],
     own: Definition | None = None,
     face: Callable[[str, str | None], Face] = lambda _name, _version: UNSEEN,
-    has_key: Callable[[str], bool] = lambda _name: True,
-    caps: Caps = NO_CAPS,
+    premises: Premises = NONE,
 ) -> BuiltAgent:
     """Build an agent. Raises ConfigError whose places are JSON pointers into the definition.
 
     `own` is what code or a file says, where a caller has replaced parts of it: only what it names is imported. `face`
-    shows other agents, `has_key` says whether a variable is set that a template requires. `caps` bound its limits.
+    shows other agents.
     """
     definition = declared.definition
     template = templates.find(definition.template)
     if template.requires:
-        Surrounding(has_key, (*declared.parts.tools, *toolbox)).check(template)
+        Surrounding(premises.has_key, (*declared.parts.tools, *toolbox)).check(template)
     context = BuildContext(
         definition=definition,
         toolbox=toolbox,
@@ -51,10 +67,13 @@ def build(
         references=_references(declared, own),
         face=face,
         package=declared.origin.package,
+        own=None if own is None else own.config,
+        folder=Path(declared.origin.file).parent if declared.origin.file else None,
+        workshop=premises.workshop,
     )
     if context.source == "api" and (named := named_files({**definition.config, "guard": definition.guard})):
         raise config_error((in_config(place), detail) for place, detail in named)
-    flow = _flow(template, context, caps.get(template.name, {}))
+    flow = _flow(template, context, premises.caps.get(template.name, {}))
     guard = read_guard(definition.guard, at="/guard") if definition.guard else None
     _refuse_acting(guard, flow)
     _refuse_similar(guard, flow)
@@ -161,5 +180,7 @@ def _output_schema(flow: Flow) -> dict[str, object]:
 def _fingerprint(definition: Definition, template: type[Template], flow: Flow) -> str:
     tools = sorted((name, tool.fingerprint) for name, tool in flow.tools.items())
     # Policies change no request: what a run asked under others is answered and goes on as before.
-    parts = (write_definition(replace(definition, guard={})), template.version, tools)
+    parts: tuple[object, ...] = (write_definition(replace(definition, guard={})), template.version, tools)
+    if isinstance(flow, CodeFlow) and flow.digest:
+        parts = (*parts, flow.digest)
     return digest(msgspec.json.encode(parts, order="sorted")).hex()

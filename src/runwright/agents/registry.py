@@ -14,8 +14,9 @@ from runwright.agents.bridges.templates import PydanticAI
 from runwright.agents.caps import Caps, wrong_caps
 from runwright.agents.chain import Chain
 from runwright.agents.conversation import Conversation
+from runwright.agents.custom import Custom
 from runwright.agents.discover import Discovery
-from runwright.agents.factory import NO_CAPS, build
+from runwright.agents.factory import NO_CAPS, Premises, build
 from runwright.agents.function import FunctionTemplate
 from runwright.agents.load import located
 from runwright.agents.parallel import Parallel
@@ -28,8 +29,18 @@ from runwright.core.agent import BuiltAgent, CodeFlow, Definition, Tool
 from runwright.core.policy import Fallback, GuardSettings
 from runwright.core.policy_reader import read_guard, refuse_similar, refuse_strangers
 from runwright.errors import ConfigError, InvalidRequest, NotFound
+from runwright.tools.sandbox.workshop import Workshop
 
-BUILT_IN: tuple[type[Template], ...] = (Conversation, FunctionTemplate, Chain, Parallel, Supervisor, Task, PydanticAI)
+BUILT_IN: tuple[type[Template], ...] = (
+    Conversation,
+    FunctionTemplate,
+    Chain,
+    Parallel,
+    Supervisor,
+    Task,
+    PydanticAI,
+    Custom,
+)
 
 OWN = (
     Definition(
@@ -86,10 +97,11 @@ class Registry:
         unknown: Callable[[str], str] = lambda _ref: "",
         has_key: Callable[[str], bool] = lambda _name: True,
         caps: Caps = NO_CAPS,
+        workshop: Workshop | None = None,
     ) -> None:
         """`unknown` says why a reference can name no model, or nothing; `has_key` whether a variable is set.
 
-        `caps` bound the limits of all agents of a template.
+        `caps` bound the limits of all agents of a template; `workshop` is what code in a sandbox needs.
         """
         self._built_in = Templates(templates)
         for each in templates:
@@ -97,6 +109,7 @@ class Registry:
         self._unknown = unknown
         self._has_key = has_key
         self._caps = caps
+        self._made = partial(build, premises=Premises(has_key=has_key, caps=caps, workshop=workshop))
         self._state = _State(templates=self._built_in)
         self._variant = lru_cache(VARIANTS)(self._configured)
         self._own = {each.name: _own(each, self._built_in) for each in OWN if each.template in self._built_in}
@@ -231,7 +244,7 @@ class Registry:
             told = f"{declared.name!r} is an agent of Runwright's own: choose another name"
             raise config_error([("/name", told)])
         face = partial(self._face, self._state)
-        agent = build(declared, templates=templates, toolbox=toolbox, face=face, has_key=self._has_key, caps=self._caps)
+        agent = self._made(declared, templates=templates, toolbox=toolbox, face=face)
         refuse_strangers({"/guard": agent.guard}, self._unknown)
         return agent
 
@@ -253,14 +266,8 @@ class Registry:
             # What does not fit any more stays as it was, and is refused when a run begins.
             with suppress(ConfigError):
                 face = partial(self._face, state)
-                agent = build(
-                    entry.declared,
-                    templates=state.templates,
-                    toolbox=state.toolbox,
-                    face=face,
-                    has_key=self._has_key,
-                    caps=self._caps,
-                )
+                declared, own = entry.declared, entry.declared.definition
+                agent = self._made(declared, templates=state.templates, toolbox=state.toolbox, face=face, own=own)
                 fresh[entry] = Entry(agent, entry.declared)
         if not fresh:
             return state
@@ -298,15 +305,8 @@ class Registry:
             parts = msgspec.structs.replace(parts, output=None)
         try:
             declared = msgspec.structs.replace(entry.declared, definition=changed, parts=parts)
-            agent = build(
-                declared,
-                templates=self.templates,
-                toolbox=self.toolbox,
-                own=definition,
-                face=partial(self._face, self._state),
-                has_key=self._has_key,
-                caps=self._caps,
-            )
+            face = partial(self._face, self._state)
+            agent = self._made(declared, templates=self.templates, toolbox=self.toolbox, face=face, own=definition)
         except ConfigError as error:
             raise _unfit(error) from error
         approvals = {**agent.flow.approvals, **entry.agent.flow.approvals}

@@ -79,7 +79,7 @@ def compact(*, call: Called) -> None:
     """
     from filelock import FileLock, Timeout
 
-    from runwright.app import SERVER_LOCK
+    from runwright.engine.owner import SERVER_LOCK
 
     data = call.settings().data
     with opened(call) as stores:

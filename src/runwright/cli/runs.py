@@ -9,6 +9,7 @@ from msgspec.structs import asdict
 
 from runwright.cli.answer import asked_of, summary, waits
 from runwright.cli.call import Called, Flag, Limit, Seq
+from runwright.cli.contained import Contained, contained
 from runwright.cli.costs import print_run
 from runwright.cli.decisions import told
 from runwright.cli.diffs import show as show_diff
@@ -115,8 +116,10 @@ async def show(run: str, /, *, limit: Limit = 100, call: Called) -> None:
         below = await runs_below(access.runs, view) if any(step.kind == "child" for step in steps.data) else []
         needs = waits(view, await asked_of(access, view)) if view.status == "waiting" else ""
         progress = await latest(access, view)
-    shown = {**asdict(view), "progress": progress, "steps": steps.data, "runs": [each for _, each in below[1:]]}
-    call.out.show(shown, lambda: _show(call.out, view, steps, below=below))
+        sandbox = await contained(access.runs, view, steps.data)
+    further = {"progress": progress, "sandbox": sandbox}
+    shown = {**asdict(view), **further, "steps": steps.data, "runs": [each for _, each in below[1:]]}
+    call.out.show(shown, lambda: _show(call.out, view, steps, below=below, sandbox=sandbox))
     if progress is not None and not call.out.is_json:
         call.out.note(f"progress: {how_far(progress)}")
     if needs and not call.out.is_json:
@@ -269,7 +272,14 @@ def _row(view: RunView) -> tuple[object, ...]:
     return (view.id, view.agent, status, created, seconds, view.usage.total_tokens, view.cost.usd or "unpriced")
 
 
-def _show(out: Output, view: RunView, steps: Page[StepView], *, below: Sequence[tuple[int, RunView]]) -> None:
+def _show(
+    out: Output,
+    view: RunView,
+    steps: Page[StepView],
+    *,
+    below: Sequence[tuple[int, RunView]],
+    sandbox: Contained | None,
+) -> None:
     out.text(summary(view, ""))
     facts = {
         "agent": f"{view.agent} {view.version}",
@@ -277,6 +287,7 @@ def _show(out: Output, view: RunView, steps: Page[StepView], *, below: Sequence[
         "user": view.user,
         "created": view.created_at.isoformat(),
         "input": _text(view.input),
+        "sandbox": sandbox,
     }
     for name, fact in facts.items():
         if fact:

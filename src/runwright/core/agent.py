@@ -169,11 +169,13 @@ class CodeFlow(msgspec.Struct, frozen=True, kw_only=True):
     `agents` are those that its configuration names; they have to be there when a run begins. `models` are those that
     it names beside its own, so that they are there before a run asks them. With
     `is_conversation` its last model call without a lane holds the conversation, which is left to the next run of its
-    thread.
+    thread. `digest` tells what it executes from another version of it, where the definition does not say
+    that.
     """
 
     function: Callable[[Context, object], Awaitable[object]]
     agents: tuple[Named, ...] = ()
+    digest: str = ""
     tools: Mapping[str, Tool] = {}
     model: str | None = None
     models: tuple[str, ...] = ()

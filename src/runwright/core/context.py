@@ -141,18 +141,21 @@ class Steps:
         headers: Mapping[str, str] | None = None,
         body: bytes | str | None = None,
         json: object = msgspec.UNSET,
+        redirects: bool = True,
     ) -> HttpResponse:
         """Send a request. GET, HEAD and OPTIONS are read, PUT and DELETE idempotent, all others once.
 
-        `json` is any JSON value, sent as the body. Redirects are followed for what is read. Raises ToolFailed when no
-        answer came or it is larger than 10 MB; an answer with an error status is an answer.
+        `json` is any JSON value, sent as the body. Redirects are followed for what is read, unless they are answers
+        too. Raises ToolFailed when no answer came or it is larger than 10 MB; one with an error status is an answer.
         """
         sent = dict(headers or {})
         if json is not msgspec.UNSET:
             body = msgspec.json.encode(json)
             sent.setdefault("content-type", "application/json")
         raw = body.encode() if isinstance(body, str) else body
-        given = await self._act("http", method=method.upper(), url=url, headers=sent, body=raw)
+        # Requests that follow them are recorded as ever.
+        further = {} if redirects else {"redirects": False}
+        given = await self._act("http", method=method.upper(), url=url, headers=sent, body=raw, **further)
         return msgspec.json.decode(given, type=HttpResponse)
 
     async def run(self, agent: str, input: object = None, *, version: str | None = None) -> Any:  # noqa: ANN401 - any JSON

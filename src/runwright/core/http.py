@@ -11,12 +11,13 @@ import msgspec
 
 
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A request. The body is recorded in base64."""
+    """A request. The body is recorded in base64. With `redirects`, those of what only reads are followed."""
 
     method: str
     url: str
     headers: dict[str, str] = {}
     body: bytes | None = None
+    redirects: bool = True
 
 
 class HttpResponse(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,7 +11,9 @@ import msgspec
 
 Language = Literal["python", "javascript", "typescript"]
 ExitReason = Literal["ok", "error", "timeout", "memory", "output", "killed"]
-CallKind = Literal["tool", "http"]
+CallKind = Literal[
+    "tool", "http", "model", "run", "ask", "sleep", "now", "random", "uuid", "memory", "progress", "emit"
+]
 
 MIB = 1024 * 1024
 LONGEST_S = 300.0
@@ -21,14 +23,16 @@ LONGEST_S = 300.0
 class SandboxLimits(msgspec.Struct, frozen=True, kw_only=True):
     """What code may use. Sizes are bytes, durations seconds.
 
-    `memory` is all of a Python process, and what JavaScript takes beyond an idle engine. `output` bounds stdout and
-    stderr together, and every single line that code sends to the host: a result, the arguments of a call.
+    `wall_s` leaves out the time in which the code does nothing but wait for the host. `memory` is all of a Python
+    process, and what JavaScript takes beyond an idle engine. `output` bounds stdout and stderr together, and every
+    single line that code sends to the host: a result, the arguments of a call; `traffic` all of these lines.
     """
 
     wall_s: float = 30.0
     cpu_s: int = 60
     memory: int = 512 * MIB
     output: int = MIB
+    traffic: int = 64 * MIB
     file_size: int = 64 * MIB
     files: int = 64
     threads: int = 32
@@ -40,6 +44,7 @@ class SandboxLimits(msgspec.Struct, frozen=True, kw_only=True):
             ("cpu_s", 1, LONGEST_S),
             ("memory", 64 * MIB, 64 * 1024 * MIB),
             ("output", 1024, 64 * MIB),
+            ("traffic", 1024, 1024 * MIB),
             ("file_size", 0, 1024 * MIB),
             ("files", 16, 4096),
             ("threads", 1, 4096),
@@ -64,11 +69,14 @@ class SandboxSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HostCall(msgspec.Struct, frozen=True, kw_only=True):
-    """What code asks of the host: a tool by its name, or an HTTP request with the fields of `HttpRequest`."""
+    """What code asks of the host: a tool by its name, an HTTP request with the fields of `HttpRequest`, and the rest
+    of what a code flow has its context for. `is_told` is what the code only says: it waits for no answer.
+    """
 
     kind: CallKind
     name: str
     arguments: dict[str, object]
+    is_told: bool = False
 
 
 class GuestError(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,16 +121,31 @@ class IsolationReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 AnswerCall = Callable[[HostCall], Awaitable[object]]
-"""Answers what code asks for with JSON data. A ToolError becomes an exception in the code; others end the run."""
+"""Answers what code asks for with JSON data. Errors of tools, models and guards, and what the code got wrong itself,
+become exceptions in the code; others end the run.
+"""
 
 
 class SandboxSession(Protocol):
     """One process that runs code once."""
 
-    async def run(self, entry: str, inputs: Mapping[str, object], *, timeout_s: float | None = None) -> SandboxOutcome:
+    @property
+    def backend(self) -> str:
+        """The way in which it is contained."""
+        ...
+
+    @property
+    def isolation(self) -> int:
+        """How strong that is."""
+        ...
+
+    async def run(
+        self, entry: str, inputs: Mapping[str, object], *, timeout_s: float | None = None, seed: float | None = None
+    ) -> SandboxOutcome:
         """Call a function of the code, in Python with the inputs as keywords, else with one object.
 
-        The time limit is that of the spec or this one, whichever is shorter. Raises what a host call raised.
+        The time limit is that of the spec or this one, whichever is shorter. `seed` is that of the language's own
+        random numbers. Raises what a host call raised.
         """
         ...
 
@@ -148,8 +171,12 @@ class Sandbox(Protocol):
         """Every way to run code, best first, each tried by running something in it."""
         ...
 
-    async def start(self, spec: SandboxSpec, answer: AnswerCall | None = None) -> SandboxSession:
+    async def start(
+        self, spec: SandboxSpec, answer: AnswerCall | None = None, *, rests: Callable[[], None] | None = None
+    ) -> SandboxSession:
         """Begin a process for the code; `answer` is asked for what the code wants of the host.
+
+        `rests` is called when the code, after all that it asked for so far, does nothing more without an answer.
 
         Raises SandboxUnavailable when nothing here reaches the isolation that is asked for.
         """

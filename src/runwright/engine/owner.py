@@ -5,10 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from runwright.core.ids import make_id
-from runwright.errors import StorageReadOnly
+from runwright.errors import ConfigError, StorageReadOnly
+
+SERVER_LOCK = "server.lock"
 
 
 class Owner:
@@ -67,3 +69,19 @@ def _is_free(path: Path) -> bool:
     with suppress(OSError):
         path.unlink(missing_ok=True)
     return True
+
+
+def lock_out_others(data: Path) -> FileLock:
+    """The lock of a server on its data directory. Raises ConfigError and StorageReadOnly."""
+    lock = FileLock(data / SERVER_LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as error:
+        raise ConfigError(
+            f"Another server works on the data directory {str(data)!r}: stop it, or name another with --data."
+        ) from error
+    except OSError as error:
+        raise StorageReadOnly(
+            f"The data directory {str(data)!r} cannot be written ({error.strerror}); name another with --data."
+        ) from error
+    return lock

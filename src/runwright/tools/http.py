@@ -41,22 +41,36 @@ class HttpClient:
         headers = dict(request.headers)
         if EFFECTS.get(request.method) != "read" and context.idempotency_key:
             headers.setdefault("idempotency-key", context.idempotency_key)
-        if self._session is None:
-            # Cookies of one run are nothing to another one.
-            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
         try:
-            async with self._session.request(
+            async with self._opened().request(
                 request.method,
                 request.url,
                 headers=headers,
                 data=request.body,
-                allow_redirects=EFFECTS.get(request.method) == "read",
+                allow_redirects=request.redirects and EFFECTS.get(request.method) == "read",
             ) as answer:
                 return await _taken(answer)
         except (aiohttp.InvalidURL, aiohttp.ClientConnectorError) as error:
             raise NotSent(f"{request.method} {request.url}: {error}") from error
         except aiohttp.ClientError as error:
             raise ToolFailed(f"{request.method} {request.url}: {type(error).__name__}: {error}") from error
+
+    async def fetch(self, url: str, *, largest: int) -> bytes:
+        """What stands at a URL, without redirects. Raises ToolFailed when there is no answer or too large a one."""
+        try:
+            async with self._opened().get(url, allow_redirects=False) as answer:
+                body = await _body(answer, largest)
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise ToolFailed(f"{url}: {type(error).__name__}: {error}") from error
+        if answer.status != 200:
+            raise ToolFailed(f"{url} answered with status {answer.status}.")
+        return body
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            # Cookies of one run are nothing to another one.
+            self._session = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        return self._session
 
     async def close(self) -> None:
         """Close all connections."""
@@ -65,10 +79,15 @@ class HttpClient:
 
 
 async def _taken(answer: aiohttp.ClientResponse) -> object:
-    body = await answer.content.read(LARGEST + 1)
-    while len(body) <= LARGEST and (more := await answer.content.read(LARGEST + 1 - len(body))):
-        body += more
-    if len(body) > LARGEST:
-        raise ToolFailed(f"The answer of {answer.url} is larger than {LARGEST:,} bytes.")
+    body = await _body(answer, LARGEST)
     headers = {name.lower(): value for name, value in answer.headers.items()}
     return msgspec.to_builtins(HttpResponse(status=answer.status, headers=headers, body=body))
+
+
+async def _body(answer: aiohttp.ClientResponse, largest: int) -> bytes:
+    body = await answer.content.read(largest + 1)
+    while len(body) <= largest and (more := await answer.content.read(largest + 1 - len(body))):
+        body += more
+    if len(body) > largest:
+        raise ToolFailed(f"The answer of {answer.url} is larger than {largest:,} bytes.")
+    return body

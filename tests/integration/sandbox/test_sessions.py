@@ -78,15 +78,20 @@ import asyncio, sys
 from runwright.core.sandbox import SandboxSpec
 from runwright.tools.sandbox.local import LocalSandbox
 
-async def main(way):
+CODES = {
+    "python": "def main():\\n    call_tool('ready')\\n    while True: pass\\n",
+    "javascript": "export async function main() { await callTool('ready'); while (true); }",
+}
+
+async def main(way, language):
     sandbox = LocalSandbox(ways=(way,))
     async def answer(call):
         print(session._guest._pid, flush=True)
-    code = "def main():\\n    call_tool('ready')\\n    while True: pass\\n"
-    session = await sandbox.start(SandboxSpec(language="python", code=code), answer)
+    spec = SandboxSpec(language=language, code=CODES[language], min_isolation=0)
+    session = await sandbox.start(spec, answer)
     await session.run("main", {})
 
-asyncio.run(main(sys.argv[1]))
+asyncio.run(main(*sys.argv[1:]))
 """
 BOTH = [(way, language) for way, language in PAIRS if language in LANGUAGES]
 
@@ -331,14 +336,19 @@ async def test_a_run_is_cancelled_while_the_host_answers() -> None:
 
 
 async def test_code_that_ends_lets_its_calls_go() -> None:
-    """A time-out does not wait for a host call, however many are open."""
-    code = "import asyncio\nasync def main():\n    await asyncio.gather(*(call_tool('t') for _ in range(40)))\n"
+    """The end of its process does not wait for a host call, however many are open."""
+    code = (
+        "import asyncio, os\nasync def main():\n    asyncio.get_running_loop().call_later(0.3, os._exit, 3)\n"
+        "    await asyncio.gather(*(call_tool('t') for _ in range(40)))\n"
+    )
 
     async def answer(call: HostCall) -> object:
         await asyncio.Event().wait()
 
-    outcome = await ran("landlock", "python", code, answer=answer, limits=SandboxLimits(wall_s=0.5))
-    assert outcome.reason == "timeout"
+    outcome = await ran("landlock", "python", code, answer=answer, limits=SandboxLimits(wall_s=20))
+    assert outcome.reason == "error"
+    assert outcome.error
+    assert "exit code 3" in outcome.error.message
 
 
 async def test_a_session_runs_once() -> None:
@@ -410,11 +420,11 @@ def test_nothing_is_left_to_the_first_process(way: str, language: Language) -> N
     assert done.stdout == "ok timeout\n[]\n", done.stderr
 
 
-@pytest.mark.parametrize("way", KERNEL)
-def test_code_does_not_outlive_its_host(way: str) -> None:
+@pytest.mark.parametrize(("way", "language"), [pair for pair in PAIRS if pair[1] != "typescript"])
+def test_code_does_not_outlive_its_host(way: str, language: Language) -> None:
     """When Runwright itself is killed, the code that it runs ends with it."""
-    need(way, "python")
-    host = subprocess.Popen([sys.executable, "-c", HOSTING, way], stdout=subprocess.PIPE, text=True)
+    need(way, language)
+    host = subprocess.Popen([sys.executable, "-c", HOSTING, way, language], stdout=subprocess.PIPE, text=True)
     assert host.stdout is not None
     with host, open(f"/proc/{host.stdout.readline().strip()}/stat") as guest:
         assert "(" in guest.read()

@@ -10,10 +10,11 @@ import msgspec
 import pytest
 from filelock import FileLock
 
-from runwright.app import DATABASE, SERVER_LOCK
+from runwright.app import DATABASE
 from runwright.cli import db
 from runwright.cli.call import Options
 from runwright.core.sizes import Sizes
+from runwright.engine.owner import SERVER_LOCK
 from runwright.errors import ConfigError, InvalidRequest
 from runwright.store import open_stores
 from runwright.store.cache import CacheTable

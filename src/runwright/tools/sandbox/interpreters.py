@@ -26,6 +26,8 @@ ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "DENO_NO_UPDATE_CHECK": "1",
     "NO_COLOR": "1",
+    # Sets come in the same order when the code is run again.
+    "PYTHONHASHSEED": "0",
 }
 """What a guest finds in its environment, beside the folder that Deno may keep things in."""
 
@@ -61,7 +63,7 @@ class Interpreters:
 
     def python_command(self, script: Path | str, *arguments: str) -> list[str]:
         """Run a script without packages, settings of the user, or bytecode of its own."""
-        return [str(self.python), "-I", "-S", "-B", "-u", "-X", "utf8", str(script), *arguments]
+        return [str(self.python), "-P", "-s", "-S", "-B", "-u", "-X", "utf8", str(script), *arguments]
 
     def deno_command(self, folder: str, memory: int, *, readable: str = "") -> list[str]:
         """Run the harness in a folder that holds the code too, which with `readable` is all that can be read."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, get_args
 
 import msgspec
@@ -81,6 +81,7 @@ class LocalSandbox:
         self._warm: list[tuple[Way, Setup, Guest]] = []
         self._guests: set[Guest] = set()
         self._reports: dict[tuple[str, Language], IsolationReport] = {}
+        self._missing: dict[tuple[str, Language], str | None] = {}
         self._probing = asyncio.Lock()
 
     async def probe(self) -> Sequence[IsolationReport]:
@@ -88,7 +89,9 @@ class LocalSandbox:
         languages: tuple[Language, ...] = get_args(Language)
         return [await self._report(way, language) for way in self._ways for language in languages]
 
-    async def start(self, spec: SandboxSpec, answer: AnswerCall | None = None) -> LocalSession:
+    async def start(
+        self, spec: SandboxSpec, answer: AnswerCall | None = None, *, rests: Callable[[], None] | None = None
+    ) -> LocalSession:
         """Begin a process for the code. Raises SandboxUnavailable when nothing here is as strong as asked for."""
         refused: list[str] = []
         for way in self._ways:
@@ -97,12 +100,33 @@ class LocalSandbox:
             report = await self._report(way, spec.language)
             if report.is_usable:
                 setup = Setup(language=spec.language, limits=spec.limits, dependencies=spec.dependencies)
-                return LocalSession(self._take(way, setup), way, spec, answer=answer)
+                return LocalSession(self._take(way, setup), way, spec, answer=answer, rests=rests)
             refused.append(f"{way.name}: {report.why_not}")
-        reasons = "; ".join(refused) or "none of the sandboxes that are allowed is that strong"
-        raise SandboxUnavailable(
-            f"Code in {spec.language} is not run here, because it needs isolation level {spec.min_isolation}: {reasons}"
-        )
+        raise SandboxUnavailable(_refusal(spec.language, spec.min_isolation, refused))
+
+    def look(self) -> None:
+        """Look for what the ways to contain code need, so that `why_not` need not. Reads the disk."""
+        for way in self._ways:
+            for language in get_args(Language):
+                self._lacks(way, language)
+
+    def why_not(self, language: Language, min_isolation: int) -> str | None:
+        """Why code in a language cannot be run, as far as that is known without trying something now."""
+        refused: list[str] = []
+        for way in self._ways:
+            if way.isolation >= min_isolation:
+                report = self._reports.get((way.name, language))
+                reason = self._lacks(way, language) if report is None else report.why_not
+                if reason is None:
+                    return None
+                refused.append(f"{way.name}: {reason}")
+        return _refusal(language, min_isolation, refused)
+
+    def _lacks(self, way: Way, language: Language) -> str | None:
+        key = (way.name, language)
+        if key not in self._missing:
+            self._missing[key] = way.why_not(language)
+        return self._missing[key]
 
     async def close(self) -> None:
         """End every process, and wait until nothing of them is left."""
@@ -168,3 +192,8 @@ class LocalSandbox:
             return outcome.error.message if outcome.error else outcome.reason
         through = msgspec.json.decode(outcome.result, type=list[str])
         return f"code can {', '.join(through)} in it" if through and way.isolation else None
+
+
+def _refusal(language: Language, min_isolation: int, refused: Sequence[str]) -> str:
+    reasons = "; ".join(refused) or "none of the sandboxes that are allowed is that strong"
+    return f"Code in {language} is not run here, because it needs isolation level {min_isolation}: {reasons}"

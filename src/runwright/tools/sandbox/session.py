@@ -14,11 +14,19 @@ import msgspec
 from anyio import to_thread
 
 from runwright.core.sandbox import AnswerCall, ExitReason, GuestError, HostCall, SandboxOutcome, SandboxSpec
-from runwright.errors import InvalidRequest, NotFound, SandboxUnavailable, ToolError, ToolFailed
+from runwright.errors import (
+    GuardError,
+    InvalidRequest,
+    ModelError,
+    NotFound,
+    SandboxUnavailable,
+    ToolError,
+    ToolFailed,
+)
 from runwright.tools.sandbox.interpreters import FILES
 from runwright.tools.sandbox.process import Ended, Guest
 from runwright.tools.sandbox.ways import Way
-from runwright.tools.sandbox.wire import Call, Done, Failed, Inlet, Line, LineTooLong, Ready, Text, Wire
+from runwright.tools.sandbox.wire import TOLD, Call, Done, Failed, Inlet, Line, LineTooLong, Ready, Rest, Text, Wire
 
 START_S: Final = 20.0
 """How long a guest may take until it is ready for its job."""
@@ -29,34 +37,55 @@ CALLS_AT_ONCE: Final = 16
 LINGER_S: Final = 1.0
 """How long output is waited for after the end: at level 0, a child of the guest can hold it open."""
 
+RESTS: Final = 2
+"""How often code can come to rest for each of its calls: after it, and after its answer."""
+
+CODES_OWN: Final = (ToolError, ModelError, GuardError, InvalidRequest, NotFound)
+"""Errors of a call that are a matter of the code."""
+
 LINE_BEYOND: Final = 4096
 SPOILT: Final = "the code wrote to the channel between the sandbox and the host, which is not its own"
 
 
 class LocalSession:
-    """One guest, for one run."""
+    """One guest, for one run. `backend` is the way in which it is contained, `isolation` how strong that is."""
 
-    def __init__(self, guest: Guest, way: Way, spec: SandboxSpec, *, answer: AnswerCall | None = None) -> None:
+    def __init__(
+        self,
+        guest: Guest,
+        way: Way,
+        spec: SandboxSpec,
+        *,
+        answer: AnswerCall | None = None,
+        rests: Callable[[], None] | None = None,
+    ) -> None:
         self._guest = guest
         self._way = way
+        self.backend = way.name
+        self.isolation = way.isolation
         self._spec = spec
         self._answer = answer or _refuse
+        self._rests = rests
         self._is_used = False
         self._stdout = bytearray()
         self._stderr = bytearray()
         self._room = spec.limits.output
         self._slots = asyncio.Semaphore(CALLS_AT_ONCE)
         self._calls: set[asyncio.Task[None]] = set()
+        self._clock: Clock | None = None
+        self._rests_left = 0
         self._broken: Exception | None = None
         self._is_begun = True
 
-    async def run(self, entry: str, inputs: Mapping[str, object], *, timeout_s: float | None = None) -> SandboxOutcome:
+    async def run(
+        self, entry: str, inputs: Mapping[str, object], *, timeout_s: float | None = None, seed: float | None = None
+    ) -> SandboxOutcome:
         """Call a function of the code, once. Raises what a host call raised, and SandboxUnavailable without a start."""
         if self._is_used:
             raise ValueError("a session runs code once: start another one")
         self._is_used = True
         wall_s = min(self._spec.limits.wall_s, timeout_s or self._spec.limits.wall_s)
-        job = self._job(entry, inputs)
+        job = self._job(entry, inputs, seed=seed)
         try:
             return await self._converse(job, wall_s)
         finally:
@@ -80,11 +109,12 @@ class LocalSession:
         """Close the session."""
         await self.close()
 
-    def _job(self, entry: str, inputs: Mapping[str, object]) -> Callable[[], bytes]:
+    def _job(self, entry: str, inputs: Mapping[str, object], *, seed: float | None) -> Callable[[], bytes]:
         """The first line for the guest, when it has said that it is ready: only then its folder is known."""
         guest, spec = self._guest, self._spec
         file = FILES[spec.language]
-        fields = {"code": spec.code, "file": file, "entry": entry, "inputs": inputs, "longest": spec.limits.output}
+        fields = {"code": spec.code, "file": file, "entry": entry, "inputs": inputs, "seed": seed}
+        fields["longest"] = spec.limits.output
         # Encoded now, so that inputs without a JSON form are the caller's mistake, and no guest has started for them.
         raw = msgspec.json.encode(fields)
 
@@ -102,7 +132,8 @@ class LocalSession:
         guest.ended.add_done_callback(lambda _: self._end_calls())
         wire = Wire(guest, longest=self._spec.limits.output + LINE_BEYOND)
         async with asyncio.TaskGroup() as tasks:
-            pumps = [tasks.create_task(self._pump(reader, into)) for reader, into in self._outputs(wire)]
+            outputs = [(wire.stderr, self._stderr), (wire.stdout, self._stdout)]
+            pumps = [tasks.create_task(self._pump(reader, into)) for reader, into in outputs if reader is not None]
             if await self._is_ready(wire):
                 await to_thread.run_sync(guest.prepare, self._spec.code)
                 last, duration_s = await self._play(wire, job(), tasks, wall_s=wall_s)
@@ -122,10 +153,6 @@ class LocalSession:
         for task in list(self._calls):
             task.cancel()
 
-    def _outputs(self, wire: Wire) -> list[tuple[Inlet, bytearray]]:
-        outputs = [(wire.stderr, self._stderr)]
-        return [*outputs, (wire.stdout, self._stdout)] if wire.stdout is not None else outputs
-
     async def _is_ready(self, wire: Wire) -> bool:
         """Wait until the guest asks for its job."""
         try:
@@ -142,13 +169,13 @@ class LocalSession:
     ) -> tuple[Done | Failed | None, float]:
         began = time.monotonic()
         overtime = f"the code took longer than {wall_s:g} seconds"
-        alarm = asyncio.get_running_loop().call_later(wall_s, self._guest.stop, "timeout", overtime)
+        self._clock = clock = Clock(wall_s, lambda: self._guest.stop("timeout", overtime))
         try:
             await wire.write(job)
             last = await self._listen(wire, tasks)
             return last, time.monotonic() - began
         finally:
-            alarm.cancel()
+            clock.pause()
 
     async def _listen(self, wire: Wire, tasks: asyncio.TaskGroup) -> Done | Failed | None:
         """Do what the guest asks until it gives its result, or nothing more can come."""
@@ -159,7 +186,13 @@ class LocalSession:
                     return message
                 case Text():
                     self._take(self._stdout, message.text.encode(errors="replace"))
+                case Rest() if self._rests_left:
+                    self._rests_left -= 1
+                    self._rest()
                 case Call():
+                    self._rests_left += RESTS
+                    if self._slots.locked():
+                        self._rest()
                     await self._slots.acquire()
                     if self._guest.is_over:
                         # Nobody would read the answer.
@@ -167,14 +200,26 @@ class LocalSession:
                     task = tasks.create_task(self._serve(wire, message))
                     self._calls.add(task)
                     task.add_done_callback(self._is_answered)
-                case Ready():
+                case Ready() | Rest():
                     self._guest.stop("error", SPOILT)
                     return None
+
+    def _rest(self) -> None:
+        """The code waits for answers, if there is something that it asked for."""
+        if self._calls and self._clock is not None:
+            self._clock.pause()
+        if self._rests is not None:
+            # The calls before it have tasks that begin first.
+            asyncio.get_running_loop().call_soon(self._rests)
 
     async def _receive(self, wire: Wire) -> Line | None:
         """The next line; None when the guest has ended, or must."""
         try:
             message = await wire.read()
+            if wire.taken > self._spec.limits.traffic:
+                size = self._spec.limits.traffic
+                self._guest.stop("output", f"the code sent more than {size:,} bytes to the host")
+                return None
         except LineTooLong:
             size = self._spec.limits.output
             self._guest.stop("output", f"the code sent a line of more than {size:,} bytes to the host")
@@ -192,14 +237,20 @@ class LocalSession:
     async def _serve(self, wire: Wire, call: Call) -> None:
         """Answer one call. What is no matter of the code ends the run."""
         try:
-            answer = await self._answer(HostCall(kind=call.kind, name=call.name, arguments=call.arguments))
+            asked = HostCall(kind=call.kind, name=call.name, arguments=call.arguments, is_told=call.id == TOLD)
+            answer = await self._answer(asked)
             line = msgspec.json.encode({"id": call.id, "result": answer})
-        except (ToolError, InvalidRequest, NotFound) as error:
+        except CODES_OWN as error:
             line = msgspec.json.encode({"id": call.id, "error": {"message": error.message, "code": error.code}})
         except Exception as error:  # noqa: BLE001 - raised again by the run, which this task is part of
             self._broken = self._broken or error
             self._guest.stop("killed", "a call of the host failed")
             return
+        if call.id == TOLD:
+            return
+        if self._clock is not None:
+            # Also where the code does not read it: then this is waiting of its own.
+            self._clock.go_on()
         await wire.write(line + b"\n")
 
     def _is_answered(self, task: asyncio.Task[None]) -> None:
@@ -271,6 +322,29 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return str(number)
+
+
+class Clock:
+    """The time that code has for itself; it can be stopped while somebody else works. `ring` is called at its end."""
+
+    def __init__(self, wall_s: float, ring: Callable[[], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._left_s = wall_s
+        self._ring = ring
+        self._alarm: asyncio.TimerHandle | None = None
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Let the time pass."""
+        if self._alarm is None:
+            self._alarm = self._loop.call_later(self._left_s, self._ring)
+
+    def pause(self) -> None:
+        """Let it stand still."""
+        if self._alarm is not None:
+            self._left_s = max(0.0, self._alarm.when() - self._loop.time())
+            self._alarm.cancel()
+            self._alarm = None
 
 
 async def _refuse(call: HostCall) -> object:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Protocol
@@ -12,7 +13,7 @@ from typing import Final, Protocol
 import msgspec
 
 from runwright.core.sandbox import Language, SandboxLimits
-from runwright.tools.sandbox.guest import CONFINE, PYTHON_HARNESS
+from runwright.tools.sandbox.guest import CONFINE, PYTHON_HARNESS, TIE
 from runwright.tools.sandbox.interpreters import ENVIRONMENT, Interpreters
 from runwright.tools.sandbox.seccomp import architecture, assemble
 
@@ -203,7 +204,7 @@ class DenoAlone:
 
     def command(self, setup: Setup) -> Command:
         """Start Deno."""
-        argv = _deno_among_files(self._interpreters, setup)
+        argv = _tied(self._interpreters, _deno_among_files(self._interpreters, setup))
         return Command(argv=argv, env=_env(f"{setup.box}"), url=f"file://{setup.box}", is_limited=False)
 
 
@@ -227,6 +228,7 @@ class Unsafe:
         else:
             argv = self._interpreters.deno_unbound(str(setup.box))
         path = str(setup.dependencies or "") if setup.language == "python" else ""
+        argv = _tied(self._interpreters, argv)
         return Command(argv=argv, env=_env(f"{setup.box}"), path=path, url=f"file://{setup.box}", is_limited=False)
 
 
@@ -235,6 +237,13 @@ WAYS: Final[tuple[Callable[[Interpreters], Way], ...]] = (Bubblewrap, Landlock, 
 
 def _env(deno: str) -> dict[str, str]:
     return {**ENVIRONMENT, "DENO_DIR": f"{deno}/.deno"}
+
+
+def _tied(interpreters: Interpreters, command: list[str]) -> list[str]:
+    """A command that ends with this process, however that ends, where the system knows how."""
+    if sys.platform != "linux":
+        return command
+    return interpreters.python_command(TIE, *command)
 
 
 def _deno_among_files(interpreters: Interpreters, setup: Setup) -> list[str]:

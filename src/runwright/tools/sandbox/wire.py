@@ -24,8 +24,12 @@ class Text(msgspec.Struct, tag="text"):
     text: str
 
 
+class Rest(msgspec.Struct, tag="rest"):
+    """The code does nothing more before it gets an answer."""
+
+
 class Call(msgspec.Struct, tag="call"):
-    """The code asks for something; the answer names the same `id`."""
+    """The code asks for something; the answer names the same `id`. What has TOLD for one is only said."""
 
     id: int
     kind: CallKind
@@ -46,9 +50,10 @@ class Failed(msgspec.Struct, tag="failed"):
     is_memory: bool = False
 
 
-Line = Ready | Text | Call | Done | Failed
+Line = Ready | Text | Rest | Call | Done | Failed
 
 CHUNK: Final = 65536
+TOLD: Final = 0
 
 _LINE = msgspec.json.Decoder(Line)
 
@@ -58,10 +63,14 @@ class LineTooLong(Exception):
 
 
 class Wire:
-    """The pipes of one guest on the event loop; they are read only when somebody wants what is in them."""
+    """The pipes of one guest on the event loop; they are read only when somebody wants what is in them.
+
+    `taken` counts the bytes of all lines that were read.
+    """
 
     def __init__(self, guest: Guest, *, longest: int) -> None:
         self._longest = longest
+        self.taken = 0
         self._unread = bytearray()
         self._inlet = Inlet(guest.from_guest.ours)
         self._outlet = Outlet(guest.to_guest.ours)
@@ -81,6 +90,7 @@ class Wire:
             self._unread += chunk
         line = bytes(self._unread[:end])
         del self._unread[: end + 1]
+        self.taken += end + 1
         return _LINE.decode(line)
 
     async def write(self, line: bytes) -> None:
@@ -98,6 +108,8 @@ class Inlet:
     async def read(self) -> bytes:
         """Some bytes; none at the end."""
         loop = asyncio.get_running_loop()
+        # Who writes faster than this reads does not hold up everybody else.
+        await asyncio.sleep(0)
         while True:
             try:
                 return os.read(self._descriptor, CHUNK)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     Shape = Callable[[Any], object]
 
 OUT = int(sys.argv[-1])
+REST = ({"type": "rest"},)
+RESTLESS = 1_000
 HARNESS = __file__
 
 
@@ -67,13 +69,16 @@ class Host:
         self._unread = bytearray()
         self._answers: dict[int, Message] = {}
         self._futures: dict[int, Any] = {}
+        self._came: list[Message] = []
+        self._turns = 0
+        self._is_probing = False
         self._asked = 0
         self._reading = threading.Lock()
         self._writing = threading.Lock()
 
-    def send(self, message: Message) -> None:
-        """Write one line."""
-        left = memoryview(json.dumps(message, allow_nan=False).encode() + b"\n")
+    def send(self, *messages: Message) -> None:
+        """Write a line for each."""
+        left = memoryview(b"".join(json.dumps(each, allow_nan=False).encode() + b"\n" for each in messages))
         with self._writing:
             while left:
                 left = left[os.write(OUT, left) :]
@@ -89,17 +94,23 @@ class Host:
         """The answer to a call, or something to await for it."""
         if "asyncio" in sys.modules and sys.modules["asyncio"]._get_running_loop() is not None:
             return self._ask_async(kind, name, arguments, shape=shape)
-        number = self._put(kind, name, arguments)
+        # Where there are threads, others may go on.
+        number = self._put(kind, name, arguments, *(REST if threading.active_count() == 1 else ()))
         with self._reading:
             while number not in self._answers:
                 self._keep(self.receive())
             return shape(given(self._answers.pop(number)))
+
+    def tell(self, kind: str, name: str, arguments: Message) -> None:
+        """Say something that has no answer."""
+        self.send({"type": "call", "id": 0, "kind": kind, "name": name, "arguments": arguments})
 
     async def _ask_async(self, kind: str, name: str, arguments: Message, *, shape: Shape) -> object:
         loop = sys.modules["asyncio"].get_running_loop()
         number = self._put(kind, name, arguments)
         self._futures[number] = future = loop.create_future()
         loop.add_reader(0, self._dispatch)
+        self._probe_soon()
         try:
             return shape(given(await future))
         finally:
@@ -107,16 +118,37 @@ class Host:
             if not self._futures:
                 loop.remove_reader(0)
 
-    def _put(self, kind: str, name: str, arguments: Message) -> int:
+    def _put(self, kind: str, name: str, arguments: Message, *after: Message) -> int:
         with self._writing:
             self._asked = number = self._asked + 1
-        self.send({"type": "call", "id": number, "kind": kind, "name": name, "arguments": arguments})
+        self.send({"type": "call", "id": number, "kind": kind, "name": name, "arguments": arguments}, *after)
         return number
 
     def _dispatch(self) -> None:
         self._take()
-        for line in self._lines():
-            self._keep(json.loads(line))
+        self._came += map(json.loads, self._lines())
+        self._probe_soon()
+
+    def _probe_soon(self) -> None:
+        if not self._is_probing:
+            self._is_probing = True
+            self._turns = 0
+            sys.modules["asyncio"].get_running_loop().call_soon(self._probe)
+
+    def _probe(self) -> None:
+        """Hand over the next answer when the code has come to rest after the one before, so that it acts on them in
+        the order in which they came, and not as they happen to fall together. Then say that it rests.
+        """
+        loop = sys.modules["asyncio"].get_running_loop()
+        self._turns += 1
+        self._is_probing = bool(getattr(loop, "_ready", ())) and self._turns < RESTLESS
+        if self._is_probing:
+            loop.call_soon(self._probe)
+        elif self._came:
+            self._keep(self._came.pop(0))
+            self._probe_soon()
+        elif self._futures:
+            self.send(*REST)
 
     def _keep(self, answer: Message) -> None:
         future = self._futures.get(answer["id"])
@@ -169,6 +201,90 @@ class Http:
     delete = partialmethod(request, "DELETE")
 
 
+class Memory:
+    """Named blocks that outlive the run: those of the agent, and by `thread` those of the run's thread."""
+
+    def __init__(self, host: Host, scope: str = "agent") -> None:
+        self._host = host
+        self._scope = scope
+
+    @property
+    def thread(self) -> Memory:
+        """The memory of the run's thread."""
+        return Memory(self._host, "thread")
+
+    def get(self, name: str, default: object = None) -> object:
+        """What a block holds, or the default where there is none."""
+        return self._do("get", shape=lambda found: default if found is None else found, name=name)
+
+    def set(self, name: str, value: object) -> object:
+        """Replace a block by any JSON value but null."""
+        return self._do("set", name=name, value=value)
+
+    def append(self, name: str, text: str) -> object:
+        """Add a line to a text."""
+        return self._do("append", name=name, value=text)
+
+    def delete(self, name: str) -> object:
+        """Take a block away."""
+        return self._do("delete", name=name)
+
+    def list(self) -> object:
+        """The names of all blocks, in order."""
+        return self._do("list")
+
+    def _do(self, what: str, /, *, shape: Shape = lambda result: result, **arguments: object) -> object:
+        return self._host.ask("memory", what, {"scope": self._scope, **arguments}, shape=shape)
+
+
+class Context:
+    """What else code can ask for; each answer is recorded."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self.memory = Memory(host)
+
+    def model(self, messages: object, *, instructions: str = "") -> object:
+        """What the agent's model answers, as text, to text or to a list of messages."""
+        return self._host.ask("model", "", {"messages": messages, "instructions": instructions})
+
+    def run(self, agent: str, input: object = None) -> object:
+        """What another agent gives."""
+        return self._host.ask("run", agent, {"input": input})
+
+    def ask(self, question: str, *, schema: object = None, expires_s: float | None = None) -> object:
+        """What a person answers."""
+        return self._host.ask("ask", "", {"question": question, "schema": schema, "expires_s": expires_s})
+
+    def sleep(self, duration_s: float) -> object:
+        """Wait for so many seconds."""
+        return self._host.ask("sleep", "", {"duration_s": duration_s})
+
+    def now(self) -> object:
+        """The present time in UTC, as a datetime."""
+        return self._host.ask("now", "", {}, shape=lambda text: _datetime().fromisoformat(text))
+
+    def random(self) -> object:
+        """A number from 0 up to 1."""
+        return self._host.ask("random", "", {})
+
+    def uuid(self) -> object:
+        """A random UUID, as text."""
+        return self._host.ask("uuid", "", {})
+
+    def progress(self, message: str = "", *, fraction: float | None = None) -> None:
+        """Say how far the work is; `fraction` from 0 to 1."""
+        self._host.tell("progress", "", {"message": message, "fraction": fraction})
+
+    def emit(self, name: str, value: object = None) -> None:
+        """Record an event of your own."""
+        self._host.tell("emit", name, {"value": value})
+
+
+def _datetime() -> Any:  # noqa: ANN401 - loaded by those who want it
+    return importlib.import_module("datetime").datetime
+
+
 def given(answer: Message) -> object:
     """The result in an answer; raises CallFailed for an error."""
     if answer.get("error"):
@@ -185,9 +301,14 @@ def perform(host: Host, job: Message) -> object:
     """Load the code and call its entry point."""
     module = ModuleType("main")
     module.__file__ = job["file"]
-    vars(module).update(call_tool=partial(call_tool, host), http=Http(host), CallFailed=CallFailed)
+    vars(module).update(call_tool=partial(call_tool, host), http=Http(host), context=Context(host))
+    vars(module).update(CallFailed=CallFailed)
     sys.modules["main"] = module
+    if job["seed"] is not None and "random" in job["code"]:
+        importlib.import_module("random").seed(job["seed"])
     exec(compile(job["code"], job["file"], "exec"), module.__dict__)
+    if job["seed"] is not None and "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed(int(job["seed"] * 2**32))
     entry = getattr(module, job["entry"], None)
     if entry is None:
         names = ", ".join(sorted(name for name, value in vars(module).items() if is_own(value))) or "none"

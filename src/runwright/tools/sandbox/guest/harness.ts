@@ -8,6 +8,7 @@ const decoder = new TextDecoder();
 const stdout = Deno.stdout;
 const write = stdout.writeSync.bind(stdout);
 const stringify = JSON.stringify;
+const later = (globalThis as any).setImmediate;
 const answers = new Map<number, { resolve: (value: any) => void; reject: (error: Error) => void }>();
 
 class CallFailed extends Error {
@@ -45,7 +46,25 @@ function ask(kind: string, name: string, given: Record<string, unknown>): Promis
   return new Promise((resolve, reject) => {
     answers.set(id, { resolve, reject });
     send({ type: "call", id, kind, name, arguments: given });
+    rest();
   });
+}
+
+function tell(kind: string, name: string, given: Record<string, unknown>): void {
+  send({ type: "call", id: 0, kind, name, arguments: given });
+}
+
+// The code rests when the next task's turn comes: all that follows from what it was given has been done by then.
+let resting: Promise<void> | null = null;
+
+function rest(): Promise<void> {
+  return resting ??= new Promise((resolve) =>
+    later(() => {
+      resting = null;
+      if (answers.size > 0) send({ type: "rest" });
+      resolve();
+    })
+  );
 }
 
 function callTool(name: string, given: Record<string, unknown> = {}): Promise<any> {
@@ -73,6 +92,42 @@ const http = {
   delete: (url: string, options?: Record<string, any>) => request("DELETE", url, options),
 };
 
+function memoryOf(scope: string): Record<string, any> {
+  const act = (name: string, given: Record<string, unknown> = {}) => ask("memory", name, { scope, ...given });
+  return {
+    get: async (name: string, otherwise: unknown = null) => (await act("get", { name })) ?? otherwise,
+    set: (name: string, value: unknown) => act("set", { name, value }),
+    append: (name: string, text: string) => act("append", { name, value: text }),
+    delete: (name: string) => act("delete", { name }),
+    list: () => act("list"),
+  };
+}
+
+const context = {
+  model: (messages: unknown, { instructions = "" } = {}) => ask("model", "", { messages, instructions }),
+  run: (agent: string, input: unknown = null) => ask("run", agent, { input }),
+  ask: (question: string, { schema = null, expires_s = null }: Record<string, any> = {}) =>
+    ask("ask", "", { question, schema, expires_s }),
+  sleep: (duration_s: number) => ask("sleep", "", { duration_s }),
+  now: async () => new Date(await ask("now", "", {})),
+  random: () => ask("random", "", {}),
+  uuid: () => ask("uuid", "", {}),
+  progress: (message = "", { fraction = null }: Record<string, any> = {}) => tell("progress", "", { message, fraction }),
+  emit: (name: string, value: unknown = null) => tell("emit", name, { value }),
+  memory: { ...memoryOf("agent"), thread: memoryOf("thread") },
+};
+
+// mulberry32
+function seeded(seed: number): () => number {
+  let state = Math.trunc(seed * 2 ** 32);
+  return () => {
+    state = (state + 0x6D2B79F5) | 0;
+    let t = Math.imul(state ^ (state >>> 15), 1 | state);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
 function settle(answer: any): void {
   const waiting = answers.get(answer.id);
   answers.delete(answer.id);
@@ -97,13 +152,14 @@ function text(chunk: Uint8Array): number {
   return chunk.length;
 }
 
-function offer(): void {
+function offer(job: any): void {
   const say = (...parts: unknown[]) => {
     const shown = parts.map((part) => typeof part === "string" ? part : Deno.inspect(part));
     send({ type: "text", text: shown.join(" ") + "\n" });
   };
   Object.assign(console, { log: say, info: say, debug: say });
-  Object.assign(globalThis, { callTool, http, CallFailed });
+  Object.assign(globalThis, { callTool, http, context, CallFailed });
+  if (job.seed !== null) Math.random = seeded(job.seed);
   stdout.writeSync = text;
   stdout.write = (chunk: Uint8Array) => Promise.resolve(text(chunk));
 }
@@ -160,10 +216,13 @@ async function work(job: any): Promise<void> {
 let job: any = null;
 send({ type: "ready" });
 for await (const line of lines()) {
-  if (job !== null) settle(line);
-  else {
+  // One answer at a time, so that the code acts on them in the order in which they came.
+  if (job !== null) {
+    settle(line);
+    await rest();
+  } else {
     job = line;
-    offer();
+    offer(job);
     work(job);
   }
 }
