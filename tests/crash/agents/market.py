@@ -11,7 +11,7 @@ import os
 import signal
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from runwright import Agent, Context, tool
 from runwright.core.ports import DELTA_ROW, Batch
@@ -28,11 +28,25 @@ Outcomes = Sequence[RunwrightError | None]
 Append = Callable[[SqlWrites, Sequence[Batch]], Outcomes]
 
 
+class Call(Protocol):
+    """What the witness is told of a call."""
+
+    @property
+    def run_id(self) -> str:
+        """The id of the run."""
+        ...
+
+    @property
+    def idempotency_key(self) -> str:
+        """The same for each attempt."""
+        ...
+
+
 def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _tell(name: str, moment: str, context: Context) -> None:
+def _tell(name: str, moment: str, context: Call) -> None:
     """Write a line that outlives this process, then die if this is the place."""
     line = json.dumps({"tool": name, "moment": moment, "key": context.idempotency_key, "run": context.run_id})
     file = os.open(WITNESS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -43,7 +57,8 @@ def _tell(name: str, moment: str, context: Context) -> None:
         _die()
 
 
-async def _act(name: str, context: Context, result: str) -> str:
+async def act(name: str, context: Call, result: str) -> str:
+    """Tell the witness, do it, and tell again."""
     _tell(name, "entered", context)
     await asyncio.sleep(0.005)
     _tell(name, "done", context)
@@ -53,31 +68,31 @@ async def _act(name: str, context: Context, result: str) -> str:
 @tool(effect="read")
 async def look(topic: str, context: Context) -> str:
     """Look something up."""
-    return await _act("look", context, f"{topic} is green")
+    return await act("look", context, f"{topic} is green")
 
 
 @tool(effect="idempotent")
 async def reserve(item: str, context: Context) -> str:
     """Reserve an item."""
-    return await _act("reserve", context, f"reserved {item}")
+    return await act("reserve", context, f"reserved {item}")
 
 
 @tool(effect="once")
 async def charge(amount: int, context: Context) -> str:
     """Charge a card."""
-    return await _act("charge", context, f"charged {amount}")
+    return await act("charge", context, f"charged {amount}")
 
 
 @tool(effect="once")
 async def notify(to: str, context: Context) -> str:
     """Send a message."""
-    return await _act("notify", context, f"told {to}")
+    return await act("notify", context, f"told {to}")
 
 
 @tool(effect="idempotent")
 async def stamp(text: str, context: Context) -> str:
     """Stamp a paper."""
-    return await _act("stamp", context, f"stamped {text}")
+    return await act("stamp", context, f"stamped {text}")
 
 
 loop = Agent("loop", model=MODEL, instructions="Buy and sell.", tools=[look, reserve, charge, notify, stamp])
@@ -114,7 +129,7 @@ async def keep(order: str, context: Context) -> str:
 async def note(text: str, context: Context) -> str:
     """Note something down."""
     await context.memory.append("log", text)
-    return await _act("note", context, f"noted {text}")
+    return await act("note", context, f"noted {text}")
 
 
 keeper = Agent("keeper", run=keep, tools=[note])
@@ -132,7 +147,7 @@ head = Agent("head", template="supervisor", model=MODEL, config={"agents": ["cle
 @tool(effect="once")
 async def pay(text: str, context: Context) -> str:
     """Pay."""
-    return await _act("pay", context, f"paid {text}")
+    return await act("pay", context, f"paid {text}")
 
 
 async def paid(text: str, context: Context) -> str:
@@ -171,7 +186,7 @@ errand = Agent(
 @tool(effect="once", approval=True)
 async def send(to: str, context: Context) -> str:
     """Send a parcel, if a person allows it."""
-    return await _act("send", context, f"sent to {to}")
+    return await act("send", context, f"sent to {to}")
 
 
 async def deliver(order: str, context: Context) -> str:

@@ -152,12 +152,13 @@ class Recording(AbstractCapability[Any]):
             told = await context.tool(tool, **asked)
         except Denied as error:
             raise exceptions.ToolFailed(error.message) from error
-        kind, value = next(iter(told.items()))
-        if kind == "retry":
-            raise exceptions.ModelRetry(value)
-        if kind == "failed":
-            raise exceptions.ToolFailed(value)
-        return _outcome.validate_python(value)
+        match told:
+            case {"$retry": message}:
+                raise exceptions.ModelRetry(message)
+            case {"$failed": message}:
+                raise exceptions.ToolFailed(message)
+            case _:
+                return _outcome.validate_python(told)
 
     async def handle_deferred_tool_calls(
         self, ctx: RunContext[Any], *, requests: DeferredToolRequests
@@ -197,17 +198,20 @@ class BridgedTool:
         return msgspec.json.decode(arguments, type=dict[str, object])
 
     async def call(self, arguments: Mapping[str, object], context: Context) -> bytes:
-        """Have the framework call its tool. What it tells the model is a result, also where that is to try again."""
+        """Have the framework call its tool. What it tells the model is a result, also where that is to try again.
+
+        A result stands for itself, as one that a person gives for a call of unknown outcome.
+        """
         given = self._use.validated if arguments == self._use.asked else dict(arguments)
         try:
-            told: dict[str, Any] = {"gave": _outcome.dump_python(await self._use.handler(given), mode="json")}
+            told = _outcome.dump_python(await self._use.handler(given), mode="json")
         except exceptions.ToolFailed as error:
-            told = {"failed": error.message}
+            told = {"$failed": error.message}
         except (exceptions.ModelRetry, exceptions.ToolRetryError, exceptions.UnexpectedModelBehavior) as error:
             retry = _retry(error)
             if retry is None:
                 raise
-            told = {"retry": retry}
+            told = {"$retry": retry}
         return msgspec.json.encode(told)
 
 

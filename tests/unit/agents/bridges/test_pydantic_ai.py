@@ -170,7 +170,7 @@ async def test_a_typed_agent_with_dependencies_tries_again(app: App) -> None:
     assert (view.status, bytes(view.output)) == ("completed", b'{"colour":"green"}'), view.error
     assert sorted(ENTERED) == ["typed cup", "typed tea"]
     results = [bytes(step.result) for step in (await app.runs.steps(view.id)).data if step.kind == "tool"]
-    assert results == [b'{"retry":"Look closer."}'] * 2
+    assert results == [b'{"$retry":"Look closer."}'] * 2
     await same(app, view)
 
 

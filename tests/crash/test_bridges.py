@@ -1,0 +1,33 @@
+"""An agent of Pydantic AI whose server is killed goes on where it was, and replays."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.crash.harness import OUTPUT, TEST_S, Body
+from tests.crash.stage import Stage
+
+pytestmark = [pytest.mark.crash, pytest.mark.timeout(TEST_S)]
+
+
+@pytest.mark.parametrize(
+    "point", ["after step.started 2", "after step.completed 3", "half 2", "done reserve", "after step.completed 8"]
+)
+async def test_killed(stage: Stage, point: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that was finished is done again, the output is the same, and a strict replay has the same steps."""
+    monkeypatch.setenv("CRASH_BRIDGED", "1")
+    stage.agent = "bridged"
+    await stage.killed_at(point)
+    (kill,) = stage.kills
+    await stage.goes_on()
+    run = await stage.settled(stage.run)
+    assert (run["status"], run["output"]) == ("completed", OUTPUT), (point, run["error"])
+    entered = stage.witness.entered(stage.run)
+    asked = Counter({place: count for (_, place), count in stage.provider.calls.items()})
+    assert list(kill.repeated(stage.run, entered, asked)) == [], point
+    assert entered["charge"] == entered["notify"] == 1, point
+    replayed: Body = await stage.post(f"runs/{stage.run}/replay", {"mode": "wait"})
+    assert (replayed["status"], replayed["output"]) == ("completed", OUTPUT), point
+    assert stage.witness.entered(stage.run) == entered, point
