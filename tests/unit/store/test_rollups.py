@@ -169,7 +169,8 @@ def test_a_migrated_database_has_the_roll_ups_of_its_steps(tmp_path: Path, toget
 def go_back(path: Path) -> None:
     """Make a database as it was before there were roll-ups."""
     with sqlite3.connect(path) as connection:
-        for table in ("rollup_hour", "sweeps", "pins", "budgets", "cache", "similar_questions", "similar_looks"):
+        tables = ("rollup_hour", "sweeps", "pins", "budgets", "cache", "similar_questions", "similar_looks")
+        for table in (*tables, "schedules", "firings"):
             connection.execute(f"DROP TABLE {table}")
         for index in ("blobs_seen", "idempotency_run", "runs_parent"):
             connection.execute(f"DROP INDEX {index}")
