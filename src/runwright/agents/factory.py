@@ -57,7 +57,7 @@ def build(
     """
     definition = declared.definition
     template = templates.find(definition.template)
-    if template.requires:
+    if template.requires and own is None:
         Surrounding(premises.has_key, (*declared.parts.tools, *toolbox)).check(template)
     context = BuildContext(
         definition=definition,

@@ -41,7 +41,7 @@ class Agents:
         """
         own = _own(self._registry)
         records = await asyncio.to_thread(_every_version, self._store)
-        problems = _take(self._registry, records)
+        problems = await asyncio.to_thread(_take, self._registry, records)
         known = {record.name: record for record in records if record.is_active}
         for name, entry in own.items():
             if is_recording and _is_news(entry.agent, known.get(name)):
@@ -109,7 +109,7 @@ class Agents:
     async def validate(self, body: Body) -> Sequence[Problem]:
         """What is wrong with a definition; nothing is changed."""
         try:
-            self._check(load_body(body))
+            await asyncio.to_thread(self._check, load_body(body))
         except InvalidRequest as error:
             found = error.problems or (("", error.message),)
             return [Problem(pointer=place, detail=detail) for place, detail in found]
@@ -131,13 +131,14 @@ class Agents:
 
     async def templates(self) -> Page[TemplateView]:
         """All versions of all templates, by name and the newest first."""
-        every = self._registry.templates.every()
-        return Page(data=[_template_view(each, self._registry) for each in every])
+        # What a template requires is looked for on disk.
+        return Page(data=await asyncio.to_thread(_template_views, self._registry))
 
     async def template(self, name: str) -> TemplateView:
         """One template: `report` in its newest version, `report@^1.2` in one that fits. Raises NotFound."""
         try:
-            return _template_view(self._registry.templates.find(name), self._registry)
+            found = self._registry.templates.find(name)
+            return await asyncio.to_thread(_template_view, found, self._registry)
         except ConfigError as error:
             raise NotFound(error.message) from error
 
@@ -156,9 +157,9 @@ class Agents:
 
     async def _put(self, declared: Declared) -> AgentView:
         """Store a definition and then serve it, so that nothing is served that a restart would forget."""
-        record = _record(self._check(declared), self._clock.now())
+        record = _record(await asyncio.to_thread(self._check, declared), self._clock.now())
         await asyncio.to_thread(self._store.put, record)
-        self._registry.put(declared)
+        await asyncio.to_thread(self._registry.put, declared)
         return _view(self._registry.entry(declared.name), record.created_at)
 
     def _check(self, declared: Declared) -> BuiltAgent:
@@ -314,6 +315,10 @@ def _recorded(record: AgentRecord, current: Entry) -> AgentView:
 def _tool_view(tool: Tool) -> ToolView:
     spec = tool.spec
     return ToolView(name=spec.name, description=spec.description, effect=tool.effect, parameters=spec.parameters)
+
+
+def _template_views(registry: Registry) -> Sequence[TemplateView]:
+    return [_template_view(each, registry) for each in registry.templates.every()]
 
 
 def _template_view(template: type[Template], registry: Registry) -> TemplateView:

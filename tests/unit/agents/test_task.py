@@ -433,7 +433,7 @@ def test_every_mistake_is_told_at_once() -> None:
 def test_a_caller_names_no_function() -> None:
     """What comes over the API imports nothing; what code names is found by name, and two of one name are refused."""
     body = {"name": "t", "template": "task", "config": {"steps": [{"name": "a", "function": "os:getcwd"}]}}
-    with pytest.raises(ConfigError, match="only a file and code name functions"):
+    with pytest.raises(ConfigError, match="only a file and code name a function"):
         Registry().check(load_body(body))
 
     async def upper(text: str) -> str:
@@ -455,7 +455,7 @@ async def test_one_run_is_configured() -> None:
         again = {"name": "b", "function": "upper", "input": "{{ steps.a.output }}!"}
         config = {"steps": [{"name": "a", "function": "upper"}, again], "output": ["$steps.b.output"]}
         assert output(await app.run("t", "hi", config=config)) == ["HI!"]
-        with pytest.raises(InvalidRequest, match="only a file and code name functions"):
+        with pytest.raises(InvalidRequest, match="only a file and code name a function"):
             await app.run("t", "hi", config={"steps": [{"name": "a", "function": "os:getcwd"}]})
 
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from runwright import Agent, tool
 from runwright.agents.base import Origin
 from runwright.agents.discover import Discovery
-from runwright.agents.registry import Registry
+from runwright.agents.registry import BUILT_IN, Registry
 from runwright.core.agent import Definition
 from runwright.core.ports import AgentRecord
 from runwright.errors import Conflict, InvalidRequest, NotFound, StorageFull
@@ -275,7 +275,7 @@ async def test_templates() -> None:
     """Templates are listed with the JSON Schema of their configuration, every field described."""
     agents = Fixture().agents
     page = await agents.templates()
-    assert [each.name for each in page.data] == ["chain", "conversation", "function", "parallel", "supervisor"]
+    assert [each.name for each in page.data] == sorted(each.name for each in BUILT_IN)
     conversation = await agents.template("conversation")
     assert conversation.description == "A model that talks, with instructions and tools."
     properties: Any = conversation.schema["properties"]
