@@ -63,6 +63,7 @@ from runwright.service.views import RunView
 from runwright.settings import Settings, provider_settings
 from runwright.store import SqlKeyValue, Stores, open_stores, open_stores_to_read
 from runwright.tools.deeds import Deeds
+from runwright.tools.git import Repositories
 from runwright.tools.http import HttpClient
 from runwright.tools.sandbox.workshop import Workshop
 from runwright.watch.health import Health
@@ -121,14 +122,18 @@ class App:
     ) -> None:
         self.settings = settings or Settings()
         self.options = options or AppOptions()
-        self.models = models or _models(self.settings)
+        own = self.settings
+        self.models = models or ModelRegistry(_providers(own), default=own.model, weights=own.cache_dir)
         self._http = HttpClient()
         self._workshop = Workshop.at(self.settings.sandbox_dir, self.settings.sandbox, self._http)
+        copies = None if self.options.is_in_memory else self.settings.data / "repositories"
+        self.repositories = Repositories(copies, provider_settings, **self.settings.repositories.options)
         self.registry = Registry(
             unknown=self.models.unknown,
             has_key=lambda name: bool(provider_settings([name])),
             caps=self.settings.caps,
             workshop=self._workshop,
+            repositories=self.repositories,
         )
         self.metrics = Metrics(version=__version__) if self.settings.metrics else None
         self.health = Health()
@@ -213,6 +218,7 @@ class App:
         stack.push_async_callback(self.models.close)
         stack.push_async_callback(self._http.close)
         stack.push_async_callback(self._workshop.sandbox.close)
+        stack.callback(self.repositories.close)
         for lifespan in discovery.lifespans:
             self._state |= dict(await stack.enter_async_context(lifespan()) or {})
         clock = SystemClock()
@@ -461,10 +467,6 @@ def open_prices(settings: Settings) -> Prices:
     # Else the first of a paid model's calls, or of the tools that spend, reads them on the event loop.
     prices.load()
     return prices
-
-
-def _models(settings: Settings) -> ModelRegistry:
-    return ModelRegistry(_providers(settings), default=settings.model, weights=settings.cache_dir)
 
 
 def _providers(settings: Settings) -> Mapping[str, ProviderSettings]:

@@ -1,18 +1,30 @@
-"""The sections of the settings that belong together: logs, retention, the cache, Redis, the sandbox."""
+"""The sections of the settings that belong together: logs, retention, the cache, Redis, the sandbox, repositories."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+import msgspec
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import NoDecode
 
 from runwright.errors import InvalidRequest
 
 _UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZE = r"^\d{1,6}(\.\d{1,3})? ?(KB|MB|GB|TB)$"
+
+
+def _words(given: object) -> object:
+    """A list of texts that a variable holds."""
+    if not isinstance(given, str):
+        return given
+    try:
+        return msgspec.json.decode(given, type=tuple[str, ...])
+    except msgspec.MsgspecError:
+        return tuple(given.split())
 
 
 class LogSettings(BaseModel):
@@ -150,6 +162,25 @@ class SandboxSettings(BaseModel):
     api_memory_mb: int = Field(
         default=1024, ge=64, description="The most memory, in MiB, that agents from the API may give their code."
     )
+
+
+class RepositorySettings(BaseModel):
+    """Git repositories that agents read, beside those that definitions in files name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = Field(
+        default=(),
+        description="Folders and beginnings of URLs, such as `https://github.com/acme/`, that whoever may run or "
+        "define an agent may name; in a variable between spaces, or as JSON. `https://` is every public host.",
+    )
+    size: str = Field(default="1GB", pattern=_SIZE, description="The size of one copy, beyond which it is not fetched.")
+    time_s: float = Field(default=600.0, gt=0, description="Seconds for one fetch.")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What is set, with the size in bytes."""
+        return {"allow": self.allow, "size": _bytes(self.size), "time_s": self.time_s}
 
 
 def _bytes(size: str) -> int:

@@ -31,7 +31,14 @@ from runwright.core.policy import GuardSettings
 from runwright.core.policy_reader import read_settings
 from runwright.core.trees import Tree, leaves, merge, nested
 from runwright.errors import ConfigError, InvalidRequest
-from runwright.sections import CacheSettings, LogSettings, RedisSettings, RetentionSettings, SandboxSettings
+from runwright.sections import (
+    CacheSettings,
+    LogSettings,
+    RedisSettings,
+    RepositorySettings,
+    RetentionSettings,
+    SandboxSettings,
+)
 
 FLAG = "flag"
 PREFIX = "RUNWRIGHT_"
@@ -155,6 +162,7 @@ class Settings(BaseSettings):
     cache: CacheSettings = CacheSettings()
     redis: RedisSettings = RedisSettings()
     sandbox: SandboxSettings = SandboxSettings()
+    repositories: RepositorySettings = RepositorySettings()
     log: LogSettings = LogSettings()
     providers: dict[Annotated[str, AfterValidator(_provider_name)], ProviderEntry] = Field(
         default={}, description="Model providers that speak the OpenAI wire, by the name before the colon of a model."
@@ -442,7 +450,7 @@ def _field(info: FieldInfo, path: tuple[str, ...]) -> SettingField:
         name=".".join(path),
         variable=variable(".".join(path)),
         type=" or ".join(_type_name(kind) for kind in kinds),
-        default="" if default is None else str(default).lower() if isinstance(default, bool) else str(default),
+        default="" if default in (None, ()) else str(default).lower() if isinstance(default, bool) else str(default),
         description=info.description or "",
         is_secret=SecretStr in kinds,
         is_path=Path in kinds,
@@ -456,7 +464,7 @@ def variable(name: str) -> str:
 
 def _kinds(annotation: object) -> tuple[object, ...]:
     arguments = get_args(annotation)
-    if get_origin(annotation) is Literal or not arguments:
+    if get_origin(annotation) in (Literal, tuple) or not arguments:
         return (annotation,)
     return tuple(kind for kind in arguments if kind is not NoneType)
 
@@ -464,6 +472,8 @@ def _kinds(annotation: object) -> tuple[object, ...]:
 def _type_name(kind: object) -> str:
     if get_origin(kind) is Literal:
         return " or ".join(f"`{value}`" for value in get_args(kind))
+    if get_origin(kind) is tuple:
+        return "list of text"
     names = {str: "text", int: "integer", float: "number", bool: "true or false", Path: "path", SecretStr: "secret"}
     return names[kind] if isinstance(kind, type) else str(kind)
 

@@ -139,6 +139,10 @@ class ScriptedProvider:
             text, calls = "You do it.", [("clerk", {"input": letter}) for letter in words.split()[1:]]
         elif words.startswith("hand "):
             text, calls = "; ".join(results), ()
+        elif words.startswith("cite ") and place == 0:
+            text, calls = "I read it.", [("read", {"path": words.split()[1]})]
+        elif words.startswith("cite "):
+            text, calls = f"It says so [{words.split()[1]}:1].", ()
         elif words.startswith("plan "):
             text, calls = "Look, reserve, pay, tell, stamp.", ()
         elif place < len(self.SCRIPT):

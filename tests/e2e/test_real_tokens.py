@@ -87,10 +87,19 @@ def test_a_task_on_a_real_model(tmp_path: Path) -> None:
     assert list(run["output"]["label"]) == ["city", "people"]
 
 
+def test_a_repository_on_a_real_model(tmp_path: Path) -> None:
+    """The example that reads this repository answers with the local model, and names the commit that it read."""
+    run = _example("local-reader", "What is this?", data=tmp_path)
+    assert (run["status"], run["usage"]["output_tokens"] > 0) == ("completed", True)
+    assert len(run["output"]["commit"]) == 40
+
+
 def _example(*command: str, data: Path, model: str = "demo") -> dict[str, Any]:
     """A run of an example agent."""
     environ = {**os.environ, "RUNWRIGHT_MODEL": model, "RUNWRIGHT_DATA": str(data)}
     whole = [sys.executable, "-m", "runwright", "run", *command, "--json", "--agents", str(FEATURES)]
-    done = subprocess.run(whole, env=environ, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(
+        whole, env=environ, cwd=FEATURES.parents[1], capture_output=True, text=True, timeout=100, check=False
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

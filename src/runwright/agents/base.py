@@ -16,6 +16,7 @@ from runwright.core.agent import Definition, Flow, Tool
 from runwright.core.schedule import Schedule
 from runwright.errors import ConfigError, InvalidRequest
 from runwright.tools.base import is_tool
+from runwright.tools.git import Repositories
 from runwright.tools.sandbox.workshop import Workshop
 
 Source = Literal["code", "file", "api"]
@@ -114,7 +115,7 @@ class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
     dot leads into `package`, the folder of the definition's file. `face` shows another agent by name and version;
     whoever asks for it names the agent in the `agents` of its flow. `own` is the configuration as code or a
     file says it, where a caller has replaced parts of it for a run. `folder` is where the definition stands;
-    `workshop` is what code in a sandbox needs.
+    `workshop` is what code in a sandbox needs; `repositories` reads those of git.
     """
 
     definition: Definition
@@ -127,6 +128,11 @@ class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
     own: Mapping[str, object] | None = None
     folder: Path | None = None
     workshop: Workshop | None = None
+    repositories: Repositories = msgspec.field(default_factory=Repositories)
+
+    def is_trusted(self, text: str) -> bool:
+        """Whether code or a file says this text; else it comes from a caller."""
+        return self.references is None or text in self.references
 
     def tools(self, names: Sequence[str], *, at: str = "/tools") -> dict[str, Tool]:
         """Tools by name, or by `package.module:attribute` where a file or code says so.

@@ -21,6 +21,7 @@ from runwright.core.policy import Cache, Guard
 from runwright.core.policy_reader import read_guard
 from runwright.errors import ConfigError
 from runwright.models import WEIGHTS, names_file
+from runwright.tools.git import Repositories
 from runwright.tools.sandbox.workshop import Workshop
 
 NO_CAPS: Caps = {}
@@ -30,12 +31,13 @@ class Premises(msgspec.Struct, frozen=True, kw_only=True):
     """What is the same for all agents of a process.
 
     `has_key` says whether a variable is set that a template requires; `caps` bound limits, by template; `workshop` is
-    what code in a sandbox needs.
+    what code in a sandbox needs; `repositories` reads those of git.
     """
 
     has_key: Callable[[str], bool] = lambda _name: True
     caps: Caps = NO_CAPS
     workshop: Workshop | None = None
+    repositories: Repositories = msgspec.field(default_factory=Repositories)
 
 
 NONE = Premises()
@@ -70,6 +72,7 @@ def build(
         own=None if own is None else own.config,
         folder=Path(declared.origin.file).parent if declared.origin.file else None,
         workshop=premises.workshop,
+        repositories=premises.repositories,
     )
     if context.source == "api" and (named := named_files({**definition.config, "guard": definition.guard})):
         raise config_error((in_config(place), detail) for place, detail in named)
@@ -172,7 +175,7 @@ def _in_definition(error: ConfigError) -> ConfigError:
 
 
 def _output_schema(flow: Flow) -> dict[str, object]:
-    if isinstance(flow, CodeFlow):
+    if isinstance(flow, CodeFlow) or flow.output_schema:
         return flow.output_schema
     return flow.output.spec.schema if flow.output else {"type": "string"}
 

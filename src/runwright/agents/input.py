@@ -29,27 +29,30 @@ _MESSAGE = {
     },
 }
 
+ANY_OF: list[object] = [
+    {"type": "string", "title": "Text"},
+    {"type": "array", "title": "Parts", "items": _PART},
+    {
+        "type": "object",
+        "title": "Messages",
+        "required": ["messages"],
+        "properties": {"messages": {"type": "array", "minItems": 1, "items": _MESSAGE}},
+    },
+    {
+        "type": "object",
+        "title": "Content",
+        "required": ["content"],
+        "properties": {"content": _CONTENT},
+    },
+    {"type": "object", "title": "Prompt", "required": ["prompt"], "properties": {"prompt": {"type": "string"}}},
+    {"type": "object", "title": "Input", "required": ["input"], "properties": {"input": {"type": "string"}}},
+]
+"""The forms of a caller's input."""
+
 INPUT_SCHEMA: dict[str, object] = {
     "title": "Input",
     "description": "What the user says: text, parts, or a whole conversation.",
-    "anyOf": [
-        {"type": "string", "title": "Text"},
-        {"type": "array", "title": "Parts", "items": _PART},
-        {
-            "type": "object",
-            "title": "Messages",
-            "required": ["messages"],
-            "properties": {"messages": {"type": "array", "minItems": 1, "items": _MESSAGE}},
-        },
-        {
-            "type": "object",
-            "title": "Content",
-            "required": ["content"],
-            "properties": {"content": _CONTENT},
-        },
-        {"type": "object", "title": "Prompt", "required": ["prompt"], "properties": {"prompt": {"type": "string"}}},
-        {"type": "object", "title": "Input", "required": ["input"], "properties": {"input": {"type": "string"}}},
-    ],
+    "anyOf": ANY_OF,
 }
 
 _ROLES = {"developer": "system"}

@@ -20,6 +20,7 @@ from runwright.agents.factory import NO_CAPS, Premises, build
 from runwright.agents.function import FunctionTemplate
 from runwright.agents.load import located
 from runwright.agents.parallel import Parallel
+from runwright.agents.repository import Repository
 from runwright.agents.schedules import refuse_unfit
 from runwright.agents.schema import config_error, did_you_mean, in_config
 from runwright.agents.supervisor import Supervisor
@@ -29,6 +30,7 @@ from runwright.core.agent import BuiltAgent, CodeFlow, Definition, Tool
 from runwright.core.policy import Fallback, GuardSettings
 from runwright.core.policy_reader import read_guard, refuse_similar, refuse_strangers
 from runwright.errors import ConfigError, InvalidRequest, NotFound
+from runwright.tools.git import Repositories
 from runwright.tools.sandbox.workshop import Workshop
 
 BUILT_IN: tuple[type[Template], ...] = (
@@ -40,6 +42,7 @@ BUILT_IN: tuple[type[Template], ...] = (
     Task,
     PydanticAI,
     Custom,
+    Repository,
 )
 
 OWN = (
@@ -98,10 +101,12 @@ class Registry:
         has_key: Callable[[str], bool] = lambda _name: True,
         caps: Caps = NO_CAPS,
         workshop: Workshop | None = None,
+        repositories: Repositories | None = None,
     ) -> None:
         """`unknown` says why a reference can name no model, or nothing; `has_key` whether a variable is set.
 
-        `caps` bound the limits of all agents of a template; `workshop` is what code in a sandbox needs.
+        `caps` bound the limits of all agents of a template; `workshop` is what code in a sandbox needs;
+        `repositories` reads those of git.
         """
         self._built_in = Templates(templates)
         for each in templates:
@@ -109,7 +114,9 @@ class Registry:
         self._unknown = unknown
         self._has_key = has_key
         self._caps = caps
-        self._made = partial(build, premises=Premises(has_key=has_key, caps=caps, workshop=workshop))
+        reads = repositories or Repositories()
+        premises = Premises(has_key=has_key, caps=caps, workshop=workshop, repositories=reads)
+        self._made = partial(build, premises=premises)
         self._state = _State(templates=self._built_in)
         self._variant = lru_cache(VARIANTS)(self._configured)
         self._own = {each.name: _own(each, self._built_in) for each in OWN if each.template in self._built_in}

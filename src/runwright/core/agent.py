@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
 
@@ -60,7 +60,8 @@ class Tool(Protocol):
     """Something an agent can do. `tools.base.FunctionTool` is the usual one.
 
     One that has policies of its own holds them in a further attribute, `guard`; one that a person has to allow, how in
-    `approval`; one whose calls are no `tool` steps, their kind in `kind`.
+    `approval`; one whose calls are no `tool` steps, their kind in `kind`; one that takes arguments from a loop's
+    opening, their names in `bound`.
     """
 
     @property
@@ -104,6 +105,12 @@ def approval_of(tool: Tool) -> Approval | None:
     return approval if isinstance(approval, Approval) else None
 
 
+def bound_of(tool: Tool) -> frozenset[str]:
+    """The arguments of a tool that a loop's opening gives, in place of the model."""
+    bound: object = getattr(tool, "bound", None)
+    return cast("frozenset[str]", bound) if isinstance(bound, frozenset) else frozenset()
+
+
 def kind_of(tool: Tool) -> StepKind:
     """The kind of step that calls of a tool are."""
     kind: StepKind = getattr(tool, "kind", "tool")
@@ -140,12 +147,37 @@ class MemoryBlock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     limit: int = 4000
 
 
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool call that comes before the first call of the model: what a run works on is found once, and recorded.
+
+    `ask` makes its arguments of the run's JSON input. Of its result, which is JSON text, `tell` makes what the model
+    reads after its instructions, and `bind` the arguments that tools are given in place of the model.
+    """
+
+    tool: Tool
+    ask: Callable[[bytes], Mapping[str, object]]
+    tell: Callable[[bytes], str]
+    bind: Callable[[bytes], Mapping[str, object]]
+
+
+class Closing(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool call that comes after the model's answer: its result is the run's output.
+
+    `ask` makes its arguments of the answer. If it fails, the model is told why and answers again, as with an output
+    that does not fit its schema.
+    """
+
+    tool: Tool
+    ask: Callable[[str], Mapping[str, object]]
+
+
 class Loop(msgspec.Struct, frozen=True, kw_only=True):
     """A loop definition: model calls and tool calls until the model answers without a tool call.
 
     `read_input` turns the caller's JSON input into messages; it raises InvalidRequest. `approvals` names tools that a
     person has to allow, beside those that say so themselves. `agents` are those that it may have run, by tools whose
-    kind is `child`. Of the calls of a turn `at_once` are under way together; None stands for all.
+    kind is `child`. Of the calls of a turn `at_once` are under way together; None stands for all. `output_schema` is
+    that of what `closing` gives.
     """
 
     model: str | None
@@ -154,6 +186,8 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
     tools_raw: bytes = b""
     output: OutputCheck | None = None
     memory: tuple[MemoryBlock, ...] = ()
+    opening: Opening | None = None
+    closing: Closing | None = None
     settings: ModelSettings = ModelSettings()
     limits: Limits = Limits()
     approvals: Mapping[str, Approval] = {}
@@ -161,6 +195,7 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
     at_once: int | None = None
     read_input: Callable[[bytes], tuple[Message, ...]]
     input_schema: dict[str, object] = {}
+    output_schema: dict[str, object] = {}
 
 
 class CodeFlow(msgspec.Struct, frozen=True, kw_only=True):

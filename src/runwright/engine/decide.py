@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from msgspec.structs import replace
 
-from runwright.core.agent import Loop, MemoryBlock, Tool, kind_of
+from runwright.core.agent import Closing, Loop, MemoryBlock, Tool, bound_of, kind_of
 from runwright.core.budget import Shortage
 from runwright.core.message import Said, SystemMessage, ToolCall, digest, said
 from runwright.core.model import ModelRequest
@@ -45,13 +45,19 @@ class ModelCall(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class PlannedTool(msgspec.Struct, frozen=True, kw_only=True):
-    """One tool call to perform, with arguments that were checked."""
+    """One tool call to perform, with arguments that were checked. `call` is the model's, if it is one of the model."""
 
-    call: ToolCall
+    call: ToolCall | None = None
     tool: Tool
     arguments: Mapping[str, object]
     match: StepKey
     again: OpenStep | None = None
+
+
+class Aside(msgspec.Struct, frozen=True):
+    """Perform a call that is the loop's own: its opening or its closing."""
+
+    planned: PlannedTool
 
 
 class ToolCalls(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +143,7 @@ _SAID: Mapping[type, str] = {
 }
 
 
-Decision = Recall | ModelCall | ToolCalls | Lost | Supersede | RejectOutput | Finish | Fail | Wait
+Decision = Recall | Aside | ModelCall | ToolCalls | Lost | Supersede | RejectOutput | Finish | Fail | Wait
 
 
 def decide(state: Conversation, loop: Loop, *, model: str, is_streamed: bool = False) -> Decision:
@@ -150,6 +156,8 @@ def decide(state: Conversation, loop: Loop, *, model: str, is_streamed: bool = F
         return _tools(state, loop)
     if state.final is not None:
         return _finish(state, loop, state.final)
+    if loop.opening is not None and state.opened is None:
+        return _aside(state, loop, loop.opening.tool, given=loop.opening.ask(state.input))
     if loop.memory and state.memory is None:
         return _recall(state, loop)
     return _limit(state, loop) or _ask(state, loop, model=model, is_streamed=is_streamed)
@@ -180,6 +188,29 @@ def _recall(state: Conversation, loop: Loop) -> Recall:
     return Recall(arguments=arguments, match=match, again=again)
 
 
+def _aside(state: Conversation, loop: Loop, tool: Tool, *, given: Mapping[str, object]) -> Aside | Lost | Fail | Wait:
+    again = next((step for step in state.open_steps.values() if step.kind == "tool"), None)
+    if again is not None and again.need is not None:
+        return held({again.need: again.name})
+    if again is not None and _is_lost(state, again):
+        return Lost(steps=(again,))
+    over = _over(state, loop, 1)
+    if over is not None:
+        return over
+    arguments = {**given, **_bound(state, loop, tool)}
+    first = StepKey("", "tool", tool_key(tool.spec.name, _plain.encode(arguments).decode()), 0)
+    match = replace(first, nth=state.seen.get(first, 0)) if again is None else again.match
+    return Aside(PlannedTool(tool=tool, arguments=arguments, match=match, again=again))
+
+
+def _bound(state: Conversation, loop: Loop, tool: Tool) -> dict[str, object]:
+    """The arguments of a tool that the opening gives."""
+    names = bound_of(tool)
+    if not names or loop.opening is None or state.opened is None:
+        return {}
+    return {name: value for name, value in loop.opening.bind(state.opened).items() if name in names}
+
+
 def _wait(state: Conversation) -> Wait:
     names = ", ".join(f"{step.name!r} (step {step.seq})" for step in state.unknown.values())
     detail = f"It is not known whether {names} took effect; resolve it as done, retry or fail."
@@ -188,9 +219,7 @@ def _wait(state: Conversation) -> Wait:
 
 def _tools(state: Conversation, loop: Loop) -> Decision:
     opened = {step.call_id: step for step in state.open_steps.values()}
-    lost = tuple(
-        step for step in opened.values() if may_have_acted(step.effect, step.attempt) and step.seq not in state.granted
-    )
+    lost = tuple(step for step in opened.values() if _is_lost(state, step))
     if lost:
         return Lost(steps=lost)
     planned: list[PlannedTool] = []
@@ -228,6 +257,10 @@ def checked(tool: Tool, kind: StepKind, asked: str, *, again: bytes | None) -> M
     return tool.check(again.decode())
 
 
+def _is_lost(state: Conversation, step: OpenStep) -> bool:
+    return may_have_acted(step.effect, step.attempt) and step.seq not in state.granted
+
+
 def _is_held(step: OpenStep | None) -> bool:
     return step is not None and step.need is not None
 
@@ -244,9 +277,12 @@ def _plan(
         arguments = checked(tool, kind_of(tool), call.arguments, again=given)
     except InvalidRequest as error:
         return error.message
+    bound = _bound(state, loop, tool)
+    arguments = {**arguments, **bound}
     if again is not None:
         return PlannedTool(call=call, tool=tool, arguments=arguments, match=again.match, again=again)
-    first = StepKey("", kind_of(tool), tool_key(call.name, call.arguments), 0)
+    asked = _plain.encode(arguments).decode() if bound else call.arguments
+    first = StepKey("", kind_of(tool), tool_key(call.name, asked), 0)
     if first.kind == "child" and (told := _childless(state, loop, counts)):
         return told
     nth = state.seen.get(first, 0) + counts.get(first, 0)
@@ -267,14 +303,28 @@ def too_many_children(most: int) -> str:
 
 
 def _finish(state: Conversation, loop: Loop, text: str) -> Decision:
+    if loop.closing is not None:
+        return _close(state, loop, loop.closing, text=text)
     if loop.output is None:
         return Finish(output=_plain.encode(text), finish_reason=state.finish_reason)
     try:
         return Finish(output=loop.output.check(text), finish_reason=state.finish_reason)
     except OutputInvalid as error:
-        if state.rejections >= loop.limits.output_retries:
-            return Fail(error=ErrorInfo(code=error.code, message=error.message))
-        return RejectOutput(reason=error.message)
+        return _reject(state, loop, error.message)
+
+
+def _close(state: Conversation, loop: Loop, closing: Closing, *, text: str) -> Decision:
+    if state.closed is not None:
+        return Finish(output=state.closed, finish_reason=state.finish_reason)
+    if state.refused is not None:
+        return _reject(state, loop, state.refused)
+    return _aside(state, loop, closing.tool, given=closing.ask(text))
+
+
+def _reject(state: Conversation, loop: Loop, reason: str) -> Fail | RejectOutput:
+    if state.rejections >= loop.limits.output_retries:
+        return Fail(error=ErrorInfo(code=OutputInvalid.code, message=reason))
+    return RejectOutput(reason=reason)
 
 
 def _limit(state: Conversation, loop: Loop) -> Fail | None:
@@ -301,7 +351,8 @@ def _exceeded(message: str) -> Fail:
 
 def _ask(state: Conversation, loop: Loop, *, model: str, is_streamed: bool) -> ModelCall | Supersede:
     again = next((step for step in state.open_steps.values() if step.kind == "model"), None)
-    told = "\n\n".join(filter(None, (loop.instructions, _remembered(loop, state.memory))))
+    opened = "" if loop.opening is None or state.opened is None else loop.opening.tell(state.opened)
+    told = "\n\n".join(filter(None, (loop.instructions, opened, _remembered(loop, state.memory))))
     system = (said(SystemMessage(content=told)),) if told else ()
     request = ModelRequest(
         model=model,

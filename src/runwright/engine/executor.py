@@ -23,6 +23,7 @@ from runwright.core.run import ErrorInfo, error_info
 from runwright.core.step import SUPERSEDED
 from runwright.engine.decide import (
     PAUSABLE,
+    Aside,
     Fail,
     Finish,
     Lost,
@@ -243,10 +244,12 @@ class Executor:
             gateway.leave(is_final=False)
             task.cancel()
 
-    async def _act(self, decision: Recall | ModelCall | ToolCalls | Lost | Supersede | RejectOutput) -> None:
+    async def _act(self, decision: Recall | Aside | ModelCall | ToolCalls | Lost | Supersede | RejectOutput) -> None:
         match decision:
             case Recall():
                 await self._recall(decision)
+            case Aside():
+                await self._call(decision.planned)
             case ModelCall():
                 await self._ask(decision)
             case ToolCalls():
@@ -301,7 +304,7 @@ class Executor:
                 planned.tool,
                 planned.arguments,
                 match=planned.match,
-                call_id=planned.call.id,
+                call_id=None if planned.call is None else planned.call.id,
                 context=tool_context(self._steps, self._world, self._live.agent),
                 again=planned.again,
             )

@@ -67,7 +67,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     `head` is the rolling digest of `messages`. `calls` are the tool calls of the last assistant message until all of
     them are answered; `answers` maps call ids to result texts. `final` is the text of an answer without tool calls.
     `granted` are open steps that a person allowed to run again. `memory` are the blocks that the model is shown, as a
-    JSON object, once they were recalled.
+    JSON object, once they were recalled. `input` is the run's own, `opened` the result of its opening, `closed` that
+    of its closing, and `refused` why that would not take the answer.
     `base` and `base_count` say which model step was last and how many messages it was sent; `system` and `tools` are
     what stood before and beside them, as recorded.
     """
@@ -87,6 +88,10 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     steps: int = 0
     usage: Usage = NO_USAGE
     memory: bytes | None = None
+    input: bytes = b"null"
+    opened: bytes | None = None
+    closed: bytes | None = None
+    refused: str | None = None
     base: int | None = None
     base_count: int = 0
     system: tuple[bytes, ...] = ()
@@ -112,7 +117,8 @@ def apply(state: Conversation, event: Event, read_input: ReadInput) -> Conversat
     """The conversation after one event; events that say nothing about it leave it as it is."""
     match event.data:
         case RunQueued() as data:
-            return _say(state, *(said(message) for message in read_input(bytes(data.input))))
+            state = replace(state, input=bytes(data.input))
+            return _say(state, *(said(message) for message in read_input(state.input)))
         case StepStarted() as data:
             return _begin(state, event.seq, data)
         case MessageCompleted() as data:
@@ -123,7 +129,7 @@ def apply(state: Conversation, event: Event, read_input: ReadInput) -> Conversat
             return _answer(state, data.call_id, f"Error: {data.reason}")
         case OutputRejected() as data:
             told = said(UserMessage(content=f"That answer does not fit: {data.reason}\nAnswer again, and only so."))
-            return replace(_say(state, told), rejections=state.rejections + 1, final=None)
+            return replace(_say(state, told), rejections=state.rejections + 1, final=None, refused=None)
         case _:
             return _apply_to_step(state, event)
 
@@ -224,6 +230,9 @@ def _complete(state: Conversation, seq: int, data: StepCompleted) -> Conversatio
         return replace(state, finish_reason=data.finish_reason)
     if step.kind == "memory":
         return replace(state, memory=bytes(data.result))
+    if step.call_id is None:
+        result = bytes(data.result)
+        return replace(state, opened=result) if state.final is None else replace(state, closed=result)
     return _answer(state, step.call_id, result_text(bytes(data.result)))
 
 
@@ -241,6 +250,9 @@ def _fail(state: Conversation, seq: int, data: StepFailed) -> Conversation:
     if data.error.code == BudgetExceeded.code:
         # The model cannot help it, and to tell it would cost.
         return replace(state, failure=data.error)
+    if step.call_id is None:
+        is_closing = state.final is not None
+        return replace(state, refused=data.error.message) if is_closing else replace(state, failure=data.error)
     return _answer(state, step.call_id, f"Error: {data.error.message}")
 
 

@@ -254,3 +254,6 @@ async def lifespan() -> AsyncGenerator[None]:
         setattr(write, "_batch", _noting(write._batch))  # noqa: B010  # pyright: ignore[reportPrivateUsage] - as above
         setattr(SqlWrites, "append", _dying(SqlWrites.append))  # noqa: B010 - on purpose, and only here
     yield
+
+
+reader = Agent("reader", template="repository", model=MODEL, config={"repository": f"{WITNESS}-site"})

@@ -9,17 +9,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runwright.core.agent import Limits, Loop
+from runwright.core.agent import Closing, Limits, Loop, Opening
 from runwright.core.event import OutputRejected, StepStarted, ToolRejected
 from runwright.core.message import SystemMessage, UserMessage, chain_digest, said
 from runwright.core.model import ModelRequest, ModelSettings, OutputSpec
-from runwright.core.step import StepKey
+from runwright.core.step import Effect, StepKey
 from runwright.engine.decide import (
+    Aside,
     Decision,
     Fail,
     Finish,
     Lost,
     ModelCall,
+    PlannedTool,
     RejectOutput,
     Supersede,
     ToolCalls,
@@ -42,6 +44,10 @@ def _loop(**changes: Any) -> Loop:
         "read_input": read_text,
     }
     return Loop(**(fields | changes))
+
+
+def _id(planned: PlannedTool) -> str:
+    return "" if planned.call is None else planned.call.id
 
 
 def _next(tale: Tale, **changes: Any) -> Decision:
@@ -115,7 +121,7 @@ def test_tool_calls_are_planned_in_order() -> None:
     tale.model(wants(("a", '{"x":1,"y":2}'), ("b", '{"y":2,"x":1}'), ("c", "{}")))
     calls = _next(tale)
     assert isinstance(calls, ToolCalls)
-    assert [(planned.call.id, planned.match.nth) for planned in calls.planned] == [("a", 0), ("b", 1), ("c", 0)]
+    assert [(_id(planned), planned.match.nth) for planned in calls.planned] == [("a", 0), ("b", 1), ("c", 0)]
     assert calls.planned[0].match.key == calls.planned[1].match.key != calls.planned[2].match.key
 
 
@@ -152,7 +158,7 @@ def test_malformed_arguments_are_refused(arguments: str) -> None:
     calls = _next(tale)
     assert isinstance(calls, ToolCalls)
     assert [(call.id, "JSON object" in reason) for call, reason in calls.rejected] == [("a", True)]
-    assert [planned.call.id for planned in calls.planned] == ["b"]
+    assert [_id(planned) for planned in calls.planned] == ["b"]
 
 
 def test_answered_calls_are_not_planned_again() -> None:
@@ -163,7 +169,7 @@ def test_answered_calls_are_not_planned_again() -> None:
     tale.tell(ToolRejected(call_id="c", name="act", reason="no"))
     calls = _next(tale)
     assert isinstance(calls, ToolCalls)
-    assert [planned.call.id for planned in calls.planned] == ["a"]
+    assert [_id(planned) for planned in calls.planned] == ["a"]
     assert calls.rejected == ()
 
 
@@ -402,3 +408,111 @@ def test_the_key_of_a_tool_call_is_of_its_meaning(arguments: dict[str, Any]) -> 
 def test_text_that_is_no_json_stands_for_itself() -> None:
     """Arguments that cannot be read have a key all the same."""
     assert tool_key("act", "{") != tool_key("act", "{{")
+
+
+def _framed(effect: Effect = "read") -> dict[str, Any]:
+    """A loop that opens something before the first call of the model, and closes it after the last."""
+    opens, closes = ScriptedTool("open", lambda given: None, effect=effect), ScriptedTool("close", lambda given: None)
+    return {
+        "opening": Opening(
+            tool=opens,
+            ask=lambda raw: {"input": msgspec.json.decode(raw)},
+            tell=lambda result: f"It is {result.decode()}.",
+            bind=lambda result: {"place": msgspec.json.decode(result), "other": 1},
+        ),
+        "closing": Closing(tool=closes, ask=lambda answer: {"answer": answer}),
+    }
+
+
+class _Bound(ScriptedTool):
+    """A tool that takes an argument from the opening."""
+
+    bound = frozenset({"place"})
+
+
+def _opened(**changes: Any) -> Tale:
+    """A run whose opening gave 7."""
+    tale = Tale().asked("hi")
+    tale.done(_begun(tale, **changes), 7)
+    return tale
+
+
+def _begun(tale: Tale, **changes: Any) -> int:
+    """Record the loop's own call that comes next as the gateway does."""
+    planned = _aside(tale, **changes)
+    return tale.tell(
+        StepStarted(
+            kind="tool",
+            name=planned.tool.spec.name,
+            key=planned.match.key,
+            nth=planned.match.nth,
+            effect=planned.tool.effect,
+            request=msgspec.Raw(msgspec.json.encode(planned.arguments)),
+        )
+    )
+
+
+def _aside(tale: Tale, **changes: Any) -> PlannedTool:
+    decision = _next(tale, **(_framed() | changes))
+    assert isinstance(decision, Aside)
+    return decision.planned
+
+
+def test_a_loop_opens_before_it_asks() -> None:
+    """The opening is given the run's input; what it gave is told with the instructions, in the key of no message."""
+    planned = _aside(Tale().asked("hi"))
+    assert (planned.tool.spec.name, planned.arguments, planned.call) == ("open", {"input": "hi"}, None)
+    call = _next(_opened(), instructions="Be brief.", **_framed())
+    assert isinstance(call, ModelCall)
+    assert call.request.messages[0].message == SystemMessage(content="Be brief.\n\nIt is 7.")
+
+
+def test_tools_are_bound_to_what_was_opened() -> None:
+    """A tool gets those arguments that it names, in place of the model's, and they are part of its key."""
+    act = _Bound("act", lambda given: None)
+    tale = _opened()
+    tale.model(wants(("c1", '{"x":1,"place":8}')))
+    decision = _next(tale, tools={"act": act}, **_framed())
+    assert isinstance(decision, ToolCalls)
+    (planned,) = decision.planned
+    assert planned.arguments == {"x": 1, "place": 7}
+    assert planned.match.key == tool_key("act", '{"place":7,"x":1}')
+
+
+def test_what_was_opened_in_vain_fails_the_run() -> None:
+    """An opening that fails ends the run with its error; one in flight begins again, unless it may have acted."""
+    tale = Tale().asked()
+    step = _begun(tale)
+    again = _aside(tale)
+    assert again.again is not None
+    assert again.again.seq == step
+    tale.failed(step, "no such place")
+    decision = _next(tale, **_framed())
+    assert isinstance(decision, Fail)
+    assert decision.error.message == "no such place"
+    once = _framed("once")
+    tale = Tale().asked()
+    _begun(tale, **once)
+    assert isinstance(_next(tale, **once), Lost)
+    assert isinstance(_next(Tale().asked(), limits=Limits(steps=0), **_framed()), Fail)
+
+
+def test_a_loop_closes_after_the_answer() -> None:
+    """The closing is given the answer, and its result is the output; if it fails, the model is told why."""
+    tale = _opened()
+    tale.model("It greets.")
+    planned = _aside(tale)
+    assert (planned.tool.spec.name, planned.arguments) == ("close", {"answer": "It greets."})
+    tale.done(_begun(tale), {"a": 1})
+    decision = _next(tale, **_framed())
+    assert isinstance(decision, Finish)
+    assert decision.output == b'{"a":1}'
+    tale = _opened()
+    tale.model("It greets.")
+    tale.failed(_begun(tale), "cite it")
+    decision = _next(tale, **_framed())
+    assert isinstance(decision, RejectOutput)
+    assert decision.reason == "cite it"
+    assert isinstance(_next(tale, limits=Limits(output_retries=0), **_framed()), Fail)
+    tale.tell(OutputRejected(reason=decision.reason))
+    assert isinstance(_next(tale, **_framed()), ModelCall)

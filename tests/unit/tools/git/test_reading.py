@@ -1,0 +1,216 @@
+"""What stands in a repository at a commit, whatever its files are called and hold."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from runwright.errors import ToolFailed
+from runwright.tools.git import reading
+from runwright.tools.git.command import Git
+from runwright.tools.git.reading import Reading, split
+from tests.unit.tools.git.making import Origin
+
+STRANGE = "caf\udce9\n.txt"
+QUOTED = '"caf\\351\\n.txt"'
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Origin:
+    """A repository with files of every kind."""
+    made = Origin(tmp_path_factory.mktemp("origin") / "site")
+    made.commit("Begin", src__app_dot_py="import os\n\nprint('Hello')\n", README_dot_md="# Site\n")
+    (made.path / "src" / "link").symlink_to("../../../etc/passwd")
+    (made.path / "lib").symlink_to("src")
+    (made.path / STRANGE).write_text("odd\n")
+    (made.path / "-n").write_text("dash\n")
+    (made.path / "latin.txt").write_bytes("d\u00e9j\u00e0 vu\r\n".encode("latin-1"))
+    (made.path / "empty").touch()
+    (made.path / "vendor").mkdir()
+    made.commit("Add strange files", image_dot_png=b"\x89PNG\0\0", wide_dot_txt="x" * 1000 + "\n")
+    made.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},vendor")
+    made.git("commit", "--quiet", "--message", "A submodule")
+    made.git("tag", "v1")
+    made.commit("Greet the world", src__app_dot_py="import os\n\nprint('Hello, world')\n")
+    return made
+
+
+@pytest.fixture
+def read(origin: Origin, tmp_path: Path) -> Reading:
+    """That repository at its last commit, read where it is."""
+    return Reading(Git(lambda: tmp_path), origin.path / ".git", origin.git("rev-parse", "main"))
+
+
+async def test_the_tree_is_listed(read: Reading) -> None:
+    """Files have sizes, folders a slash, links and submodules are called so, and strange names are quoted."""
+    assert (await read.tree()).split("\n") == [
+        "-n (5 bytes)",
+        "README.md (7 bytes)",
+        QUOTED + " (4 bytes)",
+        "empty (0 bytes)",
+        "image.png (6 bytes)",
+        "latin.txt (9 bytes)",
+        "lib (symbolic link)",
+        "src/",
+        "vendor (submodule)",
+        "wide.txt (1,001 bytes)",
+    ]
+    assert (await read.tree("src/")).split("\n") == ["src/app.py (33 bytes)", "src/link (symbolic link)"]
+    assert "src/app.py (33 bytes)" in await read.tree(depth=2)
+    assert await read.tree("lib") == "lib (symbolic link to src)"
+
+
+async def test_lines_are_read_with_their_numbers(read: Reading) -> None:
+    """A file is read from any line; its head says which lines these are, and a long line is cut."""
+    assert await read.read("src/app.py", start=2, lines=2) == (
+        "src/app.py, lines 2-3 of 3\n2: \n3: print('Hello, world')"
+    )
+    assert await read.read("/./src//app.py", lines=1) == "src/app.py, lines 1-1 of 3\n1: import os"
+    assert await read.read("empty") == "empty is empty."
+    assert (await read.read("wide.txt")).endswith("x... (600 characters more)")
+    assert await read.read("latin.txt") == "latin.txt, lines 1-1 of 1\n1: d\ufffdj\ufffd vu"
+    assert await read.read("-n") == "-n, lines 1-1 of 1\n1: dash"
+    assert await read.read(QUOTED) == f"{QUOTED}, lines 1-1 of 1\n1: odd"
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("../../etc/passwd", "leads out of the repository"),
+        ("src/../../x", "leads out of the repository"),
+        ("/etc/passwd", "There is no etc/passwd at commit"),
+        ("src/link", "is a symbolic link to ../../../etc/passwd"),
+        ("lib/app.py", "lib is a symbolic link to src"),
+        ("src", "is a folder"),
+        ("vendor", "is a submodule: commit 1111111111"),
+        ("image.png", "is binary (6 bytes)"),
+        ("src/*.py", "There is no src/*.py"),
+        (":(top)src/app.py", "There is no :(top)src/app.py"),
+        ("a\0b", "is no path"),
+        ("", "is a folder"),
+    ],
+    ids=range(12),
+)
+async def test_what_is_no_text_file_is_not_shown(read: Reading, path: str, told: str) -> None:
+    """Nothing outside of the repository is reached, no link is followed, and the reason is told."""
+    with pytest.raises(ToolFailed) as error:
+        await read.read(path)
+    assert told in error.value.message
+
+
+async def test_lines_beyond_the_end_are_refused(read: Reading) -> None:
+    """Whoever asks for a line after the last is told how many there are."""
+    for ask in (read.read, read.blame):
+        with pytest.raises(ToolFailed, match="has 3 lines: there is no line 4"):
+            await ask("src/app.py", start=4)
+
+
+async def test_lines_are_searched(read: Reading) -> None:
+    """Matches are cited as path and line; patterns and paths are no options, and a wrong pattern is told."""
+    assert await read.search("hello") == "src/app.py:3: print('Hello, world')"
+    assert await read.search("^import.os$", regex=True) == "src/app.py:1: import os"
+    assert await read.search("^import.os$") == "No line contains '^import.os$'."
+    assert await read.search("--all") == "No line contains '--all'."
+    assert await read.search("odd") == f"{QUOTED}:1: odd"
+    assert await read.search("hello", path="README.md") == "No line contains 'hello'."
+    assert await read.search("dash", path="-n") == "-n:1: dash"
+    with pytest.raises(ToolFailed, match="search failed"):
+        await read.search("(", regex=True)
+    with pytest.raises(ToolFailed, match="within one line"):
+        await read.search("a\nb")
+
+
+async def test_history_is_listed(read: Reading) -> None:
+    """The latest commits come first, for all files or for one."""
+    assert [line.split(" ", 1)[1] for line in (await read.log()).split("\n")] == [
+        "2026-01-03 Ada: Greet the world",
+        "2026-01-03 Ada: A submodule",
+        "2026-01-02 Ada: Add strange files",
+        "2026-01-01 Ada: Begin",
+    ]
+    of_one = (await read.log("src/app.py", limit=1)).split("\n")
+    assert (of_one[0].split(" ", 1)[1], of_one[1]) == (
+        "2026-01-03 Ada: Greet the world",
+        "... there are earlier ones.",
+    )
+    assert await read.log("nowhere") == "No commit changed nowhere."
+
+
+async def test_lines_are_blamed(read: Reading, origin: Origin) -> None:
+    """Each line has the commit that changed it last."""
+    first, last = origin.git("rev-parse", "main~3")[:10], read.commit[:10]
+    assert await read.blame("src/app.py") == (
+        f"1: {first} 2026-01-01 Ada | import os\n2: {first} 2026-01-01 Ada | \n"
+        f"3: {last} 2026-01-03 Ada | print('Hello, world')"
+    )
+
+
+async def test_commits_are_compared(read: Reading) -> None:
+    """What changed is shown, between commits that are named in any usual way."""
+    for base in ("HEAD~1", "v1", "main^", read.commit + "~1"):
+        told = await read.diff(base)
+        assert "-print('Hello')\n+print('Hello, world')" in told, base
+    assert (await read.diff("v1", path="README.md")).endswith("nothing changed.")
+    assert "image.png" in await read.diff("v1~2", commit="v1")
+
+
+@pytest.mark.parametrize(
+    "name", ["--output=/tmp/x", "main:README.md", "main..v1", "@{0}", "", "nobody", "^main", "a b"]
+)
+async def test_what_names_no_commit_is_refused(read: Reading, name: str) -> None:
+    """A commit is no option, no range and no file."""
+    with pytest.raises(ToolFailed, match="commit"):
+        await read.diff(name)
+
+
+async def test_large_files_are_left_alone(read: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file beyond the bound is neither read nor searched, and that is told."""
+    monkeypatch.setattr(reading, "FILE_BYTES", 500)
+    with pytest.raises(ToolFailed, match=r"wide\.txt has 1,001 bytes"):
+        await read.read("wide.txt")
+    assert await read.search("xxx") == "wide.txt was not searched: it has 1,001 bytes."
+
+
+async def test_results_have_a_bound(read: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A result that would be too long ends with what to do."""
+    monkeypatch.setattr(reading, "TEXT", 60)
+    assert (await read.tree() and await read.log()).endswith("... the rest is left out: ask for less.")
+    monkeypatch.setattr(reading, "ENTRIES", 2)
+    assert (await read.tree()).endswith("more: name a folder.")
+
+
+async def test_no_program_of_the_repository_is_run(origin: Origin, tmp_path: Path) -> None:
+    """Attributes and configuration that name programs are passed over."""
+    mark = tmp_path / "ran"
+    hostile = Origin(tmp_path / "hostile")
+    hostile.commit("One", _dot_gitattributes="* diff=evil filter=evil\n", a_dot_txt="a\n")
+    commit = hostile.commit("Two", a_dot_txt="b\n")
+    copy = tmp_path / "copy.git"
+    home = tmp_path / "home"
+    home.mkdir()
+    git = Git(lambda: home)
+    await git.run(None, "init", "--quiet", "--bare", str(copy))
+    for name in ("diff.evil.command", "diff.evil.textconv", "filter.evil.smudge", "core.fsmonitor", "core.pager"):
+        hostile.git("config", name, f"touch {mark}")
+        hostile.git("--git-dir", str(copy), "config", name, f"touch {mark}")
+    hostile.git("push", "--quiet", str(copy), "main")
+    read = Reading(git, copy, commit)
+    asked: list[Callable[[], Awaitable[str]]] = [
+        lambda: read.diff("HEAD~1"),
+        lambda: read.blame("a.txt"),
+        read.log,
+        lambda: read.search("b"),
+    ]
+    for each in asked:
+        assert await each()
+    assert not os.path.exists(mark)
+
+
+def test_lines_are_counted_as_git_does() -> None:
+    """A last line without an end is a line, and other signs that break lines elsewhere do not."""
+    assert split(b"") == []
+    assert split(b"a\nb") == split(b"a\r\nb\n") == ["a", "b"]
+    assert split("\ufeffa\u2028b\x0cc\n".encode()) == ["a\u2028b\x0cc"]
