@@ -1,6 +1,7 @@
-"""What agents and templates cost: one to define, to make over the API, to load, to edit, and a link of a chain.
+"""What agents and templates cost: one to define, to make over the API, to load, to edit, a link of a chain,
+and the start of code in a sandbox.
 
-    python benchmarks/agents.py            every row: half a minute
+    python benchmarks/agents.py            every row: two minutes
     python benchmarks/agents.py --only edit
     python benchmarks/agents.py --write    put the table into benchmarks/RESULTS.md
 
@@ -26,6 +27,7 @@ from pathlib import Path
 
 import aiohttp
 from harness import machine, report
+from harness.sandbox_rows import starts
 from harness.targets import HERE
 
 from runwright import Agent, tool
@@ -199,7 +201,16 @@ async def _median(act: Callable[[], Awaitable[object]]) -> float:
     return statistics.median(took[3:])
 
 
-CASES: Mapping[str, Callable[[], list[Row]]] = {"object": defined, "load": loaded}
+def contained() -> list[Row]:
+    """Code in a sandbox, cold and waiting warm, against its interpreter alone."""
+    rows: list[Row] = []
+    for start in asyncio.run(starts(ROUNDS // 2)):
+        rows.append(Row(label=f"{start.label}: start to result", value=start.middle, unit="ms"))
+        rows.append(Row(label=f"{start.label}: against the interpreter alone", value=start.ratio, unit="x"))
+    return rows
+
+
+CASES: Mapping[str, Callable[[], list[Row]]] = {"object": defined, "load": loaded, "sandbox": contained}
 SERVED: Mapping[str, Callable[[Server], Awaitable[list[Row]]]] = {"create": created, "edit": edited, "chain": chained}
 
 

@@ -16,6 +16,7 @@ from runwright.models import has_weights
 from runwright.models.local_engine import has_engine
 from runwright.settings import Settings
 from tests.e2e.serving import Server, serving
+from tests.integration.sandbox.ways import need
 
 NAME = "smollm2-135m"
 CACHE = Settings().cache_dir
@@ -103,3 +104,21 @@ def _example(*command: str, data: Path, model: str = "demo") -> dict[str, Any]:
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def test_code_in_a_sandbox_on_a_real_model(tmp_path: Path) -> None:
+    """The example's code gets what the local model says, through the host."""
+    need("bubblewrap", "python")
+    environ = {**os.environ, "RUNWRIGHT_MODEL": f"local:{NAME}", "RUNWRIGHT_DATA": str(tmp_path)}
+    command = [sys.executable, "-m", "runwright", "run", "headlines", '{"topic": "the sea", "count": 2}']
+    done = subprocess.run(
+        [*command, "--as-json", "--json", "--agents", str(FEATURES.with_name("custom"))],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    run = json.loads(done.stdout)
+    assert (run["status"], run["usage"]["output_tokens"] > 0) == ("completed", True)

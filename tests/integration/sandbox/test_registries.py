@@ -11,6 +11,8 @@ import pytest
 from runwright.core.sandbox import IsolationReport, Language, SandboxSpec
 from runwright.tools.sandbox.dependencies import Dependencies
 from runwright.tools.sandbox.matrix import AttackResult
+from tests.integration.sandbox.test_custom import coded
+from tests.integration.sandbox.test_custom import opened as running
 from tests.integration.sandbox.ways import KERNEL, absent, need, opened
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
@@ -77,3 +79,20 @@ def test_the_doctor_attacks_the_sandbox() -> None:
 
 def _usable(ways: Iterable[IsolationReport]) -> list[str]:
     return [f"{each.backend} with {each.language}: {each.why_not or 'works'}" for each in ways]
+
+
+@pytest.mark.parametrize("language", USES)
+async def test_runs_with_packages_of_the_registries(
+    language: Language, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent's first run installs its packages from the registry, and its second one needs none."""
+    names, code, expected = USES[language]
+    need("bubblewrap", language)
+    agent = coded("it", code, language, dependencies=names)
+    async with running(agent, folder=tmp_path) as app:
+        first = await app.run("it", {})
+        monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/")
+        monkeypatch.setenv("NPM_CONFIG_REGISTRY", "http://127.0.0.1:9/")
+        second = await app.run("it", {})
+    assert [run.error for run in (first, second)] == [None, None]
+    assert [msgspec.json.decode(run.output) for run in (first, second)] == [expected] * 2
