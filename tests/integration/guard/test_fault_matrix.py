@@ -16,6 +16,7 @@ from runwright.guard import Backoff, Breaker, Budget, Cache, Fallback, Guard, He
 from runwright.guard.breaker import LocalBreaker
 from runwright.guard.rate import Gate
 from runwright.models import ModelRegistry, ProviderSettings
+from runwright.models.openai_wire import Provider
 from runwright.service.views import RunView
 from runwright.settings import Settings
 from tests.integration.guard.faulty import FAULTS, Faulty, faulty
@@ -83,8 +84,9 @@ async def ended(app: App, agent: str, *, mode: str) -> RunView:
 
 def taken(app: App) -> int:
     """Connections of the pools to providers that somebody holds: aiohttp has no public name for them."""
-    providers = app.models._providers.values()  # pyright: ignore[reportPrivateUsage] - as above
-    return sum(len(provider.client().connector._acquired) for provider in providers)  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess] - as above
+    places = app.models._providers.values()  # pyright: ignore[reportPrivateUsage] - as above
+    connectors = [place.client().connector for place in places if isinstance(place, Provider)]
+    return sum(len(each._acquired) for each in connectors if each is not None)  # pyright: ignore[reportPrivateUsage] - as above
 
 
 async def held(app: App) -> list[str]:
