@@ -6,6 +6,7 @@ further packages, and its amounts are integers.
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Sequence
 from datetime import date
@@ -16,7 +17,7 @@ import msgspec
 from runwright.models.prices.files import hours_of, midnight
 from runwright.models.prices.price import Price, Tier, rates
 
-SNAPSHOT = Path(__file__).parent / "genai_prices.json"
+SNAPSHOT = Path(__file__).parent / "genai_prices.json.gz"
 SOURCE = "genai-prices"
 
 
@@ -49,10 +50,10 @@ class Contents(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Snapshot:
-    """Prices by provider and model; a provider is decoded when it is asked for."""
+    """Prices by provider and model; a provider is decoded when it is asked for. `packed` is the file's gzip."""
 
-    def __init__(self, raw: bytes) -> None:
-        self._contents = msgspec.json.decode(raw, type=Contents)
+    def __init__(self, packed: bytes) -> None:
+        self._contents = msgspec.json.decode(gzip.decompress(packed), type=Contents)
         self._known: dict[str, Sequence[Known]] = {}
 
     @property
