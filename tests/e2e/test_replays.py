@@ -14,7 +14,7 @@ import pytest
 from runwright.journal.read import JournalReader
 from runwright.journal.tape import read_tape
 from runwright.store import open_stores
-from tests.docs.test_examples import FEATURES, ROOT, WITHIN_S, commands, environment
+from tests.docs.test_examples import ROOT, WITHIN_S, commands, environment
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -56,11 +56,12 @@ def _digests(data: Path, run: str) -> list[str]:
 @pytest.mark.parametrize(("name", "command"), commands())
 def test_an_example_replays_without_a_network(name: str, command: str, tmp_path: Path) -> None:
     """An example's run is repeated with equal hashes of its steps, in a place where there is no network."""
-    live = _ran(sys.executable, "-m", *shlex.split(command), data=tmp_path)
+    asked = shlex.split(command)
+    live = _ran(sys.executable, "-m", *asked, data=tmp_path)
     run = re.search(r"run_[0-9a-f]{32}", live.stdout + live.stderr)
     assert run is not None, f"{name}: {live.stdout}{live.stderr}"
     is_apart = shutil.which(APART[0]) is not None and subprocess.run([*APART, "true"], check=False).returncode == 0
-    words = ["runs", "replay", run[0], "--agents", str(FEATURES)]
+    words = ["runs", "replay", run[0], "--agents", asked[asked.index("--agents") + 1]]
     again = _ran(*(APART if is_apart else ()), sys.executable, "-c", WATCHED, *words, data=tmp_path)
     assert "network:" not in again.stderr
     found = REPLAYED.search(again.stdout)
