@@ -12,6 +12,7 @@ import msgspec
 from pydantic import TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
+from runwright.agents.references import refuse_many_paths
 from runwright.core.agent import OutputCheck
 from runwright.core.model import OutputSpec
 from runwright.errors import ConfigError, OutputInvalid
@@ -48,6 +49,7 @@ class SchemaOutput:
     def __init__(self, schema: Mapping[str, object]) -> None:
         title = schema.get("title")
         self.spec = _spec(title if isinstance(title, str) else "output", schema)
+        refuse_many_paths(schema)
         try:
             self._validator = jsonschema_rs.validator_for(dict(schema), retriever=_refuse_reference)
         except ValueError as error:

@@ -1,0 +1,84 @@
+"""How often parts of a JSON Schema may be looked at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from runwright.agents.output import SchemaOutput
+from runwright.errors import ConfigError
+
+
+def chain(levels: int, **last: Any) -> dict[str, Any]:
+    """A schema whose references double at each level."""
+    doubled = {f"a{n}": {"anyOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(levels)}
+    return {"$ref": "#/$defs/a0", "$defs": {**doubled, f"a{levels}": last}}
+
+
+def within(levels: int) -> dict[str, Any]:
+    """The same, one property deeper at each level."""
+    doubled = {
+        f"a{n}": {"allOf": [{"properties": {"x": {"$ref": f"#/$defs/a{n + 1}"}}} for _ in "ab"]} for n in range(levels)
+    }
+    return {"$ref": "#/$defs/a0", "$defs": {**doubled, f"a{levels}": {"type": "string"}}}
+
+
+def by_anchor(levels: int) -> dict[str, Any]:
+    """The same by names instead of pointers, in a schema with an address of its own."""
+    doubled = [{"$anchor": f"a{n}", "anyOf": [{"$ref": f"#a{n + 1}"} for _ in "ab"]} for n in range(levels)]
+    return {
+        "$id": "https://example.org/s",
+        "$ref": "s#a0",
+        "$defs": {str(n): each for n, each in enumerate([*doubled, {"$anchor": f"a{levels}", "type": "string"}])},
+    }
+
+
+TREE = {"type": "object", "properties": {"children": {"type": "array", "items": {"$ref": "#"}}}}
+UNION = {
+    "anyOf": [{"type": "number"}, {"$ref": "#/$defs/sum"}, {"$ref": "#/$defs/product"}],
+    "$defs": {
+        name: {"type": "object", "properties": {"left": {"$ref": "#"}, "right": {"$ref": "#"}}}
+        for name in ("sum", "product")
+    },
+}
+WIDE = {
+    "properties": {f"p{n}": {"$ref": "#/$defs/a"} for n in range(60)},
+    "$defs": {
+        "a": {"properties": {f"p{n}": {"$ref": "#/$defs/b"} for n in range(60)}},
+        "b": {"properties": {f"p{n}": {"$ref": "#/$defs/c"} for n in range(60)}},
+        "c": {"type": "string"},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [chain(16, type="string"), within(16), by_anchor(16), chain(400, type="string")],
+    ids=["pointers", "properties", "anchors", "long"],
+)
+def test_doubling_is_refused(schema: dict[str, Any]) -> None:
+    """A small schema that would keep the server busy for seconds is no schema of an agent."""
+    with pytest.raises(ConfigError, match=r"in more than 10,000 ways|too often"):
+        SchemaOutput(schema)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [{"$ref": "#"}, {"$ref": "#/$defs/a", "$defs": {"a": {"allOf": [{"not": {"$ref": "#/$defs/a"}}]}}}],
+    ids=["root", "part"],
+)
+def test_circles_are_refused(schema: dict[str, Any]) -> None:
+    """What leads to itself for the same value never ends."""
+    with pytest.raises(ConfigError, match="leads to itself"):
+        SchemaOutput(schema)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [TREE, UNION, WIDE, chain(5, type="string"), by_anchor(3), {"const": {"$ref": "#"}}],
+    ids=["tree", "union", "wide", "shared", "anchors", "constant"],
+)
+def test_what_people_write_is_taken(schema: dict[str, Any]) -> None:
+    """Trees, unions, wide objects and a few shared parts are schemas."""
+    assert SchemaOutput(schema).spec.schema == schema
