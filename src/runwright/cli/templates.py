@@ -141,10 +141,11 @@ def install(name: str, /, *, index: str, dry_run: Flag = False, call: Called) ->
     """
     from runwright.plugins import install as packages
     from runwright.plugins.index import read_index
+    from runwright.settings import provider_settings
 
     found = read_index(index)
     wanted = found.plan(name)
-    packages.install(found, wanted, is_dry=dry_run)
+    packages.install(found, wanted, environment=provider_settings(packages.PASSED), is_dry=dry_run)
     offered = [] if dry_run else [line for each in wanted for line in packages.offered(each)]
     verb = "would be installed" if dry_run else "installed"
     lines = [f"{verb}: {each.pin} sha256:{each.sha256}" for each in wanted] + [f"offers: {each}" for each in offered]

@@ -91,8 +91,7 @@ class Index:
         where = package.pin
         if package.file:
             base = self.place if is_url(self.place) else Path(self.place).resolve().as_uri()
-            url = urljoin(base, package.file)
-            _refuse_unsafe(url)
+            url = _wheel(base, package.file)
             where = f"{package.name} @ {url}"
         return f"{where} --hash=sha256:{package.sha256}"
 
@@ -131,6 +130,21 @@ def _refuse_unsafe(url: str) -> None:
     parts = urlsplit(url)
     if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise ConfigError(f"{url}: what stands in an index is trusted, so it comes over https")
+
+
+def _wheel(base: str, file: str) -> str:
+    """Where a wheel is. Raises ConfigError for what pip would build, or read with variables of the environment in."""
+    try:
+        url = urljoin(base, file)
+        parts = urlsplit(url)
+    except ValueError:
+        raise ConfigError(f"{file!r} is no path and no URL") from None
+    _refuse_unsafe(url)
+    is_wheel = parts.path.endswith(".whl") and not (parts.query or parts.fragment) and "$" not in url
+    is_near = parts.scheme == "file" and not parts.netloc
+    if not is_wheel or not (is_near or parts.scheme in ("https", "http")):
+        raise ConfigError(f"{file!r} is no wheel: write a path or an https URL that ends in .whl and holds no $")
+    return url
 
 
 def _download(url: str) -> bytes:

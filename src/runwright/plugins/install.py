@@ -6,7 +6,8 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from importlib import invalidate_caches, metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,19 +21,42 @@ QUIET = ("--disable-pip-version-check", "--no-input", "--quiet", "--no-cache-dir
 TIMEOUT_S = 600
 SHOWN = 12
 
+PASSED = (
+    *(
+        "PATH",
+        "HOME",
+        "USERPROFILE",
+        "APPDATA",
+        "LOCALAPPDATA",
+        "SYSTEMROOT",
+        "TMPDIR",
+        "TEMP",
+        "TMP",
+        "LANG",
+        "LC_ALL",
+    ),
+    *("XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY"),
+    *("NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NETRC", "PIP_CONFIG_FILE", "PIP_INDEX_URL"),
+    *("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_TRUSTED_HOST", "PIP_CERT", "PIP_CLIENT_CERT"),
+    *("PIP_PROXY", "PIP_RETRIES", "PIP_DEFAULT_TIMEOUT", "PIP_TIMEOUT"),
+)
+"""Variables that pip is told of: where it looks, and how it gets there. Keys of models are not among them."""
 
-def install(index: Index, packages: Sequence[Package], *, is_dry: bool) -> None:
+
+def install(index: Index, packages: Sequence[Package], *, environment: Mapping[str, str], is_dry: bool) -> None:
     """Have pip look at every file and its hash, and then install all of them, unless `is_dry`.
 
+    `environment` has those variables of `PASSED` that are set.
     Raises ConfigError that says why it cannot.
     """
     refuse_environment()
     with tempfile.TemporaryDirectory(prefix="runwright-") as folder:
         wanted = Path(folder) / "requirements.txt"
         wanted.write_text("".join(f"{index.line(each)}\n" for each in packages), encoding="utf-8")
-        _pip("--dry-run", "--requirement", str(wanted))
+        pip = partial(_pip, folder, environment)
+        pip("--dry-run", "--requirement", str(wanted))
         if not is_dry:
-            _pip("--requirement", str(wanted))
+            pip("--requirement", str(wanted))
     invalidate_caches()
 
 
@@ -54,10 +78,17 @@ def offered(package: Package) -> list[str]:
     return [f"{GROUPS[each.group]} {each.name}" for each in points if each.group in GROUPS]
 
 
-def _pip(*arguments: str) -> None:
+def _pip(folder: str, environment: Mapping[str, str], *arguments: str) -> None:
     try:
+        # The folder of whoever calls could hold a module of pip's name.
         done = subprocess.run(
-            [*PIP, *QUIET, *arguments], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+            [*PIP, *QUIET, *arguments],
+            cwd=folder,
+            env=dict(environment),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise ConfigError(f"pip took longer than {TIMEOUT_S} s") from None

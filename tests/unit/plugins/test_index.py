@@ -6,6 +6,7 @@ import pytest
 
 from runwright.errors import ConfigError, NotFound
 from runwright.plugins.index import Index, Package, read_index
+from runwright.plugins.install import install
 
 HASH = "a" * 64
 
@@ -114,3 +115,35 @@ def test_what_is_installed() -> None:
 def test_line(place: str, file: str, line: str) -> None:
     """Files are looked for beside the index; pip gets each with its hash."""
     assert index(place=place).line(a_package("acme", file=file)) == line
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "acme-1.0.tar.gz",
+        "acme-1.0.tar.gz#acme.whl",
+        "acme-1.0.tar.gz?x=acme.whl",
+        "https://x.test/${OPENAI_API_KEY}/acme.whl",
+        "git+https://x.test/acme.whl",
+        "ftp://x.test/acme.whl",
+        "//x.test/acme.whl",
+        "https://[x.test/acme.whl",
+    ],
+)
+def test_what_is_no_wheel(file: str) -> None:
+    """What pip would build or clone is not handed to it, nor an address that it would fill with a secret."""
+    with pytest.raises(ConfigError, match=r"no wheel|no path"):
+        index().line(a_package("acme", file=file))
+
+
+def test_pip_is_told_little(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pip sees no key of the environment, and runs no module of the folder that it is called in."""
+    (tmp_path / "pip.py").write_text("open('ran', 'w').close()\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PIP_REQUIREMENT", str(tmp_path / "secret"))
+    wheel = tmp_path / "acme-1.0.0-py3-none-any.whl"
+    wheel.write_bytes(b"no wheel")
+    package = a_package("acme", file=wheel.name)
+    with pytest.raises(ConfigError, match="HASHES"):
+        install(index(package, place=str(tmp_path / "index.toml")), [package], environment={}, is_dry=True)
+    assert not (tmp_path / "ran").exists()
