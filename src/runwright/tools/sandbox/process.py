@@ -73,6 +73,8 @@ class Guest:
         # Closing the write end wakes the thread, whatever it does.
         self._stopped, self._stop = os.pipe()
         self.to_guest = _Pipe(is_ours_written=True)
+        # The thread's own: the loop may close what it writes to at any time, and the number is used again.
+        self._order = os.fdopen(os.dup(self.to_guest.ours), "wb", buffering=0)
         self.from_guest = _Pipe()
         self.stdout = _Pipe() if setup.language == "python" else None
         self.stderr = _Pipe()
@@ -116,6 +118,7 @@ class Guest:
         except OSError as error:
             self._say(f"{type(error).__name__}: {error}")
         finally:
+            self._order.close()
             for pipe in self._pipes():
                 pipe.close_theirs()
             os.close(self._stopped)
@@ -171,7 +174,8 @@ class Guest:
                 pipe.close_theirs()
             self._pid = process.pid if told is None else _told_pid(told)
             if self.command.order is not None:
-                os.write(self.to_guest.ours, self.command.order(self._pid))
+                self._order.write(self.command.order(self._pid))
+            self._order.close()
             return self._watch(process.pid)
         except BaseException:
             _end(process.pid, None)
@@ -242,8 +246,9 @@ class Guest:
 
     def _say(self, message: str) -> None:
         """Tell in the guest's stderr what went wrong before it could."""
-        with contextlib.suppress(OSError):
-            os.write(self.stderr.theirs, message.encode())
+        if self.stderr.has_theirs:
+            with contextlib.suppress(OSError):
+                os.write(self.stderr.theirs, message.encode())
 
     def _pipes(self) -> Iterable[_Pipe]:
         return (pipe for pipe in (self.to_guest, self.from_guest, self.stdout, self.stderr) if pipe is not None)
@@ -262,6 +267,11 @@ class _Pipe:
         self.ours, self.theirs = (write, read) if is_ours_written else (read, write)
         self._open = {self.ours, self.theirs}
         os.set_blocking(self.ours, False)
+
+    @property
+    def has_theirs(self) -> bool:
+        """Whether the guest's end is still open here."""
+        return self.theirs in self._open
 
     def close_theirs(self) -> None:
         """Close the guest's end here, once it has it."""

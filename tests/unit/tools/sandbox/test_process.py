@@ -1,0 +1,55 @@
+"""One guest's process, seen from the loop that began it and may let go of it at any time."""
+
+import asyncio
+import os
+import sys
+import threading
+from pathlib import Path
+
+from runwright.core.sandbox import Language, SandboxLimits
+from runwright.tools.sandbox.process import Guest
+from runwright.tools.sandbox.ways import Command, Setup
+
+ORDER = b"the first line of a guest\n"
+SETUP = Setup(language="python", limits=SandboxLimits())
+
+
+class Slow:
+    """A way whose order is made while the loop does other things."""
+
+    name = "slow"
+    isolation = 0
+
+    def __init__(self) -> None:
+        self.is_asked = threading.Event()
+        self.is_due = threading.Event()
+
+    def why_not(self, language: Language) -> str | None:
+        """Nothing is missing."""
+        return None
+
+    def command(self, setup: Setup) -> Command:
+        """A process that reads its order and ends."""
+        return Command(argv=[sys.executable, "-S", "-c", "input()"], order=self._order)
+
+    def _order(self, pid: int) -> bytes:
+        self.is_asked.set()
+        self.is_due.wait(10)
+        return ORDER
+
+
+async def test_a_guest_that_was_let_go_writes_to_no_file_of_others(tmp_path: Path) -> None:
+    """The order of a guest that was closed meanwhile does not end up in what was opened since."""
+    way = Slow()
+    guest = Guest(way, SETUP)
+    guest.start()
+    assert await asyncio.to_thread(way.is_asked.wait, 10)
+    guest.stop("killed")
+    guest.close()
+    files = [os.open(tmp_path / str(number), os.O_RDWR | os.O_CREAT) for number in range(10)]
+    assert guest.to_guest.ours in files, "nothing has its number, so nothing is proved"
+    way.is_due.set()
+    await guest.ended
+    assert [os.fstat(file).st_size for file in files] == [0] * 10
+    for file in files:
+        os.close(file)
