@@ -38,7 +38,7 @@ PASSED = (
     *("XDG_CONFIG_HOME", "XDG_CONFIG_DIRS", "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY"),
     *("NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "NETRC", "PIP_CONFIG_FILE", "PIP_INDEX_URL"),
     *("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_TRUSTED_HOST", "PIP_CERT", "PIP_CLIENT_CERT"),
-    *("PIP_PROXY", "PIP_RETRIES", "PIP_DEFAULT_TIMEOUT", "PIP_TIMEOUT"),
+    *("PIP_PROXY", "PIP_RETRIES", "PIP_DEFAULT_TIMEOUT", "PIP_TIMEOUT", "PYTHONPATH"),
 )
 """Variables that pip is told of: where it looks, and how it gets there. Keys of models are not among them."""
 
