@@ -41,7 +41,10 @@ class CloneLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
-    """A repository as an agent reads it. `token` is a secret, sent to its host alone; `address` pins that host."""
+    """A repository as an agent reads it. `token` is a secret, sent to its host alone.
+
+    `address` pins it: the address of its host, or the git directory of a folder.
+    """
 
     place: Place
     limits: CloneLimits = CloneLimits()
@@ -148,6 +151,9 @@ class Clones:
         depth = () if wanted.limits.depth is None or not is_first else (f"--depth={wanted.limits.depth}",)
         refs = (only,) if only else (f"+HEAD:{HEAD}", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
         told = _Told(progress)
+        pinned = wanted.address if wanted.place.protocol == "file" else ""
+        # Strictly: git would look beside the folder, and follow what it finds.
+        strict = ("--upload-pack=git-upload-pack --strict",) if pinned else ()
         work = self._git.run(
             path,
             "fetch",
@@ -159,8 +165,9 @@ class Clones:
             "--update-head-ok",
             "--no-auto-gc",
             *depth,
+            *strict,
             "--end-of-options",
-            wanted.place.text,
+            pinned or wanted.place.text,
             *refs,
             ask=Ask(timeout_s=wanted.limits.time_s, environment=_environment(wanted), progress=told),
         )
@@ -250,7 +257,7 @@ def _environment(wanted: Wanted) -> Mapping[str, str]:
     if wanted.token:
         word = base64.b64encode(f"x-access-token:{wanted.token}".encode()).decode()
         config.append((f"http.{wanted.place.text}.extraHeader", f"Authorization: Basic {word}"))
-    if wanted.address:
+    if wanted.address and wanted.place.protocol != "file":
         config.append(("http.curloptResolve", wanted.address))
     if config:
         given["GIT_CONFIG_COUNT"] = str(len(config))

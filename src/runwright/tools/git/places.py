@@ -7,7 +7,8 @@ import ipaddress
 import os
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
@@ -19,6 +20,9 @@ Protocol = Literal["file", "https", "http"]
 
 ANYWHERE: Final = frozenset({"https://", "http://"})
 """Entries that allow every public address."""
+
+MOST_BORROWED: Final = 10
+"""Folders of objects that a local repository is read from."""
 
 _URL = re.compile(r"https?://(?P<host>[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:\d{1,5})?(?P<path>/[^?#]*)")
 _PATH = re.compile(r"(/([A-Za-z0-9._~+@!,=-]|%[0-9A-Fa-f]{2})+)+/?")
@@ -92,6 +96,53 @@ def _is_within(entry: str, place: Place, *, is_resolved: bool) -> bool:
     return root.protocol == place.protocol and (
         bool(own & {root.text, root.text.removesuffix(".git")}) or place.text.startswith(root.text.rstrip("/") + "/")
     )
+
+
+def folders_read(place: Place) -> list[Place]:
+    """The folders that git reads for a local repository, without links; its git directory is the first.
+
+    The others are what a worktree shares, and objects, also those that it borrows. Raises ToolFailed.
+    """
+    top = next((each for each in _candidates(place.text) if os.path.lexists(each / "HEAD")), Path(place.text))
+    folders = [top, *_named_in(top / "commondir", top)]
+    objects = [each / "objects" for each in folders]
+    for each in objects:
+        objects += _named_in(each / "info" / "alternates", each)
+        if len(objects) > MOST_BORROWED:
+            raise ToolFailed(f"{place.text} borrows the objects of more than {MOST_BORROWED} others.")
+    inner = [each for folder in (*folders, *objects) for each in _links(folder)]
+    inner += [each for folder in objects for name in ("pack", "info") for each in _links(folder / name)]
+    return [
+        Place(text=each, protocol="file") for each in dict.fromkeys(map(os.path.realpath, (*folders, *objects, *inner)))
+    ]
+
+
+def _candidates(path: str) -> Iterator[Path]:
+    """Where git looks for the repository at a path, in its order; a file leads on."""
+    for each in (Path(path, ".git"), Path(path), Path(f"{path}.git", ".git"), Path(f"{path}.git")):
+        if each.is_file():
+            yield from _named_in(each, each.parent, prefix="gitdir: ")
+        yield Path(os.path.realpath(each))
+
+
+def _links(folder: Path) -> list[Path]:
+    """The links in a folder. Those to nothing, as HEAD once was one, lead nowhere."""
+    try:
+        with os.scandir(folder) as entries:
+            return [Path(each.path) for each in entries if each.is_symlink() and os.path.exists(each.path)]
+    except OSError:
+        return []
+
+
+def _named_in(file: Path, base: Path, *, prefix: str = "") -> list[Path]:
+    """The paths that a file of git names, without links."""
+    try:
+        lines = os.fsdecode(file.read_bytes()).split("\n")
+    except OSError:
+        return []
+    named = [line.removeprefix(prefix) for line in lines if line.startswith(prefix) and not line.startswith("#")]
+    # What stands in quotes is no plain path: it is taken to lead anywhere.
+    return [Path("/" if each.startswith('"') else os.path.realpath(base / each)) for each in named if each]
 
 
 def _host(entry: str) -> Place:

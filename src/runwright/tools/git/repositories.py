@@ -12,7 +12,7 @@ import msgspec
 from runwright.errors import Forbidden, InvalidRequest
 from runwright.tools.git.clones import CloneLimits, Clones, Wanted
 from runwright.tools.git.command import Git, Variables
-from runwright.tools.git.places import ANYWHERE, Place, allows, public_address, read_place
+from runwright.tools.git.places import ANYWHERE, Place, allows, folders_read, public_address, read_place
 from runwright.tools.git.reading import Reading
 
 
@@ -57,7 +57,7 @@ class Repositories:
         return "" if allows((*own, *self.allow), place, is_resolved=False) else _refusal(text)
 
     async def place(self, text: str, own: Sequence[str]) -> tuple[Place, str]:
-        """Where a repository that may be read is, and the address to pin its host to.
+        """Where a repository that may be read is, and what to pin it to: its host's address, or its git directory.
 
         Raises Forbidden, InvalidRequest and ToolFailed.
         """
@@ -65,7 +65,20 @@ class Repositories:
         entry = await asyncio.to_thread(allows, (*own, *self.allow), place)
         if entry is None:
             raise Forbidden(_refusal(text))
+        if place.protocol == "file":
+            return place, await asyncio.to_thread(self._git_folder, place, own)
         return place, await public_address(place) if entry in ANYWHERE else ""
+
+    def _git_folder(self, place: Place, own: Sequence[str]) -> str:
+        """The git directory of a folder, which a link could have outside of what is allowed. Raises Forbidden."""
+        folders = folders_read(place)
+        # Whoever wrote the definition and named this very folder knows where it leads, as that of a worktree does.
+        is_named = any(place == read_place(each) for each in own if each not in ANYWHERE)
+        for each in () if is_named else folders:
+            if allows((*own, *self.allow), each) is None:
+                told = f"{place.text!r} may not be read: a part of it is outside of the folders that are allowed"
+                raise Forbidden(f"{told} (a link, a worktree, or objects that it borrows).")
+        return folders[0].text
 
     def known(self, text: str, *, depth: int | None, token: str) -> Wanted:
         """A repository that was allowed when it was opened, by the text of its place."""
