@@ -3,19 +3,37 @@
 import asyncio
 import base64
 import hashlib
+import io
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
 import msgspec
+import pip
 import pytest
 
 from runwright.core.sandbox import SandboxSpec
 from runwright.errors import ConfigError
-from runwright.tools.sandbox.dependencies import Dependencies, check_requirement
+from runwright.tools.sandbox.dependencies import WHEELS, Dependencies, check_requirement
 from tests.integration.sandbox.ways import KERNEL, need, opened
 
+ARCHIVES = ("evil-1.0.tar.gz", "evil-1.0.tar.gz[x]", "evil==1.0.zip", "evil-1.0-py3-none-any.whl", "evil.TGZ")
+BACKEND = """
+open({ran!r}, "w").close()
+def build_wheel(*_): raise SystemExit(3)
+"""
+BUILD = """
+[build-system]
+requires = []
+build-backend = "backend"
+backend-path = ["."]
+[project]
+name = "evil"
+version = "1.0"
+"""
+FILE = "evil==1.0.zip --hash=sha256:" + "0" * 64
 TWO = """
 import asyncio, sys
 from pathlib import Path
@@ -44,6 +62,17 @@ def wheel(folder: Path, name: str, version: str, *, requires: str = "", filler: 
     with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
         for path, text in {**files, f"{info}/RECORD": record + f"{info}/RECORD,,\n"}.items():
             archive.writestr(path, text)
+
+
+def source(folder: Path, name: str, ran: Path) -> Path:
+    """Write the source of a package that writes a file as soon as it is looked at."""
+    archive = folder / f"{name}-1.0.tar.gz"
+    with tarfile.open(archive, "w:gz") as files:
+        for file, text in (("pyproject.toml", BUILD), ("backend.py", BACKEND.format(ran=str(ran)))):
+            info = tarfile.TarInfo(f"{name}-1.0/{file}")
+            info.size = len(text)
+            files.addfile(info, io.BytesIO(text.encode()))
+    return archive
 
 
 @pytest.fixture
@@ -110,7 +139,7 @@ async def test_a_lock_is_kept_to(index: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["--index-url http://x", "-e .", "tiny @ file:///x", "tiny==1.0", "tiny==1.0 --hash=md5:00"]
+    "line", ["--index-url http://x", "-e .", "tiny @ file:///x", "tiny==1.0", "tiny==1.0 --hash=md5:00", FILE]
 )
 async def test_a_lock_holds_packages_only(line: str, index: Path, tmp_path: Path) -> None:
     """A lock cannot carry options, addresses, or packages without a hash."""
@@ -152,6 +181,47 @@ async def test_a_cancelled_installation_leaves_nothing(index: Path, tmp_path: Pa
     assert (await dependencies.prepare("python", ["tiny"])).folder.is_dir()
 
 
+async def test_no_wheel_has_another_package_built(index: Path, tmp_path: Path) -> None:
+    """A wheel whose metadata names an archive, where pip would build that, is refused before anything runs."""
+    archive = source(index, "evil", ran := tmp_path / "ran")
+    wheel(index, "front", "1.0", requires=f"evil @ {archive.as_uri()}")
+    with pytest.raises(ConfigError, match="no wheel of the index"):
+        await Dependencies(tmp_path / "cache").prepare("python", ["front"])
+    assert not ran.exists()
+
+
+async def test_no_wheel_brings_a_wheel_from_an_address(index: Path, tmp_path: Path) -> None:
+    """Nothing is fetched from where the metadata of a wheel says, also when it is a wheel."""
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    wheel(elsewhere, "other", "1.0")
+    wheel(index, "front", "1.0", requires=f"other @ {(elsewhere / 'other-1.0-py3-none-any.whl').as_uri()}")
+    with pytest.raises(ConfigError, match="no wheel of the index"):
+        await Dependencies(tmp_path / "cache").prepare("python", ["front"])
+
+
+async def test_pip_sees_no_files_of_the_folder_it_is_called_in(
+    index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies in the working folder is neither a package nor a module of pip's."""
+    (here := tmp_path / "here").mkdir()
+    ran = tmp_path / "ran"
+    (here / "pip.py").write_text(f"open({str(ran)!r}, 'w')\n")
+    monkeypatch.chdir(here)
+    prepared = await Dependencies(Path("cache")).prepare("python", ["tiny"])
+    assert (prepared.folder / "tiny.py").is_file()
+    assert not ran.exists()
+
+
+def test_pip_that_is_bound_builds_nothing(index: Path, tmp_path: Path) -> None:
+    """An archive that pip is told to install as such is not built, by whichever way it came to it."""
+    archive = source(index, "evil", ran := tmp_path / "ran")
+    command = [sys.executable, "-I", str(WHEELS), str(Path(pip.__file__).parent.parent), "install", "--dry-run"]
+    done = subprocess.run([*command, str(archive)], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "is no wheel" in done.stderr
+    assert not ran.exists()
+
+
 def test_two_processes_prepare_the_same_at_once(index: Path, tmp_path: Path) -> None:
     """Two processes that need the same packages end up with one folder."""
     command = [sys.executable, "-c", TWO, str(tmp_path / "cache")]
@@ -164,7 +234,17 @@ def test_two_processes_prepare_the_same_at_once(index: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     "text",
-    ["git+https://x/y", "tiny @ file:///x", "./tiny", "-r x.txt", "--pre", "tiny; print()", "https://x/y.whl", ""],
+    [
+        "git+https://x/y",
+        "tiny @ file:///x",
+        "./tiny",
+        "-r x.txt",
+        "--pre",
+        "tiny; print()",
+        "https://x/y.whl",
+        "",
+        *ARCHIVES,
+    ],
 )
 def test_a_dependency_is_a_package_of_the_index(text: str) -> None:
     """Files, addresses and options of pip are no dependencies."""

@@ -15,6 +15,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +36,8 @@ PYTHON_REQUIREMENT: Final = re.compile(
     rf"{PYTHON_NAME.pattern}(?:\[[A-Za-z0-9._,\- ]+\])?(?: *(?:[<>=!~]=?|===) *[A-Za-z0-9.*+!_-]+ *,?)*"
 )
 PYTHON_LOCKED: Final = re.compile(rf"{PYTHON_NAME.pattern}==[A-Za-z0-9.+!_-]+ --hash=sha256:[0-9a-f]{{64}}")
+# pip takes a name that ends so for a file of the folder that it runs in.
+ARCHIVE: Final = re.compile(r"\.(?:zip|whl|tgz|tbz2?|txz|tlz|tar)(?![A-Za-z0-9_-])", re.IGNORECASE)
 NPM_NAME: Final = r"(?:@[a-z0-9~][a-z0-9._~-]*/)?[a-z0-9~][a-z0-9._~-]*"
 NPM_REQUIREMENT: Final = re.compile(rf"({NPM_NAME})(?:@([0-9A-Za-z.^~*<>=| -]+))?")
 NO_MATCH: Final = re.compile(r"No matching distribution found for ([A-Za-z0-9._-]+)")
@@ -42,6 +45,7 @@ NO_VERSION: Final = re.compile(r"satisfies the requirement (.+?) \(from versions
 UNREACHABLE: Final = re.compile(
     r"Retrying|ConnectionError|timed out|Temporary failure|error sending request", re.IGNORECASE
 )
+WHEELS: Final = Path(__file__).with_name("wheels.py")
 COLOR: Final = re.compile(r"\x1b\[[0-9;]*m")
 NEWEST: Final = 5
 
@@ -154,8 +158,10 @@ class _Pip:
     def install(self, lock: str, folder: Path) -> None:
         """Install exactly what a lock names."""
         lines = lock.splitlines()
-        if wrong := [line for line in lines if not PYTHON_LOCKED.fullmatch(line)]:
+        if wrong := [line for line in lines if not PYTHON_LOCKED.fullmatch(line) or ARCHIVE.search(line)]:
             raise ConfigError(f"A line of a lock is `name==version --hash=sha256:...`, not {wrong[0]!r}.")
+        # pip runs in another folder.
+        folder = folder.absolute()
         file = folder.parent / "lock.txt"
         file.write_text(lock, encoding="utf-8")
         options = ("--no-deps", "--only-binary", ":all:", "--require-hashes", "--no-warn-script-location")
@@ -164,14 +170,16 @@ class _Pip:
             raise self._failed([line.partition(" ")[0] for line in lines], done)
 
     def _run(self, *arguments: str, watched: Path | None = None) -> Finished:
-        return run(
-            [sys.executable, "-m", "pip", "--python", str(self._python), *arguments], self._limits, watched=watched
-        )
+        pip = find_spec("pip")
+        if pip is None or pip.origin is None:
+            raise ConfigError(f"pip is needed to install packages: run `{sys.executable} -m ensurepip`.")
+        command = [str(self._python), "-I", str(WHEELS), str(Path(pip.origin).parent.parent), *arguments]
+        # A folder in which no file can be meant, nor be loaded.
+        with tempfile.TemporaryDirectory(prefix="runwright-pip-") as nothing:
+            return run(command, self._limits, watched=watched, cwd=Path(nothing))
 
     def _failed(self, requirements: Sequence[str], done: Finished) -> ConfigError:
         wanted = ", ".join(requirements)
-        if "No module named pip" in done.stderr:
-            return ConfigError(f"pip is needed to install {wanted}: run `{sys.executable} -m ensurepip`.")
         if UNREACHABLE.search(done.stderr):
             return ConfigError(f"The package index cannot be reached, which is needed once for {wanted}.")
         named = NO_MATCH.search(done.stderr)
@@ -287,7 +295,8 @@ class _DenoLock(msgspec.Struct, forbid_unknown_fields=True):
 def check_requirement(language: Language, text: str) -> str:
     """A package by name and version. Raises ConfigError for all else: files, URLs and options are no packages."""
     pattern = PYTHON_REQUIREMENT if language == "python" else NPM_REQUIREMENT
-    if pattern.fullmatch(text.strip()):
+    is_file = language == "python" and ARCHIVE.search(text)
+    if pattern.fullmatch(text.strip()) and not is_file:
         return text.strip()
     example = "'pandas' or 'pandas==2.*'" if language == "python" else "'zod' or 'zod@^4'"
     raise ConfigError(f"A dependency is a package of the registry such as {example}, not {text!r}.")
