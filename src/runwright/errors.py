@@ -36,6 +36,7 @@ RunwrightError
 │   ├── ToolTimeout
 │   ├── Denied                a person did not allow it, or nobody answered
 │   ├── ChildFailed           a run that this one began came to no result
+│   │   └── ChildEnded        it was cancelled, or had acted
 │   ├── NotSent               raised by a tool: nothing left the process
 │   └── OutcomeUnknown        a `once` tool may or may not have acted
 └── RunError                  a run cannot go on
@@ -381,6 +382,12 @@ class ChildFailed(ToolError):
     """A run that was begun by another one failed or was cancelled."""
 
     code = "child_failed"
+
+
+class ChildEnded(ChildFailed):
+    """A run that was begun by another one was cancelled, or failed after it had acted: another one might act twice."""
+
+    code = "child_ended"
 
 
 class NotSent(ToolError):

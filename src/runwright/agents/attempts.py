@@ -18,21 +18,17 @@ from runwright.core.model import ModelOptions, ModelSettings
 from runwright.core.run import ErrorInfo, error_info
 from runwright.core.step import Effect
 from runwright.errors import (
-    BudgetExceeded,
-    ConfigError,
+    AgentError,
+    ChildEnded,
+    ChildFailed,
     DeadlineExceeded,
-    Denied,
-    InvalidRequest,
     LimitExceeded,
-    NotFound,
     NotSent,
-    OutcomeUnknown,
     OutputInvalid,
-    ProviderAuth,
-    ProviderRejected,
     RunwrightError,
     StepTimeout,
     StorageError,
+    ToolFailed,
 )
 
 LONGEST_S = 60.0
@@ -41,20 +37,12 @@ LONGEST_S = 60.0
 OF_RUN = (StorageError, LimitExceeded, DeadlineExceeded)
 """Errors that end the run, whatever the step is worth to it."""
 
-FINAL = (
-    InvalidRequest,
-    ConfigError,
-    NotFound,
-    Denied,
-    OutcomeUnknown,
-    BudgetExceeded,
-    ProviderRejected,
-    ProviderAuth,
-)
-"""Errors that come again, or that nobody may try again."""
+AGAIN = (ToolFailed, ChildFailed, AgentError, OutputInvalid)
+"""Errors that a step may be done again after, beside those that are `retryable`: another attempt may go otherwise."""
 
 Scope = Mapping[str, Any]
 Work = Callable[[Context, Scope], Awaitable[Any]]
+MayRepeat = Callable[[RunwrightError, Context], bool]
 Status = Literal["completed", "failed", "skipped"]
 
 
@@ -68,13 +56,15 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """A step that is ready to run. `work` does it once; `may_repeat` says after which errors that is right again."""
+    """A step that is ready to run. `work` does it once; `may_repeat` says after which errors that is right again, in
+    a context that knows whether it has acted.
+    """
 
     name: str
     needs: frozenset[str]
     work: Work
     is_taken: Callable[[Scope], bool]
-    may_repeat: Callable[[RunwrightError], bool]
+    may_repeat: MayRepeat
     timeout_s: float | None = None
     retries: int = 0
     backoff_s: float = 1.0
@@ -90,11 +80,15 @@ async def attempted(part: Part, context: Context, scope: Scope) -> Outcome:
         except OF_RUN:
             raise
         except RunwrightError as error:
-            if number > part.retries or isinstance(error, FINAL) or not part.may_repeat(error):
+            if number > part.retries or not _may_pass(error) or not part.may_repeat(error, context):
                 return Outcome(status="failed", attempts=number, error=error_info(error))
         else:
             return Outcome(status="completed", output=output, attempts=number)
         await _pause(context, part.backoff_s, failures=number)
+
+
+def _may_pass(error: RunwrightError) -> bool:
+    return error.retryable or (isinstance(error, AGAIN) and not isinstance(error, ChildEnded))
 
 
 async def _in_time(part: Part, context: Context, scope: Scope) -> Any:  # noqa: ANN401 - any JSON
@@ -179,20 +173,25 @@ def by_function(called: FlowFunction, *, input: object, form: Form) -> Work:
     return work
 
 
-def always(error: RunwrightError) -> bool:
+def always(error: RunwrightError, context: Context) -> bool:
     """Whatever went wrong, nothing but the record has changed by it."""
     return True
 
 
-def unless_late(error: RunwrightError) -> bool:
+def unless_ended(error: RunwrightError, context: Context) -> bool:
     """An agent that took too long was cancelled, and what it was doing may have taken effect."""
     return not isinstance(error, StepTimeout)
 
 
-def for_effect(effect: Effect) -> Callable[[RunwrightError], bool]:
+def unless_acted(error: RunwrightError, context: Context) -> bool:
+    """A function calls all of its tools again, under other idempotency keys."""
+    return not context.has_acted
+
+
+def for_effect(effect: Effect) -> MayRepeat:
     """A tool that acts is called again only if nothing was sent: another call has another idempotency key."""
     return always if effect == "read" else _is_unsent
 
 
-def _is_unsent(error: RunwrightError) -> bool:
+def _is_unsent(error: RunwrightError, context: Context) -> bool:
     return isinstance(error, NotSent)

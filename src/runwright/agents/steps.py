@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import Field
 
 from runwright.agents import attempts
-from runwright.agents.attempts import Part, Prompt, Scope, Work
+from runwright.agents.attempts import MayRepeat, Part, Prompt, Scope, Work
 from runwright.agents.base import BuildContext
 from runwright.agents.forms import Form, FormFields
 from runwright.agents.functions import FlowFunction
@@ -17,7 +17,7 @@ from runwright.agents.mapping import ConditionFields, references
 from runwright.agents.needs import Needing, needs_of
 from runwright.agents.schema import NAME, SEMVER, SettingsFields
 from runwright.core.agent import Tool
-from runwright.errors import ConfigError, InvalidRequest, RunwrightError
+from runwright.errors import ConfigError, InvalidRequest
 from runwright.tools.result import encode
 
 GIVEN = "any JSON, in which `$input` and `$steps.NAME.output` stand for what there is by then"
@@ -25,7 +25,7 @@ GIVEN = "any JSON, in which `$input` and `$steps.NAME.output` stand for what the
 MAPPED = ("prompt", "input", "arguments")
 """Fields that hold references."""
 
-Made = tuple[Work, Callable[[RunwrightError], bool]]
+Made = tuple[Work, MayRepeat]
 """What a step does, and after which errors it is right to do that again."""
 
 T = TypeVar("T")
@@ -138,13 +138,13 @@ class Builder:
     def agent(self, step: StepFields, form: Form, at: str) -> Made:
         """A step that is a run of another agent."""
         work = attempts.by_agent(step.agent or "", step.version, input=step.input, form=form)
-        return work, attempts.unless_late
+        return work, attempts.unless_ended
 
     def function(self, step: StepFields, form: Form, at: str) -> Made:
         """A step that calls a function."""
         name = step.function or ""
         called = FlowFunction(self._context.function(name), name=name, title=f"function {name!r}")
-        return attempts.by_function(called, input=step.input, form=form), attempts.always
+        return attempts.by_function(called, input=step.input, form=form), attempts.unless_acted
 
     def _kind(self, step: StepFields, at: str) -> str | None:
         kinds = [kind for kind in OWN if getattr(step, kind) is not None]

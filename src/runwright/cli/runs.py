@@ -26,7 +26,7 @@ from runwright.core.event import DELTAS, NULL, Event, GuardDecided, StepComplete
 from runwright.core.message import AssistantMessage
 from runwright.core.ports import RunFilter
 from runwright.core.run import RunStatus
-from runwright.errors import ChildFailed, InvalidRequest
+from runwright.errors import ChildEnded, ChildFailed, InvalidRequest
 from runwright.service.views import Page, Resolution, RunView, StepView
 
 __all__ = [
@@ -310,7 +310,7 @@ def _show(
     if view.error is not None:
         out.text(f"\nerror: {view.error.code}: {view.error.message}")
         failed = [step for step in steps.data if step.kind == "child" and step.status == "failed"]
-        if failed and view.error.code == ChildFailed.code:
+        if failed and view.error.code in (ChildFailed.code, ChildEnded.code):
             out.note(f"`runwright runs fork {view.id} --at {failed[-1].seq}` runs it again and goes on from there.")
 
 

@@ -263,6 +263,11 @@ class Context(Steps):
             raise RunError("Only a tool says what it spent: in a code flow, do that in a tool and call it as a step.")
         self._around.gateway.spent(ref, used, step=self.step)
 
+    @property
+    def has_acted(self) -> bool:
+        """Whether a step of this lane, or of one below it, was asked for that does more than read."""
+        return self._around.gateway.has_acted(self.lane_path)
+
     def lane(self, name: str) -> Context:
         """A context for a parallel branch: steps are ordered within a lane, not across lanes."""
         if not name or "/" in name:

@@ -113,6 +113,10 @@ class Gateway(Protocol):
         """Record what a tool spent. Safe from any thread."""
         ...
 
+    def has_acted(self, lane: str) -> bool:
+        """Whether a step of a lane, or of one below it, was asked for that does more than read."""
+        ...
+
 
 DELTA_ROW = "deltas"
 """The type of rows that hold deltas, which go when their message is complete."""

@@ -13,17 +13,20 @@ from runwright.core.ids import make_id
 from runwright.core.need import NeedsRun
 from runwright.core.run import Bound, Run, RunRequest
 from runwright.engine.holding import Held
-from runwright.errors import ChildFailed, InvalidRequest, LimitExceeded, NotFound, RunError
+from runwright.errors import ChildEnded, ChildFailed, InvalidRequest, LimitExceeded, NotFound, RunError
 
 DEPTH = 8
 """Runs above a run, at the most."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """A run that is over, with its output if it is complete."""
+    """A run that is over, with its output if it is complete. `has_acted` says whether it, or one below it, did more
+    than read.
+    """
 
     run: Run
     output: bytes = b"null"
+    has_acted: bool = False
 
 
 class Runner(Protocol):
@@ -121,4 +124,6 @@ async def perform(runner: Runner, above: Above, arguments: Mapping[str, Any], *,
     if run.status == "completed":
         return outcome.output
     why = run.status if run.error is None else f"{run.error.code}: {run.error.message}"
-    raise ChildFailed(f"{run.id} of agent {run.agent!r} came to no result: {why}")
+    is_ended = outcome.has_acted or run.status == "cancelled"
+    failure = ChildEnded if is_ended else ChildFailed
+    raise failure(f"{run.id} of agent {run.agent!r} came to no result: {why}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 
-from runwright.core.ports import RunFilter
+from runwright.core.ports import RunFilter, RunStore
 from runwright.core.run import Run, RunRequest
+from runwright.core.step import Step
 from runwright.engine.child import DEPTH, Outcome
 from runwright.engine.drive import Driver, Rows
 from runwright.engine.live import LiveRun
@@ -56,6 +57,8 @@ class Children:
         run = await self._row(request.id)
         if run is None or not run.is_over:
             return None
+        if run.status != "completed":
+            return Outcome(run=run, has_acted=await asyncio.to_thread(_has_acted, self._rows.runs, run.id))
         end = await asyncio.to_thread(recalled, self._rows.runs, self._rows.reader, run.id)
         return Outcome(run=run, output=b"null" if end is None else bytes(end.output))
 
@@ -101,3 +104,25 @@ class Children:
 
     async def _row(self, run_id: str) -> Run | None:
         return await asyncio.to_thread(self._rows.runs.get, run_id)
+
+
+def _has_acted(runs: RunStore, run_id: str) -> bool:
+    """Whether a run, or one below it, began a step that does more than read."""
+    steps = list(_steps(runs, run_id))
+    if any(step.effect != "read" and step.kind != "child" for step in steps):
+        return True
+    return any(step.kind == "child" for step in steps) and any(_has_acted(runs, id) for id in _below(runs, run_id))
+
+
+def _steps(runs: RunStore, run_id: str) -> Iterator[Step]:
+    after = 0
+    while page := runs.steps(run_id, after=after, limit=PAGE):
+        yield from page
+        after = page[-1].seq
+
+
+def _below(runs: RunStore, run_id: str) -> Iterator[str]:
+    after: str | None = None
+    while page := runs.find(RunFilter(parent_run_id=run_id, after=after, limit=PAGE)):
+        yield from (child.id for child in page)
+        after = page[-1].id

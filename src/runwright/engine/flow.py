@@ -59,6 +59,7 @@ class FromThread:
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
         self._loop = asyncio.get_running_loop()
+        self._acting: set[str] = set()
 
     def progress(self, message: str, *, fraction: float | None, step: int | None, lane: str) -> None:
         """Record how far the work is."""
@@ -77,6 +78,10 @@ class FromThread:
     def escaped(self, reason: str) -> None:
         """Record that the code did something that was no step."""
         self._on_loop(lambda: self._steps.reports.taint(reason))
+
+    def has_acted(self, lane: str) -> bool:
+        """Whether a step of a lane, or of one below it, was asked for that does more than read."""
+        return any(each == lane or each.startswith(f"{lane}/") for each in self._acting)
 
     def tell(self, data: Data) -> None:
         """Record what came to the code. On the loop's thread; dropped when the run is over."""
@@ -230,6 +235,8 @@ class FlowGateway(FromThread):
     async def _use(self, kind: StepKind, chosen: Tool, arguments: str, *, lane: str) -> bytes:
         given = chosen.check(arguments)
         match = self._issue(lane, kind, tool_key(chosen.spec.name, arguments))
+        if chosen.effect != "read":
+            self._acting.add(lane)
         taped = await self._answer(match)
         if taped is not None and taped.is_final:
             return taped.result

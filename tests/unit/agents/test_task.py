@@ -11,9 +11,11 @@ from runwright import Agent, App, Context, tool
 from runwright.agents.load import load_body
 from runwright.agents.registry import Registry, named_models
 from runwright.app import AppOptions
+from runwright.core.agent import BuiltAgent
 from runwright.core.event import ProgressReported
 from runwright.core.policy import GuardSettings
-from runwright.errors import ConfigError, InvalidRequest, NotSent, ProviderUnavailable, ToolFailed
+from runwright.core.ports import RunFilter
+from runwright.errors import ChildEnded, ConfigError, Denied, InvalidRequest, NotSent, ProviderUnavailable, ToolFailed
 from runwright.models import ModelRegistry
 from runwright.service.views import Resolution
 from runwright.settings import Settings
@@ -334,6 +336,85 @@ async def test_an_agent_that_is_too_slow_is_not_run_again() -> None:
         assert view.error is not None
         assert (view.error.code, [each.status for each in await process.steps(view.id)]) == ("step_timeout", ["failed"])
         await repeated(process, view)
+
+
+async def test_an_agent_is_run_again_unless_it_acted() -> None:
+    """One that only read is, also below another one; one that acted, or one below it, is not: it would act twice."""
+    pay, look = ScriptedTool("pay", lambda _: 1, effect="idempotent"), ScriptedTool("look", lambda _: 1)
+
+    def fails(name: str) -> BuiltAgent:
+        async def then(context: Context, given: Any) -> Any:
+            await context.tool(name)
+            raise ValueError("no")
+
+        return flowing(then, pay, look, name=name)
+
+    async def below(context: Context, given: Any) -> Any:
+        return await context.run(given)
+
+    step = {"agent": "below", "retries": 1, "backoff_s": 0}
+    steps = [{**step, "name": name, "input": name} for name in ("look", "pay")]
+    task = tasking(steps, failures="lenient")
+    async with started(task, flowing(below, name="below"), fails("look"), fails("pay")) as process:
+        view = await process.run()
+        told = output(view)["steps"]
+        assert {name: (each["attempts"], each["error"]["code"]) for name, each in told.items()} == {
+            "look": (2, "child_failed"),
+            "pay": (1, "child_ended"),
+        }
+        assert (len(look.entered), len(pay.entered)) == (2, 1)
+        await repeated(process, view)
+
+
+async def test_an_agent_that_somebody_ended_is_not_run_again() -> None:
+    """One that was cancelled is over; so is one whose `once` tool has an unknown outcome and a person gave up."""
+    pay, held = failing("pay", ValueError("no"), effect="once"), HeldTool("held")
+
+    async def pays(context: Context, given: Any) -> Any:
+        return await context.tool("pay")
+
+    async def waits(context: Context, given: Any) -> Any:
+        return await context.tool("held")
+
+    steps = [{"name": name, "agent": name, "retries": 2, "backoff_s": 0} for name in ("pays", "waits")]
+    agents = flowing(pays, pay, name="pays"), flowing(waits, held, name="waits")
+    async with started(tasking(steps, failures="lenient"), *agents) as process:
+        view = await process.run()
+        (child,) = await asyncio.to_thread(process.stores.runs.find, RunFilter(parent_run_id=view.id))
+        (unknown,) = await process.steps(child.id)
+        await process.runs.resolve(child.id, Resolution(action="fail", step=unknown.seq))
+        await held.is_entered.wait()
+        found = await asyncio.to_thread(process.stores.runs.find, RunFilter(parent_run_id=view.id))
+        (other,) = [each for each in found if each.id != child.id]
+        await process.runs.cancel(other.id)
+        told = output(await process.settled(view.id, "completed"))["steps"]
+        assert [(each["attempts"], each["error"]["code"]) for each in told.values()] == [(1, "child_ended")] * 2
+
+
+@pytest.mark.parametrize(("effect", "attempts"), [("read", 3), ("idempotent", 1), ("once", 1)])
+async def test_a_function_is_called_again_unless_it_acted(effect: Any, attempts: int) -> None:
+    """It calls all of its tools again, so one that called a tool that acts is not; a replay comes to the same."""
+    act = ScriptedTool("act", lambda _: 1, effect=effect)
+
+    async def acts(given: object, context: Context) -> object:
+        await context.lane("below").tool("act")
+        raise ValueError("later")
+
+    step = {"name": "a", "function": acts, "retries": 2, "backoff_s": 0}
+    async with started(tasking([step], act, tools=["act"], failures="lenient")) as process:
+        view = await process.run()
+        assert (output(view)["steps"]["a"]["attempts"], len(act.entered)) == (attempts, attempts)
+        await repeated(process, view)
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"), [(Denied("no"), 1), (RuntimeError("no"), 2), (ChildEnded("no"), 1)], ids=["a", "b", "c"]
+)
+async def test_only_what_may_go_otherwise_is_done_again(error: Exception, attempts: int) -> None:
+    """An error that is not retryable ends a step, but for the few that another attempt may not meet."""
+    step = {"name": "a", "tool": "fails", "retries": 1, "backoff_s": 0}
+    async with started(tasking([step], failing("fails", error, error), failures="lenient")) as process:
+        assert output(await process.run())["steps"]["a"]["attempts"] == attempts
 
 
 async def test_a_tool_of_unknown_outcome_is_not_done_again() -> None:
