@@ -18,13 +18,16 @@ from filelock import AsyncFileLock
 
 from runwright.core.message import digest
 from runwright.errors import ToolFailed
-from runwright.tools.git.command import Ask, Done, Git
+from runwright.tools.git.command import MEMORY, Ask, Done, Git
 from runwright.tools.git.places import Place
 
 HEAD: Final = "refs/runwright/head"
 HASH: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 WATCH_S: Final = 0.2
 """How often the size of a copy is looked at while it grows."""
+
+FETCH_MEMORY: Final = 2 * MEMORY
+"""Bytes for a fetch, which holds something of every object."""
 
 _PERCENT = re.compile(r"(\d{1,3})%")
 _NOT_IN_NAMES = re.compile(r"[\x00-\x20~^:?*\[\\\x7f]|\.\.|@\{|^-|^/|/$|//|\.lock$")
@@ -169,7 +172,12 @@ class Clones:
             "--end-of-options",
             pinned or wanted.place.text,
             *refs,
-            ask=Ask(timeout_s=wanted.limits.time_s, environment=_environment(wanted), progress=told),
+            ask=Ask(
+                timeout_s=wanted.limits.time_s,
+                memory=FETCH_MEMORY,
+                environment=_environment(wanted),
+                progress=told,
+            ),
         )
         progress(f"fetching {wanted.place.text}", None)
         try:

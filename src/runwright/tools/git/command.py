@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -20,6 +22,12 @@ TOLD_AT_MOST: Final = 4_000
 """Characters of what git says about a failure."""
 
 CHUNK: Final = 64 * 1024
+MEMORY: Final = 1024**3
+"""Bytes of address space of one git. What a repository holds can take far more of it than of the disk."""
+
+# A limit that is set after git has begun would miss what it starts.
+LIMITED: Final = ("/bin/sh", "-c", 'ulimit -v "$1" && shift && exec "$@"', "sh")
+_TOO_MUCH: Final = re.compile(r"out of memory|cannot allocate memory|memory exhausted", re.IGNORECASE)
 
 # Read in place of ~/.gitconfig, also by the half of git that serves a local repository. That half reads the config of
 # the repository it serves too, but takes commands to run and safe.directory from here alone.
@@ -93,6 +101,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
     limit: int = 1_000_000
     timeout_s: float = 30.0
+    memory: int = MEMORY
     environment: Mapping[str, str] = {}
     input: bytes | None = None
     progress: Callable[[str], None] | None = None
@@ -116,8 +125,10 @@ class Git:
         if self._environment is None:
             self._environment = await asyncio.to_thread(self._prepared)
         where = () if folder is None else (f"--git-dir={folder}",)
+        limited = (*LIMITED, str(ask.memory // 1024)) if sys.platform == "linux" else ()
         try:
             process = await asyncio.create_subprocess_exec(
+                *limited,
                 self._program,
                 *where,
                 *arguments,
@@ -132,13 +143,18 @@ class Git:
             raise ToolFailed(MISSING) from None
         try:
             async with asyncio.timeout(ask.timeout_s):
-                return await _taken(process, ask)
+                done = await _taken(process, ask)
         except TimeoutError:
             raise ToolTimeout(
                 f"git {_shown(arguments)} took longer than {ask.timeout_s:g} s and was stopped."
             ) from None
         finally:
             await _end(process)
+        if done.status and _TOO_MUCH.search(done.told):
+            raise ToolFailed(
+                f"git {_shown(arguments)} needs more than {ask.memory >> 20:,} MiB of memory: ask for less."
+            )
+        return done
 
     def _prepared(self) -> dict[str, str]:
         """Write the configuration, and find git."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +37,10 @@ SKIPPED_AT_MOST: Final = 200
 SNIFFED: Final = 8000
 """Bytes in which a zero says that a file is no text, as git says it."""
 
+UNROLLED: Final = 2_000
+"""Parts of an expression whose counts are written out, as git does it before it searches."""
+
+_PARTS = re.compile(r"\\.|\[\^?\]?(?:\[:\w+:\]|[^\]])*\]|\{(\d*),?(\d*)\}|.", re.DOTALL)
 _RECORD = "\x1e"
 
 Start = Annotated[int, Field(ge=1)]
@@ -124,6 +129,10 @@ class Reading:
         """
         if "\n" in text or "\0" in text:
             raise ToolFailed("A search is for text within one line.")
+        if regex and unrolled(text) > UNROLLED:
+            raise ToolFailed(
+                f"{text!r} repeats too much: with its counts written out it has more than {UNROLLED:,} parts."
+            )
         root = taken(path)
         if root:
             await self._entry(root)
@@ -290,6 +299,25 @@ def split(data: bytes) -> list[str]:
     """Lines as git counts them; what is no UTF-8 is replaced."""
     rows = data.decode("utf-8-sig", errors="replace").split("\n")
     return [row.removesuffix("\r") for row in (rows[:-1] if not rows[-1] else rows)]
+
+
+def unrolled(expression: str) -> int:
+    """The parts of a regular expression whose counts are written out: `(a{3}b){2}` has eight."""
+    groups, last = [0], 0
+    for part in _PARTS.finditer(expression):
+        if part[0] == "(":
+            groups.append(0)
+        elif part[0] == ")" and len(groups) > 1:
+            last = groups.pop()
+            groups[-1] += last
+        elif part[1] is not None:
+            count = max(1, int(part[1] or 0), int(part[2] or 0))
+            groups[-1] += last * (count - 1)
+            last *= count
+        elif part[0] not in "*+?":
+            last = 1
+            groups[-1] += 1
+    return sum(groups)
 
 
 def _split_name(text: str) -> tuple[str, str]:

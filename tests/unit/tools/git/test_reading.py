@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -10,8 +11,8 @@ import pytest
 
 from runwright.errors import ToolFailed
 from runwright.tools.git import reading
-from runwright.tools.git.command import Git
-from runwright.tools.git.reading import Reading, split
+from runwright.tools.git.command import Ask, Git
+from runwright.tools.git.reading import Reading, split, unrolled
 from tests.unit.tools.git.making import Origin
 
 STRANGE = "caf\udce9\n.txt"
@@ -214,3 +215,35 @@ def test_lines_are_counted_as_git_does() -> None:
     assert split(b"") == []
     assert split(b"a\nb") == split(b"a\r\nb\n") == ["a", "b"]
     assert split("\ufeffa\u2028b\x0cc\n".encode()) == ["a\u2028b\x0cc"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "count"),
+    [
+        ("(a{3}b){2}", 8),
+        (r"([0-9]{1,3}\.){3}", 12),
+        ("a{2}{3}", 6),
+        (r"[]{}]\{9\}x*", 5),
+        ("(a|b)+{,4}", 12),
+        (")(", 1),
+    ],
+)
+def test_counts_are_written_out(expression: str, count: int) -> None:
+    """The size of an expression is told as the search would have it."""
+    assert unrolled(expression) == count
+
+
+async def test_an_expression_that_would_fill_the_memory_is_refused(read: Reading) -> None:
+    """Counts within counts multiply: what a model writes in a line would take gigabytes."""
+    with pytest.raises(ToolFailed, match="repeats too much"):
+        await read.search("((a{255}){255}){10}", regex=True)
+    assert await read.search("(l{1,2}.?){1,30}, world", regex=True) == "src/app.py:3: print('Hello, world')"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the address space has no limit")
+async def test_memory_of_git_is_bounded(origin: Origin, tmp_path: Path) -> None:
+    """A git that wants more memory than it may have ends, and the error says so."""
+    git = Git(lambda: tmp_path)
+    expression = ("grep", "-E", "-i", "-e", "((a{255}){255}){10}", "main")
+    with pytest.raises(ToolFailed, match="needs more than 100 MiB"):
+        await git.run(origin.path / ".git", *expression, ask=Ask(memory=100 << 20))
