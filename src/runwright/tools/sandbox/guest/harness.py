@@ -297,6 +297,27 @@ def call_tool(host: Host, name: str, /, **arguments: object) -> object:
     return host.ask("tool", name, arguments)
 
 
+class Seeding:
+    """Seeds the random numbers of a module when it is loaded, whoever loads it and whenever."""
+
+    def __init__(self, seed: float) -> None:
+        self._seeds = {"random": seed, "numpy.random": int(seed * 2**32)}
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:  # noqa: ANN401 - of the import system
+        """The module as it is found without this, whose loading ends with its seed."""
+        if name not in self._seeds:
+            return None
+        spec = importlib.import_module("importlib.machinery").PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+            spec.loader.exec_module = partial(self._loaded, name, load)
+        return spec
+
+    def _loaded(self, name: str, load: Callable[[Any], object], module: Any) -> None:  # noqa: ANN401 - any module
+        load(module)
+        module.seed(self._seeds[name])
+
+
 def perform(host: Host, job: Message) -> object:
     """Load the code and call its entry point."""
     module = ModuleType("main")
@@ -304,11 +325,9 @@ def perform(host: Host, job: Message) -> object:
     vars(module).update(call_tool=partial(call_tool, host), http=Http(host), context=Context(host))
     vars(module).update(CallFailed=CallFailed)
     sys.modules["main"] = module
-    if job["seed"] is not None and "random" in job["code"]:
-        importlib.import_module("random").seed(job["seed"])
+    if job["seed"] is not None:
+        sys.meta_path.insert(0, Seeding(job["seed"]))
     exec(compile(job["code"], job["file"], "exec"), module.__dict__)
-    if job["seed"] is not None and "numpy.random" in sys.modules:
-        sys.modules["numpy.random"].seed(int(job["seed"] * 2**32))
     entry = getattr(module, job["entry"], None)
     if entry is None:
         names = ", ".join(sorted(name for name, value in vars(module).items() if is_own(value))) or "none"
