@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import tempfile
 from collections.abc import Callable, Sequence
 from typing import Final, get_args
@@ -146,10 +147,12 @@ class LocalSandbox:
             if each not in kept:
                 each[2].stop("killed", "other code came")
                 each[2].close()
-        guest = kept.pop(0)[2] if kept else self._begun(way, setup)
-        while len(kept) < self._warm_at_most:
-            kept.append((*kind, self._begun(way, setup)))
         self._warm = kept
+        guest = kept.pop(0)[2] if kept else self._begun(way, setup)
+        # The run has its guest; spare ones can be begun with the next.
+        with contextlib.suppress(SandboxUnavailable):
+            while len(kept) < self._warm_at_most:
+                kept.append((*kind, self._begun(way, setup)))
         return guest
 
     def _begun(self, way: Way, setup: Setup) -> Guest:

@@ -19,6 +19,7 @@ from typing import Final, Self
 import msgspec
 
 from runwright.core.sandbox import ExitReason
+from runwright.errors import SandboxUnavailable
 from runwright.tools.sandbox.guest import DENO_HARNESS
 from runwright.tools.sandbox.interpreters import FILES
 from runwright.tools.sandbox.ways import Command, Setup, Way
@@ -80,9 +81,16 @@ class Guest:
         self.stderr = _Pipe()
 
     def start(self) -> None:
-        """Begin, without waiting for anything."""
-        # A daemon: an interpreter that ends without closing the sandbox is not held up.
-        threading.Thread(target=self._live, name="sandbox", daemon=True).start()
+        """Begin, without waiting for anything. Raises SandboxUnavailable where there is no thread for it."""
+        try:
+            # A daemon: an interpreter that ends without closing the sandbox is not held up.
+            threading.Thread(target=self._live, name="sandbox", daemon=True).start()
+        except RuntimeError as error:
+            self.stop("killed", "it was never begun")
+            self.close()
+            self._let_go()
+            self._tell(Ended(0, 0, 0.0))
+            raise SandboxUnavailable(f"A sandbox cannot be begun now: {error}") from error
 
     def stop(self, reason: ExitReason, message: str = "") -> None:
         """End the process at once; the first reason counts."""
@@ -118,13 +126,17 @@ class Guest:
         except OSError as error:
             self._say(f"{type(error).__name__}: {error}")
         finally:
-            self._order.close()
-            for pipe in self._pipes():
-                pipe.close_theirs()
-            os.close(self._stopped)
+            self._let_go()
             with contextlib.suppress(RuntimeError):
                 # The loop can be closed by now.
                 self._loop.call_soon_threadsafe(self._tell, ended)
+
+    def _let_go(self) -> None:
+        """Close what the thread has."""
+        self._order.close()
+        for pipe in self._pipes():
+            pipe.close_theirs()
+        os.close(self._stopped)
 
     def _tell(self, ended: Ended) -> None:
         if not self.ended.done():

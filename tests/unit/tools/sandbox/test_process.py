@@ -6,7 +6,10 @@ import sys
 import threading
 from pathlib import Path
 
+import pytest
+
 from runwright.core.sandbox import Language, SandboxLimits
+from runwright.errors import SandboxUnavailable
 from runwright.tools.sandbox.process import Guest
 from runwright.tools.sandbox.ways import Command, Setup
 
@@ -53,3 +56,20 @@ async def test_a_guest_that_was_let_go_writes_to_no_file_of_others(tmp_path: Pat
     assert [os.fstat(file).st_size for file in files] == [0] * 10
     for file in files:
         os.close(file)
+
+
+async def test_a_guest_without_a_thread_is_over_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no thread can be begun that is told, nobody waits for the guest, and no descriptor stays open."""
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    before = len(os.listdir("/dev/fd"))
+    guest = Guest(Slow(), SETUP)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start)
+        with pytest.raises(SandboxUnavailable, match="new thread"):
+            guest.start()
+    assert guest.ended.done()
+    assert guest.is_over
+    assert len(os.listdir("/dev/fd")) == before
