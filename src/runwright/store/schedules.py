@@ -30,26 +30,40 @@ class Advances:
 
     def __init__(self, dialect: Dialect) -> None:
         changes: dict[str, BindParameter[object]] = {name: bindparam(f"new_{name}") for name in _CHANGES}
-        fence = (schedules.c.name == bindparam("own")) & (schedules.c.revision == bindparam("before"))
+        # A schedule that was made anew under the name begins at the same revision.
+        fence = (
+            (schedules.c.name == bindparam("own"))
+            & (schedules.c.revision == bindparam("before"))
+            & (schedules.c.created_at == bindparam("made"))
+        )
         order = [f"new_{name}" for name in _CHANGES]
-        self._update = compiled(dialect, update(schedules).where(fence).values(changes), [*order, "own", "before"])
+        self._update = compiled(
+            dialect, update(schedules).where(fence).values(changes), [*order, "own", "before", "made"]
+        )
         self._firing = upsert(dialect, firings, columns=_FIRING, changes=_FIRING_CHANGES)
+        # Overlaps are seen by these rows.
+        at_work = select(runs.c.id).where(runs.c.id == firings.c.run_id, NOT_OVER).correlate(firings).exists()
         old = (
             (firings.c.schedule == bindparam("own"))
             & (firings.c.number <= bindparam("last"))
             & (firings.c.became != bindparam("kept"))
+            & ~at_work
         )
         self._forget = compiled(dialect, delete(firings).where(old), ["own", "last", "kept"])
 
     def write(self, cursor: DBAPICursor, advance: Advance) -> bool:
         """Write the row and its firings; False when the row is at another revision already, or gone."""
         row = advance.row
-        cursor.execute(self._update, (*_values(row)[-len(_CHANGES) :], row.name, row.revision - 1))
+        cursor.execute(
+            self._update, (*_values(row)[-len(_CHANGES) :], row.name, row.revision - 1, micros(row.created_at))
+        )
         if cursor.rowcount == 0:
             return False
         if advance.firings:
             cursor.executemany(self._firing, [_firing_values(row.name, each) for each in advance.firings])
-            cursor.execute(self._forget, (row.name, row.last_number - KEPT, "queued"))
+            # The run that this step starts is not written yet.
+            oldest = min(each.number for each in advance.firings)
+            cursor.execute(self._forget, (row.name, min(row.last_number - KEPT, oldest - 1), "queued"))
         return True
 
 

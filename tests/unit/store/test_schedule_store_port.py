@@ -130,3 +130,34 @@ def test_the_newest_firings_are_kept(stores: Stores) -> None:
     stores.schedules.advance(first)
     stores.schedules.advance(after(first.row, firing(KEPT + 2), last_number=KEPT + 2))
     assert [each.number for each in stores.firings.find("nightly")] == [KEPT + 2, 3, 1]
+
+
+def test_a_firing_is_kept_while_its_run_is_at_work(stores: Stores) -> None:
+    """However many firings come after it, one whose run is not over is not forgotten, nor one that begins late."""
+    stores.schedules.add(row())
+    first, late = run(1), run(2)
+    begun = firing(1, became="started", run_id=first.id)
+    waits = firing(2, became="queued")
+    steps = [
+        Batch(run=RunRow(first, True), events=(event(first, 1),), claim=after(row(), begun, waits, last_number=2)),
+    ]
+    stores.writes.append(steps)
+    second = msgspec.structs.replace(row(), revision=2)
+    assert stores.schedules.advance(after(second, firing(KEPT + 9), last_number=KEPT + 9))
+    third = msgspec.structs.replace(second, revision=3, last_number=KEPT + 9)
+    taken = msgspec.structs.replace(waits, became="started", run_id=late.id)
+    (outcome,) = stores.writes.append(
+        [Batch(run=RunRow(late, True), events=(event(late, 1),), claim=after(third, taken))]
+    )
+    assert outcome is None
+    assert list(stores.firings.at_work("nightly", until=KEPT + 9)) == [first.id, late.id]
+
+
+def test_a_step_of_a_schedule_that_was_made_anew(stores: Stores) -> None:
+    """A step from a schedule that is gone changes nothing of another one of its name, at the same revision."""
+    stores.schedules.add(row())
+    stores.schedules.delete("nightly")
+    stores.schedules.add(row(created_at=later(1)))
+    assert not stores.schedules.advance(after(row(), firing(), last_number=1))
+    assert stores.schedules.get("nightly") == row(created_at=later(1))
+    assert not stores.firings.find("nightly")
