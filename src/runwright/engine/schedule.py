@@ -15,7 +15,7 @@ from runwright.core.schedule import Schedule, ScheduleRow
 from runwright.core.schedule_reader import instant
 
 GRACE = timedelta(seconds=60)
-"""A firing that comes later than this was missed."""
+"""A firing that comes later than this after it was due was missed."""
 
 _MICROSECOND = timedelta(microseconds=1)
 _FIRST_WINDOW = timedelta(hours=1)
@@ -68,20 +68,31 @@ def jitter(schedule: Schedule, at: datetime, *, gap: timedelta | None) -> timede
 
 
 def turn(row: ScheduleRow, now: datetime) -> Turn | None:
-    """What is to be done next for a schedule, None when nothing is due. There may be more to do after it."""
+    """What is to be done next for a schedule, None when nothing is due. There may be more to do after it.
+
+    What to catch up with is chosen among the times that are late; those in time come one by one, in order.
+    """
     if row.is_paused or row.next_at is None or row.due_at is None or row.due_at > now:
         return None
+    grace = now - GRACE
+    if row.due_at >= grace:
+        return _fire(row, row.next_at)
     policy = row.schedule.catch_up
-    newest = _newest(row, row.next_at, now, count=row.schedule.catch_up_limit + 1 if policy == "all" else 2)
-    chosen = newest[-1]
-    if policy == "all":
-        chosen = newest[-min(len(newest), row.schedule.catch_up_limit)]
-    elif policy == "skip" and now - chosen > GRACE + timedelta(seconds=row.schedule.jitter_s):
-        return Turn(row=first_due(row, after=chosen), missed=(row.next_at, chosen))
-    before = [at for at in newest if at < chosen]
-    fired = replace(row, fired=row.fired + 1)
-    missed = (row.next_at, before[-1]) if before else None
-    return Turn(row=first_due(fired, after=chosen), missed=missed, at=chosen)
+    bound = grace - _MICROSECOND
+    late = _newest(row, row.next_at, bound, count=row.schedule.catch_up_limit + 1 if policy == "all" else 2)
+    if policy == "skip":
+        after = first_due(row, after=late[-1])
+        missed = (row.next_at, late[-1])
+        if after.next_at is None or after.due_at is None or after.due_at > now:
+            return Turn(row=after, missed=missed)
+        return _fire(after, after.next_at, missed=missed)
+    chosen = late[-min(len(late), row.schedule.catch_up_limit)] if policy == "all" else late[-1]
+    before = [at for at in late if at < chosen]
+    return _fire(row, chosen, missed=(row.next_at, before[-1]) if before else None)
+
+
+def _fire(row: ScheduleRow, at: datetime, *, missed: tuple[datetime, datetime] | None = None) -> Turn:
+    return Turn(row=first_due(replace(row, fired=row.fired + 1), after=at), missed=missed, at=at)
 
 
 def _newest(row: ScheduleRow, first: datetime, now: datetime, *, count: int) -> list[datetime]:

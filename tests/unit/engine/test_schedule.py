@@ -98,6 +98,30 @@ def test_one_that_is_in_time_is_not_missed() -> None:
     assert (only.at, only.missed) == (later(7200), (later(3600), later(3600)))
 
 
+@pytest.mark.parametrize(
+    ("policy", "late"), [("skip", []), ("last", [(35, (5, 30))]), ("all", [(30, (5, 25)), (35, None)])]
+)
+def test_what_comes_in_time_comes_one_by_one(policy: Any, late: list[Any]) -> None:
+    """Times within the grace all fire, in order; the policy is for those before them alone."""
+    short = row(every_s=5, catch_up=policy, catch_up_limit=2)
+    assert [(each.at, each.missed) for each in turns(short, later(16))] == [(later(at), None) for at in (5, 10, 15)]
+    found = turns(short, later(100))
+    first = (5, 35) if policy == "skip" else None
+    expected = [*late, (40, first), *((at, None) for at in range(45, 101, 5))]
+    shown = [(each.at, each.missed) for each in found]
+    assert shown == [(later(at), of and (later(of[0]), later(of[1]))) for at, of in expected]
+
+
+def test_a_firing_that_was_put_off_is_not_late() -> None:
+    """How late a firing is counts from when it was due, jitter included."""
+    hourly = row(every_s=3600, jitter_s=3000, catch_up="skip")
+    assert hourly.due_at is not None
+    (only,) = turns(hourly, hourly.due_at + GRACE)
+    assert only.at == later(3600)
+    (missed,) = turns(hourly, hourly.due_at + GRACE + timedelta(seconds=1))
+    assert (missed.at, missed.missed) == (None, (later(3600), later(3600)))
+
+
 def test_nothing_is_due_before_its_time_or_while_paused() -> None:
     """A schedule has no turn before its time, nor when it is paused."""
     hourly = row(every_s=3600)
@@ -130,7 +154,7 @@ SCHEDULES = st.one_of(
 def test_every_time_is_accounted_for_once(
     when: dict[str, Any], of: str, jitter_s: float, policy: Any, waits: list[int]
 ) -> None:
-    """Whenever somebody looks, each time that is due is fired or missed, once, in order and in time."""
+    """Whenever somebody looks, each time that is due is fired or missed, once, in order; those in time are fired."""
     current = row(timezone=of, jitter_s=jitter_s, catch_up=policy, catch_up_limit=4, **when)
     schedule = current.schedule
     now = SINCE
@@ -139,7 +163,9 @@ def test_every_time_is_accounted_for_once(
     for wait in waits:
         now += timedelta(seconds=wait)
         found = turns(current, now)
-        assert len([each for each in found if each.at is not None]) <= (4 if policy == "all" else 1)
+        late = [each.at for each in found if each.at is not None and _due(current, each.at) < now - GRACE]
+        assert len(late) <= {"skip": 0, "last": 1, "all": 4}[policy]
+        assert all(_due(current, each.missed[1]) < now - GRACE for each in found if each.missed is not None)
         for each in found:
             fired += [each.at] if each.at is not None else []
             missed += [each.missed] if each.missed is not None else []
@@ -151,6 +177,12 @@ def test_every_time_is_accounted_for_once(
     assert not set(fired) & set(covered)
     assert current.due_at is not None
     assert current.due_at > now
+
+
+def _due(row: ScheduleRow, at: datetime) -> datetime:
+    due = first_due(row, after=at - timedelta(microseconds=1)).due_at
+    assert due is not None
+    return due
 
 
 def _until(schedule: Schedule, end: datetime) -> list[datetime]:

@@ -167,12 +167,12 @@ async def test_missed_times_are_told(stores: Stores) -> None:
     """After downtime the last time fires once, and those before it stand as missed, as one entry."""
     clock = FakeClock()
     async with started(flowing(echo), clock=clock, stores=stores) as process:
-        row = await add(process, clock)
-    clock.advance(3600)
+        row = await add(process, clock, every_s=600.0)
+    clock.advance(3700)
     async with started(flowing(echo), clock=clock, stores=stores) as process:
         missed, last = await firings(process, 2)
         assert (missed.became, missed.at, last.became) == ("missed", row.next_at, "started")
-        assert missed.until == last.at - timedelta(seconds=60)
+        assert missed.until == last.at - timedelta(seconds=600)
         await process.settled(str(last.run_id), "completed")
 
 
