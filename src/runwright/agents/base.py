@@ -130,9 +130,12 @@ class BuildContext(msgspec.Struct, frozen=True, kw_only=True):
     workshop: Workshop | None = None
     repositories: Repositories = msgspec.field(default_factory=Repositories)
 
-    def is_trusted(self, text: str) -> bool:
-        """Whether code or a file says this text; else it comes from a caller."""
-        return self.references is None or text in self.references
+    def is_trusted(self, field: str, text: str) -> bool:
+        """Whether code or a file says this text in this field of the configuration; else it comes from a caller."""
+        if self.references is None or self.source == "api":
+            return self.references is None
+        said = (self.own or {}).get(field)
+        return text == said or (isinstance(said, list | tuple) and text in said)
 
     def tools(self, names: Sequence[str], *, at: str = "/tools") -> dict[str, Tool]:
         """Tools by name, or by `package.module:attribute` where a file or code says so.

@@ -131,12 +131,14 @@ def _own(config: RepositoryFields, context: BuildContext, repositories: Reposito
     named = {f"/allow/{index}": text for index, text in enumerate(config.allow)}
     if config.repository is not None:
         named["/repository"] = config.repository
-    given = [text for text in named.values() if context.is_trusted(text)]
+    given = [text for at, text in named.items() if context.is_trusted(at.split("/")[1], text)]
     refused = [(place, repositories.why_not(text, given)) for place, text in named.items() if text not in given]
     if wrong := [(place, told) for place, told in refused if told]:
         raise config_error(wrong)
-    if config.token is not None and not context.is_trusted(config.token):
+    if config.token is not None and not context.is_trusted("token", config.token):
         raise config_error([("/token", "a secret is named in code or in a definition file, not by a caller")])
+    if context.own is not None and config.depth != context.own.get("depth"):
+        raise config_error([("/depth", "each depth is a copy of its own: the definition alone says it, not a run")])
     return tuple(given)
 
 

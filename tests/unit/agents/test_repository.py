@@ -290,7 +290,10 @@ def test_callers_define_what_is_allowed(tmp_path: Path, config: dict[str, Any], 
 def test_a_run_changes_no_more_than_its_caller_may(tmp_path: Path, site: Made) -> None:
     """Configuration for one run is a caller's: it cannot name what the definition's author could."""
     registry = registered(tmp_path, asker(site.path, token="deploy"))
-    for config in ({"repository": "/srv/secret"}, {"allow": ["/"]}, {"token": "other"}):
+    refused: list[dict[str, Any]] = [{"repository": "/srv/secret"}, {"allow": ["/"]}, {"token": "other"}, {"depth": 3}]
+    # What stands in one field of the definition is said for no other.
+    refused += [{"repository": "deploy"}, {"allow": ["deploy"]}, {"token": str(site.path)}]
+    for config in refused:
         with pytest.raises(InvalidRequest, match="the config does not fit"):
             registry.get("asker", config=config)
     assert registry.get("asker", config={"repository": str(site.path), "ref": "main"})
