@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ import msgspec
 from runwright.core.context import Context
 from runwright.core.http import HttpRequest, HttpResponse
 from runwright.core.step import Effect
-from runwright.errors import NotSent, ToolFailed
+from runwright.errors import InvalidRequest, NotSent, ToolFailed
 
 LARGEST = 10_000_000
 """Bytes of an answer that are taken."""
@@ -25,6 +26,10 @@ EFFECTS: Final[Mapping[str, Effect]] = {
 }
 """What methods do (RFC 9110, section 9.2); all others may act each time."""
 
+FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
+TOKEN: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
 
 class HttpClient:
     """One pooled client, made at the first request."""
@@ -35,9 +40,11 @@ class HttpClient:
     async def send(self, arguments: Mapping[str, Any], context: Context) -> object:
         """Send a request and give the answer as plain data.
 
-        Raises NotSent when there was no connection, ToolFailed when there was no answer or too large a one.
+        Raises InvalidRequest for what would be another request as well, NotSent when there was no connection,
+        ToolFailed when there was no answer or too large a one.
         """
         request = msgspec.convert(arguments, HttpRequest)
+        _refuse_framing(request)
         headers = dict(request.headers)
         if EFFECTS.get(request.method) != "read" and context.idempotency_key:
             headers.setdefault("idempotency-key", context.idempotency_key)
@@ -76,6 +83,19 @@ class HttpClient:
         """Close all connections."""
         if self._session is not None:
             await self._session.close()
+
+
+def _refuse_framing(request: HttpRequest) -> None:
+    """Raise InvalidRequest for what says where a request ends: the rest of it would be one that nobody has judged."""
+    if TOKEN.fullmatch(request.method) is None:
+        raise InvalidRequest(f"{request.method!r} is no HTTP method")
+    for name, value in request.headers.items():
+        if TOKEN.fullmatch(name) is None:
+            raise InvalidRequest(f"{name!r} is no name of a header")
+        if CONTROL.search(value) is not None:
+            raise InvalidRequest(f"the header {name!r} holds the end of a line, or another control character")
+        if name.lower() in FRAMING:
+            raise InvalidRequest(f"the header {name!r} is said by the client: leave it out")
 
 
 async def _taken(answer: aiohttp.ClientResponse) -> object:
