@@ -24,6 +24,8 @@ ANYWHERE: Final = frozenset({"https://", "http://"})
 MOST_BORROWED: Final = 10
 """Folders of objects that a local repository is read from."""
 
+NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
+
 _URL = re.compile(r"https?://(?P<host>[a-z0-9]([a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:\d{1,5})?(?P<path>/[^?#]*)")
 _PATH = re.compile(r"(/([A-Za-z0-9._~+@!,=-]|%[0-9A-Fa-f]{2})+)+/?")
 _HIDDEN = re.compile(r"%(2e|2f|5c|00)", re.IGNORECASE)
@@ -151,6 +153,16 @@ def _host(entry: str) -> Place:
     return Place(text=place.text.removesuffix("/x"), protocol=place.protocol)
 
 
+def _is_public(address: str) -> bool:
+    """Whether everybody reaches an address, and the one that it stands for if it carries one of version 4."""
+    found = ipaddress.ip_address(address.partition("%")[0])
+    if isinstance(found, ipaddress.IPv6Address):
+        translated = ipaddress.IPv4Address(int(found) & 0xFFFFFFFF) if found in NAT64 else None
+        inner = found.ipv4_mapped or found.sixtofour or translated
+        return found.teredo is None and (inner or found).is_global
+    return found.is_global
+
+
 async def public_address(place: Place) -> str:
     """What pins a URL's host to the address that it has now, as git takes it.
 
@@ -163,7 +175,7 @@ async def public_address(place: Place) -> str:
     except OSError as error:
         raise ToolFailed(f"The host {host!r} of {place.text} has no address: {error.strerror}.") from error
     addresses = sorted({str(each[4][0]) for each in found})
-    private = [each for each in addresses if not ipaddress.ip_address(each.partition("%")[0]).is_global]
+    private = [each for each in addresses if not _is_public(each)]
     if private or not addresses:
         raise ToolFailed(
             f"{host!r} is at {', '.join(private)}, which is no public address: name the host in the setting "

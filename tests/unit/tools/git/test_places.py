@@ -99,7 +99,11 @@ def test_links_lead_out_of_no_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "[::1]", "[fd00::1]", "0.0.0.0", "localhost"]
+    "host",
+    [
+        *("127.0.0.1", "10.1.2.3", "169.254.169.254", "[::1]", "[fd00::1]", "0.0.0.0", "localhost"),
+        *("[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::]", "[::ffff:10.1.2.3]"),
+    ],
 )
 async def test_private_addresses_are_refused(host: str) -> None:
     """Where every host is allowed, those that only this machine or its network reaches are not."""
