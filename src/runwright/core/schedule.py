@@ -59,8 +59,9 @@ class Schedule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
 class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):
     """A schedule and where it stands. `revision` counts its changes; whoever changes it names the one before.
 
-    The next firing is that of the time `next_at` and comes at `due_at`. `fired` firings were started or queued,
-    `queued` wait, and `last_number` is that of the newest. `since` is when its times were last set.
+    The next firing is that of the time `next_at` and comes at `due_at`. `fired` times came and were not missed,
+    whatever became of them; `queued` wait, and `last_number` is that of the newest. `since` is when its times were
+    last set.
     """
 
     schedule: Schedule
@@ -136,8 +137,8 @@ class ScheduleStore(Protocol):
 class FiringStore(Protocol):
     """Times of schedules that came, and those to come."""
 
-    def due(self, now: datetime) -> Sequence[ScheduleRow]:
-        """Schedules that are not paused, whose next firing is due or which have queued ones, the earliest first."""
+    def due(self, now: datetime) -> Sequence[str]:
+        """Names of schedules, not paused, whose next firing is due or which have queued ones, the earliest first."""
         ...
 
     def upcoming(self) -> datetime | None:

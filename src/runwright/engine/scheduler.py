@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING
@@ -75,7 +75,7 @@ class Scheduler:
         self._loop = asyncio.get_running_loop()
         self._stirring = asyncio.Event()
         self._is_stopping = False
-        self._trouble = ""
+        self._troubles: frozenset[str] = frozenset()
         self._task: asyncio.Task[None] | None = None
         self.told: Told = _untold
 
@@ -126,24 +126,23 @@ class Scheduler:
                 wait_s = await self._round()
             # Whatever it is, it must not end the task group that all runs live in; the next round tries again.
             except Exception as error:  # noqa: BLE001 - logged
-                self._log_trouble(error)
+                self._log_troubles([error])
                 wait_s = AGAIN_S
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stirring.wait(), min(wait_s, LOOK_S))
 
     async def _round(self) -> float:
         """Do all that is due; seconds until there is more to do."""
-        trouble: Exception | None = None
-        for row in await asyncio.to_thread(self._firings.due, self._clock.now()):
+        troubles: list[Exception] = []
+        for name in await asyncio.to_thread(self._firings.due, self._clock.now()):
             try:
-                await self._serve(row)
+                await self._serve(await asyncio.to_thread(self._schedules.get, name))
             # One schedule must not hold up all others.
             except Exception as error:  # noqa: BLE001 - logged
-                trouble = error
-        if trouble is not None:
-            self._log_trouble(trouble)
+                troubles.append(error)
+        self._log_troubles(troubles)
+        if troubles:
             return AGAIN_S
-        self._trouble = ""
         upcoming = await asyncio.to_thread(self._firings.upcoming)
         return inf if upcoming is None else max((upcoming - self._clock.now()).total_seconds(), LEAST_S)
 
@@ -228,12 +227,13 @@ class Scheduler:
             _logger.log(level, "schedule %s, %s: %s, %s", name, firing.at.isoformat(), firing.became, what)
             self.told(firing)
 
-    def _log_trouble(self, error: Exception) -> None:
+    def _log_troubles(self, errors: Sequence[Exception]) -> None:
         """Log what is new: a trouble that comes back in each round is told once."""
-        text = f"{type(error).__name__}: {error}"
-        if text != self._trouble:
-            _logger.error("schedules cannot be served: %s", text, exc_info=error)
-        self._trouble = text
+        told = {f"{type(error).__name__}: {error}": error for error in errors}
+        for text, error in told.items():
+            if text not in self._troubles:
+                _logger.error("schedules cannot be served: %s", text, exc_info=error)
+        self._troubles = frozenset(told)
 
 
 def _untold(_firing: Firing) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import BindParameter, Dialect, bindparam, delete, func, insert, 
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from runwright.core.schedule import KEPT, Advance, Firing, Schedule, ScheduleRow
+from runwright.errors import StorageError
 from runwright.store.database import Database
 from runwright.store.faults import storage_error
 from runwright.store.rows import Row, Values, micros, moment, names
@@ -117,13 +118,13 @@ class SqlFiringStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def due(self, now: datetime) -> Sequence[ScheduleRow]:
-        """Schedules that are not paused, whose next firing is due or which have queued ones, the earliest first."""
+    def due(self, now: datetime) -> Sequence[str]:
+        """Names of schedules, not paused, whose next firing is due or which have queued ones, the earliest first."""
         is_due = or_(schedules.c.due_at <= micros(now), schedules.c.queued > 0)
-        query = select(schedules).where(is_due, ~schedules.c.is_paused)
+        query = select(schedules.c.name).where(is_due, ~schedules.c.is_paused)
         query = query.order_by(schedules.c.due_at, schedules.c.name)
         with self._database.read() as connection:
-            return [_row(row) for row in connection.execute(query)]
+            return connection.scalars(query).all()
 
     def upcoming(self) -> datetime | None:
         """When the next firing of all is due."""
@@ -181,10 +182,15 @@ def _values(row: ScheduleRow) -> Values:
 
 
 def _row(row: Row) -> ScheduleRow:
+    try:
+        schedule = _decode(row[4])
+    except msgspec.MsgspecError as error:
+        detail = f"The schedule {row[0]!r} cannot be read: {error}. Make it anew, or use the release that wrote it."
+        raise StorageError(detail) from error
     return ScheduleRow(
         created_at=moment(row[1]),
         source=row[3],
-        schedule=_decode(row[4]),
+        schedule=schedule,
         place=row[5],
         since=moment(row[6]),
         revision=row[7],

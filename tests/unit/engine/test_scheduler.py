@@ -290,3 +290,17 @@ async def test_a_trigger_of_what_cannot_run() -> None:
         with pytest.raises(NotFound):
             await process.engine.scheduler.trigger("tick")
         assert not await asyncio.to_thread(process.stores.firings.find, "tick")
+
+
+async def test_a_schedule_that_cannot_be_read(stores: Stores, caplog: pytest.LogCaptureFixture) -> None:
+    """A schedule of another release is told by name, once, and the others fire."""
+    clock = FakeClock()
+    async with started(flowing(echo), clock=clock, stores=stores) as process:
+        await add(process, clock, name="foreign", overlap="later")
+        await add(process, clock)
+        for count in (1, 2, 3):
+            after(clock, process, 60)
+            await firings(process, count)
+    told = [record.message for record in caplog.records if "schedules cannot be served" in record.message]
+    assert len(told) == 1
+    assert "'foreign'" in told[0]

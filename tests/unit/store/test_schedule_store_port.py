@@ -102,8 +102,8 @@ def test_what_is_due(stores: Stores) -> None:
     stores.schedules.add(row("waits", due_at=later(99), queued=1))
     stores.schedules.add(row("paused", is_paused=True, queued=1))
     stores.schedules.add(row("over", due_at=None, next_at=None))
-    assert [each.name for each in stores.firings.due(later(2))] == ["a", "b", "waits"]
-    assert [each.name for each in stores.firings.due(NOW)] == ["waits"]
+    assert list(stores.firings.due(later(2))) == ["a", "b", "waits"]
+    assert list(stores.firings.due(NOW)) == ["waits"]
     assert stores.firings.upcoming() == later(1)
 
 
