@@ -187,8 +187,10 @@ class Tender:
                 self._driver.cancel(live, _reason(signal))
             elif signal.kind == "pause":
                 await self._pauses.take(live.run, _reason(signal), is_adopting=True)
-            elif signal.kind == "resume" and live.pause is not None:
-                await self._pauses.unpause(live.run)
+            elif signal.kind == "resume":
+                if live.pause is not None:
+                    await self._pauses.unpause(live.run)
+                # What it waits for later is another matter.
                 await asyncio.to_thread(self._rows.signals.drop, signal.id)
             return
         run = await asyncio.to_thread(self._rows.runs.get, signal.run_id)

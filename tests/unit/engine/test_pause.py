@@ -11,7 +11,7 @@ from msgspec import json
 from runwright.core.agent import BuiltAgent
 from runwright.core.context import Context
 from runwright.core.event import RunResumed, RunWaiting
-from runwright.core.ports import RunFilter
+from runwright.core.ports import RunFilter, Signal
 from runwright.core.replay import Replay
 from runwright.core.run import RunRequest
 from runwright.engine.held import Outcome
@@ -231,6 +231,27 @@ async def test_a_pause_from_beside(kind: str, stores: Stores, tmp_path: Path) ->
         await paused(process, handle.run_id)
         await beside.runs.resume(handle.run_id)
         await process.settled(handle.run_id, "completed")
+
+
+async def test_a_second_resume_says_nothing_about_later_waits(stores: Stores, tmp_path: Path) -> None:
+    """One that finds the run at work is dropped: it does not force the run on when that waits for a person."""
+    held = HeldTool("held")
+
+    async def asks(context: Context, _value: object) -> object:
+        await context.tool(held)
+        return await context.ask("Well?")
+
+    async with started(flowing(asks, held), stores=stores, boots=tmp_path) as process:
+        handle = await process.create(mode="background")
+        await held.is_entered.wait()
+        row = await asyncio.to_thread(stores.runs.get, handle.run_id)
+        assert row is not None
+        signal = Signal(id="sig_1", run_id=row.id, kind="resume", body=b"{}", created_at=row.created_at)
+        await asyncio.to_thread(stores.signals.put, signal)
+        while await asyncio.to_thread(stores.signals.pending):  # noqa: ASYNC110 - the store tells nobody
+            await asyncio.sleep(0)
+        held.go.set()
+        assert (await process.settled(handle.run_id, "waiting")).reason == "input"
 
 
 def _is_pausing(process: Process, run: str) -> bool:
