@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
+from threading import Lock
 from types import MappingProxyType
 
 import msgspec
@@ -89,6 +90,7 @@ class _State(msgspec.Struct, frozen=True, kw_only=True):
 
 class Registry:
     """Built agents by name and version. A change swaps the whole picture, so readers on any thread see one state.
+    Changes come one after the other, and build agents meanwhile: a loop makes them in a thread.
 
     Whoever holds a BuiltAgent keeps it: a run goes on with the version it started with.
     """
@@ -118,6 +120,7 @@ class Registry:
         premises = Premises(has_key=has_key, caps=caps, workshop=workshop, repositories=reads)
         self._made = partial(build, premises=premises)
         self._state = _State(templates=self._built_in)
+        self._changing = Lock()
         self._variant = lru_cache(VARIANTS)(self._configured)
         self._own = {each.name: _own(each, self._built_in) for each in OWN if each.template in self._built_in}
 
@@ -197,6 +200,10 @@ class Registry:
         Raises ConfigError with every problem at once, and changes nothing then. Gives the problems of agents made
         over the API that no longer fit; they keep running as they were built.
         """
+        with self._changing:
+            return self._replace(discovery)
+
+    def _replace(self, discovery: Discovery) -> tuple[tuple[str, str], ...]:
         problems = list(discovery.problems)
         templates, refused = joined(self._built_in, discovery.templates)
         problems += refused
@@ -232,19 +239,21 @@ class Registry:
 
     def put(self, declared: Declared, *, is_current: bool = True) -> None:
         """Add a version of an agent. Raises ConfigError whose places are JSON pointers."""
-        entry = Entry(self.check(declared), declared)
-        state = self._state
-        current = dict(state.current) | ({declared.name: entry} if is_current else {})
-        versions = dict(state.versions) | _by_version([entry])
-        self._swap(msgspec.structs.replace(state, current=current, versions=versions))
+        with self._changing:
+            entry = Entry(self.check(declared), declared)
+            state = self._state
+            current = dict(state.current) | ({declared.name: entry} if is_current else {})
+            versions = dict(state.versions) | _by_version([entry])
+            self._swap(msgspec.structs.replace(state, current=current, versions=versions))
 
     def drop(self, name: str) -> None:
         """Make an agent unknown. Raises NotFound."""
-        self.entry(name)
-        state = self._state
-        current = {each: entry for each, entry in state.current.items() if each != name}
-        versions = {key: entry for key, entry in state.versions.items() if key[0] != name}
-        self._swap(msgspec.structs.replace(state, current=current, versions=versions))
+        with self._changing:
+            self.entry(name)
+            state = self._state
+            current = {each: entry for each, entry in state.current.items() if each != name}
+            versions = {key: entry for key, entry in state.versions.items() if key[0] != name}
+            self._swap(msgspec.structs.replace(state, current=current, versions=versions))
 
     def _build(self, declared: Declared, *, templates: Templates, toolbox: Mapping[str, Tool]) -> BuiltAgent:
         if declared.name in self._own:

@@ -104,7 +104,7 @@ class Agents:
         async with self._changing:
             self._own(name)
             await asyncio.to_thread(self._store.delete, name)
-            self._registry.drop(name)
+            await asyncio.to_thread(self._registry.drop, name)
 
     async def validate(self, body: Body) -> Sequence[Problem]:
         """What is wrong with a definition; nothing is changed."""

@@ -1,6 +1,7 @@
 """Agents that can be run, and how definitions become them."""
 
 import re
+import threading
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -18,7 +19,7 @@ from runwright.agents.load import load_body
 from runwright.agents.registry import VARIANT_BYTES, VARIANTS, Registry
 from runwright.agents.templates import Templates
 from runwright.core.agent import Approval, Definition, MemoryBlock, Tool
-from runwright.core.policy import Cache, Similar
+from runwright.core.policy import Cache, Fallback, Similar
 from runwright.core.step import Effect
 from runwright.errors import ConfigError, InvalidRequest, NotFound
 
@@ -478,3 +479,29 @@ def test_a_caller_takes_no_approval_away() -> None:
         assert made.get("a", config=config).flow.approvals == {"send": asked}
     more = made.get("a", config={"approvals": ["label"]}).flow.approvals
     assert more == {"send": asked, "label": Approval()}
+
+
+def test_changes_come_one_after_the_other() -> None:
+    """An agent that is put while another thread replaces what was discovered is not lost."""
+    putting = threading.Thread(target=lambda: made.put(api("second")))
+    reloading: list[bool] = []
+
+    def unknown(_ref: str) -> str:
+        if reloading:
+            # Long enough for the other thread to come through, if it may.
+            putting.start()
+            putting.join(0.2)
+            reloading.clear()
+        return ""
+
+    def api(name: str) -> Declared:
+        return Agent(name, guard=Guard(fallback=Fallback(models=("test:other",)))).declare(Origin(source="api"))
+
+    made = Registry(unknown=unknown)
+    made.put(api("first"))
+    reloading.append(True)
+    made.replace(Discovery())
+    putting.join()
+    assert [entry.agent.name for entry in made.all()] == ["first", "second"]
+    made.drop("first")
+    assert [entry.agent.name for entry in made.all()] == ["second"]
