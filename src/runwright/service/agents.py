@@ -88,16 +88,21 @@ class Agents:
         current = write_definition(self._registry.entry(name).declared.definition)
         return await self._change(name, merged(current, change), is_versioned="version" in change)
 
-    async def renew(self, definition: Definition) -> AgentView:
-        """Store the next patch version of an agent made here, also of one that cannot be built any more.
+    async def renew(self, name: str, move: Callable[[Declared], Definition | None]) -> AgentView | None:
+        """Store what becomes of an agent made here as its next patch version, also if it cannot be built any more.
 
+        `move` is called in a thread, with the definition as it stands then; None where it gives none, or there is none.
         Raises InvalidRequest with pointers.
         """
         async with self._changing:
-            known = {each.version for each in await asyncio.to_thread(self._store.versions, definition.name)}
-            version = _next_patch(definition.version, lambda each: each in known)
-            declared = Declared(definition=replace(definition, version=version), origin=Origin(source="api"))
-            return await self._put(declared)
+            versions = await asyncio.to_thread(self._store.versions, name)
+            active = next((each for each in versions if each.is_active and each.source == "api"), None)
+            moved = None if active is None else await asyncio.to_thread(move, stored_as(active))
+            if moved is None:
+                return None
+            known = {each.version for each in versions}
+            version = _next_patch(moved.version, lambda each: each in known)
+            return await self._put(Declared(definition=replace(moved, version=version), origin=Origin(source="api")))
 
     async def delete(self, name: str) -> None:
         """Make an agent unknown; its runs stay. Raises NotFound, and Conflict for agents of code and files."""

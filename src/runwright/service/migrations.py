@@ -62,7 +62,9 @@ class Migrations:
 
     async def list(self, asking: Asking = EVERY) -> Page[MigrationView]:
         """Every definition beside its template, by name. Nothing is changed."""
-        return Page(data=[migration(each, self._registry, since=asking.since)[0] for each in await self._meant(asking)])
+        meant = await self._meant(asking)
+        # Agents are built for it.
+        return Page(data=await asyncio.to_thread(self._views, meant, asking.since))
 
     async def perform(self, asking: Asking = EVERY) -> Page[MigrationView]:
         """Move stored definitions to the newest version of their template, each as a version of its own.
@@ -71,12 +73,25 @@ class Migrations:
         """
         views: list[MigrationView] = []
         for declared in await self._meant(asking):
-            view, moved = migration(declared, self._registry, since=asking.since)
-            if moved is not None and declared.origin.source == "api":
-                await self._agents.renew(moved)
-                view = replace(view, is_written=True)
-            views.append(view)
+            (view,) = await asyncio.to_thread(self._views, [declared], asking.since)
+            is_ours = view.can_move and view.source == "api"
+            views.append(await self._moved(view, asking.since) if is_ours else view)
         return Page(data=[view for view in views if view.state != "current"])
+
+    def _views(self, meant: Sequence[Declared], since: str | None) -> Sequence[MigrationView]:
+        return [migration(each, self._registry, since=since)[0] for each in meant]
+
+    async def _moved(self, view: MigrationView, since: str | None) -> MigrationView:
+        """What became of a stored definition, which somebody may have changed since it was looked at."""
+        told = [view]
+
+        def move(declared: Declared) -> Definition | None:
+            latest, moved = migration(declared, self._registry, since=since)
+            told.append(latest)
+            return moved
+
+        is_written = await self._agents.renew(view.agent, move) is not None
+        return replace(told[-1], is_written=is_written)
 
     async def _meant(self, asking: Asking) -> Sequence[Declared]:
         own = {each.agent.name: each.declared for each in self._registry.all() if each.agent.source != "api"}

@@ -1,5 +1,7 @@
 """What a caller can ask about definitions that are behind their templates."""
 
+from collections.abc import Sequence
+
 from runwright import Agent
 from runwright.agents.base import Origin
 from runwright.agents.discover import Discovery
@@ -21,14 +23,29 @@ def stored(name: str, template: str, version: str = "1.0.0", **config: object) -
     return AgentRecord(name=name, version=version, definition=definition, fingerprint="f", source="api", created_at=now)
 
 
-async def opened(*records: AgentRecord) -> tuple[Migrations, Registry, MemoryAgentStore]:
+class _Changing(MemoryAgentStore):
+    """Somebody else changes an agent as soon as all were looked at."""
+
+    def __init__(self, *records: AgentRecord) -> None:
+        super().__init__(*records)
+        self.change: AgentRecord | None = None
+
+    def all(self) -> Sequence[AgentRecord]:
+        """The active versions by name, as they stood before the change."""
+        found = super().all()
+        if self.change is not None:
+            self.put(self.change)
+        return found
+
+
+async def opened(*records: AgentRecord) -> tuple[Migrations, Registry, _Changing]:
     """A service with one agent in code, on a store."""
     registry = Registry([])
     code = Agent("code", template="report@^1", config={"length": 1}).declare(
         Origin(source="code", file="a.py", path="it")
     )
     registry.replace(Discovery(agents=(code,), templates=Templates([Report, Newest])))
-    store = MemoryAgentStore(*records)
+    store = _Changing(*records)
     agents = Agents(registry, store, FakeClock())
     await agents.load()
     return Migrations(agents, registry, store), registry, store
@@ -69,3 +86,20 @@ async def test_stored_definitions_move() -> None:
         ("1.0.1", False),
     ]
     assert (await migrations.perform(Asking(agents=("gone",)))).data == []
+
+
+async def test_a_change_meanwhile_is_moved_too() -> None:
+    """What somebody made of a definition after it was looked at is what is moved."""
+    migrations, registry, store = await opened(stored("gone", "report@^2", lines=7))
+    store.change = stored("gone", "report@^2", "1.0.5", lines=9)
+    (view,) = (await migrations.perform(Asking(agents=("gone",)))).data
+    agent = registry.get("gone")
+    assert (view.is_written, agent.version, agent.definition.config["lines"]) == (True, "1.0.6", 9)
+
+
+async def test_what_is_current_meanwhile_is_not_moved() -> None:
+    """A definition that somebody else moved after it was looked at gets no further version."""
+    migrations, _, store = await opened(stored("gone", "report@^2", lines=7))
+    store.change = stored("gone", "report@^3", "1.0.5", lines=9, style={"tone": "dry"})
+    assert (await migrations.perform(Asking(agents=("gone",)))).data == []
+    assert [each.version for each in store.versions("gone")] == ["1.0.5", "1.0.0"]
