@@ -201,37 +201,34 @@ class Registry:
         over the API that no longer fit; they keep running as they were built.
         """
         with self._changing:
-            return self._replace(discovery)
-
-    def _replace(self, discovery: Discovery) -> tuple[tuple[str, str], ...]:
-        problems = list(discovery.problems)
-        templates, refused = joined(self._built_in, discovery.templates)
-        problems += refused
-        if wrong := list(wrong_caps(self._caps, templates)):
-            # Else every agent would be blamed for them.
-            raise located([*problems, *wrong])
-        current: dict[str, Entry] = {}
-        for declared in discovery.agents:
-            try:
-                agent = self._build(declared, templates=templates, toolbox=discovery.tools)
-            except ConfigError as error:
-                problems.extend(declared.located(error))
-            else:
-                current[declared.name] = Entry(agent, declared)
-        schedules = _schedules(discovery, problems)
-        if problems:
-            raise located(problems)
-        state = _State(templates=templates, toolbox=discovery.tools)
-        kept, warnings = self._rebuilt(state, current)
-        state = _State(
-            current=current | dict(kept.current),
-            versions=_by_version(current.values()) | dict(kept.versions),
-            templates=templates,
-            toolbox=discovery.tools,
-            schedules=schedules,
-        )
-        self._swap(state)
-        return warnings
+            problems = list(discovery.problems)
+            templates, refused = joined(self._built_in, discovery.templates)
+            problems += refused
+            if wrong := list(wrong_caps(self._caps, templates)):
+                # Else every agent would be blamed for them.
+                raise located([*problems, *wrong])
+            current: dict[str, Entry] = {}
+            for declared in discovery.agents:
+                try:
+                    agent = self._build(declared, templates=templates, toolbox=discovery.tools)
+                except ConfigError as error:
+                    problems.extend(declared.located(error))
+                else:
+                    current[declared.name] = Entry(agent, declared)
+            schedules = _schedules(discovery, problems)
+            if problems:
+                raise located(problems)
+            state = _State(templates=templates, toolbox=discovery.tools)
+            kept, warnings = self._rebuilt(state, current)
+            state = _State(
+                current=current | dict(kept.current),
+                versions=_by_version(current.values()) | dict(kept.versions),
+                templates=templates,
+                toolbox=discovery.tools,
+                schedules=schedules,
+            )
+            self._swap(state)
+            return warnings
 
     def check(self, declared: Declared) -> BuiltAgent:
         """Build an agent and keep nothing of it. Raises ConfigError whose places are JSON pointers."""
