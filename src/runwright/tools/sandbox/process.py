@@ -104,12 +104,16 @@ class Guest:
         return self.verdict is not None or self.ended.done()
 
     def prepare(self, code: str) -> None:
-        """Put limits on the process, which has started by now, and its code where it is read. Blocks."""
+        """Put limits on the process, which has started by now, and its code where it is read. Blocks.
+
+        Raises SandboxUnavailable where it cannot be seen, because then its limits would not hold.
+        """
         if self._box is not None:
             (self._box / FILES[self._setup.language]).write_text(code, encoding="utf-8")
         status = self._status()
         if not status and sys.platform == "linux":
-            # It has ended meanwhile.
+            if self.command is not None and self.command.is_limited and not self._is_gone():
+                raise SandboxUnavailable("No limits can be put on the sandbox: /proc does not show its process.")
             return
         self._idle_threads = status.get("Threads", 0)
         self._idle_memory = status.get("VmRSS", 0)
@@ -235,6 +239,17 @@ class Guest:
     def _ask_stop(self, reason: ExitReason, message: str) -> None:
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self.stop, reason, message)
+
+    def _is_gone(self) -> bool:
+        """Whether it has ended, which its thread may not have told yet."""
+        if self.is_over:
+            return True
+        try:
+            # Of 0, which no process has, this is the group of ours.
+            os.kill(self._pid, 0)
+        except OSError as error:
+            return isinstance(error, ProcessLookupError)
+        return False
 
     def _files(self) -> int:
         """How many files the guest has; 0 where its folder is the host's, whose files are not its own."""

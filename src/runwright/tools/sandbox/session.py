@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import TracebackType
 from typing import Final, Self
 
@@ -129,29 +129,24 @@ class LocalSession:
         guest = self._guest
         # A line that holds a call has its name too, so it is a little longer than what is counted.
         # Without its guest nobody waits for an answer; who waits for a free slot goes on.
-        guest.ended.add_done_callback(lambda _: self._end_calls())
+        guest.ended.add_done_callback(lambda _: _cancel(self._calls))
         wire = Wire(guest, longest=self._spec.limits.output + LINE_BEYOND)
         async with asyncio.TaskGroup() as tasks:
             outputs = [(wire.stderr, self._stderr), (wire.stdout, self._stdout)]
             pumps = [tasks.create_task(self._pump(reader, into)) for reader, into in outputs if reader is not None]
-            if await self._is_ready(wire):
-                await to_thread.run_sync(guest.prepare, self._spec.code)
+            if await self._is_ready(wire) and await self._is_prepared():
                 last, duration_s = await self._play(wire, job(), tasks, wall_s=wall_s)
             else:
                 last, duration_s = None, 0.0
             guest.stop("ok")
             ended = await asyncio.shield(guest.ended)
             await asyncio.wait(pumps, timeout=LINGER_S)
-            self._end_calls()
+            _cancel(self._calls)
             for pump in pumps:
                 pump.cancel()
         if self._broken is not None:
             raise self._broken
         return self._outcome(last, ended, duration_s)
-
-    def _end_calls(self) -> None:
-        for task in list(self._calls):
-            task.cancel()
 
     async def _is_ready(self, wire: Wire) -> bool:
         """Wait until the guest asks for its job."""
@@ -163,6 +158,16 @@ class LocalSession:
             self._guest.stop("killed", f"it took longer than {START_S:g} seconds to start")
         self._is_begun = False
         return False
+
+    async def _is_prepared(self) -> bool:
+        """Put the limits on the guest; without them it gets no job."""
+        try:
+            await to_thread.run_sync(self._guest.prepare, self._spec.code)
+        except SandboxUnavailable as error:
+            self._broken = error
+            self._guest.stop("killed", error.message)
+            return False
+        return True
 
     async def _play(
         self, wire: Wire, job: bytes, tasks: asyncio.TaskGroup, *, wall_s: float
@@ -345,6 +350,11 @@ class Clock:
             self._left_s = max(0.0, self._alarm.when() - self._loop.time())
             self._alarm.cancel()
             self._alarm = None
+
+
+def _cancel(tasks: Collection[asyncio.Task[None]]) -> None:
+    for task in list(tasks):
+        task.cancel()
 
 
 async def _refuse(call: HostCall) -> object:

@@ -58,6 +58,32 @@ async def test_a_guest_that_was_let_go_writes_to_no_file_of_others(tmp_path: Pat
         os.close(file)
 
 
+class Hidden(Slow):
+    """A way that does not learn the number of its process, so that nothing is seen of it in /proc."""
+
+    def command(self, setup: Setup) -> Command:
+        """A process that says nothing where its number is told."""
+        code = "import os, sys; os.close(int(sys.argv[1])); input()"
+        return Command(argv=[sys.executable, "-S", "-c", code, "{info}"], order=self._order)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere no limits are put on processes")
+async def test_a_guest_that_cannot_be_limited_gets_no_job() -> None:
+    """Where /proc does not show a process that is there, its limits would not hold: that is told."""
+    way = Hidden()
+    guest = Guest(way, SETUP)
+    guest.start()
+    assert await asyncio.to_thread(way.is_asked.wait, 10)
+    try:
+        with pytest.raises(SandboxUnavailable, match="/proc does not show"):
+            await asyncio.to_thread(guest.prepare, "")
+    finally:
+        guest.stop("killed")
+        guest.close()
+        way.is_due.set()
+        await guest.ended
+
+
 async def test_a_guest_without_a_thread_is_over_and_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no thread can be begun that is told, nobody waits for the guest, and no descriptor stays open."""
 
