@@ -189,7 +189,10 @@ class Resumer:
     async def pause(self, run: Run, wait: Wait) -> None:
         """Have a run that nobody executes wait; it keeps what it needs. Raises OwnershipLost or StorageError."""
         async with self._taking:
-            adopted = await self._adopted(run)
+            # It may have been read while another caller was about to pause it.
+            present = await asyncio.to_thread(self._rows.runs.get, run.id)
+            is_paused = present is not None and present.reason == "paused"
+            adopted = None if is_paused else await self._adopted(run)
             if adopted is not None:
                 await self._end(replace(adopted, adoptions=run.adoptions), wait)
 

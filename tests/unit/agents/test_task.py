@@ -368,7 +368,7 @@ async def test_an_agent_is_run_again_unless_it_acted() -> None:
 
 async def test_an_agent_that_somebody_ended_is_not_run_again() -> None:
     """One that was cancelled is over; so is one whose `once` tool has an unknown outcome and a person gave up."""
-    pay, held = failing("pay", ValueError("no"), effect="once"), HeldTool("held")
+    pay, held = failing("pay", ValueError("no"), effect="once"), HeldTool("held", effect="idempotent")
 
     async def pays(context: Context, given: Any) -> Any:
         return await context.tool("pay")
