@@ -95,14 +95,20 @@ class Session:
             for _ in range(CLIENTS):
                 group.create_task(self._call())
 
+    def _save(self, text: str) -> None:
+        """As editors do: one that empties the file first shows a moment without agents."""
+        beside = self.file.with_suffix(".saved")
+        beside.write_text(text)
+        beside.replace(self.file)
+
     async def _edit(self) -> None:
         for number in range(1, EDITS + 1):
             if number % BROKEN_EVERY == 0:
                 refused = self.refused()
-                self.file.write_text(next(BROKEN))
+                self._save(next(BROKEN))
                 await self._until(lambda known=refused: self.refused() > known)
             else:
-                self.file.write_text(GOOD.format(number=number))
+                self._save(GOOD.format(number=number))
                 if number % SEEN_EVERY == 0:
                     await self._seen(number)
             await self._until(lambda least=number * RUNS // EDITS // 2: len(self.outputs) >= least)
