@@ -12,7 +12,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 COVERAGE := $(BIN)/coverage
 export COVERAGE_FILE := $(CURDIR)/.venv/coverage/data
 
-.PHONY: help run test e2e crash chance walk sandbox check lint format types layers size bench clean
+.PHONY: help run test e2e browser crash chance walk sandbox check lint format types layers size bench clean
 
 help: ## show this list
 	@echo "usage: make TARGET [PYTHON=python3.12]"
@@ -29,6 +29,9 @@ e2e: $(STAMP)-test ## start the real command and server, and talk to them as use
 	@mkdir -p .venv/coverage
 	@$(COVERAGE) run -m pytest -m e2e -n $(JOBS) --dist worksteal $(ARGS)
 
+browser: $(STAMP)-test ## walk every page of the studio in Chromium (Debian: apt-get install chromium)
+	@$(BIN)/python -m pytest -m browser -n $(JOBS) --dist worksteal $(ARGS)
+
 crash: $(STAMP)-test ## kill a real server everywhere and look at what is left; CRASH=all kills it twice, everywhere
 	@$(BIN)/python -m pytest -m crash -n $(JOBS) --dist worksteal $(ARGS)
 
@@ -41,7 +44,7 @@ walk: $(STAMP)-test ## follow every page of the docs step by step and compare wh
 sandbox: $(STAMP)-test ## try to break out of every sandbox, as root and as an ordinary user, and install packages
 	@$(BIN)/python -m pytest -m sandbox -n $(JOBS) --dist worksteal $(ARGS)
 
-check: lint types layers size test e2e ## run every gate, `test` and `e2e`; CI runs this, `run`, `crash`, `chance`, `walk` and `sandbox`
+check: lint types layers size test e2e ## run every gate, `test` and `e2e`; CI runs this, `run`, `browser`, `crash`, `chance`, `walk` and `sandbox`
 	@$(COVERAGE) combine --quiet
 	@$(COVERAGE) report
 

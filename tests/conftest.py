@@ -10,7 +10,7 @@ import pytest
 from blockbuster import blockbuster_ctx
 
 # Tests whose server runs in a process of its own.
-OWN_PROCESS = {"crash", "e2e"}
+OWN_PROCESS = {"browser", "crash", "e2e"}
 _refused: list[str] = []
 
 

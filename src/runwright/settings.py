@@ -119,6 +119,11 @@ class Settings(BaseSettings):
         default="127.0.0.1", description="The address to listen on. Beyond loopback an API key is needed."
     )
     port: int = Field(default=8321, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
+    root_path: str = Field(
+        default="",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="The path below which a proxy serves Runwright, such as `/runwright`, for the links of the studio.",
+    )
     api_key: SecretStr | None = Field(
         default=None,
         description="The key that clients send as `Authorization: Bearer KEY`; commands with `server` send it.",

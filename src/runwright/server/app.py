@@ -48,6 +48,7 @@ from runwright.server.fast import FastRoutes
 from runwright.server.problems import Problems, reraise
 from runwright.server.reference import document, page
 from runwright.server.sse import Streams
+from runwright.studio import Studio
 
 if TYPE_CHECKING:
     from runwright.app import App
@@ -73,6 +74,7 @@ def create_server(app: App, *, host: str | None = None) -> FastAPI:
     host = host or app.settings.host
     check_bind(host, app.settings.api_key)
     streams = Streams(heartbeat_s=app.settings.heartbeat_s)
+    studio = Studio(prefix=app.settings.root_path, has_key=app.settings.api_key is not None)
     fast = [
         Route(runs.START_PATH, runs.StartRun(app.runs, streams, runs.read_run), methods=["POST"]),
         Route(chains.CHAIN_PATH, runs.StartRun(app.runs, streams, chains.read_chain), methods=["POST"]),
@@ -92,7 +94,7 @@ def create_server(app: App, *, host: str | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         # Outermost first.
         middleware=[
-            Middleware(Problems),
+            Middleware(Problems, studio=studio, root_path=app.settings.root_path),
             Middleware(Auth, key=app.settings.api_key, host=host),
             Middleware(FastRoutes, routes=fast),
         ],
@@ -108,6 +110,7 @@ def create_server(app: App, *, host: str | None = None) -> FastAPI:
         *(schedules, openai, ops),
     ):
         server.include_router(part.router)
+    server.router.routes += studio.routes()
     _add_reference(server)
     return server
 

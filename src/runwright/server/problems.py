@@ -18,6 +18,7 @@ from runwright.core.ids import make_id
 from runwright.errors import ConfigError, InvalidRequest, MethodNotAllowed, NotFound, RunwrightError, TooLarge
 from runwright.server.wire import ClientGone, Header, encode
 from runwright.service.views import Problem
+from runwright.studio import Studio
 
 _log = logging.getLogger("runwright.server")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -154,15 +155,21 @@ def is_openai(path: str) -> bool:
 
 
 class Problems:
-    """The outermost middleware: a request id on every answer, and an answer for every error."""
+    """The outermost middleware: paths without the prefix of a proxy, a request id on every answer, and an answer for
+    every error: a page for browsers on their way through the studio.
+    """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, studio: Studio, root_path: str = "") -> None:
         self._app = app
+        self._studio = studio
+        self._prefix = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
+        if self._prefix and scope["path"].startswith(self._prefix + "/"):
+            scope = {**scope, "path": scope["path"].removeprefix(self._prefix)}
         request_id = _request_id(scope)
         has_begun = False
 
@@ -182,7 +189,17 @@ class Problems:
             told = await shown(error, request_id=request_id.decode(), path=scope["path"])
             if has_begun:
                 raise
+            if _is_browser(scope):
+                page = await self._studio.error(Request(scope), told)
+                return await page(scope, receive, answer)
             await _send_error(told, scope, answer, request_id=request_id.decode())
+
+
+def _is_browser(scope: Scope) -> bool:
+    """Whether a person looks at a page: other clients ask for JSON, or for anything."""
+    if scope["path"].startswith(("/api/", "/v1/")):
+        return False
+    return any(name == b"accept" and b"text/html" in value for name, value in scope["headers"])
 
 
 def _request_id(scope: Scope) -> bytes:

@@ -20,6 +20,7 @@ from runwright.errors import (
 )
 from runwright.server.problems import Problems
 from runwright.store.faults import storage_error
+from runwright.studio import Studio
 
 
 async def answer_to(error: Exception, path: str = "/api/v1/x", **headers: str) -> httpx2.Response:
@@ -28,7 +29,7 @@ async def answer_to(error: Exception, path: str = "/api/v1/x", **headers: str) -
     async def fails(scope: Scope, receive: Receive, send: Send) -> None:
         raise error
 
-    transport = httpx2.ASGITransport(app=Problems(fails))
+    transport = httpx2.ASGITransport(app=Problems(fails, studio=Studio()))
     async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as client:
         return await client.get(path, headers={"x-request-id": "req-1", **headers})
 

@@ -1,0 +1,140 @@
+"""How values look in templates: text that cannot act, Markdown without HTML, times, durations, money, JSON."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import msgspec
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+from markupsafe import Markup
+
+SHOWN = 20_000
+"""Characters of a text that a page shows; the rest can be downloaded."""
+
+GIST = 120
+"""Characters of a value that stand in a row of a list."""
+GIST_BYTES = 2000
+
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+"""Control characters, and those that turn the direction of text or that nobody sees."""
+
+
+def inert(value: object) -> object:
+    """Show characters that act on what stands around them as their names. Jinja calls it for every value."""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return _UNSEEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", value)
+
+
+def when(at: datetime | None) -> Markup:
+    """A time, in UTC; the browser shows it in its own zone."""
+    if at is None:
+        return Markup("<span class=none>–</span>")
+    utc = at.astimezone(UTC)
+    return Markup("<time datetime={}>{}</time>").format(utc.isoformat(), utc.strftime("%Y-%m-%d %H:%M:%S"))
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as a person writes them."""
+    if seconds is None:
+        return "–"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+
+
+def usd(amount: str | Decimal | None) -> str:
+    """An amount in USD with as many digits as tell something; what has no price says so."""
+    if amount is None:
+        return "unpriced"
+    value = Decimal(amount)
+    if value == 0:
+        return "$0"
+    places = 2 if abs(value) >= 1 else min(9, 2 - value.adjusted())
+    return f"${value:.{places}f}"
+
+
+def count(number: int) -> str:
+    """A number with its thousands apart."""
+    return f"{number:,}".replace(",", "\u202f")
+
+
+def size(number: int) -> str:
+    """Bytes in units of a thousand."""
+    amount = float(number)
+    for unit in ("B", "kB", "MB"):
+        if abs(amount) < 1000:
+            return f"{amount:.0f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} GB"
+
+
+def gist(value: bytes | msgspec.Raw) -> str:
+    """The beginning of JSON text on one line; a text without its quotes."""
+    raw = bytes(value)
+    read: object = raw[:GIST_BYTES].decode("utf-8", "replace").removeprefix('"')
+    if len(raw) <= GIST_BYTES:
+        read = msgspec.json.decode(raw)
+    text = read if isinstance(read, str) else msgspec.json.encode(read).decode()
+    line = " ".join(text[: 2 * GIST].split())
+    return line if len(line) <= GIST else line[: GIST - 1] + "…"
+
+
+def pretty(value: object) -> str:
+    """A value as JSON text over lines, cut where it is long."""
+    text = bytes(value) if isinstance(value, bytes | msgspec.Raw) else msgspec.json.encode(value)
+    try:
+        shown = msgspec.json.format(text, indent=2).decode("utf-8", "replace")
+    except msgspec.DecodeError:
+        shown = text.decode("utf-8", "replace")
+    return cut(shown)
+
+
+def cut(text: str) -> str:
+    """The beginning of a long text, and how much is left out."""
+    if len(text) <= SHOWN:
+        return text
+    return f"{text[:SHOWN]}\n… {count(len(text) - SHOWN)} more characters"
+
+
+_markdown = MarkdownIt("js-default", {"html": False, "linkify": False, "maxNesting": 20})
+
+
+def markdown(text: str) -> Markup:
+    """Markdown of a model as HTML: without HTML of its own, without pictures, with links that tell nothing."""
+    tokens = _markdown.parse(str(inert(cut(text))))
+    for token in tokens:
+        for child in token.children or ():
+            _tame(child)
+    return Markup(_markdown.renderer.render(tokens, _markdown.options, {}))
+
+
+def _tame(token: Token) -> None:
+    """A picture becomes a text: to fetch it would tell its server who reads, and what."""
+    if token.type == "image":
+        token.content = f"[{token.content} {token.attrs.get('src', '')}]"
+        token.type, token.children = "text", None
+    elif token.type == "link_open":
+        token.attrSet("rel", "noopener noreferrer nofollow")
+        token.attrSet("target", "_blank")
+
+
+FILTERS: Mapping[str, Callable[..., object]] = {
+    "when": when,
+    "duration": duration,
+    "usd": usd,
+    "count": count,
+    "size": size,
+    "gist": gist,
+    "pretty": pretty,
+    "cut": cut,
+    "markdown": markdown,
+}

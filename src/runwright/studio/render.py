@@ -1,0 +1,98 @@
+"""From views to HTML: the Jinja environment, its filters, and the static files."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from shlex import quote
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from runwright import __version__
+from runwright.errors import NotFound, RunwrightError
+from runwright.studio import filters
+from runwright.studio.page import Ask, Page
+
+MEDIA = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
+
+
+class Renderer:
+    """Templates and static files, read once. Its methods render in a thread: views may hold megabytes of text."""
+
+    def __init__(self, navigation: Sequence[Page], *, prefix: str, has_key: bool) -> None:
+        self._prefix = prefix
+        self._has_key = has_key
+        self._static = dict(_static_files())
+        self._version = _digest(self._static)
+        self._environment = Environment(
+            loader=PackageLoader("runwright.studio"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            finalize=filters.inert,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._environment.filters.update(filters.FILTERS)
+        self._known = {"static": self._static_url, "version": __version__, "navigation": navigation}
+
+    async def page(self, page: Page, ask: Ask, view: msgspec.Struct) -> bytes:
+        """A whole page, or the block of it that htmx asked for."""
+        given = {"view": view, "title": page.title, "curl": self._curl(ask)}
+        return await asyncio.to_thread(self._render, page.template, ask, given)
+
+    async def error(self, ask: Ask, error: RunwrightError) -> bytes:
+        """The page of an error."""
+        given = {"error": error, "title": error.code, "curl": None}
+        return await asyncio.to_thread(self._render, "error.html", ask, given)
+
+    def static(self, path: str) -> tuple[bytes, str]:
+        """A static file and its media type. Raises NotFound."""
+        body = self._static.get(path)
+        if body is None:
+            raise NotFound(f"There is no file {path!r}.")
+        return body, MEDIA[path[path.rindex(".") :]]
+
+    def _render(self, name: str, ask: Ask, given: Mapping[str, object]) -> bytes:
+        template = self._environment.get_template(name)
+        known = {**self._known, **given, "ask": ask, "url": ask.url}
+        parts = self._environment.get_template("_parts.html").make_module(known)
+        block = template.blocks.get(ask.fragment or "")
+        context = template.new_context(known | {"parts": parts})
+        return "".join((block or template.root_render_func)(context)).encode("utf-8", "replace")
+
+    def _static_url(self, path: str) -> str:
+        if path not in self._static:
+            raise LookupError(f"a template names the static file {path!r}, which does not exist")
+        return f"{self._prefix}/static/{self._version}/{path}"
+
+    def _curl(self, ask: Ask) -> str:
+        """The command that gives the page's twin."""
+        path = "/index" if ask.path == "/" else ask.path
+        address = ask.origin + ask.url(f"{path}.json", ask.query).removeprefix(self._prefix)
+        key = ' -H "Authorization: Bearer $RUNWRIGHT_API_KEY"' if self._has_key else ""
+        return f"curl{key} {quote(address)}"
+
+
+def _static_files() -> list[tuple[str, bytes]]:
+    folder = files("runwright.studio") / "static"
+    return [(name, file.read_bytes()) for name, file in sorted(_below(folder, "")) if name[name.rfind(".") :] in MEDIA]
+
+
+def _below(folder: Traversable, at: str) -> list[tuple[str, Traversable]]:
+    found: list[tuple[str, Traversable]] = []
+    for each in folder.iterdir():
+        found += _below(each, f"{at}{each.name}/") if each.is_dir() else [(at + each.name, each)]
+    return found
+
+
+def _digest(static: dict[str, bytes]) -> str:
+    """One version for all files, so that a module finds those it imports beside it."""
+    whole = hashlib.blake2b(digest_size=8)
+    for name, body in static.items():
+        whole.update(name.encode() + b"\0" + body)
+    return whole.hexdigest()

@@ -1,0 +1,100 @@
+"""How values look: inert, short, and in the reader's terms."""
+
+from datetime import UTC, datetime
+
+import msgspec
+import pytest
+
+from runwright.studio import filters
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\x1b[31mred", "a⟨U+001B⟩[31mred"),
+        ("safe\u202egnp.exe", "safe⟨U+202E⟩gnp.exe"),
+        ("zero\u200bwidth", "zero⟨U+200B⟩width"),
+        ("two\nlines\tand a tab", "two\nlines\tand a tab"),
+        ("grüße 👋", "grüße 👋"),
+    ],
+)
+def test_characters_that_act_are_named(text: str, shown: str) -> None:
+    """Control characters, and those that hide or turn text, are shown by their number."""
+    assert filters.inert(text) == shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<script>alert(1)</script>",
+        "<img src=x onerror=alert(1)>",
+        "[x](javascript:alert(1))",
+        "[x](data:text/html,<script>alert(1)</script>)",
+        "[x](vbscript:alert)",
+        '[x](https://a.example "\\"onmouseover=alert(1)")',
+        "<https://a.example/'onmouseover=alert(1)>",
+    ],
+)
+def test_markdown_lets_nothing_act(text: str) -> None:
+    """HTML in Markdown stays text, and links lead to pages alone."""
+    shown = str(filters.markdown(text))
+    assert "<script" not in shown
+    assert "<img" not in shown
+    assert 'href="javascript' not in shown
+    assert 'href="data' not in shown
+    assert 'href="vbscript' not in shown
+
+
+def test_a_picture_is_a_text() -> None:
+    """A picture of a model's Markdown is not fetched: its address would tell who reads, and what."""
+    assert filters.markdown("![secret](https://evil.example/?q=1)") == ("<p>[secret https://evil.example/?q=1]</p>\n")
+
+
+def test_a_link_tells_its_target_nothing() -> None:
+    """A link opens beside the page, without a way back to it."""
+    assert 'rel="noopener noreferrer nofollow" target="_blank"' in filters.markdown("[a](https://a.example)")
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [(None, "unpriced"), ("0", "$0"), ("12.346", "$12.35"), ("0.0012345", "$0.00123"), ("0.000000001", "$0.000000001")],
+)
+def test_money_has_the_digits_that_tell_something(amount: str | None, shown: str) -> None:
+    """Small amounts keep three digits that count, and what has no price says so."""
+    assert filters.usd(amount) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(None, "–"), (0.0421, "42 ms"), (3.25, "3.2 s"), (75, "1 min 15 s"), (3720, "1 h 02 min")]
+)
+def test_durations_are_read_at_a_glance(seconds: float | None, shown: str) -> None:
+    """Milliseconds below a second, minutes and hours above."""
+    assert filters.duration(seconds) == shown
+
+
+def test_a_time_is_for_the_browser_to_localise() -> None:
+    """A time stands as UTC with a zone, in an element that scripts find."""
+    at = datetime(2026, 11, 22, 7, 1, 11, tzinfo=UTC)
+    assert filters.when(at) == "<time datetime=2026-11-22T07:01:11+00:00>2026-11-22 07:01:11</time>"
+
+
+def test_a_long_value_is_cut_and_says_so() -> None:
+    """Of a text of megabytes the page shows the beginning and how much is left out."""
+    shown = filters.pretty("x" * 5_000_000)
+    assert len(shown) < filters.SHOWN + 100
+    assert "more characters" in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (b'"two\\n  lines"', "two lines"),
+        (b'{"a": [1, 2]}', '{"a":[1,2]}'),
+        (b'"' + b"x" * 5000 + b'"', "x" * (filters.GIST - 1) + "…"),
+    ],
+    ids=["text", "object", "long"],
+)
+def test_a_row_shows_the_gist_of_a_value(value: bytes, shown: str) -> None:
+    """In a list a value takes one line, however long it is, and a text stands without quotes."""
+    assert filters.gist(value) == shown
+    assert filters.gist(msgspec.Raw(value)) == shown

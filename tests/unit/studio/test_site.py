@@ -1,0 +1,69 @@
+"""Pages, their twins, fragments, errors and files, as a browser gets them."""
+
+import re
+
+import pytest
+
+from runwright.studio.pages import PAGES
+from tests.unit.studio.conftest import Open, Site
+
+PLAIN = [page.path for page in PAGES if "{" not in page.path]
+
+
+@pytest.mark.parametrize("path", PLAIN)
+async def test_every_page_has_a_twin(site: Site, path: str) -> None:
+    """A page without names in its path is served, has one h1, and its view comes as JSON under the curl it shows."""
+    page = await site.text(path)
+    assert len(re.findall("<h1", page)) == 1
+    shown = re.search(r"curl (http://localhost\S+\.json)", page)
+    assert shown is not None
+    twin = await site.client.get(shown[1])
+    assert (twin.status_code, twin.headers["content-type"]) == (200, "application/json")
+
+
+async def test_a_fragment_is_the_block_of_its_target(site: Site) -> None:
+    """Htmx gets the block that is named after the element it goes into, and nothing around it."""
+    fragment = await site.text("/runs", **{"hx-request-type": "partial", "hx-target": "div#list"})
+    assert "No runs yet" in fragment
+    assert "<html" not in fragment
+
+
+async def test_pages_forbid_what_they_do_not_need(site: Site) -> None:
+    """Nothing from elsewhere, no inline script, no frame around a page, and no copy in a cache."""
+    headers = (await site.client.get("/runs")).headers
+    assert "default-src 'none'" in headers["content-security-policy"]
+    assert "unsafe" not in headers["content-security-policy"]
+    assert headers["cache-control"] == "no-store"
+
+
+async def test_an_error_is_a_page_for_browsers_alone(site: Site) -> None:
+    """A browser gets a page with the reason; other clients get the problem, under the API browsers too."""
+    page = await site.client.get("/runs?status=lost")
+    assert page.status_code == 422
+    assert "text/html" in page.headers["content-type"]
+    assert "&#39;lost&#39;" in page.text
+    other = await site.client.get("/runs?status=lost", headers={"accept": "*/*"})
+    assert other.headers["content-type"] == "application/problem+json"
+    api = await site.client.get("/api/v1/nothing")
+    assert api.headers["content-type"] == "application/problem+json"
+
+
+async def test_every_link_stays_below_the_prefix(open_site: Open) -> None:
+    """Behind a proxy with a path, each address on a page begins with it, whether the proxy takes it off or not."""
+    async with open_site(root_path="/tools/runwright") as site:
+        page = await site.text("/runs")
+        links = re.findall(r'(?:href|src|action)="([^"]+)"', page)
+        assert len(links) > 5
+        assert [link for link in links if not link.startswith(("/tools/runwright/", "#"))] == []
+        assert await site.text("/tools/runwright/runs") == page
+
+
+async def test_static_files_are_kept_for_ever_under_their_version(site: Site) -> None:
+    """A static file is compressed, cacheable, and named by the page with the version of all files."""
+    page = await site.text("/runs")
+    found = re.search(r'href="(/static/[0-9a-f]{16}/studio\.css)"', page)
+    assert found is not None
+    answer = await site.client.get(found[1])
+    assert answer.headers["content-encoding"] == "gzip"
+    assert "immutable" in answer.headers["cache-control"]
+    assert (await site.client.get("/static/x/../../site.py")).status_code == 404
