@@ -61,7 +61,7 @@ class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):
 
     The next firing is that of the time `next_at` and comes at `due_at`. `fired` times came and were not missed,
     whatever became of them; `queued` wait, and `last_number` is that of the newest. `since` is when its times were
-    last set.
+    last set. With a `fault`, which says why its definition cannot be read, the schedule has a name and an agent alone.
     """
 
     schedule: Schedule
@@ -76,6 +76,7 @@ class ScheduleRow(msgspec.Struct, frozen=True, kw_only=True):
     fired: int = 0
     queued: int = 0
     last_number: int = 0
+    fault: str = ""
 
     @property
     def name(self) -> str:
@@ -141,8 +142,8 @@ class FiringStore(Protocol):
         """Names of schedules, not paused, whose next firing is due or which have queued ones, the earliest first."""
         ...
 
-    def upcoming(self) -> datetime | None:
-        """When the next firing of all is due."""
+    def upcoming(self, after: datetime) -> datetime | None:
+        """When the next firing of all is due that is not due by then."""
         ...
 
     def find(self, name: str, *, before: int | None = None, limit: int = 50) -> Sequence[Firing]:

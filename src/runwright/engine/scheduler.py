@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from runwright.core.run import RunRequest
 from runwright.core.schedule import QUEUED_AT_MOST, Advance, Firing, ScheduleRow
 from runwright.engine.live import LiveRun
 from runwright.engine.schedule import Turn, turn
-from runwright.errors import Conflict, NotFound, OwnershipLost, RunwrightError
+from runwright.errors import Conflict, NotFound, OwnershipLost, RunwrightError, StorageError
 
 if TYPE_CHECKING:
     from runwright.engine.drive import Rows
@@ -36,6 +36,9 @@ AGAIN_S = 1.0
 LEAST_S = 0.01
 CANCEL_S = 10.0
 """Seconds that a run gets to record that it was cancelled, before the one that takes its place begins."""
+
+AT_ONCE = 16
+"""Schedules that are served at the same time."""
 
 TRIES = 20
 MISSED = "nobody was there to fire it"
@@ -61,6 +64,7 @@ class Scheduler:
         self,
         rows: Rows,
         *,
+        admit: Callable[[RunRequest], object],
         submit: Callable[[RunRequest, Advance], Awaitable[tuple[str, LiveRun | None]]],
         cancel: Callable[[str, str], Awaitable[None]],
         clock: Clock,
@@ -69,28 +73,34 @@ class Scheduler:
         self.is_firing = is_firing
         self._schedules = rows.schedules
         self._firings = rows.firings
+        self._admit = admit
         self._submit = submit
         self._cancel = cancel
         self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._stirring = asyncio.Event()
-        self._is_stopping = False
-        self._troubles: frozenset[str] = frozenset()
+        self._stopping = asyncio.Event()
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._at_work: dict[str, asyncio.Task[None]] = {}
+        self._due_again: set[str] = set()
+        self._troubles: dict[str, str] = {}
         self._task: asyncio.Task[None] | None = None
         self.told: Told = _untold
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
         """Catch up with what was missed, and fire from now on, if this process is to."""
         if self.is_firing:
-            self._task = tasks.create_task(self._watch())
+            self._task = tasks.create_task(self._watch(tasks))
 
     async def stop(self) -> None:
         """Start nothing more."""
-        self._is_stopping = True
+        self._stopping.set()
         self._stirring.set()
         if self._task is not None:
-            await asyncio.wait([self._task], timeout=AGAIN_S)
-            self._task.cancel()
+            working = [self._task, *self._at_work.values()]
+            await asyncio.wait(working, timeout=AGAIN_S)
+            for task in working:
+                task.cancel()
 
     def look(self) -> None:
         """Look at once what is due, because schedules changed. Safe from any thread."""
@@ -102,7 +112,7 @@ class Scheduler:
         Raises NotFound, Conflict, and what keeps a run from being started.
         """
         for _ in range(TRIES):
-            row = await asyncio.to_thread(self._schedules.get, name)
+            row = await self._known(name)
             if row is None:
                 raise NotFound(f"There is no schedule {name!r}.")
             earlier = None if key is None else await asyncio.to_thread(self._firings.keyed, name, key)
@@ -119,40 +129,66 @@ class Scheduler:
                 return run_id, False
         raise Conflict(f"The schedule {name!r} is changed by others all the time; try again.")
 
-    async def _watch(self) -> None:
-        while not self._is_stopping:
+    async def _watch(self, tasks: asyncio.TaskGroup) -> None:
+        while not self._stopping.is_set():
             self._stirring.clear()
             try:
-                wait_s = await self._round()
+                wait_s = await self._round(tasks)
             # Whatever it is, it must not end the task group that all runs live in; the next round tries again.
             except Exception as error:  # noqa: BLE001 - logged
-                self._log_troubles([error])
+                self._trouble("", error)
                 wait_s = AGAIN_S
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stirring.wait(), min(wait_s, LOOK_S))
 
-    async def _round(self) -> float:
-        """Do all that is due; seconds until there is more to do."""
-        troubles: list[Exception] = []
-        for name in await asyncio.to_thread(self._firings.due, self._clock.now()):
-            try:
-                await self._serve(await asyncio.to_thread(self._schedules.get, name))
-            # One schedule must not hold up all others.
-            except Exception as error:  # noqa: BLE001 - logged
-                troubles.append(error)
-        self._log_troubles(troubles)
-        if troubles:
-            return AGAIN_S
-        upcoming = await asyncio.to_thread(self._firings.upcoming)
+    async def _round(self, tasks: asyncio.TaskGroup) -> float:
+        """Have all that is due served, each schedule by a task of its own; seconds until more is due."""
+        now = self._clock.now()
+        for name in await asyncio.to_thread(self._firings.due, now):
+            if name in self._at_work:
+                self._due_again.add(name)
+            elif not self._stopping.is_set():
+                self._at_work[name] = tasks.create_task(self._attend(name))
+        upcoming = await asyncio.to_thread(self._firings.upcoming, now)
+        self._troubles.pop("", None)
         return inf if upcoming is None else max((upcoming - self._clock.now()).total_seconds(), LEAST_S)
 
-    async def _serve(self, row: ScheduleRow | None) -> None:
-        """Do all that is due for a schedule, one step after the other."""
-        while row is not None and not self._is_stopping:
+    async def _attend(self, name: str) -> None:
+        """Serve a schedule, and have others looked for if that changed when it is due."""
+        try:
+            async with self._room:
+                has_moved = await self._serve(name)
+            self._troubles.pop(name, None)
+        # One schedule must not hold up all others.
+        except Exception as error:  # noqa: BLE001 - logged
+            self._trouble(name, error)
+            has_moved = True
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), AGAIN_S)
+        finally:
+            del self._at_work[name]
+        if has_moved or name in self._due_again:
+            self._due_again.discard(name)
+            self._stirring.set()
+
+    async def _serve(self, name: str) -> bool:
+        """Do all that is due for a schedule, one step after the other; whether there was anything."""
+        has_moved = False
+        row = await self._known(name)
+        while row is not None and not self._stopping.is_set():
             step = await asyncio.to_thread(self._plan, row)
             if step is None:
-                return
+                break
+            has_moved = True
             row = await self._take(step)
+        return has_moved
+
+    async def _known(self, name: str) -> ScheduleRow | None:
+        """A schedule that can be read. Raises StorageError."""
+        row = await asyncio.to_thread(self._schedules.get, name)
+        if row is not None and row.fault:
+            raise StorageError(row.fault)
+        return row
 
     def _plan(self, row: ScheduleRow) -> _Step | None:
         """The next step of a schedule, None when nothing is due."""
@@ -198,26 +234,33 @@ class Scheduler:
 
     async def _take(self, step: _Step) -> ScheduleRow | None:
         """Take a step; the schedule after it, or as another process left it. Raises what may be over soon."""
+        name = step.advance.row.name
+        try:
+            await self._make_room(step)
+            if step.request is not None:
+                _, live = await self._submit(step.request, step.advance)
+                if live is not None and step.advance.row.schedule.overlap == "queue":
+                    live.settled.add_done_callback(lambda _: self.look())
+            elif not await asyncio.to_thread(self._schedules.advance, step.advance):
+                return await self._known(name)
+        except OwnershipLost:
+            return await self._known(name)
+        except RunwrightError as error:
+            if error.retryable or step.request is None:
+                raise
+            return await self._take(_failed(step, error))
+        self._tell(step)
+        return step.advance.row
+
+    async def _make_room(self, step: _Step) -> None:
+        """Cancel the runs whose place the step's own takes. Raises what keeps that one from being begun."""
+        if step.request is None or not step.cancelled:
+            return
+        self._admit(step.request)
         for run_id in step.cancelled:
             with suppress(TimeoutError, NotFound):
                 async with asyncio.timeout(CANCEL_S):
                     await self._cancel(run_id, OVERLAP)
-        name = step.advance.row.name
-        if step.request is not None:
-            try:
-                _, live = await self._submit(step.request, step.advance)
-            except OwnershipLost:
-                return await asyncio.to_thread(self._schedules.get, name)
-            except RunwrightError as error:
-                if error.retryable:
-                    raise
-                return await self._take(_failed(step, error))
-            if live is not None and step.advance.row.schedule.overlap == "queue":
-                live.settled.add_done_callback(lambda _: self.look())
-        elif not await asyncio.to_thread(self._schedules.advance, step.advance):
-            return await asyncio.to_thread(self._schedules.get, name)
-        self._tell(step)
-        return step.advance.row
 
     def _tell(self, step: _Step) -> None:
         name = step.advance.row.name
@@ -227,13 +270,13 @@ class Scheduler:
             _logger.log(level, "schedule %s, %s: %s, %s", name, firing.at.isoformat(), firing.became, what)
             self.told(firing)
 
-    def _log_troubles(self, errors: Sequence[Exception]) -> None:
-        """Log what is new: a trouble that comes back in each round is told once."""
-        told = {f"{type(error).__name__}: {error}": error for error in errors}
-        for text, error in told.items():
-            if text not in self._troubles:
-                _logger.error("schedules cannot be served: %s", text, exc_info=error)
-        self._troubles = frozenset(told)
+    def _trouble(self, name: str, error: Exception) -> None:
+        """Log what is new: a trouble that comes back, or that many schedules have, is told once."""
+        text = f"{type(error).__name__}: {error}"
+        if text not in self._troubles.values():
+            what = f"the schedule {name!r}" if name else "schedules"
+            _logger.error("%s cannot be served: %s", what, text, exc_info=error)
+        self._troubles[name] = text
 
 
 def _untold(_firing: Firing) -> None:

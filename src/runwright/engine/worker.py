@@ -98,7 +98,12 @@ class Engine:
             options=options,
         )
         self.scheduler = Scheduler(
-            rows, submit=self.submit, cancel=self.cancel, clock=clock, is_firing=options.is_adopting
+            rows,
+            admit=self.admit,
+            submit=self.submit,
+            cancel=self.cancel,
+            clock=clock,
+            is_firing=options.is_adopting,
         )
         self._children.wake = self._tender.look
         self.drain = Drain(self._driver, self._tender, self.scheduler)
@@ -133,6 +138,15 @@ class Engine:
         await self.drain.finish(drain_s)
         await self._driver.stop()
 
+    def admit(self, request: RunRequest) -> BuiltAgent:
+        """The agent of a run that could be begun now. Raises what would keep it from that."""
+        self._refuse(is_child=request.parent_run_id is not None)
+        agent = self._agents.get(request.agent, request.version, config=request.config)
+        agent.flow.read_input(request.input)
+        if request.replay is None:
+            refuse_unknown(agent, self._agents)
+        return agent
+
     async def submit(self, request: RunRequest, claim: Claim | Advance | None = None) -> tuple[str, LiveRun | None]:
         """Create a run and begin it. A repeated idempotency key gives the earlier run, live or not.
 
@@ -140,14 +154,10 @@ class Engine:
         OwnershipLost when its schedule was advanced by another one.
         """
         is_child = request.parent_run_id is not None
-        self._refuse(is_child=is_child)
         recording = None if request.replay is None else await self._recording(request.replay)
         if recording is not None:
             request = recording.complete(request)
-        agent = self._agents.get(request.agent, request.version, config=request.config)
-        agent.flow.read_input(request.input)
-        if recording is None:
-            refuse_unknown(agent, self._agents)
+        agent = self.admit(request)
         if isinstance(claim, Claim):
             held = await self._held(claim)
             if held is not None:

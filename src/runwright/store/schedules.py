@@ -10,7 +10,6 @@ from sqlalchemy import BindParameter, Dialect, bindparam, delete, func, insert, 
 from sqlalchemy.engine.interfaces import DBAPICursor
 
 from runwright.core.schedule import KEPT, Advance, Firing, Schedule, ScheduleRow
-from runwright.errors import StorageError
 from runwright.store.database import Database
 from runwright.store.faults import storage_error
 from runwright.store.rows import Row, Values, micros, moment, names
@@ -126,10 +125,11 @@ class SqlFiringStore:
         with self._database.read() as connection:
             return connection.scalars(query).all()
 
-    def upcoming(self) -> datetime | None:
-        """When the next firing of all is due."""
+    def upcoming(self, after: datetime) -> datetime | None:
+        """When the next firing of all is due that is not due by then."""
+        query = select(func.min(schedules.c.due_at)).where(~schedules.c.is_paused, schedules.c.due_at > micros(after))
         with self._database.read() as connection:
-            due = connection.execute(select(func.min(schedules.c.due_at)).where(~schedules.c.is_paused)).scalar()
+            due = connection.execute(query).scalar()
         return None if due is None else moment(due)
 
     def find(self, name: str, *, before: int | None = None, limit: int = 50) -> Sequence[Firing]:
@@ -182,11 +182,12 @@ def _values(row: ScheduleRow) -> Values:
 
 
 def _row(row: Row) -> ScheduleRow:
+    fault = ""
     try:
         schedule = _decode(row[4])
     except msgspec.MsgspecError as error:
-        detail = f"The schedule {row[0]!r} cannot be read: {error}. Make it anew, or use the release that wrote it."
-        raise StorageError(detail) from error
+        schedule = Schedule(name=row[0], agent=row[2])
+        fault = f"The schedule {row[0]!r} cannot be read: {error}. Replace it, or use the release that wrote it."
     return ScheduleRow(
         created_at=moment(row[1]),
         source=row[3],
@@ -200,6 +201,7 @@ def _row(row: Row) -> ScheduleRow:
         fired=row[11],
         queued=row[12],
         last_number=row[13],
+        fault=fault,
     )
 
 

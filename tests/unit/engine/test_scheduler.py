@@ -29,14 +29,19 @@ async def echo(_context: Context, value: object) -> object:
 
 
 class Desk:
-    """An agent whose runs are at work until they are let go."""
+    """An agent whose runs are at work until they are let go; a stubborn one is, though they are cancelled."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, name: str = "agent", is_stubborn: bool = False) -> None:
         self.go = asyncio.Event()
-        self.agent = flowing(self._work)
+        self.agent = flowing(self._work, name=name)
+        self._is_stubborn = is_stubborn
 
     async def _work(self, _context: Context, value: object) -> object:
-        await self.go.wait()
+        try:
+            await self.go.wait()
+        finally:
+            if self._is_stubborn:
+                await self.go.wait()
         return value
 
 
@@ -214,6 +219,36 @@ async def test_a_process_that_dies_before_the_run_is_on_disk(stores: Stores) -> 
         assert (firing.at, firing.became) == (row.next_at, "started")
 
 
+async def test_a_slow_schedule_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While one schedule waits for a run that does not let itself be cancelled, the others fire."""
+    monkeypatch.setattr("runwright.engine.scheduler.CANCEL_S", 1000.0)
+    clock, desk = FakeClock(), Desk(name="stubborn", is_stubborn=True)
+    async with started(desk.agent, flowing(echo), clock=clock) as process:
+        await add(process, clock, name="slow", agent="stubborn", overlap="cancel")
+        await add(process, clock)
+        for count in (1, 2, 3):
+            after(clock, process, 60)
+            await firings(process, count)
+        assert len(await firings(process, 1, "slow")) == 1
+        desk.go.set()
+        assert [each.became for each in (await firings(process, 2, "slow"))[:2]] == ["started"] * 2
+
+
+async def test_nothing_is_cancelled_for_a_run_that_cannot_begin() -> None:
+    """Where the next run is refused, the one before it is left alone, and the firing says why."""
+    clock, desk = FakeClock(), Desk()
+    async with started(desk.agent, clock=clock) as process:
+        await add(process, clock, overlap="cancel")
+        after(clock, process, 60)
+        (first,) = await firings(process, 1)
+        process.agents.agents.clear()
+        after(clock, process, 60)
+        _, second = await firings(process, 2)
+        assert (second.became, "agent" in second.reason) == ("failed", True)
+        desk.go.set()
+        await process.settled(str(first.run_id), "completed")
+
+
 async def test_what_cannot_run_is_told() -> None:
     """A firing whose agent is not there has failed, with the reason, and the schedule goes on."""
     clock = FakeClock()
@@ -238,7 +273,7 @@ async def test_trouble_that_passes_loses_no_firing(stores: Stores, caplog: pytes
             process.engine.scheduler.look()
             await asyncio.sleep(0.02)
         assert not await asyncio.to_thread(stores.firings.find, "tick")
-    told = [record for record in caplog.records if "schedules cannot be served" in record.message]
+    told = [record for record in caplog.records if "cannot be served" in record.message]
     assert [Overloaded.__name__ in record.message for record in told] == [True]
     async with started(flowing(echo), clock=clock, stores=stores) as process:
         (firing,) = await firings(process, 1)
@@ -301,6 +336,6 @@ async def test_a_schedule_that_cannot_be_read(stores: Stores, caplog: pytest.Log
         for count in (1, 2, 3):
             after(clock, process, 60)
             await firings(process, count)
-    told = [record.message for record in caplog.records if "schedules cannot be served" in record.message]
+    told = [record.message for record in caplog.records if "cannot be served" in record.message]
     assert len(told) == 1
     assert "'foreign'" in told[0]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -41,6 +41,18 @@ def test_a_schedule_comes_back_as_it_was(stores: Stores) -> None:
     assert stores.schedules.delete("nightly")
     assert not stores.schedules.delete("nightly")
     assert stores.schedules.get("nightly") is None
+
+
+def test_one_that_cannot_be_read_is_found_all_the_same(stores: Stores) -> None:
+    """A definition of another release has a name, an agent and a fault, hides no other, and can be deleted."""
+    foreign = row("foreign", schedule=Schedule(name="foreign", agent="clerk", overlap=cast("Any", "later")))
+    stores.schedules.add(foreign)
+    stores.schedules.add(row())
+    found, other = stores.schedules.find()
+    assert (found, other) == (stores.schedules.get("foreign"), row())
+    assert found.schedule == Schedule(name="foreign", agent="clerk")
+    assert found.fault.startswith("The schedule 'foreign' cannot be read: ")
+    assert stores.schedules.delete("foreign")
 
 
 def test_pages_are_by_name(stores: Stores) -> None:
@@ -104,7 +116,9 @@ def test_what_is_due(stores: Stores) -> None:
     stores.schedules.add(row("over", due_at=None, next_at=None))
     assert list(stores.firings.due(later(2))) == ["a", "b", "waits"]
     assert list(stores.firings.due(NOW)) == ["waits"]
-    assert stores.firings.upcoming() == later(1)
+    assert stores.firings.upcoming(NOW) == later(1)
+    assert stores.firings.upcoming(later(1)) == later(2)
+    assert stores.firings.upcoming(later(99)) is None
 
 
 def test_queued_and_keyed_firings(stores: Stores) -> None:
