@@ -194,8 +194,7 @@ class App:
         problems = self._take(found or self.discover())
         self._count_agents()
         # An App that only looks at definitions is not open.
-        declared = self.schedules.declare() if hasattr(self, "schedules") else ()
-        return (*problems, *declared, *self.registry.dangling())
+        return (*problems, *(self.schedules.declare() if hasattr(self, "schedules") else self.registry.dangling()))
 
     def _take(self, found: Discovery) -> tuple[tuple[str, str], ...]:
         policies = self.settings.policies

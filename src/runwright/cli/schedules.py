@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -16,7 +18,7 @@ from runwright.cli.call import Call, Called, Flag, Limit, Texts
 from runwright.cli.failures import RUN_FAILED, Exit
 from runwright.cli.output import short
 from runwright.cli.run import encoded
-from runwright.errors import InvalidRequest
+from runwright.errors import ConfigError, InvalidRequest
 from runwright.service.schedules import FiringView, ScheduleView
 from runwright.service.views import RunView
 
@@ -94,12 +96,15 @@ async def ls(*, agent: str | None = None, after: str | None = None, limit: Limit
         limit: How many on a page.
         call: What every command is handed.
     """
-    async with call.open(has_agents=False, is_reading=True) as access:
+    async with _looking(call) as access:
         page = await access.schedules.find(agent=agent, after=after, limit=limit)
     if call.out.is_json:
         call.out.json(page)
         return
     call.out.table(COLUMNS, [_row(view) for view in page.data])
+    for view in page.data:
+        if view.problem:
+            call.out.note(f"{view.place or view.name}: {view.name} starts nothing: {view.problem}")
     if page.has_more:
         call.out.note(f"There are more: --after {page.next}")
 
@@ -112,7 +117,7 @@ async def show(name: str, /, *, limit: Limit = FIRINGS, call: Called) -> None:
         limit: How many times.
         call: What every command is handed.
     """
-    async with call.open(has_agents=False, is_reading=True) as access:
+    async with _looking(call) as access:
         view = await access.schedules.get(name)
         page = await access.schedules.firings(name, limit=limit)
     if call.out.is_json:
@@ -248,6 +253,18 @@ def next(cron: str, /, *, tz: str = "UTC", count: Limit = 5, after: datetime | N
     call.out.show({"data": found}, "\n".join(f"{at:%a %Y-%m-%d %H:%M %Z}" for at in found))
 
 
+@asynccontextmanager
+async def _looking(call: Call) -> AsyncGenerator[Access]:
+    """Schedules, and the agents that they name unless definitions are broken."""
+    async with AsyncExitStack() as stack:
+        try:
+            access = await stack.enter_async_context(call.open(is_reading=True))
+        except ConfigError:
+            access = await stack.enter_async_context(call.open(has_agents=False, is_reading=True))
+            call.out.note("The definitions of agents cannot be read: `runwright agents check` says why.")
+        yield access
+
+
 async def _over(access: Access, run_id: str) -> RunView:
     """The run when it is over or waits."""
     async for group in access.runs.events(run_id):
@@ -275,6 +292,8 @@ def _input(text: str | None, *, is_json: bool) -> dict[str, object]:
 
 def _when(view: ScheduleView) -> str:
     said = view.definition
+    if view.status == "unreadable":
+        return ""
     if said.cron is not None:
         return f"{said.cron} {said.timezone}"
     return f"every {said.every_s:g} s" if said.every_s is not None else f"once at {said.at}"
@@ -300,6 +319,7 @@ def _print(call: Call, view: ScheduleView) -> None:
         "catch up": said.catch_up,
         "overlap": said.overlap,
         "defined in": view.place,
+        "problem": view.problem,
     }
     lines = [f"{view.name} {view.status}", *(f"{name}: {fact}" for name, fact in facts.items() if fact)]
     call.out.show(view, "\n".join(lines))

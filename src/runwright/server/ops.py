@@ -28,12 +28,20 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
+class Warned(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that will fail when its time comes, and where it stands."""
+
+    place: str
+    detail: str
+
+
 class HealthView(msgspec.Struct, frozen=True, kw_only=True):
     """How the server is, and what its agents use when they name no model."""
 
     status: Literal["ok", "draining", "failing"]
     version: str
     checks: list[Check]
+    warnings: list[Warned]
     model: str | None
     model_reason: str
     process: ProcessHealth
@@ -78,6 +86,9 @@ async def health(request: Request) -> Response:
         status="draining" if app.engine.is_draining else "ok" if is_ready else "failing",
         version=__version__,
         checks=checks,
+        warnings=[
+            Warned(place=place, detail=detail) for place, detail in await asyncio.to_thread(app.schedules.troubles)
+        ],
         model=default.ref,
         model_reason=default.reason,
         process=await asyncio.to_thread(app.health.measure),

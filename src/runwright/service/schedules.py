@@ -23,11 +23,11 @@ from runwright.core.schedule_reader import WHEN, read_schedule, write_schedule
 from runwright.engine.drive import Rows
 from runwright.engine.schedule import first_due
 from runwright.engine.scheduler import TRIES, Scheduler
-from runwright.errors import ConfigError, Conflict, InvalidRequest, NotFound
+from runwright.errors import ConfigError, Conflict, InvalidRequest, NotFound, StorageError
 from runwright.service.patch import merged
 from runwright.service.views import Page
 
-Status = Literal["active", "paused", "over"]
+Status = Literal["active", "paused", "over", "unreadable"]
 TIMES = ("cron", "every_s", "at", "timezone", "start_at", "end_at")
 """Fields whose change makes the times of a schedule begin anew."""
 
@@ -36,9 +36,10 @@ _MICROSECOND = timedelta(microseconds=1)
 
 
 class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
-    """A schedule and where it stands. `fired` of its times were started, queued or skipped; `queued` wait.
+    """A schedule and where it stands. `fired` of its times came and were not missed, whatever became of them; `queued`
+    wait.
 
-    One of code or a file has a `place`; it is changed there.
+    One of code or a file has a `place`; it is changed there. A `problem` says why it would start nothing.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ScheduleView(msgspec.Struct, frozen=True, kw_only=True):
     queued: int
     source: str
     place: str
+    problem: str = ""
     created_at: datetime
 
 
@@ -95,14 +97,18 @@ class Schedules:
 
     async def get(self, name: str) -> ScheduleView:
         """One schedule. Raises NotFound."""
-        return _view(await asyncio.to_thread(self._row, name))
+        return await asyncio.to_thread(lambda: self._view(self._row(name)))
 
     async def find(self, *, agent: str | None = None, after: str | None = None, limit: int = 50) -> Page[ScheduleView]:
         """A page of schedules by name."""
-        found = await asyncio.to_thread(self._store.find, agent=agent, after=after, limit=limit + 1)
-        shown = [_view(row) for row in found[:limit]]
-        has_more = len(found) > limit
-        return Page(data=shown, has_more=has_more, next=shown[-1].name if has_more else None)
+
+        def find() -> Page[ScheduleView]:
+            found = self._store.find(agent=agent, after=after, limit=limit + 1)
+            shown = [self._view(row) for row in found[:limit]]
+            has_more = len(found) > limit
+            return Page(data=shown, has_more=has_more, next=shown[-1].name if has_more else None)
+
+        return await asyncio.to_thread(find)
 
     async def update(self, name: str, data: Mapping[str, object]) -> ScheduleView:
         """Replace a schedule; what it did and whether it is paused stay.
@@ -113,7 +119,9 @@ class Schedules:
 
     async def patch(self, name: str, data: Mapping[str, object]) -> ScheduleView:
         """Change parts of a schedule by a JSON merge patch (RFC 7396). Raises as `update` does."""
-        return await asyncio.to_thread(self._change, name, lambda old: merged(write_schedule(old), data))
+        return await asyncio.to_thread(
+            self._change, name, lambda row: merged(write_schedule(_legible(row).schedule), data)
+        )
 
     async def delete(self, name: str) -> None:
         """Forget a schedule and what became of its times; its runs stay. Raises NotFound and Conflict."""
@@ -156,8 +164,8 @@ class Schedules:
     def declare(self) -> tuple[tuple[str, str], ...]:
         """Bring what is stored in line with code and files, as the registry has them; from any thread.
 
-        Gives (place, detail) pairs of schedules whose name was given over the API before. A process that fires none,
-        as a command beside a server, changes nothing.
+        Tells, and gives as (place, detail) pairs, which names were given over the API before, and the `troubles`. A
+        process that fires none, as a command beside a server, changes nothing.
         """
         if not self._scheduler.is_firing:
             return ()
@@ -172,9 +180,18 @@ class Schedules:
                 del declared[row.name]
         for each in declared.values():
             self._declare(each)
+        problems += self.troubles()
         for place, detail in problems:
             _logger.warning("%s: %s", place, detail)
         return tuple(problems)
+
+    def troubles(self) -> tuple[tuple[str, str], ...]:
+        """What will fail when its time comes, because an agent that it names is not there or does not fit, as (place,
+        detail) pairs: of code, files and callers; from any thread.
+        """
+        made = (row for row in _all(self._store) if row.source == "api")
+        found = ((f"schedule {row.name}", self._problem(row)) for row in made)
+        return (*self._registry.dangling(), *((place, problem) for place, problem in found if problem))
 
     def _declare(self, declared: DeclaredSchedule) -> None:
         schedule, place = declared.schedule, declared.place
@@ -194,12 +211,12 @@ class Schedules:
                 raise Conflict(f"There is a schedule {schedule.name!r} already: name this one otherwise, or change it.")
             row = known
         self._scheduler.look()
-        return _view(row)
+        return self._view(row)
 
-    def _change(self, name: str, change: Callable[[Schedule], Mapping[str, object]]) -> ScheduleView:
+    def _change(self, name: str, change: Callable[[ScheduleRow], Mapping[str, object]]) -> ScheduleView:
         def changed(row: ScheduleRow) -> ScheduleRow:
             _refuse_declared(row)
-            schedule = self._read({"name": name, **change(row.schedule)})
+            schedule = self._read({"name": name, **change(row)})
             if schedule.name != name:
                 raise _invalid("/name", f"a schedule keeps its name: {name!r}, not {schedule.name!r}")
             after = _set(row, schedule, self._clock.now())
@@ -225,13 +242,13 @@ class Schedules:
         """Change a row, however often others change it meanwhile."""
         for _ in range(TRIES):
             row = self._row(name)
-            after = change(row)
+            after = _legible(change(row))
             if after == row:
-                return _view(row)
+                return self._view(row)
             after = replace(after, revision=row.revision + 1)
             if self._store.advance(Advance(row=after)):
                 self._scheduler.look()
-                return _view(after)
+                return self._view(after)
         raise Conflict(f"The schedule {name!r} is changed by others all the time; try again.")
 
     def _row(self, name: str) -> ScheduleRow:
@@ -240,12 +257,36 @@ class Schedules:
             raise NotFound(f"There is no schedule {name!r}.")
         return row
 
+    def _view(self, row: ScheduleRow) -> ScheduleView:
+        return ScheduleView(
+            name=row.name,
+            status=_status(row),
+            next_at=None if row.is_paused or row.fault else row.due_at,
+            definition=row.schedule,
+            fired=row.fired,
+            queued=row.queued,
+            source=row.source,
+            place=row.place,
+            problem=self._problem(row),
+            created_at=row.created_at,
+        )
+
+    def _problem(self, row: ScheduleRow) -> str:
+        """Why a schedule would start nothing. A command that was given no agents cannot say it."""
+        if row.fault or not (self._scheduler.is_firing or self._registry.all()):
+            return row.fault
+        try:
+            refuse_unfit(row.schedule, self._registry)
+        except InvalidRequest as error:
+            return error.message
+        return ""
+
 
 def _set(row: ScheduleRow, schedule: Schedule, now: datetime) -> ScheduleRow:
     """The row with what its user says now. Other times begin anew; else it goes on where it was."""
     if schedule == row.schedule:
         return row
-    after = replace(row, schedule=schedule)
+    after = replace(row, schedule=schedule, fault="")
     if _times(schedule) != _times(row.schedule):
         return first_due(replace(after, since=now), after=now)
     return first_due(after, after=now if row.next_at is None else row.next_at - _MICROSECOND)
@@ -284,19 +325,18 @@ def _invalid(place: str, detail: str) -> InvalidRequest:
     return InvalidRequest(f"{place}: {detail}", problems=[(place, detail)])
 
 
-def _view(row: ScheduleRow) -> ScheduleView:
-    is_over = row.next_at is None and not row.queued
-    return ScheduleView(
-        name=row.name,
-        status="paused" if row.is_paused else "over" if is_over else "active",
-        next_at=None if row.is_paused else row.due_at,
-        definition=row.schedule,
-        fired=row.fired,
-        queued=row.queued,
-        source=row.source,
-        place=row.place,
-        created_at=row.created_at,
-    )
+def _legible(row: ScheduleRow) -> ScheduleRow:
+    if row.fault:
+        raise StorageError(row.fault)
+    return row
+
+
+def _status(row: ScheduleRow) -> Status:
+    if row.fault:
+        return "unreadable"
+    if row.is_paused:
+        return "paused"
+    return "over" if row.next_at is None and not row.queued else "active"
 
 
 def _firing_view(name: str, firing: Firing) -> FiringView:

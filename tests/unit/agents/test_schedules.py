@@ -131,6 +131,17 @@ async def test_a_reload_says_which_schedule_names_nobody(tmp_path: Path) -> None
     assert any("schedules[1].input" in place for place in problems)
 
 
+async def test_a_start_says_which_schedule_names_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A server that is started with such a schedule logs where it stands, and serves the others."""
+    (tmp_path / "clerk.yaml").write_text(CLERK)
+    (tmp_path / "times.yaml").write_text(APART.replace("agent: clerk", "agent: clerc"))
+    async with opened(tmp_path) as app:
+        (told,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert told.startswith(f"{tmp_path / 'times.yaml'}:2: schedules[0].agent: there is no agent 'clerc'")
+        problems = {each.name: each.problem for each in (await app.schedules.find()).data}
+    assert {name: bool(problem) for name, problem in problems.items()} == {"apart": True, "clerk": False, "tick": False}
+
+
 async def test_in_python(tmp_path: Path) -> None:
     """An agent in Python holds its schedules; a wrong one is told with its place."""
     agent = Agent("clerk", model="demo", schedules=[Schedule(cron="0 9 * * *", input="hi"), {"every_s": 60}])

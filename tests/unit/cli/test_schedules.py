@@ -63,6 +63,18 @@ async def test_a_schedule_is_made_changed_and_taken_away(app: App) -> None:
         await schedules.show("s", call=call)
 
 
+async def test_what_would_start_nothing_is_told(app: App) -> None:
+    """The list says below it which schedules cannot run and why, and so does one that is shown."""
+    await app.agents.create({"name": "brief", "model": "demo"})
+    await schedules.add("s", "brief", "hi", what=What(every=60), call=FakeCall(app))
+    await app.agents.delete("brief")
+    call = FakeCall(app)
+    await schedules.ls(call=call)
+    assert call.noted.startswith("s: s starts nothing: there is no agent 'brief'")
+    await schedules.show("s", call=call)
+    assert "problem: there is no agent 'brief'" in call.printed
+
+
 async def test_a_trigger_prints_the_answer(app: App) -> None:
     """A trigger waits for its run, prints what it gave and tells how it ended; `show` has it by hand."""
     await schedules.add("s", "a", "hi", what=What(at="2099-01-01T09:00:00"), call=FakeCall(app))

@@ -51,6 +51,7 @@ async def test_health_says_which_model_answers(client: httpx2.AsyncClient) -> No
                 {"name": "store", "ok": True, "detail": "takes rows"},
                 {"name": "engine", "ok": True, "detail": "0 runs"},
             ],
+            "warnings": [],
             "model": "demo",
             "model_reason": "named in the settings",
             "process": ["cpu_s", "open_files", "peak_memory_bytes", "pid", "uptime_s"],

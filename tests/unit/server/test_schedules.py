@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import httpx2
 import pytest
 from inline_snapshot import snapshot
 
 from runwright import App
+from runwright.core.schedule import Schedule, ScheduleRow
 from tests.unit.server.conftest import plain
 
 SCHEDULES = "/api/v1/schedules"
@@ -39,6 +41,7 @@ async def test_a_schedule_is_made_changed_and_taken_away(client: httpx2.AsyncCli
                 "queued": 0,
                 "source": "api",
                 "place": "",
+                "problem": "",
                 "created_at": "<created_at>",
             },
         )
@@ -157,3 +160,37 @@ async def test_a_wrong_change_leaves_what_was_there(client: httpx2.AsyncClient) 
     for change in ({"cron": "x"}, {"name": "other"}, {"agent": None}, {"at": "2020-01-01T00:00:00"}):
         assert (await client.patch(f"{SCHEDULES}/nightly", json=change)).status_code in {400, 422}
     assert (await client.get(f"{SCHEDULES}/nightly")).json() == made
+
+
+async def test_one_that_cannot_be_read_is_listed_and_replaced(client: httpx2.AsyncClient, app: App) -> None:
+    """A definition of another release stands among the others with what is wrong; it is replaced whole or deleted."""
+    schedule = Schedule(name="foreign", agent="upper", overlap=cast("Any", "later"))
+    now = datetime.now(UTC)
+    foreign = ScheduleRow(schedule=schedule, source="api", created_at=now, since=now, due_at=now)
+    stores = app._stores  # pyright: ignore[reportPrivateUsage] - no release wrote such a row yet
+    await asyncio.to_thread(stores.schedules.add, foreign)
+    await client.post(SCHEDULES, json=NIGHTLY)
+    listed = (await client.get(SCHEDULES)).json()["data"]
+    assert [(each["name"], each["status"]) for each in listed] == [("foreign", "unreadable"), ("nightly", "active")]
+    assert listed[0]["problem"].startswith("The schedule 'foreign' cannot be read: ")
+    at = f"{SCHEDULES}/foreign"
+    refused = [await client.patch(at, json={"input": "x"}), await client.post(f"{at}/pause")]
+    refused.append(await client.post(f"{at}/trigger"))
+    assert ["cannot be read" in each.json()["detail"] for each in refused] == [True] * 3
+    told = (await client.get("/health")).json()["warnings"]
+    assert told == [{"place": "schedule foreign", "detail": listed[0]["problem"]}]
+    await asyncio.to_thread(app.reload)
+    put = (await client.put(at, json={"agent": "upper", "input": "x", "every_s": 60})).json()
+    assert (put["status"], put["problem"]) == ("active", "")
+    assert (await client.delete(at)).status_code == 204
+
+
+async def test_an_agent_that_is_gone_is_told(client: httpx2.AsyncClient) -> None:
+    """A schedule whose agent was deleted says so in the list and in the health of the server."""
+    await client.post("/api/v1/agents", json={"name": "brief", "model": "demo"})
+    await client.post(SCHEDULES, json={"name": "s", "agent": "brief", "input": "x", "every_s": 60})
+    assert (await client.get("/health")).json()["warnings"] == []
+    assert (await client.delete("/api/v1/agents/brief")).status_code == 204
+    problem = (await client.get(f"{SCHEDULES}/s")).json()["problem"]
+    assert problem.startswith("there is no agent 'brief'")
+    assert (await client.get("/health")).json()["warnings"] == [{"place": "schedule s", "detail": problem}]
