@@ -95,10 +95,25 @@ def test_a_repository_on_a_real_model(tmp_path: Path) -> None:
     assert len(run["output"]["commit"]) == 40
 
 
+def test_a_schedule_on_a_real_model(tmp_path: Path) -> None:
+    """A server takes up the example's schedule, and its run is answered by the local model."""
+    (tmp_path / "agents").symlink_to(FEATURES)
+    with serving(tmp_path, models_dir=str(CACHE)) as server:
+        run = _command("schedules", "trigger", "local-digest", "--server", server.url, data=tmp_path)
+    assert (run["status"], run["metadata"]["schedule"]) == ("completed", "local-digest")
+    assert run["usage"]["output_tokens"] > 0
+    assert "demo model" not in run["output"]
+
+
 def _example(*command: str, data: Path, model: str = "demo") -> dict[str, Any]:
     """A run of an example agent."""
+    return _command("run", *command, "--agents", str(FEATURES), data=data, model=model)
+
+
+def _command(*command: str, data: Path, model: str = "demo") -> dict[str, Any]:
+    """What a command prints as JSON."""
     environ = {**os.environ, "RUNWRIGHT_MODEL": model, "RUNWRIGHT_DATA": str(data)}
-    whole = [sys.executable, "-m", "runwright", "run", *command, "--json", "--agents", str(FEATURES)]
+    whole = [sys.executable, "-m", "runwright", *command, "--json"]
     done = subprocess.run(
         whole, env=environ, cwd=FEATURES.parents[1], capture_output=True, text=True, timeout=100, check=False
     )

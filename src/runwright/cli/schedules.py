@@ -25,6 +25,7 @@ from runwright.service.views import RunView
 COLUMNS = ("schedule", "agent", "when", "status", "next", "fired")
 FIRED = ("at", "became", "run or reason")
 FIRINGS = 10
+NONE = "There is none. A server takes up those of definitions when it starts: `runwright serve`."
 FIRED_BY = "It fires where a server of its data directory runs: `runwright serve`."
 
 Text = Annotated[str | None, Parameter(allow_leading_hyphen=True)]
@@ -102,6 +103,8 @@ async def ls(*, agent: str | None = None, after: str | None = None, limit: Limit
         call.out.json(page)
         return
     call.out.table(COLUMNS, [_row(view) for view in page.data])
+    if not page.data:
+        call.out.note(NONE)
     for view in page.data:
         if view.problem:
             call.out.note(f"{view.place or view.name}: {view.name} starts nothing: {view.problem}")

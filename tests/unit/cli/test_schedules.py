@@ -65,6 +65,9 @@ async def test_a_schedule_is_made_changed_and_taken_away(app: App) -> None:
 
 async def test_what_would_start_nothing_is_told(app: App) -> None:
     """The list says below it which schedules cannot run and why, and so does one that is shown."""
+    empty = FakeCall(app)
+    await schedules.ls(call=empty)
+    assert "A server takes up those of definitions" in empty.noted
     await app.agents.create({"name": "brief", "model": "demo"})
     await schedules.add("s", "brief", "hi", what=What(every=60), call=FakeCall(app))
     await app.agents.delete("brief")
