@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from runwright.core.agent import BuiltAgent
 from runwright.core.event import NULL, RunQueued, RunStarted
 from runwright.core.ids import make_id
-from runwright.core.ports import Claimed, Clock, IdempotencyKey, Signal, SignalKind
+from runwright.core.ports import Claimed, Clock, IdempotencyKey, RunStore, Signal, SignalKind
 from runwright.core.replay import Replay
 from runwright.core.run import Run, RunRequest
 from runwright.core.schedule import Advance
@@ -159,7 +159,7 @@ class Engine:
             request = recording.complete(request)
         agent = self.admit(request)
         if isinstance(claim, Claim):
-            held = await self._held(claim)
+            held = await _held(self._rows.runs, claim)
             if held is not None:
                 return held, None
         # The process may have begun to stop meanwhile.
@@ -199,7 +199,7 @@ class Engine:
             await self._driver.begin_on_disk(live, events)
         except Conflict:
             # The same key, sent twice at once: the other one was first.
-            held = await self._held(claim) if isinstance(claim, Claim) else None
+            held = await _held(self._rows.runs, claim) if isinstance(claim, Claim) else None
             if held is None:
                 raise
             return held
@@ -327,15 +327,6 @@ class Engine:
             raise Conflict(f"{run.id} did nothing of its own: it was given the result of {earlier}; replay that.")
         return await asyncio.to_thread(Recording, run, events, replay)
 
-    async def _held(self, claim: Claim) -> str | None:
-        """The run that an idempotency key was used for."""
-        held = await asyncio.to_thread(self._rows.runs.idempotent, claim.scope, claim.key)
-        if held is None:
-            return None
-        if held.body_hash != claim.body_hash:
-            raise IdempotencyMismatch(f"The Idempotency-Key {claim.key!r} was used with another body; send a new key.")
-        return held.run_id
-
     async def _interrupt_older(self, run: Run) -> None:
         """Cancel the runs before this one in its thread, the newest first, so that none of them begins meanwhile."""
         assert run.thread_id is not None
@@ -362,6 +353,16 @@ class Engine:
             created_at=self._clock.now(),
         )
         await asyncio.to_thread(self._rows.signals.put, signal)
+
+
+async def _held(runs: RunStore, claim: Claim) -> str | None:
+    """The run that an idempotency key was used for."""
+    held = await asyncio.to_thread(runs.idempotent, claim.scope, claim.key)
+    if held is None:
+        return None
+    if held.body_hash != claim.body_hash:
+        raise IdempotencyMismatch(f"The Idempotency-Key {claim.key!r} was used with another body; send a new key.")
+    return held.run_id
 
 
 def _claimed(run: Run, claim: Claim | Advance | None) -> Claimed | None:

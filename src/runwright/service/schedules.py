@@ -201,7 +201,7 @@ class Schedules:
             self._step(schedule.name, lambda row: replace(_set(row, schedule, now), place=place, source=new.source))
 
     def _create(self, data: Mapping[str, object], key: str | None) -> ScheduleView:
-        schedule = self._read({"name": _made_name(key), **data})
+        schedule = _read({"name": _made_name(key), **data}, self._registry)
         now = self._clock.now()
         row = first_due(ScheduleRow(schedule=schedule, source="api", created_at=now, since=now), after=now)
         _refuse_spent(row)
@@ -216,7 +216,7 @@ class Schedules:
     def _change(self, name: str, change: Callable[[ScheduleRow], Mapping[str, object]]) -> ScheduleView:
         def changed(row: ScheduleRow) -> ScheduleRow:
             _refuse_declared(row)
-            schedule = self._read({"name": name, **change(row)})
+            schedule = _read({"name": name, **change(row)}, self._registry)
             if schedule.name != name:
                 raise _invalid("/name", f"a schedule keeps its name: {name!r}, not {schedule.name!r}")
             after = _set(row, schedule, self._clock.now())
@@ -225,18 +225,6 @@ class Schedules:
             return after
 
         return self._step(name, changed)
-
-    def _read(self, data: Mapping[str, object]) -> Schedule:
-        """A schedule of a caller. Raises InvalidRequest with pointers."""
-        try:
-            schedule = read_schedule(data)
-        except ConfigError as error:
-            raise InvalidRequest(error.message, problems=error.problems) from error
-        if named := named_files(schedule.config):
-            problems = [(f"/config{place}", detail) for place, detail in named]
-            raise InvalidRequest("The request is not valid.", problems=problems)
-        refuse_unfit(schedule, self._registry)
-        return schedule
 
     def _step(self, name: str, change: Callable[[ScheduleRow], ScheduleRow]) -> ScheduleView:
         """Change a row, however often others change it meanwhile."""
@@ -280,6 +268,19 @@ class Schedules:
         except InvalidRequest as error:
             return error.message
         return ""
+
+
+def _read(data: Mapping[str, object], registry: Registry) -> Schedule:
+    """A schedule of a caller. Raises InvalidRequest with pointers."""
+    try:
+        schedule = read_schedule(data)
+    except ConfigError as error:
+        raise InvalidRequest(error.message, problems=error.problems) from error
+    if named := named_files(schedule.config):
+        problems = [(f"/config{place}", detail) for place, detail in named]
+        raise InvalidRequest("The request is not valid.", problems=problems)
+    refuse_unfit(schedule, registry)
+    return schedule
 
 
 def _set(row: ScheduleRow, schedule: Schedule, now: datetime) -> ScheduleRow:
