@@ -7,16 +7,18 @@ same again where it is given the same answers in the same order, so its calls ar
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import Context as Variables
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from runwright.agents.host import OWN_EVENTS, Host, May
 from runwright.core.context import Context
 from runwright.core.sandbox import HostCall, SandboxOutcome, SandboxSpec
-from runwright.errors import ConfigError, LimitExceeded
+from runwright.errors import ConfigError, LimitExceeded, ToolFailed
+from runwright.tools.deeds import Deed
+from runwright.tools.sandbox.dependencies import TIMEOUT_S
 from runwright.tools.sandbox.session import CODES_OWN
 from runwright.tools.sandbox.workshop import Workshop
 
@@ -25,6 +27,10 @@ RESTLESS_S: Final = 0.05
 
 SHOWN: Final = 32 * 1024
 """Characters of what code printed that are recorded, of each kind."""
+
+
+LOCKING_SINCE: Final = 2
+"""The version of the loop from which on the lock of the packages is a step."""
 
 
 class Pinned(msgspec.Struct, frozen=True):
@@ -105,11 +111,13 @@ class Desk:
 async def run_code(job: Job, context: Context, inputs: dict[str, object]) -> SandboxOutcome:
     """Run the code with its calls as steps. Raises ConfigError when it cannot begin, and what ends the run."""
     seed = await context.random()
+    lock = await _lock(job, context) if job.requirements and context.loop >= LOCKING_SINCE else None
     desk = Desk(host := Host(context, job.may), calls=job.calls)
     open_calls: set[asyncio.Task[None]] = set()
     async with asyncio.TaskGroup() as tasks:
         # Nothing of what it does is the flow's own doing.
-        work = tasks.create_task(_work(job, desk, context, inputs=inputs, seed=seed), context=Variables())
+        begun = _work(job, desk, context, inputs=inputs, seed=seed, lock=lock)
+        work = tasks.create_task(begun, context=Variables())
         work.add_done_callback(lambda _: desk.close(), context=Variables())
         while asked := await desk.take():
             if len(asked) == 1 and desk.is_resting and not open_calls:
@@ -136,11 +144,35 @@ async def _serve(host: Host, asked: Asked) -> None:
         asked.answer.set_result(result)
 
 
-async def _work(job: Job, desk: Desk, context: Context, *, inputs: dict[str, object], seed: float) -> SandboxOutcome:
+async def _lock(job: Job, context: Context) -> str:
+    """The versions and hashes of the packages, as a step: a replay has the same. Raises ConfigError."""
+
+    async def resolve(_arguments: Mapping[str, Any], _context: Context) -> object:
+        try:
+            return {"lock": await _workshop(job).dependencies.resolve(job.spec.language, job.requirements)}
+        except ConfigError as error:
+            raise ToolFailed(error.message) from error
+
+    deed = Deed(f"{OWN_EVENTS}packages", resolve, timeout_s=TIMEOUT_S)
+    try:
+        given = await context.tool(deed, language=job.spec.language, requirements=job.requirements)
+    except ToolFailed as error:
+        raise ConfigError(error.message) from error
+    return given["lock"]
+
+
+def _workshop(job: Job) -> Workshop:
     if job.workshop is None:
         raise ConfigError("There is no sandbox in this process: open an App.")
-    spec = await _prepared(job, job.workshop, context)
-    async with await job.workshop.sandbox.start(spec, desk.answer, rests=desk.rests) as session:
+    return job.workshop
+
+
+async def _work(
+    job: Job, desk: Desk, context: Context, *, inputs: dict[str, object], seed: float, lock: str | None
+) -> SandboxOutcome:
+    workshop = _workshop(job)
+    spec = await _prepared(job, workshop, lock)
+    async with await workshop.sandbox.start(spec, desk.answer, rests=desk.rests) as session:
         context.emit(
             f"{OWN_EVENTS}started",
             {"backend": session.backend, "isolation": session.isolation, "language": spec.language},
@@ -150,16 +182,16 @@ async def _work(job: Job, desk: Desk, context: Context, *, inputs: dict[str, obj
     return outcome
 
 
-async def _prepared(job: Job, workshop: Workshop, context: Context) -> SandboxSpec:
-    """The code and its packages."""
+async def _prepared(job: Job, workshop: Workshop, lock: str | None) -> SandboxSpec:
+    """The code and its packages: those of the lock, or as they are resolved here for a run that recorded none."""
     spec = job.spec
     if job.pinned is not None:
         code = await workshop.pinned.code(job.pinned.url, job.pinned.sha256)
         spec = msgspec.structs.replace(spec, code=code)
     if job.requirements:
-        prepared = await workshop.dependencies.prepare(spec.language, job.requirements)
-        context.emit(f"{OWN_EVENTS}packages", {"folder": prepared.folder.name, "lock": prepared.lock})
-        spec = msgspec.structs.replace(spec, dependencies=prepared.folder)
+        packages, language = workshop.dependencies, spec.language
+        prepared = packages.prepare(language, job.requirements) if lock is None else packages.install(language, lock)
+        spec = msgspec.structs.replace(spec, dependencies=(await prepared).folder)
     return spec
 
 

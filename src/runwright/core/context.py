@@ -22,7 +22,10 @@ from runwright.errors import RunError
 
 
 class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
-    """What is the same for everything within one run. `state` holds what the application's lifespan yielded."""
+    """What is the same for everything within one run. `state` holds what the application's lifespan yielded.
+
+    `loop` is the version of the agent loop by which the run began.
+    """
 
     gateway: Gateway
     secrets: Secrets
@@ -31,6 +34,7 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None = None
     state: Mapping[str, Any] = {}
     history: tuple[Message, ...] = ()
+    loop: int = 0
 
 
 class _Act(Protocol):
@@ -234,6 +238,11 @@ class Context(Steps):
     def history(self) -> tuple[Message, ...]:
         """What was said in the thread before the run, where an agent before it left a conversation there."""
         return self._around.history
+
+    @property
+    def loop(self) -> int:
+        """The version of the agent loop by which the run began, or that which it replays: `loop` of `run.started`."""
+        return self._around.loop
 
     @property
     def memory(self) -> Memory:

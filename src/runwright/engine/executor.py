@@ -14,6 +14,7 @@ from runwright.core.context import Context
 from runwright.core.event import (
     Event,
     OutputRejected,
+    RunStarted,
     StepFailed,
     StoppedBy,
     ToolRejected,
@@ -41,7 +42,7 @@ from runwright.engine.decide import (
 from runwright.engine.end import Cancel, End, conclude, is_in_doubt
 from runwright.engine.escapes import watched
 from runwright.engine.flow import FlowGateway, Suspended, run_flow, surroundings, tool_context
-from runwright.engine.fold import OpenStep, fold, start
+from runwright.engine.fold import LOOP_VERSION, OpenStep, fold, start
 from runwright.engine.gateway import Steps
 from runwright.engine.holding import Held
 from runwright.engine.late import Spawn, is_cancelled
@@ -213,7 +214,8 @@ class Executor:
     async def _apart(self, flow: CodeFlow, gateway: FlowGateway, *, scope: asyncio.Timeout) -> bytes:
         """Run a flow in a task of its own, to tell a cancellation of the run from those of the flow's own making."""
         around = surroundings(self._steps, self._world, self._live.agent, gateway=gateway)
-        context = Context(replace(around, history=tuple(entry.message for entry in self._history)))
+        history = tuple(entry.message for entry in self._history)
+        context = Context(replace(around, history=history, loop=_loop(self._events)))
         with watched(gateway):
             work = _outcome(flow, context, self._live.input, gateway=gateway)
             self._task = task = asyncio.get_running_loop().create_task(work)
@@ -329,6 +331,11 @@ class Executor:
             self._reuse.note(events)
         if isinstance(self._flow, Loop):
             self._conversation = fold(self._conversation, events, self._flow.read_input)
+
+
+def _loop(events: Sequence[Event]) -> int:
+    """The version of the loop by which a run began, or the one that it replays."""
+    return next((event.data.loop for event in events if isinstance(event.data, RunStarted)), LOOP_VERSION)
 
 
 def _own(live: LiveRun) -> Own:

@@ -38,8 +38,11 @@ from runwright.core.step import SUPERSEDED, Effect, StepKey, StepKind, first_att
 from runwright.core.usage import NO_USAGE, Usage
 from runwright.errors import BudgetExceeded
 
-LOOP_VERSION = 1
-"""Stored in `run.started`; a change that alters the text of requests is a new number, and old numbers keep working."""
+LOOP_VERSION = 2
+"""Stored in `run.started`; a change of the steps that a run asks for is a new number, and old numbers keep working.
+
+From 2 on, code in a sandbox asks for the lock of its packages.
+"""
 
 
 class OpenStep(msgspec.Struct, frozen=True, kw_only=True):

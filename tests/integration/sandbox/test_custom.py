@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -25,6 +26,7 @@ from runwright.service.approval_views import ApprovalBody, ApprovalQuery
 from runwright.service.runs import Handle
 from runwright.service.views import RunView
 from runwright.settings import Settings
+from runwright.testing import assert_replays
 from tests.integration.sandbox.test_dependencies import wheel
 from tests.integration.sandbox.ways import KERNEL, need
 
@@ -432,21 +434,68 @@ async def test_the_way_that_is_set_is_taken(way: str) -> None:
         assert (view.status, (await emitted(app, view.id))["sandbox.started"]["backend"]) == ("completed", way)
 
 
-async def test_packages_are_installed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+TINY = "import tiny\ndef main():\n    call_tool('upper', text='a')\n    return tiny.VERSION\n"
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with one wheel, which is all that pip knows."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    wheel(folder, "tiny", "1.0")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    return folder
+
+
+async def test_packages_are_installed_once(index: Path, tmp_path: Path) -> None:
     """The first run installs what the definition names; the second one takes it from the folder, without an index."""
     need("bubblewrap", "python")
-    index = tmp_path / "index"
-    index.mkdir()
-    wheel(index, "tiny", "1.0")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(index))
-    code = "import tiny\ndef main(): return tiny.VERSION\n"
-    async with opened(coded("it", code, dependencies=["tiny"]), folder=tmp_path / "cache") as app:
+    async with opened(coded("it", TINY, dependencies=["tiny"]), folder=tmp_path / "cache") as app:
         view = await app.run("it", {})
-        assert (view.error, bytes(view.output)) == (None, b'"1.0"')
-        assert "tiny==1.0 --hash=sha256:" in (await emitted(app, view.id))["sandbox.packages"]["lock"]
+        assert (view.error, bytes(view.output), view.tainted) == (None, b'"1.0"', ())
         (index / "tiny-1.0-py3-none-any.whl").unlink()
         assert bytes((await app.run("it", {})).output) == b'"1.0"'
+
+
+async def test_a_replay_has_the_packages_of_its_recording(index: Path, tmp_path: Path) -> None:
+    """The lock is a step: a replay with another cache installs it, though newer packages are there by now."""
+    need("bubblewrap", "python")
+    async with opened(coded("it", TINY, dependencies=["tiny"]), folder=tmp_path / "cache") as app:
+        view = await app.run("it", {})
+        steps = (await app.runs.steps(view.id)).data
+        assert [(step.kind, step.name) for step in steps[1:]] == [("tool", "sandbox.packages"), ("tool", "upper")]
+        wheel(index, "tiny", "2.0")
+        shutil.rmtree(tmp_path / "cache")
+        again = await replayed(app, view)
+        assert (again.error, bytes(again.output)) == (None, b'"1.0"')
+        assert await keys(app, again.id) == await keys(app, view.id)
+        at = Replay(of=view.id, at=steps[2].seq)
+        fork = await (await app.runs.create(RunRequest(agent="", input=b"", replay=at))).wait()
+        assert bytes(fork.output) == b'"1.0"'
+        shutil.rmtree(tmp_path / "cache")
+        assert bytes((await app.run("it", {})).output) == b'"2.0"'
+        wheel(index, "tiny", "1.0", filler=10)
+        other = await replayed(app, view)
+        assert other.error is not None
+        assert "HASH" in other.error.message
+
+
+def test_recordings_from_before_there_were_locks_are_replayed(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run of the loop's first version asked for no lock, and neither does its replay: it resolves the packages."""
+    need("bubblewrap", "python")
+    monkeypatch.setenv("RUNWRIGHT_SANDBOX__FOLDER", str(index / "cache"))
+    assert_replays(Path(__file__).with_name("before_locks.run"), agents=[coded("it", TINY, dependencies=["tiny"])])
+
+
+async def test_packages_that_cannot_be_had_fail_the_run(index: Path, tmp_path: Path) -> None:
+    """A run whose packages there are not fails and names them, and so does its replay."""
+    need("bubblewrap", "python")
+    async with opened(coded("it", TINY, dependencies=["nowhere"]), folder=tmp_path / "cache") as app:
+        view = await app.run("it", {})
+        assert view.error is not None
+        assert (view.error.code, view.error.message) == ("config_invalid", "There is no package 'nowhere'.")
+        assert (await replayed(app, view)).error == view.error
 
 
 async def test_warm_processes_are_used_once() -> None:

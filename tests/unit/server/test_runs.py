@@ -109,7 +109,7 @@ async def test_a_stream_tells_the_whole_story(client: httpx2.AsyncClient) -> Non
                 "version": "1.0.0",
                 "input": "hello",
             },
-            {"type": "run.started", "seq": 2, "run_id": "<run_id>", "step_id": None, "ts": "<ts>", "loop": 1},
+            {"type": "run.started", "seq": 2, "run_id": "<run_id>", "step_id": None, "ts": "<ts>", "loop": 2},
             {
                 "type": "step.started",
                 "seq": 3,

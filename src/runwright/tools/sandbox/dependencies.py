@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from anyio import to_thread
@@ -48,6 +48,8 @@ UNREACHABLE: Final = re.compile(
 WHEELS: Final = Path(__file__).with_name("wheels.py")
 COLOR: Final = re.compile(r"\x1b\[[0-9;]*m")
 NEWEST: Final = 5
+
+T = TypeVar("T")
 
 PIP: Final = ("--disable-pip-version-check", "--no-input", "--quiet", "--retries", "1", "--timeout", "20")
 
@@ -83,20 +85,24 @@ class Dependencies:
 
         Raises ConfigError that names what cannot be had, and why.
         """
-        return await _in_thread(partial(self._prepare, language, tuple(requirements)))
+        return await self.install(language, await self.resolve(language, requirements))
+
+    async def resolve(self, language: Language, requirements: Sequence[str]) -> str:
+        """The lock of packages: their versions and hashes, the same for ever in one cache. Raises as `prepare` does."""
+        return await _in_thread(partial(self._resolve, language, tuple(requirements)))
 
     async def install(self, language: Language, lock: str) -> Prepared:
         """The packages of a lock that `prepare` gave, here or elsewhere. Raises ConfigError as `prepare` does."""
         return await _in_thread(partial(self._install, language, lock))
 
-    def _prepare(self, language: Language, requirements: tuple[str, ...], *, stop: threading.Event) -> Prepared:
+    def _resolve(self, language: Language, requirements: tuple[str, ...], *, stop: threading.Event) -> str:
         wanted = sorted(check_requirement(language, each) for each in requirements)
         place = self._cache / "locks" / _key(self._platform(language), *wanted)
         if not place.exists():
             limits = self._limits(stop)
             lock = self._pip(limits).resolve(wanted) if language == "python" else self._npm(limits).resolve(wanted)
             _write(place, lock)
-        return self._install(language, place.read_text(encoding="utf-8"), stop=stop)
+        return place.read_text(encoding="utf-8")
 
     def _install(self, language: Language, lock: str, *, stop: threading.Event) -> Prepared:
         tool = "python" if language == "python" else "npm"
@@ -326,7 +332,7 @@ def _held(folder: Path, limits: Limits) -> FileLock:
             continue
 
 
-async def _in_thread(work: Callable[..., Prepared]) -> Prepared:
+async def _in_thread(work: Callable[..., T]) -> T:
     """Work in a thread, which stops soon after nobody waits for it any more."""
     stop = threading.Event()
     try:
