@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -162,6 +163,27 @@ class SandboxSettings(BaseModel):
     api_memory_mb: int = Field(
         default=1024, ge=64, description="The most memory, in MiB, that agents from the API may give their code."
     )
+    api_output_kb: int = Field(
+        default=1024,
+        ge=1,
+        description="The most that code of agents from the API may print, and send in one call or as its result, "
+        "in KiB: nothing else goes on while such a line is read, up to 0.3 s for a MiB.",
+    )
+    api_code_timeout_s: float = Field(
+        default=300.0, ge=1, description="The most seconds that agents from the API may give their code."
+    )
+    api_threads: int = Field(
+        default=64, ge=1, description="The most threads that agents from the API may give their code."
+    )
+    api_calls: int = Field(
+        default=10_000, ge=1, description="The most calls that agents from the API may give their code."
+    )
+
+    @property
+    def api_limits(self) -> Mapping[str, float]:
+        """The most that agents from the API may have, by the field of their limits."""
+        names = ("code_timeout_s", "memory_mb", "output_kb", "threads", "calls")
+        return {name: getattr(self, f"api_{name}") for name in names}
 
 
 class RepositorySettings(BaseModel):

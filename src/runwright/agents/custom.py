@@ -201,9 +201,10 @@ def _beyond_api(config: CustomFields, context: BuildContext) -> Iterator[tuple[s
     """What is not for agents that came in over the API."""
     if config.isolation is not None and config.isolation < KERNEL:
         yield "/isolation", f"code that comes in over the API is run at level {KERNEL} or above"
-    most = config.limits.memory_mb if context.workshop is None else context.workshop.api_memory // MIB
-    if config.limits.memory_mb > most:
-        yield "/limits/memory_mb", f"is {most} at the most for agents from the API (setting sandbox.api_memory_mb)"
+    limits: Mapping[str, float] = {} if context.workshop is None else context.workshop.api_limits
+    for name, most in limits.items():
+        if getattr(config.limits, name) > most:
+            yield f"/limits/{name}", f"is {most:g} at the most for agents from the API (setting sandbox.api_{name})"
     hosts = may_reach(context)
     for index, host in enumerate(config.http):
         if host not in hosts and "*" not in hosts:
@@ -266,7 +267,7 @@ def _names(schema: Mapping[str, object]) -> list[str]:
 def _failure(outcome: SandboxOutcome) -> RunError:
     """Why there is no result."""
     error = outcome.error
-    message = error.message if error else "it gave no result"
+    message = error.message.removesuffix(".") if error else "it gave no result"
     match outcome.reason:
         case "timeout":
             return DeadlineExceeded(f"{message}; raise limits.code_timeout_s.")

@@ -125,11 +125,12 @@ def coded(name: str, code: str, language: Language = "python", **more: Any) -> A
 
 
 @asynccontextmanager
-async def opened(*agents: Agent, **settings: Any) -> AsyncGenerator[App]:
-    """An App in memory with these agents."""
+async def opened(*agents: Agent, bounds: Mapping[str, Any] | None = None, **settings: Any) -> AsyncGenerator[App]:
+    """An App in memory with these agents; `bounds` are those of an operator for all custom ones."""
     CALLS.clear()
     options = AppOptions(is_in_memory=True, is_offline=True)
-    given = Settings(drain_s=0, sandbox=SandboxSettings(**settings))
+    caps: dict[str, Any] = {"custom": {"limits": bounds}} if bounds else {}
+    given = Settings(drain_s=0, sandbox=SandboxSettings(**settings), templates=caps)
     everyone = [*agents, Agent("echo", run=echo), Agent("stranger", run=echo, tools=[secret])]
     async with App(given, agents=everyone, models=ModelRegistry(default="demo"), options=options) as app:
         yield app
@@ -334,6 +335,18 @@ async def test_waiting_for_the_host_is_no_time_of_the_code() -> None:
     """Code may wait for longer than it may run."""
     view = await ran("def main():\n    context.sleep(1.2)\n    return 1\n", limits={"code_timeout_s": 1})
     assert (view.error, bytes(view.output)) == (None, b"1")
+
+
+async def test_an_operator_bounds_the_sandbox_of_all_custom_agents() -> None:
+    """Memory, time and calls of code are limits of the template: no agent has more, whatever it says."""
+    need("bubblewrap", "python")
+    much = coded("much", "def main(): return len(bytearray(200 * 2**20))\n", limits={"memory_mb": 512})
+    calls = coded("calls", "def main():\n    while True: context.random()\n", limits={"calls": 1000})
+    async with opened(much, calls, bounds={"memory_mb": 100, "calls": 3}) as app:
+        for agent, told in (("much", "Out of memory; raise limits.memory_mb"), ("calls", "limits.calls")):
+            view = await app.run(agent, {})
+            assert view.error is not None
+            assert (view.error.code, told in view.error.message) == ("limit_exceeded", True), view.error
 
 
 async def test_cancelling_a_run_ends_its_process() -> None:

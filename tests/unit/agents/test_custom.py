@@ -15,6 +15,7 @@ from runwright.agents.templates import Templates
 from runwright.core.agent import BuiltAgent, CodeFlow
 from runwright.core.sandbox import MIB, Language
 from runwright.errors import ConfigError, InvalidRequest
+from runwright.sections import SandboxSettings
 from runwright.tools.http import HttpClient
 from runwright.tools.sandbox.dependencies import Dependencies
 from runwright.tools.sandbox.local import LocalSandbox
@@ -41,9 +42,8 @@ class Everywhere(LocalSandbox):
 def workshop(tmp_path: Path, *, sandbox: LocalSandbox | None = None) -> Workshop:
     """What code needs here."""
     pinned = Pinned(tmp_path, HttpClient())
-    return Workshop(
-        sandbox or Everywhere(), Dependencies(tmp_path), pinned, api_hosts=("api.test",), api_memory=600 * MIB
-    )
+    limits = SandboxSettings(api_memory_mb=600, api_code_timeout_s=60).api_limits
+    return Workshop(sandbox or Everywhere(), Dependencies(tmp_path), pinned, api_hosts=("api.test",), api_limits=limits)
 
 
 def made(
@@ -103,6 +103,9 @@ API: list[tuple[dict[str, Any], list[str]]] = [
     ({**CODE, "http": ["api.test", "localhost"]}, ["/config/http/1"]),
     ({**CODE, "http": ["*"]}, ["/config/http/0"]),
     ({**CODE, "limits": {"memory_mb": 601}}, ["/limits/memory_mb"]),
+    ({**CODE, "limits": {"output_kb": 1025}}, ["/limits/output_kb"]),
+    ({**CODE, "limits": {"threads": 65, "calls": 10_001}}, ["/limits/threads", "/limits/calls"]),
+    ({**CODE, "limits": {"code_timeout_s": 61}}, ["/limits/code_timeout_s"]),
 ]
 
 

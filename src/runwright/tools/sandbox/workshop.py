@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -47,13 +48,16 @@ class Pinned:
 
 
 class Workshop(msgspec.Struct, frozen=True):
-    """All that code in a sandbox needs here. `api_hosts` and `api_memory` bound what code from the API may ask for."""
+    """All that code in a sandbox needs here. `api_hosts` and `api_limits` bound what code from the API may ask for.
+
+    The latter are by the name of a limit.
+    """
 
     sandbox: LocalSandbox
     dependencies: Dependencies
     pinned: Pinned
     api_hosts: tuple[str, ...] = ()
-    api_memory: int = 1024 * MIB
+    api_limits: Mapping[str, float] = {}
     files: dict[Path, str] = msgspec.field(default_factory=dict[Path, str])
 
     def read(self, place: Path, *, is_fresh: bool) -> str:
@@ -70,7 +74,7 @@ class Workshop(msgspec.Struct, frozen=True):
             Dependencies(folder),
             Pinned(folder / "code", http),
             api_hosts=tuple(chosen.api_hosts.split()),
-            api_memory=chosen.api_memory_mb * MIB,
+            api_limits=chosen.api_limits,
         )
 
 
