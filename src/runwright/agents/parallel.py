@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from runwright.agents.base import BuildContext, Template
 from runwright.agents.links import (
@@ -27,6 +27,7 @@ from runwright.core.context import Context
 from runwright.errors import ChildFailed, RunwrightError
 
 Join = Literal["all", "any", "first", "settled"] | Annotated[int, Field(ge=1)]
+JOINS = ("all", "any", "first", "settled")
 
 OUTPUT: dict[str, object] = {
     "title": "Output",
@@ -38,6 +39,13 @@ OUTPUT: dict[str, object] = {
         "cancelled": {"type": "array", "description": "Branches that were no longer needed."},
     },
 }
+
+
+def _joined(given: object) -> object:
+    # pydantic would tell one problem for each arm of the union, at places that are not in the definition.
+    if given in JOINS or (type(given) is int and given >= 1):
+        return given
+    raise ValueError(f"this is {', '.join(map(repr, JOINS))} or a number of results, at least 1, not {given!r}")
 
 
 class BranchFields(LinkFields):
@@ -54,7 +62,7 @@ class ParallelFields(Fields):
     """The configuration of a parallel run."""
 
     branches: tuple[BranchFields, ...] = Field(max_length=100, description="The agents.")
-    join: Join = Field(
+    join: Annotated[Join, BeforeValidator(_joined, json_schema_input_type=Join)] = Field(
         default="all",
         description="When it is decided: `all` came to a result, or one failed; `any` came to a result; the `first` "
         "ended, well or not; so many came to a result; or all have ended, well or not (`settled`).",

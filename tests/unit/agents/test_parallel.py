@@ -192,6 +192,16 @@ async def test_what_can_never_be_met_is_refused(app: App) -> None:
 JOINS: st.SearchStrategy[Join] = st.sampled_from(["all", "any", "first", "settled", 1, 2, 3, 4])
 
 
+@pytest.mark.parametrize("join", [0, "most", True, 1.5])
+async def test_a_join_that_is_none_is_one_problem(app: App, join: object) -> None:
+    """What cannot be a join is refused at its place, with what it may be."""
+    config: dict[str, Any] = {"branches": [{"agent": "upper"}], "join": join}
+    with pytest.raises(InvalidRequest) as caught:
+        await app.run("parallel", "x", config=config)
+    told = "this is 'all', 'any', 'first', 'settled' or a number of results, at least 1"
+    assert caught.value.problems == (("/config/join", f"{told}, not {join!r}"),)
+
+
 @given(join=JOINS, order=st.permutations(NAMES), fails=st.sets(st.sampled_from(NAMES)))
 def test_any_order_gives_what_is_declared(join: Join, order: list[str], fails: set[str]) -> None:
     """Whatever the order in which branches end, a join is met exactly when it says so, and as early as that."""
