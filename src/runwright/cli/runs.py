@@ -21,7 +21,7 @@ from runwright.cli.progress import latest
 from runwright.cli.progress import told as how_far
 from runwright.cli.replays import fork, replay
 from runwright.cli.run import json_result
-from runwright.cli.tree import print_tree, runs_below
+from runwright.cli.tree import print_tree, runs_below, subtrees, taken
 from runwright.core.event import DELTAS, NULL, Event, GuardDecided, StepCompleted
 from runwright.core.message import AssistantMessage
 from runwright.core.ports import RunFilter
@@ -64,6 +64,7 @@ async def ls(
     tag: str | None = None,
     after: str | None = None,
     limit: Limit = 20,
+    tree: Flag = False,
     call: Called,
 ) -> None:
     """List runs, newest first.
@@ -78,6 +79,7 @@ async def ls(
         tag: With this tag only.
         after: The run id after which the page begins.
         limit: Runs on a page.
+        tree: Below each run those that it began, and what each took with all below it: the history of a workflow.
         call: What every command is handed.
     """
     where = RunFilter(
@@ -93,11 +95,12 @@ async def ls(
     )
     async with call.open(has_agents=False, is_reading=True) as access:
         page = await access.runs.find(where)
+        trees = [await runs_below(access.runs, view) if tree else [(0, view)] for view in page.data]
     if call.out.is_json:
-        call.out.json(page)
+        call.out.json({**asdict(page), "data": [_grown(each) for each in trees]} if tree else page)
         return
     columns = ("run", "agent", "status", "created", "seconds", "tokens", "usd")
-    call.out.table(columns, [_row(view) for view in page.data])
+    call.out.table(columns, [_row(part) for each in trees for part in subtrees(each)])
     if page.has_more:
         call.out.note(f"There are more: --after {page.next}")
 
@@ -263,13 +266,23 @@ def _print_run(out: Output, view: RunView, note: str) -> None:
         out.note(note)
 
 
-def _row(view: RunView) -> tuple[object, ...]:
+def _row(tree: Sequence[tuple[int, RunView]]) -> tuple[object, ...]:
+    """A run, with what it took and those below it that are given."""
+    depth, view = tree[0]
     status = view.status if view.reason is None else f"{view.status} ({view.reason})"
     seconds = None
     if view.started_at is not None and view.ended_at is not None:
         seconds = f"{(view.ended_at - view.started_at).total_seconds():.2f}"
     created = f"{view.created_at:%Y-%m-%d %H:%M:%S}"
-    return (view.id, view.agent, status, created, seconds, view.usage.total_tokens, view.cost.usd or "unpriced")
+    return (view.id, f"{'  ' * depth}{view.agent}", status, created, seconds, *taken(tree).cells)
+
+
+def _grown(tree: Sequence[tuple[int, RunView]]) -> dict[str, object]:
+    """A run with those below it, and what they took together."""
+    total = taken(tree)
+    usd = None if total.usd is None else str(total.usd)
+    runs = [view for _, view in tree[1:]]
+    return {**asdict(tree[0][1]), "runs": runs, "total": {"runs": len(tree), "usage": total.usage, "usd": usd}}
 
 
 def _show(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from functools import reduce
+
+import msgspec
 
 from runwright.cli.access import RunAccess
 from runwright.cli.output import Output
 from runwright.core.ports import RunFilter
-from runwright.core.usage import NO_USAGE
+from runwright.core.usage import NO_USAGE, Usage
 from runwright.service.views import RunView
 
 SHOWN = 200
@@ -28,17 +31,42 @@ async def runs_below(runs: RunAccess, top: RunView) -> list[tuple[int, RunView]]
     return found
 
 
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """What runs took together; `usd` is None where one of them is unpriced."""
+
+    usage: Usage = NO_USAGE
+    usd: Decimal | None = Decimal(0)
+
+    def __add__(self, view: RunView) -> Taken:
+        """With another run."""
+        more = None if view.cost.usd is None else Decimal(view.cost.usd)
+        usd = None if self.usd is None or more is None else self.usd + more
+        return Taken(usage=self.usage + view.usage, usd=usd)
+
+    @property
+    def cells(self) -> tuple[object, str]:
+        """Tokens and US dollars, for a table."""
+        return self.usage.total_tokens, "unpriced" if self.usd is None else str(self.usd)
+
+
+def taken(found: Sequence[tuple[int, RunView]]) -> Taken:
+    """What the runs of a tree took together."""
+    return reduce(lambda sum, each: sum + each[1], found, Taken())
+
+
+def subtrees(found: Sequence[tuple[int, RunView]]) -> Iterator[Sequence[tuple[int, RunView]]]:
+    """For each run of a tree the part of it that begins there."""
+    for start, (depth, _) in enumerate(found):
+        end = next((at for at in range(start + 1, len(found)) if found[at][0] <= depth), len(found))
+        yield found[start:end]
+
+
 def print_tree(out: Output, found: Sequence[tuple[int, RunView]]) -> None:
     """Print runs with what each took itself, and the sum."""
     rows: list[tuple[object, ...]] = []
-    usage = NO_USAGE
-    total: Decimal | None = Decimal(0)
     for depth, view in found:
-        usage += view.usage
-        total = None if total is None or view.cost.usd is None else total + Decimal(view.cost.usd)
         status = view.status if view.reason is None else f"{view.status} ({view.reason})"
-        usd = view.cost.usd or "unpriced"
-        rows.append((f"{'  ' * depth}{view.agent}", view.id, status, view.usage.total_tokens, usd))
-    rows.append((f"{len(found)} runs", "", "", usage.total_tokens, "unpriced" if total is None else str(total)))
+        rows.append((f"{'  ' * depth}{view.agent}", view.id, status, *(Taken() + view).cells))
+    rows.append((f"{len(found)} runs", "", "", *taken(found).cells))
     out.text("")
     out.table(("agent", "run", "status", "tokens", "usd"), rows)

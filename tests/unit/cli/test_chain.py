@@ -91,3 +91,23 @@ async def test_a_failed_link_names_the_command_that_goes_on(app: App) -> None:
     call = FakeCall(app)
     await show(view.id, call=call)
     assert f"`runwright runs fork {view.id} --at {failed}`" in call.noted
+
+
+async def test_the_history_of_a_workflow_is_one_list(app: App) -> None:
+    """`ls --tree` has below each run those that it began; a run counts what all below it took, as JSON too."""
+    config = {"steps": [{"agent": "upper"}, {"agent": "says"}]}
+    await app.agents.create({"name": "flow", "template": "chain", "config": config})
+    runs = [await app.run("flow", word) for word in ("one", "two")]
+    call = FakeCall(app)
+    await ls(agent="flow", tree=True, call=call)
+    rows = [line.split("\t") for line in call.printed.splitlines()[1:]]
+    assert [row[1] for row in rows] == ["flow", "  upper", "  says"] * 2
+    assert [row[0] for row in rows[::3]] == [run.id for run in reversed(runs)]
+    assert [row[5] for row in rows[:3]] == [rows[2][5], "0", rows[2][5]]
+    as_json = FakeCall(app, is_json=True)
+    await ls(agent="flow", tree=True, limit=1, call=as_json)
+    page = msgspec.json.decode(as_json.printed)
+    (flow,) = page["data"]
+    assert page["has_more"]
+    assert [run["agent"] for run in flow["runs"]] == ["upper", "says"]
+    assert flow["total"] == {"runs": 3, "usage": flow["runs"][1]["usage"], "usd": "0"}
