@@ -197,12 +197,18 @@ class RepositorySettings(BaseModel):
         "define an agent may name; in a variable between spaces, or as JSON. `https://` is every public host.",
     )
     size: str = Field(default="1GB", pattern=_SIZE, description="The size of one copy, beyond which it is not fetched.")
+    total: str = Field(
+        default="10GB",
+        pattern=_SIZE,
+        description="The size of all copies, beyond which those that were not read for longest make room for a fetch.",
+    )
     time_s: float = Field(default=600.0, gt=0, description="Seconds for one fetch.")
 
     @property
     def options(self) -> dict[str, Any]:
-        """What is set, with the size in bytes."""
-        return {"allow": self.allow, "size": _bytes(self.size), "time_s": self.time_s}
+        """What is set, with sizes in bytes."""
+        sizes = {"size": _bytes(self.size), "total": _bytes(self.total)}
+        return {"allow": self.allow, **sizes, "time_s": self.time_s}
 
 
 def _bytes(size: str) -> int:

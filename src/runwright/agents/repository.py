@@ -26,6 +26,9 @@ FORMAT = (
     "Cite only lines that you have read; say so if the repository does not answer the question."
 )
 
+DEPTHS = (1, 10, 100, 1000)
+"""Depths that callers may name in definitions of their own."""
+
 _PLACED = ("repository", "ref")
 
 _OWN_INPUT: dict[str, object] = {
@@ -106,6 +109,7 @@ class Repository(Conversation):
             own=_own(config, context, repositories),
             depth=config.depth,
             token=config.token,
+            ref=config.ref if config.ref is not None and context.is_trusted("ref", config.ref) else None,
             refresh_s=config.refresh_s,
         )
         loop, own = super().build(config, context), reading_tools(repositories, access)
@@ -137,6 +141,9 @@ def _own(config: RepositoryFields, context: BuildContext, repositories: Reposito
         raise config_error(wrong)
     if config.token is not None and not context.is_trusted("token", config.token):
         raise config_error([("/token", "a secret is named in code or in a definition file, not by a caller")])
+    if context.source == "api" and config.depth not in (None, *DEPTHS):
+        told = ", ".join(map(str, DEPTHS))
+        raise config_error([("/depth", f"each depth is a copy of its own: over the API it is {told} or left out")])
     if context.own is not None and config.depth != context.own.get("depth"):
         raise config_error([("/depth", "each depth is a copy of its own: the definition alone says it, not a run")])
     return tuple(given)

@@ -287,6 +287,15 @@ def test_callers_define_what_is_allowed(tmp_path: Path, config: dict[str, Any], 
     assert _from_api(tmp_path, repository="https://git.example/acme/site").get("asker")
 
 
+def test_callers_choose_among_few_depths(tmp_path: Path) -> None:
+    """Each depth is a copy of its own, so a definition over the API names one of four; one in a file names any."""
+    assert _from_api(tmp_path, repository="https://git.example/acme/x", depth=10).get("asker")
+    with pytest.raises(ConfigError, match="over the API it is 1, 10, 100, 1000 or left out") as error:
+        _from_api(tmp_path, repository="https://git.example/acme/x", depth=7)
+    assert [place for place, _ in error.value.problems] == ["/config/depth"]
+    assert registered(tmp_path, asker(tmp_path, depth=7)).get("asker")
+
+
 def test_a_run_changes_no_more_than_its_caller_may(tmp_path: Path, site: Made) -> None:
     """Configuration for one run is a caller's: it cannot name what the definition's author could."""
     registry = registered(tmp_path, asker(site.path, token="deploy"))

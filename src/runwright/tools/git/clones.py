@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
-import os
 import re
 import time
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -20,9 +18,11 @@ from runwright.core.message import digest
 from runwright.errors import ToolFailed
 from runwright.tools.git.command import MEMORY, Ask, Done, Git
 from runwright.tools.git.places import Place
+from runwright.tools.git.room import make_room, note_use, size
 
 HEAD: Final = "refs/runwright/head"
 HASH: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_HASHED = re.compile(r"[0-9a-f]{7,64}")
 WATCH_S: Final = 0.2
 """How often the size of a copy is looked at while it grows."""
 
@@ -41,6 +41,10 @@ class CloneLimits(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int = 1_000_000_000
     time_s: float = 600.0
     depth: int | None = None
+
+
+TOTAL: Final = 10_000_000_000
+"""Bytes of all copies."""
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,14 +71,22 @@ async def resolved(git: Git, path: Path, name: str) -> str | None:
     return done.out.decode().strip() if done.status == 0 else None
 
 
+async def is_reachable(git: Git, path: Path, commit: str, *beside: str) -> bool:
+    """Whether a branch, a tag, what is checked out, or one of the commits `beside` leads to a commit in a copy."""
+    known = ("--glob=refs/heads", "--glob=refs/tags", "--glob=refs/runwright", *beside)
+    done = await git.run(path, "rev-list", "--max-count=1", commit, "--not", *known)
+    return done.status == 0 and not done.out.strip()
+
+
 def no_progress(message: str, fraction: float | None) -> None:
     """Tell nobody."""
 
 
 class Clones:
-    """The copies in a folder."""
+    """The copies in a folder; those that were not read for longest make room for others."""
 
-    def __init__(self, git: Git, folder: Callable[[], Path]) -> None:
+    def __init__(self, git: Git, folder: Callable[[], Path], *, total: int = TOTAL) -> None:
+        self._total = total
         self._git = git
         self._folder = folder
 
@@ -83,49 +95,51 @@ class Clones:
         return self._folder() / f"{wanted.key}.git"
 
     async def commit(
-        self, wanted: Wanted, ref: str | None, *, refresh_s: float, progress: Progress = no_progress
+        self,
+        wanted: Wanted,
+        ref: str | None,
+        *,
+        refresh_s: float,
+        is_known: bool = False,
+        progress: Progress = no_progress,
     ) -> str:
         """The commit that a branch, a tag or a hash stands for, by default the one that is checked out there.
 
-        The copy is fetched if that was longer than `refresh_s` seconds ago. Raises ToolFailed and ToolTimeout.
+        The copy is fetched if that was longer than `refresh_s` seconds ago. A hash stands for what a branch or a tag
+        leads to: what was thrown away, or stands in somebody's fork, is given for a hash that `is_known`, because a
+        definition or a record names it. Raises ToolFailed and ToolTimeout.
         """
         if ref is not None and (_NOT_IN_NAMES.search(ref) or not ref):
             raise ToolFailed(f"{ref!r} is no name of a branch, of a tag or of a commit.")
         asked = time.time()
-        is_hash = ref is not None and HASH.fullmatch(ref) is not None
+        pinned = ref if is_known and ref is not None and HASH.fullmatch(ref) else None
         async with self._locked(wanted) as path:
-            if is_hash and (found := await self._find(path, str(ref))):
+            if pinned is not None and (found := await resolved(self._git, path, pinned)):
                 return found
             if asked - await asyncio.to_thread(_fetched_at, path) >= refresh_s:
                 await self._fetch(wanted, path, progress=progress)
             found = await self._find(path, ref)
-            if found is None and is_hash:
-                await self._fetch(wanted, path, only=ref, progress=progress)
-                found = await self._find(path, ref)
+            if found is None and pinned is not None:
+                await self._fetch(wanted, path, only=pinned, progress=progress)
+                found = await resolved(self._git, path, pinned)
         if found is None:
-            what = "commit that is checked out" if ref is None else f"branch, tag or commit {ref!r}"
-            raise ToolFailed(f"{wanted.place.text} has no {what}.")
+            what = "commit that is checked out" if ref is None else f"branch or tag {ref!r}"
+            also = " and none that leads to such a commit" if ref and _HASHED.fullmatch(ref) else ""
+            raise ToolFailed(f"{wanted.place.text} has no {what}{also}.")
         return found
 
     async def has(self, wanted: Wanted, commit: str) -> bool:
         """Whether the copy has a commit."""
         path = await asyncio.to_thread(self.path, wanted)
+        await asyncio.to_thread(note_use, path)
         return await asyncio.to_thread(path.is_dir) and await resolved(self._git, path, commit) is not None
 
     async def _find(self, path: Path, ref: str | None) -> str | None:
-        if ref is None:
-            names = [HEAD]
-        elif re.fullmatch(r"[0-9a-f]{7,64}", ref):
-            names = [f"refs/heads/{ref}", f"refs/tags/{ref}", ref]
-        else:
-            names = [f"refs/heads/{ref}", f"refs/tags/{ref}"]
-        for name in names:
-            done = await self._git.run(
-                path, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"
-            )
-            if done.status == 0:
-                return done.out.decode().strip()
-        return None
+        for name in [HEAD] if ref is None else [f"refs/heads/{ref}", f"refs/tags/{ref}"]:
+            if found := await resolved(self._git, path, name):
+                return found
+        found = await resolved(self._git, path, ref) if ref and _HASHED.fullmatch(ref) else None
+        return found if found and await is_reachable(self._git, path, found) else None
 
     @asynccontextmanager
     async def _locked(self, wanted: Wanted) -> AsyncGenerator[Path]:
@@ -139,6 +153,7 @@ class Clones:
         try:
             if not await asyncio.to_thread(path.is_dir):
                 await self._check(wanted, "init", "--quiet", "--bare", "--template=", "--end-of-options", str(path))
+            await asyncio.to_thread(note_use, path)
             yield path
         finally:
             await lock.release(force=True)
@@ -150,6 +165,7 @@ class Clones:
 
     async def _fetch(self, wanted: Wanted, path: Path, *, only: str | None = None, progress: Progress) -> None:
         await asyncio.to_thread(_sweep, path)
+        await asyncio.to_thread(make_room, path, total=self._total)
         is_first = await asyncio.to_thread(_fetched_at, path) == 0.0
         depth = () if wanted.limits.depth is None or not is_first else (f"--depth={wanted.limits.depth}",)
         refs = (only,) if only else (f"+HEAD:{HEAD}", "+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
@@ -218,13 +234,13 @@ async def _within(work: Coroutine[Any, Any, Done], path: Path, *, limit: int) ->
             watch.cancel()
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
-    if await asyncio.to_thread(_size, path) > limit:
+    if await asyncio.to_thread(size, path) > limit:
         raise _too_large(limit)
     return done
 
 
 async def _watch(path: Path, *, limit: int) -> None:
-    while await asyncio.to_thread(_size, path) <= limit:  # noqa: ASYNC110 - nobody tells that a folder grows
+    while await asyncio.to_thread(size, path) <= limit:  # noqa: ASYNC110 - nobody tells that a folder grows
         await asyncio.sleep(WATCH_S)
     raise _too_large(limit)
 
@@ -232,23 +248,6 @@ async def _watch(path: Path, *, limit: int) -> None:
 def _too_large(limit: int) -> ToolFailed:
     told = f"The repository is larger than {limit:,} bytes"
     return ToolFailed(f"{told}: set a `depth` in the definition, or raise the setting repositories.size.")
-
-
-def _size(path: Path) -> int:
-    """The bytes of a copy: those of its objects, beside which all else is small."""
-    return sum(_sizes(path / "objects"))
-
-
-def _sizes(folder: Path) -> Iterator[int]:
-    # Files come and go while git is at work.
-    with contextlib.suppress(FileNotFoundError), os.scandir(folder) as entries:
-        for entry in entries:
-            yield from _sizes(Path(entry.path)) if entry.is_dir(follow_symlinks=False) else _own_size(entry)
-
-
-def _own_size(entry: os.DirEntry[str]) -> Iterator[int]:
-    with contextlib.suppress(FileNotFoundError):
-        yield entry.stat(follow_symlinks=False).st_size
 
 
 def _sweep(path: Path) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
@@ -12,7 +13,7 @@ import msgspec
 from pydantic import Field
 
 from runwright.errors import ToolFailed
-from runwright.tools.git.clones import resolved
+from runwright.tools.git.clones import is_reachable, resolved
 from runwright.tools.git.command import Ask, Git
 from runwright.tools.git.names import shown, taken
 
@@ -90,9 +91,8 @@ class Reading:
             entry = await self._entry(root)
             if not entry.is_folder:
                 return _line(entry, await self._target(entry))
-        listed = await self._list(root, is_recursive=depth > 1)
         base = root.count(b"/") + 1 if root else 0
-        kept = [each for each in listed if each.path.count(b"/") - base < depth]
+        kept = await self._list(root, is_recursive=depth > 1, keep=lambda each: each.path.count(b"/") - base < depth)
         lines = [_line(each) for each in kept[:ENTRIES]]
         if len(kept) > ENTRIES:
             lines.append(f"... and {len(kept) - ENTRIES:,} more: name a folder.")
@@ -107,7 +107,7 @@ class Reading:
             lines: How many lines.
         """
         entry, data = await self.file(path)
-        rows = split(data)
+        rows = await asyncio.to_thread(split, data)
         if not rows:
             return f"{shown(entry.path)} is empty."
         if start > len(rows):
@@ -136,7 +136,7 @@ class Reading:
         root = taken(path)
         if root:
             await self._entry(root)
-        skipped = [each for each in await self._list(root, is_recursive=True) if each.size > FILE_BYTES]
+        skipped = await self._list(root, is_recursive=True, keep=lambda each: each.size > FILE_BYTES)
         if len(skipped) > SKIPPED_AT_MOST:
             raise ToolFailed(f"{len(skipped):,} files are larger than {FILE_BYTES:,} bytes: search below a path.")
         where: list[str | bytes] = [b":(top,literal)" + root if root else b":(top)"]
@@ -150,7 +150,7 @@ class Reading:
         )
         if done.status > 1:
             raise ToolFailed(f"The search failed: {done.told or 'git gave no reason'}")
-        lines = _matches(done.out, len(self.commit) + 1)
+        lines = await asyncio.to_thread(_matches, done.out, len(self.commit) + 1)
         found = lines[:MATCHES]
         if len(lines) > MATCHES or done.is_cut:
             found.append(f"... only the first {len(found)} are shown: search below a path, or for more.")
@@ -183,7 +183,7 @@ class Reading:
             lines: How many lines.
         """
         entry, data = await self.file(path)
-        count = len(split(data))
+        count = len(await asyncio.to_thread(split, data))
         if start > count:
             raise ToolFailed(f"{shown(entry.path)} has {count:,} lines: there is no line {start:,}.")
         last = min(count, start + lines - 1)
@@ -236,15 +236,19 @@ class Reading:
     async def named(self, text: str) -> str:
         """The commit that a hash, `HEAD~3`, a branch or a tag stands for."""
         name, tail = _split_name(text)
-        names = [self.commit] if name == "HEAD" else [f"refs/heads/{name}", f"refs/tags/{name}", name]
+        names = [self.commit] if name == "HEAD" else [f"refs/heads/{name}", f"refs/tags/{name}"]
         for each in names:
             if found := await resolved(self._git, self._copy, f"{each}{tail}"):
                 return found
+        found = await resolved(self._git, self._copy, text)
+        # The copy may hold what was thrown away, or what a record of another run named.
+        if found and await is_reachable(self._git, self._copy, found, self.commit):
+            return found
         raise ToolFailed(f"There is no commit {text!r}: name a hash, HEAD~3, a branch or a tag.")
 
     async def lines_of(self, path: str) -> Sequence[str]:
         """The lines of a text file."""
-        return split((await self.file(path))[1])
+        return await asyncio.to_thread(split, (await self.file(path))[1])
 
     async def _entry(self, path: bytes) -> Entry:
         if not path:
@@ -268,8 +272,8 @@ class Reading:
                 break
         return f"There is no {shown(path)} at commit {self.commit[:10]}: look with `tree` or `search`."
 
-    async def _list(self, root: bytes, *, is_recursive: bool) -> list[Entry]:
-        """What stands below a folder, or a file itself."""
+    async def _list(self, root: bytes, *, is_recursive: bool, keep: Callable[[Entry], bool]) -> list[Entry]:
+        """What stands below a folder, or a file itself, as far as it is to be kept."""
         depth = ("-r", "-t") if is_recursive else ()
         below = root + b"/" if root and (await self._entry(root)).is_folder else root
         where = (below,) if below else ()
@@ -278,7 +282,9 @@ class Reading:
         )
         if done.is_cut:
             raise ToolFailed("There are too many files to list: name a folder.")
-        return [each for each in _entries(done.out) if each.path != root or not each.is_folder]
+        # There may be some hundred thousand, which takes too long for the event loop.
+        found = await asyncio.to_thread(lambda: [each for each in _entries(done.out) if keep(each)])
+        return [each for each in found if each.path != root or not each.is_folder]
 
     async def _target(self, entry: Entry) -> str:
         """Where a symbolic link points, which is text of the repository like any other."""

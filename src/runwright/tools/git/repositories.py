@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from runwright.errors import Forbidden, InvalidRequest
-from runwright.tools.git.clones import CloneLimits, Clones, Wanted
+from runwright.tools.git.clones import TOTAL, CloneLimits, Clones, Wanted
 from runwright.tools.git.command import Git, Variables
 from runwright.tools.git.places import ANYWHERE, Place, allows, folders_read, public_address, read_place
 from runwright.tools.git.reading import Reading
@@ -29,6 +29,7 @@ class Repositories:
         *,
         allow: Sequence[str] = (),
         size: int = CloneLimits().bytes,
+        total: int = TOTAL,
         time_s: float = CloneLimits().time_s,
     ) -> None:
         self.allow = tuple(allow)
@@ -37,7 +38,7 @@ class Repositories:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
         self._limits = CloneLimits(bytes=size, time_s=time_s)
         self.git = Git(self._home, environment)
-        self.clones = Clones(self.git, self._home)
+        self.clones = Clones(self.git, self._home, total=total)
 
     def close(self) -> None:
         """Take away copies that were to be kept no longer than this."""
@@ -94,7 +95,7 @@ class Repositories:
         if not await self.clones.has(wanted, commit):
             _, address = await self.place(wanted.place.text, own)
             again = msgspec.structs.replace(wanted, address=address)
-            await self.clones.commit(again, commit, refresh_s=0.0)
+            await self.clones.commit(again, commit, refresh_s=0.0, is_known=True)
         return Reading(self.git, await asyncio.to_thread(self.clones.path, wanted), commit)
 
     def _home(self) -> Path:

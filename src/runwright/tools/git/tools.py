@@ -30,7 +30,8 @@ SHOWN_LINES: Final = 3
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
-    """How an agent reaches repositories. `own` are those that its definition allows; `token` names a secret.
+    """How an agent reaches repositories. `own` are those that its definition allows; `token` names a secret, and `ref`
+    is the commit that it pins.
 
     Without `refresh_s`, a folder is looked at for each run, and an address once a minute.
     """
@@ -38,6 +39,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     own: tuple[str, ...] = ()
     depth: int | None = None
     token: str | None = None
+    ref: str | None = None
     refresh_s: float | None = None
 
 
@@ -105,6 +107,7 @@ class OpenRepository(_GitTool):
             wanted,
             arguments["ref"],
             refresh_s=refresh_s,
+            is_known=arguments["ref"] == access.ref and arguments["repository"] in access.own,
             progress=lambda message, fraction: context.progress(message, fraction=fraction),
         )
         reading = await self._repositories.reading(wanted, commit, own=access.own)

@@ -72,8 +72,30 @@ async def test_a_commit_stays_though_the_branch_moves(origin: Origin, home: Path
     assert await clones.commit(wanted, None, refresh_s=3600) == first
     assert await clones.commit(wanted, None, refresh_s=0) == last
     assert await clones.has(wanted, first)
+    with pytest.raises(ToolFailed, match="none that leads to such a commit"):
+        await clones.commit(wanted, first, refresh_s=0)
+    assert await clones.commit(wanted, first, refresh_s=0, is_known=True) == first
     read = Reading(Git(lambda: home), clones.path(wanted), first)
     assert await read.read("a.txt") == "a.txt, lines 1-1 of 1\n1: 1"
+
+
+async def test_what_no_branch_leads_to_is_given_for_a_known_hash_alone(origin: Origin, home: Path) -> None:
+    """A hash that anybody names stands for what branches and tags lead to: hosts give what was thrown away, too."""
+    thrown = origin.commit("Secret", a_dot_txt="password\n")
+    origin.git("reset", "--quiet", "--hard", "HEAD~1")
+    last = origin.commit("Clean", a_dot_txt="2\n")
+    clones, wanted = _clones(home), _wanted(origin)
+    for refused in (thrown, thrown[:10]):
+        with pytest.raises(ToolFailed, match="none that leads to such a commit"):
+            await clones.commit(wanted, refused, refresh_s=0)
+    assert await clones.commit(wanted, thrown, refresh_s=0, is_known=True) == thrown
+    # Now the copy has it, for runs that were told of it; others still find nothing.
+    with pytest.raises(ToolFailed, match="none that leads to such a commit"):
+        await clones.commit(wanted, thrown[:10], refresh_s=0)
+    clean = Reading(Git(lambda: home), clones.path(wanted), last)
+    with pytest.raises(ToolFailed, match="There is no commit"):
+        await clean.diff(thrown)
+    assert "password" in await Reading(Git(lambda: home), clones.path(wanted), thrown).diff("HEAD~1")
 
 
 async def test_many_ask_at_once(origin: Origin, home: Path) -> None:
@@ -102,6 +124,30 @@ async def test_a_copy_has_a_bound(origin: Origin, home: Path) -> None:
     clones = _clones(home)
     with pytest.raises(ToolFailed, match="larger than 2,000 bytes: set a `depth`"):
         await clones.commit(_wanted(origin, bytes=2000), None, refresh_s=0)
+
+
+async def test_copies_have_a_bound_together(tmp_path: Path, home: Path) -> None:
+    """Those that were not read for longest make room; what is read now stays, and a fetch is refused for it."""
+    copies: list[Wanted] = []
+    for name in ("a", "b", "c"):
+        made = Origin(tmp_path / name)
+        made.commit("Begin", data=os.urandom(5000))
+        copies.append(_wanted(made))
+    clones = Clones(Git(lambda: home), lambda: home, total=9000)
+    first, second, third = copies
+    await clones.commit(first, None, refresh_s=0)
+    await clones.commit(second, None, refresh_s=0)
+    with pytest.raises(ToolFailed, match=r"in use take 1\d,\d\d\d bytes of 9,000.*repositories\.total"):
+        await clones.commit(third, None, refresh_s=0)
+    for age, each in ((2000, second), (1000, first)):
+        at = (clones.path(each) / "used").stat().st_mtime - age
+        os.utime(clones.path(each) / "used", (at, at))
+    commit = await clones.commit(third, None, refresh_s=0)
+    assert [clones.path(each).is_dir() for each in copies] == [True, False, True]
+    assert await clones.has(third, commit)
+    assert not list(home.glob("*.gone"))
+    await clones.commit(second, None, refresh_s=0)
+    assert [clones.path(each).is_dir() for each in copies] == [False, True, True]
 
 
 async def test_history_can_be_cut(origin: Origin, home: Path) -> None:

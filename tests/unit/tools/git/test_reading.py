@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any, ClassVar
 
+import msgspec
 import pytest
 
 from runwright.errors import ToolFailed
 from runwright.tools.git import reading
-from runwright.tools.git.command import Ask, Git
+from runwright.tools.git.command import Ask, Done, Git
 from runwright.tools.git.reading import Reading, split, unrolled
-from tests.unit.tools.git.making import Origin
+from tests.unit.tools.git.making import ENVIRONMENT, Origin
 
 STRANGE = "caf\udce9\n.txt"
 QUOTED = '"caf\\351\\n.txt"'
@@ -247,3 +251,69 @@ async def test_memory_of_git_is_bounded(origin: Origin, tmp_path: Path) -> None:
     expression = ("grep", "-E", "-i", "-e", "((a{255}){255}){10}", "main")
     with pytest.raises(ToolFailed, match="needs more than 100 MiB"):
         await git.run(origin.path / ".git", *expression, ask=Ask(memory=100 << 20))
+
+
+class Small(Git):
+    """Git with little memory."""
+
+    async def run(self, folder: Path | None, *arguments: str | bytes, ask: Ask | None = None) -> Done:
+        """Run a command."""
+        return await super().run(folder, *arguments, ask=msgspec.structs.replace(ask or Ask(), memory=100 << 20))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the address space has no limit")
+async def test_a_bomb_of_trees_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders that hold each other tenfold, of which git keeps one each, are refused, whatever asks for all of them."""
+    monkeypatch.setattr(reading, "LISTED", 100_000)
+    origin = Origin(tmp_path / "bomb")
+    origin.commit("Begin")
+    (tmp_path / "f").write_text("hi\n")
+    blob = origin.git("hash-object", "-w", str(tmp_path / "f"))
+    rows = "".join(f"100644 blob {blob}\tf{number}\n" for number in range(10))
+    for _ in range(9):
+        tree = _tree(origin, rows)
+        rows = "".join(f"040000 tree {tree}\td{number}\n" for number in range(10))
+    commit = origin.git("commit-tree", "-p", "HEAD", "-m", "Bomb", _tree(origin, rows))
+    read = Reading(Small(lambda: tmp_path), origin.path / ".git", commit)
+    with pytest.raises(ToolFailed, match="git diff needs more than 100 MiB of memory"):
+        await read.diff("HEAD~1")
+    for asked in (read.tree(depth=10), read.search("hi")):
+        with pytest.raises(ToolFailed, match="too many files to list"):
+            await asked
+    assert (await read.tree()).startswith("d0/")
+
+
+def _tree(origin: Origin, rows: str) -> str:
+    made = subprocess.run(
+        ["git", "mktree"], cwd=origin.path, env=ENVIRONMENT, input=rows.encode(), check=True, capture_output=True
+    )
+    return made.stdout.decode().strip()
+
+
+class Listed(bytes):
+    """A list of files that says in which thread it is read."""
+
+    threads: ClassVar[list[threading.Thread]] = []
+
+    def split(self, sep: Any = None, maxsplit: Any = -1) -> list[bytes]:
+        """Its lines."""
+        self.threads.append(threading.current_thread())
+        return super().split(sep, maxsplit)
+
+
+class Listing(Git):
+    """Git whose lists of files can be watched."""
+
+    async def run(self, folder: Path | None, *arguments: str | bytes, ask: Ask | None = None) -> Done:
+        """Run a command."""
+        done = await super().run(folder, *arguments, ask=ask)
+        return msgspec.structs.replace(done, out=Listed(done.out)) if arguments[0] == "ls-tree" else done
+
+
+async def test_lists_of_files_are_read_beside_the_event_loop(origin: Origin, tmp_path: Path) -> None:
+    """A list of some hundred thousand files would hold up all other runs."""
+    read = Reading(Listing(lambda: tmp_path), origin.path / ".git", origin.git("rev-parse", "main"))
+    await read.tree(depth=2)
+    await read.search("Hello")
+    assert len(Listed.threads) == 2
+    assert threading.main_thread() not in Listed.threads
