@@ -48,6 +48,7 @@ from runwright.service.drains import Drains
 from runwright.service.exports import Exports
 from runwright.service.groups import Groups
 from runwright.service.guard import GuardFigures
+from runwright.service.live import Live
 from runwright.service.memory import Memory
 from runwright.service.migrations import Migrations
 from runwright.service.pins import Pins
@@ -370,7 +371,8 @@ class App:
 
     def _write_through(self, clock: Clock, offered: Sequence[Reader]) -> Journal:
         """The journal, and the metrics that read it."""
-        writes, readers = self._stores.writes, (*self.options.readers, *offered)
+        self.live = Live(self._stores.changes)
+        writes, readers = self._stores.writes, (self.live, *self.options.readers, *offered)
         if self.metrics is None:
             return Journal(writes, clock=clock, readers=readers)
         journal = Journal(writes, clock=clock, readers=(self.metrics, *readers), on_commit=self.metrics.committed)

@@ -45,6 +45,7 @@ from runwright.server import (
 )
 from runwright.server.auth import Auth, check_bind
 from runwright.server.fast import FastRoutes
+from runwright.server.live import LIVE_PATH, LiveStream
 from runwright.server.problems import Problems, reraise
 from runwright.server.reference import document, page
 from runwright.server.sse import Streams
@@ -110,6 +111,7 @@ def create_server(app: App, *, host: str | None = None) -> FastAPI:
         *(schedules, openai, ops),
     ):
         server.include_router(part.router)
+    server.router.routes += [Route(LIVE_PATH, LiveStream(app.live, app.runs, streams), methods=["GET"])]
     server.router.routes += studio.routes()
     _add_reference(server)
     return server

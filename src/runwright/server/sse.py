@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -63,27 +64,30 @@ class NativeFrames:
         return b"".join([self._frame(event) for event in events])
 
     def _frame(self, event: Event) -> bytes:
-        kind = event.type.encode()
-        data = encode(event.data)
-        # The encoded body begins with its tag: {"type":"message.delta",
-        rest = data[10 + len(kind) :]
-        step = b"null" if event.step is None else b"%d" % event.step
-        frame = b'id: %d\nevent: %b\ndata: {"type":"%b","seq":%d,"run_id":%b,"step_id":%b,"ts":%b%b\n\n' % (
-            event.seq,
-            kind,
-            kind,
-            event.seq,
-            self._run,
-            step,
-            encode(event.ts),
-            rest if b"\n" not in rest and b"\r" not in rest else _one_line(rest),
-        )
-        return frame
+        data = event_json(self._run, event)
+        return b"id: %d\nevent: %b\ndata: %b\n\n" % (event.seq, event.type.encode(), data)
 
     def failure(self, error: RunwrightError) -> bytes:
         """An `error` event without an id, so that a client attaches again after the last event it has."""
         shown = StreamError(code=error.code, detail=error.public, retryable=error.retryable)
         return b"event: error\ndata: %b\n\n" % encode(shown)
+
+
+def event_json(run: bytes, event: Event) -> bytes:
+    """An event as JSON text on one line; `run` is the id of its run as JSON text."""
+    kind = event.type.encode()
+    data = encode(event.data)
+    # The encoded body begins with its tag: {"type":"message.delta",
+    rest = data[10 + len(kind) :]
+    step = b"null" if event.step is None else b"%d" % event.step
+    return b'{"type":"%b","seq":%d,"run_id":%b,"step_id":%b,"ts":%b%b' % (
+        kind,
+        event.seq,
+        run,
+        step,
+        encode(event.ts),
+        rest if b"\n" not in rest and b"\r" not in rest else _one_line(rest),
+    )
 
 
 def _one_line(data: bytes) -> bytes:
@@ -115,17 +119,30 @@ class Streams:
         on_gone: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         """Send a run's events until the last one. `on_gone` is called when the client leaves before."""
+        story = partial(_pump, events, frames)
+        await self.tell(story, frames.failure, connection, headers=headers, on_gone=on_gone)
+
+    async def tell(
+        self,
+        story: Callable[[Send], Coroutine[None, None, bytes]],
+        failure: Callable[[RunwrightError], bytes],
+        connection: tuple[Receive, Send],
+        *,
+        headers: Iterable[Header] = (),
+        on_gone: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
+        """Send what a story sends, and last what it gives, or the frame of why it was ended."""
         send = connection[1]
         await send({"type": "http.response.start", "status": 200, "headers": [*HEADERS, *headers]})
         last = b""
         is_gone = False
         try:
             async with asyncio.TaskGroup() as group:
-                last = await self._told(group, _pump(events, frames, send), _attend(connection, self._heartbeat_s))
+                last = await self._told(group, story(send), _attend(connection, self._heartbeat_s))
         except* ClientGone:
             is_gone = True
         except* Unavailable as stopped:
-            last = frames.failure(await shown(stopped.exceptions[0]))
+            last = failure(await shown(stopped.exceptions[0]))
         if is_gone and on_gone is not None:
             await on_gone()
         await send({"type": "http.response.body", "body": last})

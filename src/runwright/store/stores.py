@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from runwright.core.budget import BudgetStore
+from runwright.core.changes import ChangeStore
 from runwright.core.ports import (
     AgentStore,
     Blobs,
@@ -26,6 +27,7 @@ from runwright.store.agents import SqlAgentStore
 from runwright.store.append import SqlWrites
 from runwright.store.blobs import SqlBlobs
 from runwright.store.budgets import SqlBudgetStore
+from runwright.store.changes import SqlChangeStore
 from runwright.store.costs import SqlCostStore
 from runwright.store.database import Database, open_database, open_read_only
 from runwright.store.memory import SqlMemoryStore
@@ -53,6 +55,7 @@ class Stores(msgspec.Struct, frozen=True, kw_only=True):
     signals: SignalStore
     blobs: Blobs
     budgets: BudgetStore
+    changes: ChangeStore
     costs: CostStore
     stats: StatStore
     prune: PruneStore
@@ -107,6 +110,7 @@ def _over(database: Database, prepare: Callable[[], None]) -> Stores:
         signals=SqlSignalStore(database),
         blobs=SqlBlobs(database),
         budgets=SqlBudgetStore(database),
+        changes=SqlChangeStore(database),
         costs=SqlCostStore(database),
         stats=SqlStatStore(database),
         prune=SqlPruneStore(database),

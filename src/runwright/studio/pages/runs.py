@@ -20,8 +20,9 @@ STATUSES: tuple[str, ...] = get_args(RunStatus)
 
 
 class RunList(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of runs, newest first, and what was asked for."""
+    """A page of runs, newest first, and what was asked for. `position` is where the store stood before."""
 
+    position: int
     runs: Listed[RunView]
     where: dict[str, str]
     statuses: Sequence[str] = STATUSES
@@ -36,7 +37,8 @@ async def list_runs(ask: Ask) -> RunList:
         raise InvalidRequest(f"The status is {detail}.", problems=[("/status", detail)])
     after = ask.query.get("after")
     asked = msgspec.convert({**where, "after": after, "limit": ON_A_PAGE}, RunFilter)
-    return RunList(runs=await ask.app.runs.find(asked), where=where)
+    position = await ask.app.live.position()
+    return RunList(position=position, runs=await ask.app.runs.find(asked), where=where)
 
 
 PAGES = (Page(path="/runs", view=list_runs, template="runs.html", title="Runs", nav="Runs"),)
