@@ -15,12 +15,11 @@ from runwright.errors import ConfigError
 if TYPE_CHECKING:
     from runwright.agents.discover import Discovery
     from runwright.app import App
+    from runwright.cli.watching import Changes
     from runwright.settings import Settings
 
 ATTEMPTS = 5
 """How often files are read again that change while they are read."""
-DEBOUNCE_MS = 100
-STEP_MS = 20
 
 
 def dev(path: Path | None = None, /, *, host: str | None = None, port: int | None = None, call: Called) -> None:
@@ -37,6 +36,7 @@ def dev(path: Path | None = None, /, *, host: str | None = None, port: int | Non
 
 async def _dev(settings: Settings, call: Call) -> None:
     from runwright.app import App, AppOptions
+    from runwright.cli.watching import watching
     from runwright.server import serve
 
     sources = agent_sources(settings)
@@ -44,23 +44,21 @@ async def _dev(settings: Settings, call: Call) -> None:
         raise ConfigError("There is nothing to watch: name a folder or file with definitions, or run `runwright init`.")
     with logs(settings) as reader:
         options = AppOptions(is_server=True, readers=(reader,))
-        async with App(settings, sources=sources, options=options) as app, asyncio.TaskGroup() as group:
-            stop = asyncio.Event()
-            group.create_task(_watch(app, watched(app, sources), call, stop))
-            # One turn of the loop: the watch begins before the server says that it listens.
-            await asyncio.sleep(0)
+        async with (
+            App(settings, sources=sources, options=options) as app,
+            watching(watched(app, sources), _is_source) as changes,
+            asyncio.TaskGroup() as group,
+        ):
+            following = group.create_task(_follow(changes, app, call))
             try:
                 await serve(app, on_start=announcement(app, call))
             finally:
-                stop.set()
+                following.cancel()
 
 
-async def _watch(app: App, paths: set[Path], call: Call, stop: asyncio.Event) -> None:
-    from watchfiles import awatch  # pyright: ignore[reportUnknownVariableType] - it may use trio's events, which are not here
-
-    changes = awatch(*paths, watch_filter=_is_source, debounce=DEBOUNCE_MS, step=STEP_MS, stop_event=stop)
-    async for changed in changes:
-        await _reload(app, {Path(name) for _, name in changed}, call)
+async def _follow(changes: Changes, app: App, call: Call) -> None:
+    while True:
+        await _reload(app, await changes.group(), call)
 
 
 def watched(app: App, sources: Sequence[str]) -> set[Path]:
@@ -94,8 +92,7 @@ def read(app: App, changed: set[Path]) -> Discovery:
     return found
 
 
-def _is_source(_change: object, name: str) -> bool:
-    path = Path(name)
+def _is_source(path: Path) -> bool:
     is_hidden = any(part.startswith(".") or part == "__pycache__" for part in path.parts[-2:])
     return path.suffix in {".py", ".yaml", ".yml"} and not is_hidden
 

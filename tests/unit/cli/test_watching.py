@@ -1,0 +1,42 @@
+"""What happens to files is told in groups, whatever way an editor saves them."""
+
+import asyncio
+import os
+from pathlib import Path
+
+from runwright.cli.watching import watching
+
+WAIT_S = 30
+
+
+def _is_source(path: Path) -> bool:
+    return path.suffix == ".py"
+
+
+async def test_a_file_that_is_written_is_told(tmp_path: Path) -> None:
+    """A file below a watched folder is told when it is written, others are not."""
+    (tmp_path / "deep").mkdir()
+    async with watching([tmp_path], _is_source) as changes:
+        await asyncio.to_thread((tmp_path / "notes.txt").write_text, "not a source")
+        await asyncio.to_thread((tmp_path / "deep" / "a.py").write_text, "x = 1")
+        assert await asyncio.wait_for(changes.group(), WAIT_S) == {tmp_path / "deep" / "a.py"}
+
+
+async def test_a_file_that_is_saved_by_a_rename_is_told(tmp_path: Path) -> None:
+    """A watched file stays watched though an editor puts another one in its place, twice; its neighbours are not."""
+    file, beside = tmp_path / "a.py", tmp_path / "b.py"
+    await asyncio.to_thread(file.write_text, "x = 1")
+    async with watching([file], _is_source) as changes:
+        for text in ("x = 2", "x = 3"):
+            await asyncio.to_thread(beside.write_text, text)
+            await asyncio.to_thread(os.replace, beside, file)
+            assert await asyncio.wait_for(changes.group(), WAIT_S) == {file}
+
+
+async def test_a_file_that_is_removed_is_told(tmp_path: Path) -> None:
+    """An agent whose file is gone is gone, so that the file is told."""
+    file = tmp_path / "a.py"
+    await asyncio.to_thread(file.write_text, "x = 1")
+    async with watching([tmp_path], _is_source) as changes:
+        await asyncio.to_thread(file.unlink)
+        assert await asyncio.wait_for(changes.group(), WAIT_S) == {file}
