@@ -11,7 +11,7 @@ from types import MappingProxyType
 import msgspec
 
 from runwright.agents.base import UNSEEN, Declared, DeclaredSchedule, Face, Origin, Template
-from runwright.agents.bridges.templates import PydanticAI
+from runwright.agents.bridges.templates import LangGraph, PydanticAI
 from runwright.agents.caps import Caps, wrong_caps
 from runwright.agents.chain import Chain
 from runwright.agents.conversation import Conversation
@@ -42,6 +42,7 @@ BUILT_IN: tuple[type[Template], ...] = (
     Supervisor,
     Task,
     PydanticAI,
+    LangGraph,
     Custom,
     Repository,
 )

@@ -202,10 +202,10 @@ class CodeFlow(msgspec.Struct, frozen=True, kw_only=True):
     """A code flow: an async function that does its effects through the context. Gets the input, gives the output.
 
     `agents` are those that its configuration names; they have to be there when a run begins. `models` are those that
-    it names beside its own, so that they are there before a run asks them. With
-    `is_conversation` its last model call without a lane holds the conversation, which is left to the next run of its
-    thread. `digest` tells what it executes from another version of it, where the definition does not say
-    that.
+    it names beside its own, so that they are there before a run asks them. With `is_conversation` its last model call
+    without a lane holds the conversation, which is left to the next run of its thread; or `conversation` makes that of
+    what the function gave. `digest` tells what it executes from another version of it, where the definition does not
+    say that.
     """
 
     function: Callable[[Context, object], Awaitable[object]]
@@ -215,6 +215,7 @@ class CodeFlow(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None = None
     models: tuple[str, ...] = ()
     is_conversation: bool = False
+    conversation: Callable[[object], tuple[Message, ...]] | None = None
     limits: Limits = Limits()
     approvals: Mapping[str, Approval] = {}
     read_input: Callable[[bytes], object]

@@ -349,6 +349,13 @@ class ProgressReported(EventData, frozen=True, kw_only=True, tag="progress.repor
     lane: str = ""
 
 
+class ConversationLeft(EventData, frozen=True, kw_only=True, tag="conversation.left"):
+    """What a code flow leaves to the next run of its thread, in place of its last model call; comes before its end."""
+
+    bulky: ClassVar[tuple[str, ...]] = ("messages",)
+    messages: tuple[msgspec.Raw, ...] = ()
+
+
 class CustomEmitted(EventData, frozen=True, kw_only=True, tag="custom.emitted"):
     """An event of a tool's or flow's own."""
 
@@ -385,6 +392,7 @@ Data = (
     | RunTainted
     | MemoryWritten
     | ProgressReported
+    | ConversationLeft
     | CustomEmitted
 )
 Delta = MessageDelta | ReasoningDelta | ToolArgsDelta

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from runwright.core.agent import Closing, Loop, MemoryBlock, Tool, bound_of, kind_of
 from runwright.core.budget import Shortage
-from runwright.core.message import Said, SystemMessage, ToolCall, digest, said
+from runwright.core.message import Message, Said, SystemMessage, ToolCall, digest, said
 from runwright.core.model import ModelRequest
 from runwright.core.need import OF_PERSON, Need, NeedsApproval, NeedsInput, NeedsRun, NeedsTime, reason_of
 from runwright.core.run import ErrorInfo, WaitReason
@@ -90,10 +90,14 @@ class RejectOutput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finish(msgspec.Struct, frozen=True, kw_only=True):
-    """The run is complete; `output` is JSON text, `finish_reason` that of the answer it was."""
+    """The run is complete; `output` is JSON text, `finish_reason` that of the answer it was.
+
+    `left` is the conversation for the next run of its thread, where model calls do not tell that.
+    """
 
     output: bytes
     finish_reason: str = ""
+    left: tuple[Message, ...] | None = None
 
 
 class Fail(msgspec.Struct, frozen=True, kw_only=True):

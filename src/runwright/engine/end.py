@@ -6,7 +6,16 @@ from collections.abc import Container
 
 import msgspec
 
-from runwright.core.event import RunCancelled, RunCompleted, RunFailed, RunResumed, RunWaiting, StepFailed
+from runwright.core.event import (
+    ConversationLeft,
+    RunCancelled,
+    RunCompleted,
+    RunFailed,
+    RunResumed,
+    RunWaiting,
+    StepFailed,
+)
+from runwright.core.message import said
 from runwright.core.run import ErrorInfo, error_info
 from runwright.engine.decide import Fail, Finish, Wait
 from runwright.errors import OutcomeUnknown
@@ -49,6 +58,8 @@ def conclude(
     match end:
         case Finish():
             log.close_steps(_COMPLETED)
+            if end.left is not None:
+                log.append((ConversationLeft(messages=tuple(msgspec.Raw(said(each).raw) for each in end.left)), None))
             completed = RunCompleted(
                 output=msgspec.Raw(end.output),
                 finish_reason=end.finish_reason,

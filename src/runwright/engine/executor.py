@@ -85,7 +85,7 @@ class Executor:
         self._deadline = deadline
         self._gateway: FlowGateway | None = None
         self._reuse = reuse(live, world.guards.around.answers, recall, past=events)
-        self._task: asyncio.Task[bytes | BaseException] | None = None
+        self._task: asyncio.Task[Finish | BaseException] | None = None
         self._steps = Steps(
             live.log,
             world,
@@ -205,13 +205,13 @@ class Executor:
         try:
             with logs.context(run=self._live.run.id):
                 async with scope:
-                    return Finish(output=await self._apart(flow, gateway, scope=scope))
+                    return await self._apart(flow, gateway, scope=scope)
         except TimeoutError as error:
             if not scope.expired():
                 raise
             raise DeadlineExceeded(f"The run took longer than {flow.limits.time_s} s; raise limits.time_s.") from error
 
-    async def _apart(self, flow: CodeFlow, gateway: FlowGateway, *, scope: asyncio.Timeout) -> bytes:
+    async def _apart(self, flow: CodeFlow, gateway: FlowGateway, *, scope: asyncio.Timeout) -> Finish:
         """Run a flow in a task of its own, to tell a cancellation of the run from those of the flow's own making."""
         around = surroundings(self._steps, self._world, self._live.agent, gateway=gateway)
         history = tuple(entry.message for entry in self._history)
@@ -233,7 +233,7 @@ class Executor:
             raise outcome
         return outcome
 
-    def _leave(self, task: asyncio.Task[bytes | BaseException], gateway: FlowGateway, *, is_late: bool) -> None:
+    def _leave(self, task: asyncio.Task[Finish | BaseException], gateway: FlowGateway, *, is_late: bool) -> None:
         """Stop a flow: when it has come to rest, or at once if what it does now is not told or is done again."""
         if self._player is not None:
             self._player.leave()
@@ -350,8 +350,8 @@ def _own(live: LiveRun) -> Own:
     )
 
 
-async def _outcome(flow: CodeFlow, context: Context, input: bytes, *, gateway: FlowGateway) -> bytes | BaseException:
-    """A flow's output, or what it raised: SystemExit raised in a task would end the event loop."""
+async def _outcome(flow: CodeFlow, context: Context, input: bytes, *, gateway: FlowGateway) -> Finish | BaseException:
+    """How a flow ended, or what it raised: SystemExit raised in a task would end the event loop."""
     gateway.branches.enter()
     try:
         return await run_flow(flow, context, input)
@@ -363,7 +363,7 @@ async def _outcome(flow: CodeFlow, context: Context, input: bytes, *, gateway: F
 
 def _interrupt(
     gateway: FlowGateway,
-    task: asyncio.Task[bytes | BaseException],
+    task: asyncio.Task[Finish | BaseException],
     by: StoppedBy | None,
     *,
     reason: str,

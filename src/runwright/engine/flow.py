@@ -475,8 +475,8 @@ def _again(taped: Taped | None) -> OpenStep | None:
     )
 
 
-async def run_flow(flow: CodeFlow, context: Context, input: bytes) -> bytes:
-    """Execute a flow and give its output as JSON text. Raises what the flow raises."""
+async def run_flow(flow: CodeFlow, context: Context, input: bytes) -> Finish:
+    """Execute a flow to its end. Raises what the flow raises."""
     value: Any = flow.read_input(input)
     output = await flow.function(context, value)
     try:
@@ -485,4 +485,4 @@ async def run_flow(flow: CodeFlow, context: Context, input: bytes) -> bytes:
         raise ToolFailed(f"The agent's output cannot be written as JSON: {error}") from error
     if not is_json(written):
         raise ToolFailed("The agent's output was not written as JSON text.")
-    return written
+    return Finish(output=written, left=None if flow.conversation is None else flow.conversation(output))

@@ -9,6 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from runwright.core.event import (
+    ConversationLeft,
     CustomEmitted,
     Data,
     EventData,
@@ -51,6 +52,7 @@ SAID: Mapping[type[EventData], tuple[str, ...]] = {
     ReplayDiverged: ("detail", "difference"),
     MemoryWritten: ("value",),
     ProgressReported: ("message",),
+    ConversationLeft: ("messages",),
     CustomEmitted: ("value",),
 }
 """The fields of events in which tools, code and people speak, but for those of `said_fields`."""

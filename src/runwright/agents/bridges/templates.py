@@ -25,6 +25,7 @@ class Served(msgspec.Struct, frozen=True, kw_only=True):
     value: object
     deps: object = None
     model: str | None = None
+    output: str | None = None
     effects: Mapping[str, Effect] = {}
     approvals: Mapping[str, Approval] = {}
     limits: Limits = Limits()
@@ -62,10 +63,57 @@ class PydanticAI(Template):
             deps=None if config.deps is None else _value(context, config.deps, "deps"),
             model=config.model,
             effects=config.effects,
-            approvals={name: Approval(expires_s=each.expires_s) for name, each in config.approvals.items()},
+            approvals=_approvals(config.approvals),
             limits=config.limits.to_core(),
         )
         return _bridged("runwright.agents.bridges.pydantic_ai:flow_of", served, "/agent")
+
+
+class LangGraphFields(Fields):
+    """The configuration of a graph of LangGraph."""
+
+    graph: str = Field(description="Where it stands: `package.module:attribute`; `.module:attribute` beside a file.")
+    context: str | None = Field(
+        default=None,
+        description="Its runtime context, written likewise: an object, or a function of the run's context.",
+    )
+    model: str | None = Field(
+        default=None, description="A reference as `provider:name`, for each `StepModel` that names none."
+    )
+    output: str | None = Field(
+        default=None,
+        description="The key of its state that is the output; else its last message, or all that it gives.",
+    )
+    effects: dict[str, Effect] = Field(default={}, description=EFFECTS)
+    approvals: Approvals = Field(default={}, description=APPROVALS)
+    limits: LimitsFields = Field(default=LimitsFields(), description="Bounds of one run.")
+
+
+class LangGraph(Template):
+    """A compiled graph of LangGraph, served as it is: its model and tool calls are steps."""
+
+    name: ClassVar[str] = "langgraph"
+    version: ClassVar[str] = "1.0.0"
+    Config = LangGraphFields
+    requires: ClassVar[Mapping[str, Sequence[str]]] = {"extras": ("langgraph",)}
+
+    def build(self, config: LangGraphFields, context: BuildContext) -> CodeFlow:
+        """Make the code flow. Raises ConfigError where no compiled graph is named."""
+        served = Served(
+            name=context.definition.name,
+            value=_value(context, config.graph, "graph"),
+            deps=None if config.context is None else _value(context, config.context, "context"),
+            model=config.model,
+            output=config.output,
+            effects=config.effects,
+            approvals=_approvals(config.approvals),
+            limits=config.limits.to_core(),
+        )
+        return _bridged("runwright.agents.bridges.langgraph:flow_of", served, "/graph")
+
+
+def _approvals(asked: Approvals) -> dict[str, Approval]:
+    return {name: Approval(expires_s=each.expires_s) for name, each in asked.items()}
 
 
 def _value(context: BuildContext, name: str, field: str) -> object:

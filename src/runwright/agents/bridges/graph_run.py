@@ -1,0 +1,157 @@
+"""One run of a graph: where its nodes find the steps of the run, and each its lane."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import Future
+from contextvars import Context as ContextOfCode
+from contextvars import ContextVar, copy_context
+from typing import Any, TypeVar, cast
+
+import msgspec
+from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.runnables import ensure_config
+
+from runwright.core.agent import Tool
+from runwright.core.context import Context
+from runwright.core.message import Message
+from runwright.core.model import ModelOptions, ModelResponse
+from runwright.core.ports import Model
+from runwright.core.step import Effect
+from runwright.errors import RunError, RunwrightError
+
+T = TypeVar("T")
+
+current: ContextVar[GraphRun | None] = ContextVar("runwright_graph", default=None)
+"""The run that the code of a graph is in."""
+
+
+def within_run(asked: object) -> GraphRun:
+    """The run that a model or a tool is called in. Raises RunError."""
+    run = current.get()
+    if run is None:
+        raise RunError(f"a {type(asked).__name__} works within a run: serve the graph as an agent, and run that")
+    return run
+
+
+class GraphRun:
+    """The way from the nodes of a graph to the steps of the run."""
+
+    def __init__(self, context: Context, effects: Mapping[str, Effect]) -> None:
+        self.context = context
+        self.effects = effects
+        self.lanes = Lanes()
+        self._loop = asyncio.get_running_loop()
+        self._known: dict[tuple[str, bytes, int], object] = {}
+        self._counts: Counter[tuple[str, bytes]] = Counter()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def again(self) -> None:
+        """Nodes that were interrupted run once more, from their start."""
+        self._counts.clear()
+
+    def close(self) -> None:
+        """Stop what threads still wait for."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def model(self, messages: Sequence[Message], own: Model | str | None, options: ModelOptions) -> ModelResponse:
+        """Ask a model as a step."""
+        key = msgspec.json.encode((own if own is None or isinstance(own, str) else own.ref, messages, options))
+        node, context = self._here()
+        return await self._once((node, key), lambda: context.model(messages, model=own, options=options))
+
+    async def tool(self, tool: Tool, asked: Mapping[str, object]) -> object:
+        """Call a tool as a step."""
+        key = msgspec.json.encode((tool.spec.name, asked))
+        node, context = self._here()
+        return await self._once((node, key), lambda: context.tool(tool, **asked))
+
+    def in_thread(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do this on the loop and wait, in the thread of a node that is a plain function. Raises RunError elsewhere."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            done: Future[T] = Future()
+            around = copy_context()
+            self._loop.call_soon_threadsafe(lambda: self._begin(work, done, around))
+            return done.result()
+        work.close()
+        raise RunError("a node that is an async function awaits what it calls: use `ainvoke` in place of `invoke`")
+
+    def _begin(self, work: Coroutine[Any, Any, T], done: Future[T], around: ContextOfCode) -> None:
+        task = self._loop.create_task(_hand_over(work, done), context=around)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _here(self) -> tuple[str, Context]:
+        """The task of the graph that asks, and the context of its lane."""
+        node, lane = self.lanes.find(ensure_config().get("metadata", {}))
+        context = self.context
+        for name in lane:
+            context = context.lane(name)
+        return node, context
+
+    async def _once(self, asked: tuple[str, bytes], act: Callable[[], Awaitable[T]]) -> T:
+        """Do what a task of the graph asks for: not again where it runs once more after an interrupt."""
+        self._counts[asked] += 1
+        at = (*asked, self._counts[asked])
+        if at not in self._known:
+            try:
+                self._known[at] = await act()
+            except RunwrightError as error:
+                self._known[at] = error
+        came = self._known[at]
+        if isinstance(came, RunwrightError):
+            raise came
+        return cast("T", came)
+
+
+async def _hand_over(work: Coroutine[Any, Any, T], done: Future[T]) -> None:
+    try:
+        done.set_result(await work)
+    except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+        done.set_exception(error)
+
+
+class Lanes(BaseCallbackHandler):
+    """The lanes of the tasks of a graph, by their places in it: their own names hold random parts."""
+
+    run_inline = True
+
+    def __init__(self) -> None:
+        self._lanes: dict[str, tuple[str, ...]] = {"": ()}
+
+    def on_chain_start(self, *_: object, metadata: dict[str, Any] | None = None, **__: object) -> None:
+        """Learn where a task stands before those inside of it begin."""
+        self.find(metadata or {})
+
+    def find(self, metadata: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+        """The task that something was asked in, and its lane."""
+        task: str = metadata.get("langgraph_checkpoint_ns", "")
+        if task not in self._lanes:
+            outer = task.rpartition("|")[0]
+            inner = _place(metadata["langgraph_path"], metadata["langgraph_node"])
+            self._lanes[task] = (*self._within(outer), inner)
+        return task, self._lanes[task]
+
+    def _within(self, task: str) -> tuple[str, ...]:
+        known = self._lanes.get(task)
+        if known is not None:
+            return known
+        # One of several graphs that a node calls, by number.
+        outer, _, last = task.rpartition("|")
+        return (*self._within(outer), last.partition(":")[0])
+
+
+def _place(path: Sequence[Any], name: str) -> str:
+    """A name for a task within its graph: that of its node, numbered where a node has several tasks at once."""
+    plain = name.replace("/", ".")
+    if len(path) == 2:
+        return plain
+    if not isinstance(path[1], tuple):
+        return f"{plain}.{path[1]}"
+    by = cast("tuple[Any, ...]", path[1])
+    return f"{_place(by, str(by[1]))}.{plain}.{path[2]}"
