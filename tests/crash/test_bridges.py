@@ -1,4 +1,4 @@
-"""An agent of Pydantic AI whose server is killed goes on where it was, and replays."""
+"""Agents of other frameworks whose server is killed go on where they were, and replay."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from tests.crash.stage import Stage
 pytestmark = [pytest.mark.crash, pytest.mark.timeout(TEST_S)]
 
 
+@pytest.mark.parametrize("agent", ["bridged", "graphed"])
 @pytest.mark.parametrize(
     "point", ["after step.started 2", "after step.completed 3", "half 2", "done reserve", "after step.completed 8"]
 )
-async def test_killed(stage: Stage, point: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_killed(stage: Stage, agent: str, point: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing that was finished is done again, the output is the same, and a strict replay has the same steps."""
-    monkeypatch.setenv("CRASH_BRIDGED", "1")
-    stage.agent = "bridged"
+    monkeypatch.setenv(f"CRASH_{agent.upper()}", "1")
+    stage.agent = agent
     await stage.killed_at(point)
     (kill,) = stage.kills
     await stage.goes_on()

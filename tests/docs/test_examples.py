@@ -18,7 +18,7 @@ from tests.docs.pages import ROOT
 
 EXAMPLES = ROOT / "examples"
 FEATURES = EXAMPLES / "features"
-AGENTS = (FEATURES, EXAMPLES / "custom")
+AGENTS = (FEATURES, EXAMPLES / "custom", EXAMPLES / "frameworks")
 CLIENTS = sorted(path.name for path in (EXAMPLES / "clients").glob("*.py"))
 WITHIN_S = 50
 COMMAND = re.compile(r"^#? *(runwright run .*)$", re.MULTILINE)

@@ -105,9 +105,17 @@ def test_a_schedule_on_a_real_model(tmp_path: Path) -> None:
     assert "demo model" not in run["output"]
 
 
-def _example(*command: str, data: Path, model: str = "demo") -> dict[str, Any]:
+@pytest.mark.parametrize("name", ["local-desk", "local-guide"])
+def test_an_agent_of_another_framework_on_a_real_model(name: str, tmp_path: Path) -> None:
+    """The examples of Pydantic AI and of LangGraph answer with the local model."""
+    run = _example(name, "Say hello.", data=tmp_path, agents=FEATURES.with_name("frameworks"))
+    assert (run["status"], run["usage"]["output_tokens"] > 0) == ("completed", True)
+    assert "demo model" not in run["output"]
+
+
+def _example(*command: str, data: Path, model: str = "demo", agents: Path = FEATURES) -> dict[str, Any]:
     """A run of an example agent."""
-    return _command("run", *command, "--agents", str(FEATURES), data=data, model=model)
+    return _command("run", *command, "--agents", str(agents), data=data, model=model)
 
 
 def _command(*command: str, data: Path, model: str = "demo") -> dict[str, Any]:

@@ -7,6 +7,8 @@ import tomllib
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 
+import pytest
+
 from tests.shape.source import ROOT, Import, Module, functions, imported, modules
 
 # Each framework has a home: code elsewhere does not know that it exists.
@@ -90,6 +92,30 @@ def test_what_is_imported_is_declared() -> None:
     distributions = packages_distributions()
     names = {name.partition(".")[0] for _, name in _all_imports()} - sys.stdlib_module_names - {"runwright"} - BROUGHT
     strangers = {name for name in names if not declared & set(map(_normal, distributions.get(name, [name])))}
+    assert strangers == set()
+
+
+@pytest.mark.parametrize(
+    ("extra", "places"),
+    [
+        ("langgraph", ("agents/bridges/graph_run", "agents/bridges/lang")),
+        ("pydantic-ai", ("agents/bridges/pydantic_ai", "models/pydantic_ai/")),
+    ],
+)
+def test_a_bridge_needs_no_more_than_its_extra(extra: str, places: tuple[str, ...]) -> None:
+    """What the files of a framework import is in the core or in the extra that they ask for."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    given = (*project["dependencies"], *project["optional-dependencies"][extra])
+    declared = {_normal(re.split(r"[^\w.-]", each)[0]) for each in given}
+    distributions = packages_distributions()
+    found = {
+        name.partition(".")[0]
+        for module, name in _all_imports()
+        if module.path.startswith(places)
+        if name.partition(".")[0] not in sys.stdlib_module_names | {"runwright"}
+    }
+    assert found, "no file is there"
+    strangers = {name for name in found if not declared & set(map(_normal, distributions.get(name, [name])))}
     assert strangers == set()
 
 

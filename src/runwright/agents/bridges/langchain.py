@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any, cast, get_args
 
 import msgspec
-from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
 from langchain_core.language_models import BaseChatModel, LanguageModelInput
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.messages import ToolCall as TheirToolCall
@@ -59,22 +58,24 @@ class StepModel(BaseChatModel):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: CallbackManagerForLLMRun | None = None,
+        *_: object,
         **kwargs: Any,  # noqa: ANN401 - as in the base class
     ) -> ChatResult:
-        return within_run(self).in_thread(self._agenerate(messages, stop, None, **kwargs))
+        return within_run(self).in_thread(self._agenerate(messages, stop, **kwargs))
 
     async def _agenerate(
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,
-        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        *_: object,
         **kwargs: Any,  # noqa: ANN401 - as in the base class
     ) -> ChatResult:
+        # Callbacks are told by the base class.
+        kwargs.pop("run_manager", None)
         own: Model | str | None = self.ref
         if self.asks is not None:
             given = {**kwargs, "stop": stop} if stop else kwargs
-            own = TheirOwn(self.ref or f"langchain:{type(self.asks).__name__}", self.asks, messages, given)
+            own = TheirOwn(self.ref or f"langchain:{type(self.asks).__name__}", self.asks, messages, given=given)
         answer = await within_run(self).model(our_messages(messages), own, our_options(kwargs, stop))
         return ChatResult(generations=[ChatGeneration(message=their_answer(answer))])
 

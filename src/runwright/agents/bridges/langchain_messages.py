@@ -166,7 +166,9 @@ def their_answer(answer: ModelResponse) -> AIMessage:
 class TheirOwn:
     """One request to a model of theirs, which its own class performs. `ref` names it in policies and prices."""
 
-    def __init__(self, ref: str, model: BaseChatModel, asked: Sequence[BaseMessage], given: Mapping[str, Any]) -> None:
+    def __init__(
+        self, ref: str, model: BaseChatModel, asked: Sequence[BaseMessage], *, given: Mapping[str, Any]
+    ) -> None:
         self.ref = ref
         self._asked = [*asked]
         tools = given.get("tools")

@@ -43,7 +43,7 @@ def flow_of(served: Served) -> CodeFlow:
         raise ConfigError("the graph was compiled with breakpoints: call interrupt() in a node to ask a person")
     face = Face(graph, served.output)
     return CodeFlow(
-        function=partial(_run, served, graph),
+        function=partial(_run, served, graph=graph),
         model=served.model,
         is_conversation=face.leaves_messages,
         conversation=_conversation if face.leaves_messages else None,
@@ -138,13 +138,13 @@ def _conversation(value: object) -> tuple[Message, ...]:
     return our_messages(_messages(value))
 
 
-async def _run(served: Served, graph: Graph, context: Context, given: object) -> object:
+async def _run(served: Served, context: Context, given: object, *, graph: Graph) -> object:
     deps = served.deps(context) if callable(served.deps) else served.deps
     deps = await deps if inspect.isawaitable(deps) else deps
     run = GraphRun(context, served.effects)
     current.set(run)
     try:
-        return await _walk(graph, _state(given, context.history), run, deps)
+        return await _walk(graph, _state(given, context.history), run, deps=deps)
     finally:
         run.close()
 
@@ -158,7 +158,7 @@ def _state(given: object, history: Sequence[Message]) -> object:
     return {**state, MESSAGES: their_messages(said)} if said else state
 
 
-async def _walk(graph: Graph, state: object, run: GraphRun, deps: object) -> object:
+async def _walk(graph: Graph, state: object, run: GraphRun, *, deps: object) -> object:
     """Have a graph run to its end, and ask people where it interrupts itself."""
     config: RunnableConfig = {"configurable": {"thread_id": run.context.run_id}, "callbacks": [run.lanes]}
     # What a graph needs to go on after an interrupt is kept for this run alone.
