@@ -10,7 +10,7 @@ from decimal import Decimal
 import msgspec
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 SHOWN = 20_000
 """Characters of a text that a page shows; the rest can be downloaded."""
@@ -28,6 +28,11 @@ def inert(value: object) -> object:
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
     return _UNSEEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", value)
+
+
+def typed(text: str) -> Markup:
+    """Text in a field, as it is: what was made inert there would be saved so."""
+    return escape(text)
 
 
 def when(at: datetime | None) -> Markup:
@@ -128,6 +133,7 @@ def _tame(token: Token) -> None:
 
 
 FILTERS: Mapping[str, Callable[..., object]] = {
+    "typed": typed,
     "when": when,
     "duration": duration,
     "usd": usd,

@@ -98,8 +98,16 @@ class Page(msgspec.Struct, frozen=True, kw_only=True):
     nav: str = ""
 
 
+class Again(msgspec.Struct, frozen=True, kw_only=True):
+    """A page in place of the next one: a form as it was typed, and what is wrong with it."""
+
+    page: Page
+    view: msgspec.Struct
+    status: int = 422
+
+
 class Action(msgspec.Struct, frozen=True, kw_only=True):
-    """Something a form does. `act` says which page comes next, as a URL made by `Ask.url`."""
+    """Something a form does. `act` says which page comes next, as a URL made by `Ask.url`, or shows the form again."""
 
     path: str
-    act: Callable[[Ask], Awaitable[str]]
+    act: Callable[[Ask], Awaitable[str | Again]]

@@ -76,7 +76,13 @@ class Studio:
 
     def _action(self, action: Action):  # noqa: ANN202 - an endpoint of Starlette
         async def endpoint(request: Request) -> Response:
-            return RedirectResponse(await action.act(Ask(request, prefix=self._prefix)), status_code=303)
+            ask = Ask(request, prefix=self._prefix)
+            follows = await action.act(ask)
+            if isinstance(follows, str):
+                return RedirectResponse(follows, status_code=303)
+            renderer = await self._open()
+            body = await renderer.page(follows.page, ask, follows.view)
+            return await _answer(request, body, status=follows.status)
 
         return endpoint
 
