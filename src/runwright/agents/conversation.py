@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from pydantic import Field
 
 from runwright.agents.base import BuildContext, Template
+from runwright.agents.history import HistoryFields
 from runwright.agents.input import INPUT_SCHEMA, read_messages
 from runwright.agents.output import output_check
 from runwright.agents.schema import (
@@ -39,6 +40,9 @@ class ConversationFields(Fields):
         default=None, description="A JSON Schema that the final answer must fit; text when left out."
     )
     memory: tuple[BlockFields, ...] = Field(default=(), description="Blocks of memory that the model is shown.")
+    history: HistoryFields | None = Field(
+        default=None, description="How much of the conversation the model is sent; all of it when left out."
+    )
     settings: SettingsFields = Field(default=SettingsFields(), description="Sampling parameters.")
     limits: LimitsFields = Field(default=LimitsFields(), description="Bounds of one run.")
 
@@ -62,6 +66,7 @@ class Conversation(Template):
             tools_raw=tools_wire(each.spec for each in tools.values()),
             output=_output(config, context),
             memory=memory,
+            history=None if config.history is None else config.history.to_core(),
             settings=config.settings.to_core(),
             limits=config.limits.to_core(),
             approvals=approvals_of(config.approvals, tools),

@@ -27,7 +27,7 @@ from runwright.agents.schema import config_error, did_you_mean, in_config
 from runwright.agents.supervisor import Supervisor
 from runwright.agents.task import Task
 from runwright.agents.templates import Surrounding, Templates, joined, registered
-from runwright.core.agent import BuiltAgent, CodeFlow, Definition, Tool
+from runwright.core.agent import BuiltAgent, Definition, Tool
 from runwright.core.policy import Fallback, GuardSettings
 from runwright.core.policy_reader import read_guard, refuse_similar, refuse_strangers
 from runwright.errors import ConfigError, InvalidRequest, NotFound
@@ -356,7 +356,7 @@ def named_models(registry: Registry, policies: GuardSettings) -> set[str | None]
     agents = [entry.agent for entry in registry.all()]
     guards = (policies.app, *policies.models.values(), *(agent.guard for agent in agents))
     backups = [guard.fallback.models for guard in guards if guard and isinstance(guard.fallback, Fallback)]
-    further = [agent.flow.models for agent in agents if isinstance(agent.flow, CodeFlow)]
+    further = [agent.flow.models for agent in agents]
     return {agent.flow.model for agent in agents}.union(*backups, *further)
 
 

@@ -13,6 +13,7 @@ from runwright.cli.progress import told as how_far
 from runwright.core.event import (
     Event,
     GuardDecided,
+    HistoryCut,
     MessageCompleted,
     MessageDelta,
     ProgressReported,
@@ -63,9 +64,9 @@ class Answer:
                 self._out.note(f"   {error.code}: {short(error.message, LINE)}")
             case StepRestarted(cause=cause):
                 self._again(cause)
-            case GuardDecided() as decision:
+            case GuardDecided() | HistoryCut() as decision:
                 self._end_line()
-                self._out.note(f"   {told(decision)}")
+                self._out.note(f"   {left_out(decision) if isinstance(decision, HistoryCut) else told(decision)}")
             case StepCompleted(model=model, provider=provider) if model:
                 self.model = model if not provider or model.startswith(provider) else f"{provider}:{model}"
             case RunCompleted(output=output):
@@ -109,6 +110,13 @@ class Answer:
         text = value if isinstance(value, str) else msgspec.json.format(output, indent=0).decode()
         if not _is_same(self._shown, value) and value is not None:
             self._out.text(text)
+
+
+def left_out(cut: HistoryCut) -> str:
+    """What a run leaves out of its conversation from now on."""
+    how = "not summed up" if cut.reason else "summed up" if bytes(cut.summary) != b"null" else "dropped"
+    told = f"{cut.recap.messages} messages of the conversation are left out by now: {how}"
+    return f"{told}, {short(cut.reason, LINE)}" if cut.reason else told
 
 
 def summary(view: RunView, model: str) -> str:

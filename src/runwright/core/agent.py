@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
 
+from runwright.core.history import History
 from runwright.core.memory import Scope
 from runwright.core.message import Message
 from runwright.core.model import ModelSettings, OutputSpec, ToolSpec
@@ -176,8 +177,8 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
 
     `read_input` turns the caller's JSON input into messages; it raises InvalidRequest. `approvals` names tools that a
     person has to allow, beside those that say so themselves. `agents` are those that it may have run, by tools whose
-    kind is `child`. Of the calls of a turn `at_once` are under way together; None stands for all. `output_schema` is
-    that of what `closing` gives.
+    kind is `child`. `history` says how much of the conversation a model is sent. Of the calls of a turn `at_once` are
+    under way together; None stands for all. `output_schema` is that of what `closing` gives.
     """
 
     model: str | None
@@ -186,6 +187,7 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
     tools_raw: bytes = b""
     output: OutputCheck | None = None
     memory: tuple[MemoryBlock, ...] = ()
+    history: History | None = None
     opening: Opening | None = None
     closing: Closing | None = None
     settings: ModelSettings = ModelSettings()
@@ -196,6 +198,12 @@ class Loop(msgspec.Struct, frozen=True, kw_only=True):
     read_input: Callable[[bytes], tuple[Message, ...]]
     input_schema: dict[str, object] = {}
     output_schema: dict[str, object] = {}
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that it names beside its own."""
+        summary = None if self.history is None else self.history.summary
+        return () if summary is None or summary.model is None else (summary.model,)
 
 
 class CodeFlow(msgspec.Struct, frozen=True, kw_only=True):

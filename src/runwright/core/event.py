@@ -12,6 +12,7 @@ from typing import ClassVar, Literal, get_args
 import msgspec
 
 from runwright.core.budget import Shortage, Spend
+from runwright.core.history import Recap
 from runwright.core.memory import Action
 from runwright.core.money import NO_COST, Cost
 from runwright.core.need import Need
@@ -75,12 +76,14 @@ class RunStarted(EventData, frozen=True, kw_only=True, tag="run.started"):
     `thread_head` is the newest completed run of its thread at that moment: its conversation is this run's history.
     `code_changed` names what differs from the code that it was created for, if it waited for its turn so long.
     The run sees memory as it stood when this was stored; a replay as it stood at the event at position `memory`.
+    `recap` is what was left out of the history before.
     """
 
     loop: int
     thread_head: str | None = None
     code_changed: tuple[str, ...] = ()
     memory: int | None = None
+    recap: Recap | None = None
 
 
 class RunResumed(EventData, frozen=True, kw_only=True, tag="run.resumed"):
@@ -292,6 +295,22 @@ class OutputRejected(EventData, frozen=True, kw_only=True, tag="output.rejected"
     reason: str
 
 
+class HistoryCut(EventData, frozen=True, kw_only=True, tag="history.cut"):
+    """Models are not sent these messages of the conversation any more: each pair is the first and the one after.
+
+    `summary` is the message that stands for them, which the step that this is about was asked for. `recap` is what is
+    left out by now. `reason` says why there is no summary where there should be one. `has_more` says that the rest of
+    what is to be left out follows.
+    """
+
+    bulky: ClassVar[tuple[str, ...]] = ("summary",)
+    left_out: tuple[tuple[int, int], ...]
+    recap: Recap
+    summary: msgspec.Raw = NULL
+    reason: str = ""
+    has_more: bool = False
+
+
 class GuardDecided(EventData, frozen=True, kw_only=True, tag="guard.decided"):
     """The guard did something with a call beside sending it: it waited, sent it again, answered or refused it.
 
@@ -387,6 +406,7 @@ Data = (
     | MessageCompleted
     | ToolRejected
     | OutputRejected
+    | HistoryCut
     | GuardDecided
     | ReplayDiverged
     | RunTainted

@@ -10,12 +10,16 @@ from msgspec.structs import replace
 
 from runwright.core.agent import Closing, Loop, MemoryBlock, Tool, bound_of, kind_of
 from runwright.core.budget import Shortage
-from runwright.core.message import Message, Said, SystemMessage, ToolCall, digest, said
+from runwright.core.event import HistoryCut
+from runwright.core.history import SUMMARY_LANE, Summary
+from runwright.core.message import Message, Said, SystemMessage, ToolCall, chain_digest, digest, said
 from runwright.core.model import ModelRequest
 from runwright.core.need import OF_PERSON, Need, NeedsApproval, NeedsInput, NeedsRun, NeedsTime, reason_of
 from runwright.core.run import ErrorInfo, WaitReason
 from runwright.core.step import StepKey, StepKind, may_have_acted
-from runwright.engine.fold import Conversation, OpenStep, result_text
+from runwright.engine import shorten
+from runwright.engine.fold import Conversation, OpenStep, SummedUp, result_text
+from runwright.engine.shorten import Overlong, dropped, overlong, summarised
 from runwright.errors import InvalidRequest, OutputInvalid
 from runwright.guard.budget import exceeded, over_limit
 
@@ -42,6 +46,13 @@ class ModelCall(msgspec.Struct, frozen=True, kw_only=True):
     base: int | None
     fresh: tuple[Said, ...]
     again: OpenStep | None = None
+
+
+class Cut(msgspec.Struct, frozen=True):
+    """Leave messages out; `step` summed them up, if one did."""
+
+    cut: HistoryCut
+    step: int | None = None
 
 
 class PlannedTool(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,11 +158,13 @@ _SAID: Mapping[type, str] = {
 }
 
 
-Decision = Recall | Aside | ModelCall | ToolCalls | Lost | Supersede | RejectOutput | Finish | Fail | Wait
+Decision = Recall | Aside | Cut | ModelCall | ToolCalls | Lost | Supersede | RejectOutput | Finish | Fail | Wait
 
 
-def decide(state: Conversation, loop: Loop, *, model: str, is_streamed: bool = False) -> Decision:
-    """The next thing to do; `model` is the reference that the loop's model resolved to."""
+def decide(
+    state: Conversation, loop: Loop, *, model: str, summary_model: str = "", is_streamed: bool = False
+) -> Decision:
+    """The next thing to do; `model` is what the loop's model resolved to, `summary_model` the one that sums up."""
     if state.failure is not None:
         return Fail(error=state.failure)
     if state.unknown:
@@ -164,7 +177,8 @@ def decide(state: Conversation, loop: Loop, *, model: str, is_streamed: bool = F
         return _aside(state, loop, loop.opening.tool, given=loop.opening.ask(state.input))
     if loop.memory and state.memory is None:
         return _recall(state, loop)
-    return _limit(state, loop) or _ask(state, loop, model=model, is_streamed=is_streamed)
+    over = _limit(state, loop) or _shorten(state, loop, model=summary_model or model)
+    return over or _ask(state, loop, model=model, is_streamed=is_streamed)
 
 
 def model_key(request: ModelRequest, head: bytes) -> str:
@@ -353,8 +367,42 @@ def _exceeded(message: str) -> Fail:
     return Fail(error=ErrorInfo(code="limit_exceeded", message=message))
 
 
+def _shorten(state: Conversation, loop: Loop, *, model: str) -> Cut | ModelCall | Supersede | Fail | None:
+    """What is done before the model is asked, where the conversation is too long for it."""
+    history = loop.history
+    again = _opened(state, SUMMARY_LANE)
+    found = None if history is None else overlong(state, history)
+    if history is None or found is None:
+        return None if again is None else Supersede(step=again)
+    if history.summary is None:
+        return Cut(dropped(state, found))
+    asked = shorten.request(state, found, history.summary, model=model)
+    key = model_key(asked, chain_digest(asked.messages))
+    if state.summed_up is not None and state.summed_up.key == key:
+        return _summed_up(state, found, history.summary, summed_up=state.summed_up)
+    if again is not None and again.match.key != key:
+        return Supersede(step=again)
+    first = StepKey(SUMMARY_LANE, "model", key, 0)
+    match = replace(first, nth=state.seen.get(first, 0)) if again is None else again.match
+    return ModelCall(request=asked, match=match, base=None, fresh=asked.messages, again=again)
+
+
+def _summed_up(state: Conversation, found: Overlong, summary: Summary, *, summed_up: SummedUp) -> Cut | Fail:
+    failure = shorten.failure(summed_up)
+    if failure is None:
+        return Cut(summarised(state, found, summary, text=summed_up.text), summed_up.step)
+    if summary.on_failure == "fail":
+        return Fail(error=failure)
+    return Cut(dropped(state, found, reason=failure.message), summed_up.step)
+
+
+def _opened(state: Conversation, lane: str) -> OpenStep | None:
+    """The model step of a lane that has no end."""
+    return next((step for step in state.open_steps.values() if step.kind == "model" and step.match.lane == lane), None)
+
+
 def _ask(state: Conversation, loop: Loop, *, model: str, is_streamed: bool) -> ModelCall | Supersede:
-    again = next((step for step in state.open_steps.values() if step.kind == "model"), None)
+    again = _opened(state, "")
     opened = "" if loop.opening is None or state.opened is None else loop.opening.tell(state.opened)
     told = "\n\n".join(filter(None, (loop.instructions, opened, _remembered(loop, state.memory))))
     system = (said(SystemMessage(content=told)),) if told else ()

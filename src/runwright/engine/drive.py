@@ -28,7 +28,7 @@ from runwright.engine.turns import INTERRUPTED, Turns
 from runwright.engine.world import World
 from runwright.errors import RunwrightError, Unavailable
 from runwright.journal.read import JournalReader
-from runwright.journal.requests import history
+from runwright.journal.requests import Handover, handover
 from runwright.journal.write import Clean
 
 
@@ -236,9 +236,9 @@ class Driver:
         live.has_slot = True
         past = await self._history(head)
         if starts:
-            return past, ()
-        begun = RunStarted(loop=LOOP_VERSION, thread_head=head, code_changed=live.code_changed)
-        return past, live.log.append((begun, None))
+            return past.messages, ()
+        begun = RunStarted(loop=LOOP_VERSION, thread_head=head, code_changed=live.code_changed, recap=past.recap)
+        return past.messages, live.log.append((begun, None))
 
     async def _turn(self, live: LiveRun) -> str | None:
         """Wait for the turn of a run that never began. Raises CancelledError when a later one interrupts it."""
@@ -248,10 +248,10 @@ class Driver:
             raise asyncio.CancelledError
         return head
 
-    async def _history(self, head: str | None) -> tuple[Said, ...]:
+    async def _history(self, head: str | None) -> Handover:
         if head is None:
-            return ()
-        return history(await asyncio.to_thread(lambda: list(self._rows.reader.events(head))))
+            return Handover()
+        return handover(await asyncio.to_thread(lambda: list(self._rows.reader.events(head))))
 
     async def _cancelled_early(self, live: LiveRun) -> RunwrightError | None:
         """A run that was cancelled before it had a slot; at shutdown it stays as it is for the next start."""

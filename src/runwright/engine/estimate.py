@@ -15,19 +15,26 @@ MEDIA_TOKENS = 1000
 
 def expected_usage(request: ModelRequest) -> Usage:
     """Input as a token for every four bytes, and the longest output that was asked for."""
-    media = 0
-    read = len(request.tools_raw)
-    for entry in request.messages:
-        read += len(entry.raw)
-        if isinstance(entry.message, UserMessage) and not isinstance(entry.message.content, str):
-            read -= _without_words(entry)
-            media += sum(not isinstance(part, TextPart) for part in entry.message.content)
+    read = len(request.tools_raw) + sum(weight(entry) for entry in request.messages)
     return Usage(
-        input_tokens=-(-read // BYTES_PER_TOKEN) + media * MEDIA_TOKENS,
+        input_tokens=tokens(read),
         output_tokens=_longest(request.settings),
         requests=1,
         is_estimated=True,
     )
+
+
+def weight(entry: Said) -> int:
+    """The bytes of a message that are read as text, and as many for its media as their tokens come to."""
+    if not isinstance(entry.message, UserMessage) or isinstance(entry.message.content, str):
+        return len(entry.raw)
+    media = sum(not isinstance(part, TextPart) for part in entry.message.content)
+    return len(entry.raw) - _without_words(entry) + media * MEDIA_TOKENS * BYTES_PER_TOKEN
+
+
+def tokens(weight: int) -> int:
+    """The tokens that so many bytes come to."""
+    return -(-weight // BYTES_PER_TOKEN)
 
 
 def _without_words(entry: Said) -> int:

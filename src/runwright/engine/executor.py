@@ -25,6 +25,7 @@ from runwright.core.step import SUPERSEDED
 from runwright.engine.decide import (
     PAUSABLE,
     Aside,
+    Cut,
     Fail,
     Finish,
     Lost,
@@ -189,9 +190,12 @@ class Executor:
             return await self._perform_flow(self._flow, self._gateway)
         self._conversation = fold(self._conversation, self._events, self._flow.read_input)
         ref = self._world.models.ref(self._flow.model)
+        summary_ref = next((self._world.models.ref(each) for each in self._flow.models), ref)
         is_streamed = self._live.run.mode != "wait"
         while True:
-            decision = decide(self._conversation, self._flow, model=ref, is_streamed=is_streamed)
+            decision = decide(
+                self._conversation, self._flow, model=ref, summary_model=summary_ref, is_streamed=is_streamed
+            )
             if isinstance(decision, Finish | Fail | Wait):
                 return decision
             if self._live.pause is not None and not isinstance(decision, Lost):
@@ -246,12 +250,16 @@ class Executor:
             gateway.leave(is_final=False)
             task.cancel()
 
-    async def _act(self, decision: Recall | Aside | ModelCall | ToolCalls | Lost | Supersede | RejectOutput) -> None:
+    async def _act(
+        self, decision: Recall | Aside | Cut | ModelCall | ToolCalls | Lost | Supersede | RejectOutput
+    ) -> None:
         match decision:
             case Recall():
                 await self._recall(decision)
             case Aside():
                 await self._call(decision.planned)
+            case Cut():
+                self._steps.append((decision.cut, decision.step))
             case ModelCall():
                 await self._ask(decision)
             case ToolCalls():

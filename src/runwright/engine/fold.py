@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import islice
 
 import msgspec
 from msgspec.structs import replace
 
 from runwright.core.event import (
     Event,
+    HistoryCut,
     MessageCompleted,
     OutputRejected,
     RunQueued,
     RunResumed,
+    RunStarted,
     StepCompleted,
     StepFailed,
     StepHeld,
@@ -21,10 +24,12 @@ from runwright.core.event import (
     StepStarted,
     ToolRejected,
 )
+from runwright.core.history import NO_RECAP, SUMMARY_LANE, Recap
 from runwright.core.message import (
     AssistantMessage,
     Message,
     Said,
+    SystemMessage,
     ToolCall,
     ToolMessage,
     UserMessage,
@@ -64,6 +69,15 @@ class OpenStep(msgspec.Struct, frozen=True, kw_only=True):
     arguments: bytes | None = None
 
 
+class SummedUp(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a request for a summary: the key of its step, and a text or an error."""
+
+    step: int
+    key: str
+    text: str = ""
+    error: ErrorInfo | None = None
+
+
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     """Where a loop stands.
 
@@ -73,7 +87,8 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     JSON object, once they were recalled. `input` is the run's own, `opened` the result of its opening, `closed` that
     of its closing, and `refused` why that would not take the answer.
     `base` and `base_count` say which model step was last and how many messages it was sent; `system` and `tools` are
-    what stood before and beside them, as recorded.
+    what stood before and beside them, as recorded. `recap` is what was left out of the messages before, `summed_up` a
+    summary that stands nowhere yet, and `is_cutting` says that more is to be left out.
     """
 
     messages: tuple[Said, ...] = ()
@@ -99,6 +114,9 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     base_count: int = 0
     system: tuple[bytes, ...] = ()
     tools: bytes = b""
+    recap: Recap = NO_RECAP
+    summed_up: SummedUp | None = None
+    is_cutting: bool = False
 
 
 ReadInput = Callable[[bytes], tuple[Message, ...]]
@@ -122,10 +140,14 @@ def apply(state: Conversation, event: Event, read_input: ReadInput) -> Conversat
         case RunQueued() as data:
             state = replace(state, input=bytes(data.input))
             return _say(state, *(said(message) for message in read_input(state.input)))
+        case RunStarted() as data:
+            return state if data.recap is None else replace(state, recap=data.recap)
+        case HistoryCut() as data:
+            return _cut(state, data, run=event.run_id, step=event.step)
         case StepStarted() as data:
             return _begin(state, event.seq, data)
         case MessageCompleted() as data:
-            return _answered_by_model(state, bytes(data.message))
+            return _answered_by_model(state, _number(event), bytes(data.message))
         case RunResumed():
             return _resume(state)
         case ToolRejected() as data:
@@ -184,7 +206,7 @@ def _begin(state: Conversation, seq: int, data: StepStarted) -> Conversation:
         # Memory is recalled at no cost.
         steps=state.steps + (data.kind != "memory"),
     )
-    if data.kind != "model":
+    if data.kind != "model" or data.lane == SUMMARY_LANE:
         return state
     if data.base is None:
         count = len(data.messages) - len(state.messages)
@@ -217,11 +239,13 @@ def _resume(state: Conversation) -> Conversation:
     return replace(state, open_steps=opened)
 
 
-def _answered_by_model(state: Conversation, raw: bytes) -> Conversation:
+def _answered_by_model(state: Conversation, seq: int, raw: bytes) -> Conversation:
     entry = said_raw(raw)
     message = entry.message
     if not isinstance(message, AssistantMessage):
         raise TypeError(f"a model's answer is an assistant message, not {message!r}")
+    if (step := state.open_steps[seq]).match.lane == SUMMARY_LANE:
+        return replace(state, summed_up=SummedUp(step=seq, key=step.match.key, text=message.content or ""))
     final = None if message.tool_calls else (message.content or "")
     return replace(_say(state, entry), calls=message.tool_calls, answers={}, final=final)
 
@@ -249,7 +273,11 @@ def _fail(state: Conversation, seq: int, data: StepFailed) -> Conversation:
     if step.kind == "model":
         # One that was superseded does not count: the run stays within the limits that it was within.
         is_superseded = data.error.code == SUPERSEDED
-        return replace(state, steps=state.steps - 1) if is_superseded else replace(state, failure=data.error)
+        if is_superseded:
+            return replace(state, steps=state.steps - 1)
+        if step.match.lane == SUMMARY_LANE:
+            return replace(state, summed_up=SummedUp(step=seq, key=step.match.key, error=data.error))
+        return replace(state, failure=data.error)
     if data.error.code == BudgetExceeded.code:
         # The model cannot help it, and to tell it would cost.
         return replace(state, failure=data.error)
@@ -278,6 +306,31 @@ def _approve(state: Conversation, seq: int, data: StepResolved) -> Conversation:
     given = bytes(data.arguments)
     allowed = replace(state.open_steps[seq], need=None, is_approved=True, arguments=None if given == b"null" else given)
     return replace(state, open_steps={**state.open_steps, seq: allowed})
+
+
+def _cut(state: Conversation, data: HistoryCut, *, run: str, step: int | None) -> Conversation:
+    """Nothing of what was sent before is repeated by the next request, so that is recorded whole."""
+    messages, recap = list(state.messages), data.recap
+    for first, after in reversed(data.left_out):
+        del messages[first:after]
+    if recap.at is not None and (summary := bytes(data.summary)) != b"null":
+        messages.insert(place(messages, recap.at), said_raw(summary))
+        recap = replace(recap, run=run, step=step)
+    return replace(
+        state,
+        messages=tuple(messages),
+        head=chain_digest(messages),
+        recap=recap,
+        base=None,
+        summed_up=None,
+        is_cutting=data.has_more,
+    )
+
+
+def place(messages: Sequence[Said], number: int) -> int:
+    """The index of the message with this number, in which instructions do not count."""
+    counted = (index for index, entry in enumerate(messages) if not isinstance(entry.message, SystemMessage))
+    return next(islice(counted, number, None), len(messages))
 
 
 def _close(state: Conversation, seq: int) -> Conversation:

@@ -20,6 +20,7 @@ from runwright.core.event import (
     StepStarted,
     TimerFired,
 )
+from runwright.core.history import SUMMARY_LANE
 from runwright.core.step import SUPERSEDED
 from runwright.engine.decide import Fail
 from runwright.engine.end import UNANSWERED, Cancel
@@ -53,7 +54,7 @@ class Past:
     def model(self) -> str | None:
         """The model that it asked first."""
         begun = (event.data for event in self.events if isinstance(event.data, StepStarted))
-        return next((data.name for data in begun if data.kind == "model"), None)
+        return next((data.name for data in begun if data.kind == "model" and data.lane != SUMMARY_LANE), None)
 
     @property
     def stops(self) -> Mapping[float, RunInterrupted | None]:

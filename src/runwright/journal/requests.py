@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import msgspec
+from msgspec.structs import replace
 
-from runwright.core.event import ConversationLeft, Event, MessageCompleted, StepStarted
+from runwright.core.event import ConversationLeft, Event, HistoryCut, MessageCompleted, RunStarted, StepStarted
+from runwright.core.history import Recap
 from runwright.core.message import Said, SystemMessage, said_raw
 
 
@@ -21,23 +23,61 @@ def sent_messages(events: Iterable[Event]) -> Mapping[int, tuple[msgspec.Raw, ..
     return sent
 
 
-def history(events: Iterable[Event]) -> tuple[Said, ...]:
-    """The conversation a run leaves behind for the next one of its thread: sent and answered, or as it says."""
-    kept = list(events)
-    sent = sent_messages(kept)
+class Handover(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run leaves to the next one of its thread: what was sent and answered, or as it says, and what was left
+    out of that.
+    """
+
+    messages: tuple[Said, ...] = ()
+    recap: Recap | None = None
+
+
+def handover(events: Iterable[Event]) -> Handover:
+    """What a run with these events leaves behind."""
+    asked: dict[int, StepStarted] = {}
     answers: dict[int, msgspec.Raw] = {}
-    last: int | None = None
     left: tuple[msgspec.Raw, ...] | None = None
-    for event in kept:
-        if isinstance(event.data, StepStarted) and event.data.kind == "model" and not event.data.lane:
-            last = event.seq
-        elif isinstance(event.data, MessageCompleted) and event.step is not None:
-            answers[event.step] = event.data.message
-        elif isinstance(event.data, ConversationLeft):
-            left = event.data.messages
+    recap: Recap | None = None
+    for event in events:
+        match event.data:
+            case StepStarted(kind="model", lane=""):
+                asked[event.seq] = event.data
+            case MessageCompleted() if event.step is not None:
+                answers[event.step] = event.data.message
+            case ConversationLeft():
+                left = event.data.messages
+            case RunStarted():
+                recap = event.data.recap
+            case HistoryCut():
+                recap = _recap(event, event.data)
+            case _:
+                pass
     if left is None:
-        if last is None:
-            return ()
-        left = (*sent[last], answers[last]) if last in answers else sent[last]
+        left = _said(asked, answers)
     entries = (said_raw(bytes(raw)) for raw in left)
-    return tuple(entry for entry in entries if not isinstance(entry.message, SystemMessage))
+    messages = tuple(entry for entry in entries if not isinstance(entry.message, SystemMessage))
+    # Code of a framework may leave something else than it was handed.
+    is_same = recap is not None and recap.first <= len(messages)
+    return Handover(messages=messages, recap=recap if is_same else None)
+
+
+def _said(asked: Mapping[int, StepStarted], answers: Mapping[int, msgspec.Raw]) -> tuple[msgspec.Raw, ...]:
+    """All messages of the last step, and its answer if it has one."""
+    if not asked:
+        return ()
+    last = max(asked)
+    return (*_sent(asked, last), *((answers[last],) if last in answers else ()))
+
+
+def _recap(event: Event, data: HistoryCut) -> Recap:
+    is_own = bytes(data.summary) != b"null"
+    return replace(data.recap, run=event.run_id, step=event.step) if is_own else data.recap
+
+
+def _sent(asked: Mapping[int, StepStarted], last: int) -> Iterator[msgspec.Raw]:
+    """The whole messages of one step."""
+    chain = [asked[last]]
+    while (base := chain[-1].base) is not None:
+        chain.append(asked[base])
+    for step in reversed(chain):
+        yield from step.messages

@@ -19,7 +19,9 @@ from runwright.core.event import (
     StepCompleted,
     StepFailed,
     StepRestarted,
+    StepStarted,
 )
+from runwright.core.history import SUMMARY_LANE
 from runwright.core.usage import NO_USAGE, Usage
 from runwright.errors import Conflict, MalformedResponse, OutputInvalid, RunwrightError, Unavailable, revive
 from runwright.server.problems import openai_error
@@ -271,6 +273,7 @@ class ChunkFrames:
         self.is_done = False
         self._reader = Reader(run_id)
         self._said = SentText()
+        self._aside: set[int | None] = set()
         self._base = Chunk(
             id=completion_id(run_id), object="chat.completion.chunk", created=created, model=model, choices=()
         )
@@ -308,7 +311,9 @@ class ChunkFrames:
         if self._is_whole:
             return ""
         match data:
-            case MessageCompleted(message=message):
+            case StepStarted(kind="model", lane=lane) if lane == SUMMARY_LANE:
+                self._aside.add(event.step)
+            case MessageCompleted(message=message) if event.step not in self._aside:
                 return self._said.whole(event.step, _content(message))
             case StepRestarted():
                 self._said.restart(event.step)

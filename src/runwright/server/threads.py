@@ -11,7 +11,7 @@ from starlette.responses import Response
 from runwright.server.reference import documented
 from runwright.server.runs import Limit
 from runwright.server.wire import Answer, decode, read_body, served
-from runwright.service.threads import ThreadBody, ThreadChange, ThreadView
+from runwright.service.threads import ThreadBody, ThreadChange, ThreadMessages, ThreadView
 from runwright.service.views import Page
 
 router = APIRouter(prefix="/api/v1/threads", tags=["threads"])
@@ -57,7 +57,7 @@ async def delete_thread(request: Request, thread: str) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/{thread}/messages", **documented(Page[msgspec.Raw]))
+@router.get("/{thread}/messages", **documented(ThreadMessages))
 async def list_messages(request: Request, thread: str) -> Response:
-    """The conversation up to the newest completed run."""
+    """The conversation up to the newest completed run, and what was left out of it."""
     return Answer(await served(request).threads.messages(thread))

@@ -11,10 +11,11 @@ from msgspec.structs import replace
 
 from runwright.core.ids import make_id
 from runwright.core.labels import Label, ThreadId, check_metadata, check_thread_id
+from runwright.core.message import text_of
 from runwright.core.ports import Clock, ThreadStore
 from runwright.core.thread import Thread
 from runwright.errors import Conflict, NotFound
-from runwright.journal.requests import history
+from runwright.journal.requests import Handover, handover
 from runwright.service.runs import Runs
 from runwright.service.views import Page
 
@@ -31,6 +32,21 @@ class ThreadView(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, str]
     head: str | None
     created_at: datetime
+
+
+class RecapView(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands for so many messages that models are not sent any more: a summary by `step` of `run_id`, or none."""
+
+    left_out: int
+    summary: str | None = None
+    run_id: str | None = None
+    step: int | None = None
+
+
+class ThreadMessages(Page[msgspec.Raw], frozen=True, kw_only=True):
+    """The messages of a thread, as its next run is going to send them. `recap` is what was left out of them."""
+
+    recap: RecapView | None = None
 
 
 class ThreadChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -103,19 +119,27 @@ class Threads:
             await self._thread(thread_id)
             raise Conflict(f"A run of the thread {thread_id!r} is not over: cancel it first.")
 
-    async def messages(self, thread_id: str) -> Page[msgspec.Raw]:
+    async def messages(self, thread_id: str) -> ThreadMessages:
         """The conversation up to the newest completed run, in the OpenAI shape. Raises NotFound."""
         thread = await self._thread(thread_id)
         if thread.head is None:
-            return Page(data=[])
-        events = [event async for group in self._runs.events(thread.head) for event in group]
-        return Page(data=[msgspec.Raw(entry.raw) for entry in history(events)])
+            return ThreadMessages(data=[])
+        left = handover([event async for group in self._runs.events(thread.head) for event in group])
+        return ThreadMessages(data=[msgspec.Raw(entry.raw) for entry in left.messages], recap=_recap(left))
 
     async def _thread(self, thread_id: str) -> Thread:
         thread = await asyncio.to_thread(self._store.get, thread_id)
         if thread is None:
             raise NotFound(f"There is no thread {thread_id!r}.")
         return thread
+
+
+def _recap(left: Handover) -> RecapView | None:
+    recap = left.recap
+    if recap is None:
+        return None
+    summary = None if recap.at is None else text_of(left.messages[recap.at].message)
+    return RecapView(left_out=recap.messages, summary=summary, run_id=recap.run or None, step=recap.step)
 
 
 def _view(thread: Thread) -> ThreadView:

@@ -8,7 +8,7 @@ import msgspec
 
 from runwright.core.event import Data, Event, MessageCompleted, RunStarted, StepStarted
 from runwright.core.message import AssistantMessage, Message, SystemMessage, UserMessage, said
-from runwright.journal.requests import history, sent_messages
+from runwright.journal.requests import Handover, handover, sent_messages
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SYSTEM = SystemMessage(content="Be brief.")
@@ -54,20 +54,20 @@ def test_a_request_repeats_its_base() -> None:
 
 def test_the_history_is_what_was_sent_and_answered() -> None:
     """The next run of a thread gets the last request and its answer, without instructions."""
-    assert [entry.message for entry in history(STORY)] == [ONE, YES, TWO, NO, THREE, YES]
+    assert [entry.message for entry in handover(STORY).messages] == [ONE, YES, TWO, NO, THREE, YES]
 
 
 def test_an_unanswered_request_is_history_as_far_as_it_went() -> None:
     """A run whose last request has no answer leaves what was sent."""
-    assert [entry.message for entry in history(STORY[:-1])] == [ONE, YES, TWO, NO, THREE]
+    assert [entry.message for entry in handover(STORY[:-1]).messages] == [ONE, YES, TWO, NO, THREE]
 
 
 def test_other_lanes_are_no_history() -> None:
     """Only the main lane is the conversation."""
-    assert history([_asked(2, ONE, lane="branch"), _answered(3, 2, YES)]) == ()
-    assert [entry.message for entry in history([*STORY, _asked(9, ONE, lane="branch")])][-1] == YES
+    assert handover([_asked(2, ONE, lane="branch"), _answered(3, 2, YES)]) == Handover()
+    assert [entry.message for entry in handover([*STORY, _asked(9, ONE, lane="branch")]).messages][-1] == YES
 
 
 def test_a_run_without_a_model_leaves_no_history() -> None:
     """A run that asked no model leaves nothing."""
-    assert history([_event(1, RunStarted(loop=1))]) == ()
+    assert handover([_event(1, RunStarted(loop=1))]) == Handover()

@@ -21,7 +21,9 @@ from runwright.core.event import (
     RunWaiting,
     StepCompleted,
     StepRestarted,
+    StepStarted,
 )
+from runwright.core.history import SUMMARY_LANE
 from runwright.core.run import ErrorInfo
 from runwright.core.usage import Usage
 from runwright.errors import Conflict, MalformedResponse, OutputInvalid, ProviderTimeout
@@ -150,6 +152,13 @@ def test_the_texts_of_two_steps_are_apart() -> None:
         (completed("It rains."), None),
     )
     assert stream(given) == "I look.\n\nIt rains."
+
+
+def test_a_summary_is_no_part_of_the_answer() -> None:
+    """What a model says to sum up a conversation is not sent to the caller."""
+    aside = StepStarted(kind="model", name="m", key="k", lane=SUMMARY_LANE)
+    told = events((aside, 1), (message("they said hello"), 1), (message("hi"), 2), (completed("hi"), None))
+    assert stream(told) == "hi"
 
 
 def test_output_without_a_message_is_said_at_the_end() -> None:

@@ -148,3 +148,26 @@ async def test_events_that_do_not_follow() -> None:
         with pytest.raises(InvalidRequest, match="do not follow"):
             await app.exports.import_file(write_bundle(broken, release="1"))
         assert not (await app.runs.find(RunFilter())).data
+
+
+@tool(effect="read")
+async def order_status(order: int) -> str:
+    """Say where an order is."""
+    return f"Order {order} left the warehouse."
+
+
+@pytest.mark.parametrize("history", [{}, {"history": {"messages": 40, "summary": {}}}], ids=["whole", "limited"])
+def test_a_recording_of_loop_1_replays(history: dict[str, object]) -> None:
+    """A run of a thread that an earlier build recorded, without limits of its history, is sent the same today.
+
+    Limits that it does not come to change nothing in what is asked.
+    """
+    support = Agent(
+        "support",
+        model="demo",
+        instructions="Answer briefly.",
+        tools=[order_status],
+        memory=[{"name": "profile"}],
+        config=history,
+    )
+    assert_replays(Path(__file__).parent / "recorded" / "loop_1.run", agents=[support])
