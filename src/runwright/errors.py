@@ -14,6 +14,7 @@ RunwrightError
 ├── ConfigError               a definition, setting or file is wrong
 │   ├── MissingExtra          an optional dependency is not installed
 │   └── SandboxUnavailable    no sandbox here is strong enough for this code
+│       └── SandboxBusy       503  none could be begun or tried in time
 ├── StorageError              503  the store cannot take or give rows
 │   ├── StorageFull           507
 │   ├── StorageReadOnly       503
@@ -201,6 +202,14 @@ class SandboxUnavailable(ConfigError):
     """No sandbox on this machine reaches the isolation that is asked for: see `runwright doctor sandbox`."""
 
     code = "sandbox_unavailable"
+
+
+class SandboxBusy(SandboxUnavailable):
+    """A sandbox could not be begun or tried in time; it can be later."""
+
+    code = "sandbox_busy"
+    status = 503
+    retryable = True
 
 
 class StorageError(RunwrightError):

@@ -107,12 +107,16 @@ class SandboxOutcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IsolationReport(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether one way to run a language works here. `why_not` says what was tried and what it said."""
+    """Whether one way to run a language works here. `why_not` says what was tried and what it said.
+
+    It is not certain where the trial came to no end: then nobody knows, and the next one may tell.
+    """
 
     backend: str
     isolation: int
     language: Language
     why_not: str | None = None
+    is_certain: bool = True
 
     @property
     def is_usable(self) -> bool:
@@ -178,7 +182,8 @@ class Sandbox(Protocol):
 
         `rests` is called when the code, after all that it asked for so far, does nothing more without an answer.
 
-        Raises SandboxUnavailable when nothing here reaches the isolation that is asked for.
+        Raises SandboxUnavailable when nothing here reaches the isolation that is asked for, SandboxBusy while it is
+        not known whether the strongest way works.
         """
         ...
 

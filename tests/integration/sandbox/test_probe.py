@@ -1,11 +1,13 @@
 """A sandbox counts for what it does when it is tried, not for being installed."""
 
+import asyncio
 import sys
 from pathlib import Path
 
 import pytest
 
 from runwright.core.sandbox import SandboxSpec
+from runwright.errors import SandboxBusy
 from runwright.tools.sandbox.guest import PYTHON_HARNESS
 from runwright.tools.sandbox.local import LocalSandbox
 from tests.integration.sandbox.ways import need
@@ -27,10 +29,18 @@ os.execv(command[0], command)
 """
 
 
-def installed(script: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+# Does not answer while there is a file.
+STUCK = """
+[ -e "$0.stuck" ] && exec /bin/sleep 1000
+echo "bwrap: No permissions to create new namespace" >&2
+exit 1
+"""
+
+
+def installed(script: str, folder: Path, monkeypatch: pytest.MonkeyPatch, *, shell: str = sys.executable) -> None:
     """Put a program in the place of bubblewrap."""
     program = folder / "bwrap"
-    program.write_text(f"#!{sys.executable}\n{script}")
+    program.write_text(f"#!{shell}\n{script}")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(folder))
 
@@ -70,3 +80,23 @@ async def test_a_bubblewrap_that_is_not_there_is_named(tmp_path: Path, monkeypat
     why_not = (await sandbox.probe())[0].why_not
     assert why_not is not None
     assert why_not.startswith("bwrap is not installed: apt-get install bubblewrap")
+
+
+async def test_a_bubblewrap_that_did_not_answer_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nobody knows whether the strongest way works no weaker one is taken, and the next run tries it again."""
+    need("landlock", "python")
+    installed(STUCK, tmp_path, monkeypatch, shell="/bin/sh")
+    (tmp_path / "bwrap.stuck").touch()
+    spec = SandboxSpec(language="python", code="def main(): return 1")
+    sandbox = LocalSandbox(ways=("bubblewrap", "landlock"), start_s=0.5)
+    try:
+        given = await asyncio.gather(*(sandbox.start(spec) for _ in range(20)), return_exceptions=True)
+        assert {type(each) for each in given} == {SandboxBusy}
+        (report, *_) = await sandbox.probe()
+        assert (report.is_certain, report.is_usable) == (False, False)
+        (tmp_path / "bwrap.stuck").unlink()
+        while not report.is_certain:
+            (report, *_) = await sandbox.probe()
+        assert "No permissions to create new namespace" in (report.why_not or "")
+    finally:
+        await sandbox.close()

@@ -12,10 +12,10 @@ import msgspec
 from anyio import to_thread
 
 from runwright.core.sandbox import AnswerCall, IsolationReport, Language, SandboxSpec
-from runwright.errors import SandboxUnavailable
+from runwright.errors import SandboxBusy, SandboxUnavailable
 from runwright.tools.sandbox.interpreters import Interpreters
 from runwright.tools.sandbox.process import Guest
-from runwright.tools.sandbox.session import LocalSession
+from runwright.tools.sandbox.session import START_S, LocalSession
 from runwright.tools.sandbox.ways import WAYS, Setup, Way
 
 SAFE: Final = ("bubblewrap", "landlock", "deno")
@@ -69,20 +69,30 @@ class LocalSandbox:
     """Runs code in processes of this machine.
 
     `ways` are tried in the order of their strength. `warm` guests are kept started for code with the same language,
-    limits and dependencies as the last; each still runs once.
+    limits and dependencies as the last; each still runs once. A start takes `start_s` seconds at the most.
     """
 
-    def __init__(self, *, ways: Sequence[str] = SAFE, warm: int = 0, interpreters: Interpreters | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        ways: Sequence[str] = SAFE,
+        warm: int = 0,
+        interpreters: Interpreters | None = None,
+        start_s: float = START_S,
+    ) -> None:
         own = interpreters or Interpreters()
         known = [make(own) for make in WAYS]
         if unknown := set(ways) - {way.name for way in known}:
             raise ValueError(f"there is no sandbox {sorted(unknown)}: {', '.join(way.name for way in known)}")
         self._ways = [way for way in known if way.name in ways]
         self._warm_at_most = warm
+        self._start_s = start_s
         self._warm: list[tuple[Way, Setup, Guest]] = []
         self._guests: set[Guest] = set()
         self._reports: dict[tuple[str, Language], IsolationReport] = {}
         self._missing: dict[tuple[str, Language], str | None] = {}
+        self._uncertain: dict[tuple[str, Language], IsolationReport] = {}
+        self._tries = 0
         self._probing = asyncio.Lock()
 
     async def probe(self) -> Sequence[IsolationReport]:
@@ -93,7 +103,10 @@ class LocalSandbox:
     async def start(
         self, spec: SandboxSpec, answer: AnswerCall | None = None, *, rests: Callable[[], None] | None = None
     ) -> LocalSession:
-        """Begin a process for the code. Raises SandboxUnavailable when nothing here is as strong as asked for."""
+        """Begin a process for the code. Raises SandboxUnavailable when nothing here is as strong as asked for.
+
+        While it is not known whether a stronger way works, no weaker one is taken: raises SandboxBusy.
+        """
         refused: list[str] = []
         for way in self._ways:
             if way.isolation < spec.min_isolation:
@@ -101,7 +114,13 @@ class LocalSandbox:
             report = await self._report(way, spec.language)
             if report.is_usable:
                 setup = Setup(language=spec.language, limits=spec.limits, dependencies=spec.dependencies)
-                return LocalSession(self._take(way, setup), way, spec, answer=answer, rests=rests)
+                guest = self._take(way, setup)
+                return LocalSession(guest, way, spec, answer=answer, rests=rests, start_s=self._start_s)
+            if not report.is_certain:
+                raise SandboxBusy(
+                    f"It is not known whether {way.name} works here: {report.why_not}. The next run tries it again; "
+                    f"if it never works here, leave it out of the setting sandbox.ways."
+                )
             refused.append(f"{way.name}: {report.why_not}")
         raise SandboxUnavailable(_refusal(spec.language, spec.min_isolation, refused))
 
@@ -163,34 +182,48 @@ class LocalSandbox:
         return guest
 
     async def _report(self, way: Way, language: Language) -> IsolationReport:
+        key, tries = (way.name, language), self._tries
         async with self._probing:
-            return await self._tried(way, language)
+            if key not in self._reports and (tries == self._tries or key not in self._uncertain):
+                report = await self._tried(way, language)
+                (self._reports if report.is_certain else self._uncertain)[key] = report
+                self._tries += 1
+            # Who waited while it was tried in vain does not try it again.
+            return self._reports.get(key) or self._uncertain[key]
 
     async def _tried(self, way: Way, language: Language) -> IsolationReport:
-        key = (way.name, language)
-        if key not in self._reports:
-            why_not = await to_thread.run_sync(way.why_not, language)
-            if why_not is None and language != "python" and way.isolation > DENO_ALONE:
-                # In Deno it is Deno that stops things first, so Python shows whether the kernel would.
-                why_not = (await self._tried(way, "python")).why_not
-            why_not = why_not or await self._why_not(way, language)
-            self._reports[key] = IsolationReport(
-                backend=way.name, isolation=way.isolation, language=language, why_not=why_not
-            )
-        return self._reports[key]
+        is_certain = True
+        why_not = await to_thread.run_sync(way.why_not, language)
+        if why_not is None and language != "python" and way.isolation > DENO_ALONE:
+            # In Deno it is Deno that stops things first, so Python shows whether the kernel would.
+            below = self._reports.get((way.name, "python")) or await self._tried(way, "python")
+            why_not, is_certain = below.why_not, below.is_certain
+        if why_not is None:
+            try:
+                why_not = await self._why_not(way, language)
+            except SandboxBusy as error:
+                why_not, is_certain = error.message, False
+        return IsolationReport(
+            backend=way.name, isolation=way.isolation, language=language, why_not=why_not, is_certain=is_certain
+        )
 
     async def _why_not(self, way: Way, language: Language) -> str | None:
-        """Run something that should not succeed."""
+        """Run something that should not succeed. Raises SandboxBusy where that comes to no end."""
         file = await to_thread.run_sync(tempfile.NamedTemporaryFile)
         spec = SandboxSpec(language=language, code=PROBE_PYTHON if language == "python" else PROBE_DENO)
-        session = LocalSession(self._begun(way, Setup(language=language, limits=spec.limits)), way, spec)
+        guest = self._begun(way, Setup(language=language, limits=spec.limits))
+        session = LocalSession(guest, way, spec, start_s=self._start_s)
         try:
             async with session:
-                outcome = await session.run("main", {"path": file.name}, timeout_s=20)
+                outcome = await session.run("main", {"path": file.name}, timeout_s=self._start_s)
+        except SandboxBusy:
+            raise
         except SandboxUnavailable as error:
             return error.message
         finally:
             await to_thread.run_sync(file.close)
+        if outcome.reason == "timeout":
+            raise SandboxBusy(f"to try it took longer than {self._start_s:g} seconds")
         if outcome.result is None:
             return outcome.error.message if outcome.error else outcome.reason
         through = msgspec.json.decode(outcome.result, type=list[str])

@@ -19,7 +19,7 @@ from typing import Final, Self
 import msgspec
 
 from runwright.core.sandbox import ExitReason
-from runwright.errors import SandboxUnavailable
+from runwright.errors import SandboxBusy, SandboxUnavailable
 from runwright.tools.sandbox.guest import DENO_HARNESS
 from runwright.tools.sandbox.interpreters import FILES
 from runwright.tools.sandbox.ways import Command, Setup, Way
@@ -81,7 +81,7 @@ class Guest:
         self.stderr = _Pipe()
 
     def start(self) -> None:
-        """Begin, without waiting for anything. Raises SandboxUnavailable where there is no thread for it."""
+        """Begin, without waiting for anything. Raises SandboxBusy where there is no thread for it."""
         try:
             # A daemon: an interpreter that ends without closing the sandbox is not held up.
             threading.Thread(target=self._live, name="sandbox", daemon=True).start()
@@ -90,7 +90,7 @@ class Guest:
             self.close()
             self._let_go()
             self._tell(Ended(0, 0, 0.0))
-            raise SandboxUnavailable(f"A sandbox cannot be begun now: {error}") from error
+            raise SandboxBusy(f"A sandbox cannot be begun now: {error}") from error
 
     def stop(self, reason: ExitReason, message: str = "") -> None:
         """End the process at once; the first reason counts."""
@@ -188,7 +188,7 @@ class Guest:
         try:
             for pipe in self._pipes():
                 pipe.close_theirs()
-            self._pid = process.pid if told is None else _told_pid(told)
+            self._pid = process.pid if told is None else _told_pid(told, self._stopped)
             if self.command.order is not None:
                 self._order.write(self.command.order(self._pid))
             self._order.close()
@@ -387,10 +387,16 @@ def _descriptors(command: Command) -> Generator[tuple[list[str], tuple[int, ...]
             os.close(descriptor)
 
 
-def _told_pid(descriptor: int) -> int:
-    """The number of the process that bubblewrap has started; 0 when it could not."""
-    with os.fdopen(descriptor, "rb") as file:
-        text = file.read()
+def _told_pid(descriptor: int, stopped: int) -> int:
+    """The number of the process that bubblewrap has started; 0 when it could not, or somebody wants it to stop."""
+    text, poll = b"", select.poll()
+    poll.register(descriptor, select.POLLIN)
+    poll.register(stopped, select.POLLIN)
+    try:
+        while stopped not in dict(poll.poll()) and (chunk := os.read(descriptor, 4096)):
+            text += chunk
+    finally:
+        os.close(descriptor)
     try:
         return int(msgspec.json.decode(text)["child-pid"])
     except (msgspec.DecodeError, KeyError):

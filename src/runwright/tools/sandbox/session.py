@@ -19,6 +19,7 @@ from runwright.errors import (
     InvalidRequest,
     ModelError,
     NotFound,
+    SandboxBusy,
     SandboxUnavailable,
     ToolError,
     ToolFailed,
@@ -58,6 +59,7 @@ class LocalSession:
         *,
         answer: AnswerCall | None = None,
         rests: Callable[[], None] | None = None,
+        start_s: float = START_S,
     ) -> None:
         self._guest = guest
         self._way = way
@@ -75,7 +77,9 @@ class LocalSession:
         self._clock: Clock | None = None
         self._rests_left = 0
         self._broken: Exception | None = None
+        self._start_s = start_s
         self._is_begun = True
+        self._is_late = False
 
     async def run(
         self, entry: str, inputs: Mapping[str, object], *, timeout_s: float | None = None, seed: float | None = None
@@ -151,11 +155,12 @@ class LocalSession:
     async def _is_ready(self, wire: Wire) -> bool:
         """Wait until the guest asks for its job."""
         try:
-            async with asyncio.timeout(START_S):
+            async with asyncio.timeout(self._start_s):
                 if isinstance(await self._receive(wire), Ready):
                     return True
         except TimeoutError:
-            self._guest.stop("killed", f"it took longer than {START_S:g} seconds to start")
+            self._is_late = True
+            self._guest.stop("killed", f"it took longer than {self._start_s:g} seconds to start")
         self._is_begun = False
         return False
 
@@ -279,7 +284,8 @@ class LocalSession:
         stderr = self._stderr.decode(errors="replace")
         if not self._is_begun:
             said = (self._guest.verdict.message if self._guest.verdict else "") or stderr.strip() or "it said nothing"
-            raise SandboxUnavailable(f"the sandbox {self._way.name!r} did not start: {said}")
+            kind = SandboxBusy if self._is_late else SandboxUnavailable
+            raise kind(f"the sandbox {self._way.name!r} did not start: {said}")
         reason, error = self._end(last, ended, stderr)
         return SandboxOutcome(
             backend=self._way.name,
