@@ -12,7 +12,7 @@ import msgspec
 from runwright.core.context import Context
 from runwright.core.http import HttpRequest, HttpResponse
 from runwright.core.step import Effect
-from runwright.errors import InvalidRequest, NotSent, ToolFailed
+from runwright.errors import Judged, NotSent, ToolFailed
 
 LARGEST = 10_000_000
 """Bytes of an answer that are taken."""
@@ -40,7 +40,7 @@ class HttpClient:
     async def send(self, arguments: Mapping[str, Any], context: Context) -> object:
         """Send a request and give the answer as plain data.
 
-        Raises InvalidRequest for what would be another request as well, NotSent when there was no connection,
+        Raises NotSent when there was no connection, for what is no request and what would be another one as well;
         ToolFailed when there was no answer or too large a one.
         """
         request = msgspec.convert(arguments, HttpRequest)
@@ -48,6 +48,7 @@ class HttpClient:
         headers = dict(request.headers)
         if EFFECTS.get(request.method) != "read" and context.idempotency_key:
             headers.setdefault("idempotency-key", context.idempotency_key)
+        leaving = _Leaving()
         try:
             async with self._opened().request(
                 request.method,
@@ -55,12 +56,16 @@ class HttpClient:
                 headers=headers,
                 data=request.body,
                 allow_redirects=request.redirects and EFFECTS.get(request.method) == "read",
+                middlewares=(leaving,),
             ) as answer:
                 return await _taken(answer)
-        except (aiohttp.InvalidURL, aiohttp.ClientConnectorError) as error:
-            raise NotSent(f"{request.method} {request.url}: {error}") from error
-        except aiohttp.ClientError as error:
-            raise ToolFailed(f"{request.method} {request.url}: {type(error).__name__}: {error}") from error
+        except (aiohttp.ClientError, ValueError, TypeError) as error:
+            told = f"{request.method} {request.url}: {type(error).__name__}: {error}"
+            if not leaving.has_begun:
+                raise _unmade(told) from error
+            if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+                raise NotSent(told) from error
+            raise ToolFailed(told) from error
 
     async def fetch(self, url: str, *, largest: int) -> bytes:
         """What stands at a URL, without redirects. Raises ToolFailed when there is no answer or too large a one."""
@@ -85,17 +90,36 @@ class HttpClient:
             await self._session.close()
 
 
+class _Leaving:
+    """Sees a request when it has been made, and before anything of it leaves."""
+
+    def __init__(self) -> None:
+        self.has_begun = False
+
+    async def __call__(self, request: aiohttp.ClientRequest, send: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+        """Pass it on."""
+        self.has_begun = True
+        return await send(request)
+
+
+def _unmade(message: str) -> NotSent:
+    """Of what was asked nothing was sent, and never is."""
+    error = NotSent(message)
+    error.judged = Judged("fatal", is_of_target=False)
+    return error
+
+
 def _refuse_framing(request: HttpRequest) -> None:
-    """Raise InvalidRequest for what says where a request ends: the rest of it would be one that nobody has judged."""
+    """Raise NotSent for what says where a request ends: the rest of it would be one that nobody has judged."""
     if TOKEN.fullmatch(request.method) is None:
-        raise InvalidRequest(f"{request.method!r} is no HTTP method")
+        raise _unmade(f"{request.method!r} is no HTTP method")
     for name, value in request.headers.items():
         if TOKEN.fullmatch(name) is None:
-            raise InvalidRequest(f"{name!r} is no name of a header")
+            raise _unmade(f"{name!r} is no name of a header")
         if CONTROL.search(value) is not None:
-            raise InvalidRequest(f"the header {name!r} holds the end of a line, or another control character")
+            raise _unmade(f"the header {name!r} holds the end of a line, or another control character")
         if name.lower() in FRAMING:
-            raise InvalidRequest(f"the header {name!r} is said by the client: leave it out")
+            raise _unmade(f"the header {name!r} is said by the client: leave it out")
 
 
 async def _taken(answer: aiohttp.ClientResponse) -> object:
