@@ -4,15 +4,19 @@ import asyncio
 import base64
 import hashlib
 import io
+import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 import zipfile
 from pathlib import Path
 
 import msgspec
 import pip
 import pytest
+from anyio import to_thread
+from filelock import FileLock
 
 from runwright.core.sandbox import SandboxSpec
 from runwright.errors import ConfigError
@@ -179,6 +183,21 @@ async def test_a_cancelled_installation_leaves_nothing(index: Path, tmp_path: Pa
             await asyncio.sleep(0)
         running.cancel()
     assert (await dependencies.prepare("python", ["tiny"])).folder.is_dir()
+
+
+async def test_who_waits_for_packages_holds_up_nobody_else(index: Path, tmp_path: Path) -> None:
+    """While another process installs what many runs need, all threads are there for everything else."""
+    dependencies = Dependencies(tmp_path / "cache")
+    first = await dependencies.prepare("python", ["smaller"])
+    shutil.rmtree(first.folder)
+    everybody = threading.Barrier(40)
+    with FileLock(f"{first.folder}.lock"):
+        waiting = [asyncio.ensure_future(dependencies.install("python", first.lock)) for _ in range(60)]
+        for _ in range(5):
+            await to_thread.run_sync(str)
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(to_thread.run_sync(everybody.wait) for _ in range(40)))
+    assert await asyncio.gather(*waiting) == [first] * 60
 
 
 async def test_no_wheel_has_another_package_built(index: Path, tmp_path: Path) -> None:

@@ -18,9 +18,10 @@ from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, TypeVar
+from weakref import WeakValueDictionary
 
 import msgspec
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from filelock import FileLock, Timeout
 
 from runwright.core.sandbox import MIB, Language
@@ -30,6 +31,8 @@ from runwright.tools.sandbox.interpreters import Interpreters
 
 TIMEOUT_S: Final = 300.0
 LARGEST: Final = 1024 * MIB
+AT_ONCE: Final = 4
+"""How many sets of packages are resolved or installed at the same time; others wait, and hold up nothing else."""
 
 PYTHON_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 PYTHON_REQUIREMENT: Final = re.compile(
@@ -79,6 +82,8 @@ class Dependencies:
         self._interpreters = interpreters or Interpreters()
         self._timeout_s = timeout_s
         self._largest = largest
+        self._slots = CapacityLimiter(AT_ONCE)
+        self._turns: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
 
     async def prepare(self, language: Language, requirements: Sequence[str]) -> Prepared:
         """Packages such as `pandas==2.*` or `zod@^4`, without network where they have been asked for before.
@@ -89,32 +94,40 @@ class Dependencies:
 
     async def resolve(self, language: Language, requirements: Sequence[str]) -> str:
         """The lock of packages: their versions and hashes, the same for ever in one cache. Raises as `prepare` does."""
-        return await _in_thread(partial(self._resolve, language, tuple(requirements)))
+        wanted = sorted(check_requirement(language, each) for each in requirements)
+        place = self._cache / "locks" / await to_thread.run_sync(self._key, language, *wanted)
+        return await self._once(place, _read, partial(self._resolve, language, wanted, place))
 
     async def install(self, language: Language, lock: str) -> Prepared:
         """The packages of a lock that `prepare` gave, here or elsewhere. Raises ConfigError as `prepare` does."""
-        return await _in_thread(partial(self._install, language, lock))
-
-    def _resolve(self, language: Language, requirements: tuple[str, ...], *, stop: threading.Event) -> str:
-        wanted = sorted(check_requirement(language, each) for each in requirements)
-        place = self._cache / "locks" / _key(self._platform(language), *wanted)
-        if not place.exists():
-            limits = self._limits(stop)
-            lock = self._pip(limits).resolve(wanted) if language == "python" else self._npm(limits).resolve(wanted)
-            _write(place, lock)
-        return place.read_text(encoding="utf-8")
-
-    def _install(self, language: Language, lock: str, *, stop: threading.Event) -> Prepared:
         tool = "python" if language == "python" else "npm"
-        folder = self._cache / tool / _key(self._platform(language), lock)
-        if folder.exists():
-            return Prepared(folder=folder, lock=lock)
+        folder = self._cache / tool / await to_thread.run_sync(self._key, language, lock)
+        await self._once(folder, _present, partial(self._install, folder, lock))
+        return Prepared(folder=folder, lock=lock)
+
+    async def _once(self, place: Path, find: Callable[[Path], T | None], make: Callable[..., T]) -> T:
+        """What is found at a place, or is made there: in this process by one at a time, in a thread of its own."""
+        if (found := await to_thread.run_sync(find, place)) is not None:
+            return found
+        turn = self._turns.setdefault(place, asyncio.Lock())
+        async with turn:
+            if (found := await to_thread.run_sync(find, place)) is not None:
+                return found
+            return await _in_thread(make, self._slots)
+
+    def _resolve(self, language: Language, wanted: Sequence[str], place: Path, *, stop: threading.Event) -> str:
+        limits = self._limits(stop)
+        lock = self._pip(limits).resolve(wanted) if language == "python" else self._npm(limits).resolve(wanted)
+        _write(place, lock)
+        return lock
+
+    def _install(self, folder: Path, lock: str, *, stop: threading.Event) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         limits = self._limits(stop)
         with _held(folder, limits):
             if not folder.exists():
                 self._fill(folder, lock, limits)
-        return Prepared(folder=folder, lock=lock)
+        return folder
 
     def _fill(self, folder: Path, lock: str, limits: Limits) -> None:
         """Install beside the folder, and put it in its place when it is whole."""
@@ -129,11 +142,12 @@ class Dependencies:
     def _limits(self, stop: threading.Event) -> Limits:
         return Limits(timeout_s=self._timeout_s, largest=self._largest, stop=stop)
 
-    def _platform(self, language: Language) -> str:
-        """What else decides which files of a package fit."""
-        if language != "python":
-            return "npm"
-        return f"{sys.implementation.cache_tag} {sysconfig.get_platform()} {self._interpreters.python}"
+    def _key(self, language: Language, *parts: str) -> str:
+        """A name for what these parts and the platform, which decides what files of a package fit, lead to."""
+        platform = "npm"
+        if language == "python":
+            platform = f"{sys.implementation.cache_tag} {sysconfig.get_platform()} {self._interpreters.python}"
+        return hashlib.sha256(msgspec.json.encode((platform, *parts))).hexdigest()[:32]
 
     def _pip(self, limits: Limits) -> _Pip:
         return _Pip(self._interpreters.python, limits)
@@ -308,10 +322,6 @@ def check_requirement(language: Language, text: str) -> str:
     raise ConfigError(f"A dependency is a package of the registry such as {example}, not {text!r}.")
 
 
-def _key(*parts: str) -> str:
-    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()[:32]
-
-
 def _write(place: Path, text: str) -> None:
     """Write a file that is whole as soon as it is there."""
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -332,11 +342,22 @@ def _held(folder: Path, limits: Limits) -> FileLock:
             continue
 
 
-async def _in_thread(work: Callable[..., T]) -> T:
+def _read(place: Path) -> str | None:
+    try:
+        return place.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def _present(folder: Path) -> Path | None:
+    return folder if folder.exists() else None
+
+
+async def _in_thread(work: Callable[..., T], slots: CapacityLimiter) -> T:
     """Work in a thread, which stops soon after nobody waits for it any more."""
     stop = threading.Event()
     try:
-        return await to_thread.run_sync(partial(work, stop=stop), abandon_on_cancel=True)
+        return await to_thread.run_sync(partial(work, stop=stop), abandon_on_cancel=True, limiter=slots)
     except asyncio.CancelledError:
         stop.set()
         raise

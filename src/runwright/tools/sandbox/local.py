@@ -182,7 +182,8 @@ class LocalSandbox:
         return guest
 
     async def _report(self, way: Way, language: Language) -> IsolationReport:
-        key, tries = (way.name, language), self._tries
+        key: tuple[str, Language] = (way.name, language)
+        tries = self._tries
         async with self._probing:
             if key not in self._reports and (tries == self._tries or key not in self._uncertain):
                 report = await self._tried(way, language)
