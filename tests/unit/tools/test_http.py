@@ -39,7 +39,7 @@ async def test_one_request_is_one_request(given: dict[str, Any]) -> None:
     ids=["two authorizations", "port", "scheme"],
 )
 async def test_what_is_no_request_was_not_sent(url: str, headers: dict[str, str]) -> None:
-    """A request that cannot be made never left, so nobody is asked whether it took effect, and it is not tried again."""
+    """A request that cannot be made never left, so nobody is asked about it, and it is not tried again."""
     client = HttpClient()
     context = cast("Context", SimpleNamespace(idempotency_key=""))
     try:
