@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import os
 import re
+import shutil
 import sys
 import sysconfig
 import tempfile
@@ -26,6 +27,7 @@ from filelock import FileLock, Timeout
 
 from runwright.core.sandbox import MIB, Language
 from runwright.errors import ConfigError
+from runwright.tools.sandbox.boxes import box
 from runwright.tools.sandbox.commands import Finished, Limits, run
 from runwright.tools.sandbox.interpreters import Interpreters
 
@@ -130,14 +132,19 @@ class Dependencies:
         return folder
 
     def _fill(self, folder: Path, lock: str, limits: Limits) -> None:
-        """Install beside the folder, and put it in its place when it is whole."""
-        with tempfile.TemporaryDirectory(prefix=".", dir=folder.parent, ignore_cleanup_errors=True) as beside:
-            made = Path(beside) / "packages"
-            made.mkdir()
+        """Install beside the folder, whose lock is held, and put it in its place when it is whole."""
+        beside = folder.with_name(f".{folder.name}")
+        # Of a process that was killed while it installed the same.
+        shutil.rmtree(beside, ignore_errors=True)
+        made = beside / "packages"
+        made.mkdir(parents=True)
+        try:
             tool = self._pip(limits) if folder.parent.name == "python" else self._npm(limits)
             tool.install(lock, made)
             limits.measure(made)
             made.rename(folder)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
 
     def _limits(self, stop: threading.Event) -> Limits:
         return Limits(timeout_s=self._timeout_s, largest=self._largest, stop=stop)
@@ -195,8 +202,8 @@ class _Pip:
             raise ConfigError(f"pip is needed to install packages: run `{sys.executable} -m ensurepip`.")
         command = [str(self._python), "-I", str(WHEELS), str(Path(pip.origin).parent.parent), *arguments]
         # A folder in which no file can be meant, nor be loaded.
-        with tempfile.TemporaryDirectory(prefix="runwright-pip-") as nothing:
-            return run(command, self._limits, watched=watched, cwd=Path(nothing))
+        with box() as nothing:
+            return run(command, self._limits, watched=watched, cwd=nothing)
 
     def _failed(self, requirements: Sequence[str], done: Finished) -> ConfigError:
         wanted = ", ".join(requirements)
@@ -232,10 +239,10 @@ class _Npm:
 
     def resolve(self, requirements: Sequence[str]) -> str:
         """A lock in Deno's format, with the hash of each package."""
-        with tempfile.TemporaryDirectory(prefix="runwright-npm-") as folder:
-            self._declare(Path(folder), requirements)
-            self._run(Path(folder), "--lockfile-only", requirements=requirements)
-            return (Path(folder) / "deno.lock").read_text(encoding="utf-8")
+        with box() as folder:
+            self._declare(folder, requirements)
+            self._run(folder, "--lockfile-only", requirements=requirements)
+            return (folder / "deno.lock").read_text(encoding="utf-8")
 
     def install(self, lock: str, folder: Path) -> None:
         """Install exactly what a lock names."""

@@ -13,6 +13,7 @@ from anyio import to_thread
 
 from runwright.core.sandbox import AnswerCall, IsolationReport, Language, SandboxSpec
 from runwright.errors import SandboxBusy, SandboxUnavailable
+from runwright.tools.sandbox.boxes import clear
 from runwright.tools.sandbox.interpreters import Interpreters
 from runwright.tools.sandbox.process import Guest
 from runwright.tools.sandbox.session import START_S, LocalSession
@@ -125,7 +126,10 @@ class LocalSandbox:
         raise SandboxUnavailable(_refusal(spec.language, spec.min_isolation, refused))
 
     def look(self) -> None:
-        """Look for what the ways to contain code need, so that `why_not` need not. Reads the disk."""
+        """Look for what the ways to contain code need, so that `why_not` need not, and remove what processes left that
+        were killed. Blocks.
+        """
+        clear()
         for way in self._ways:
             for language in get_args(Language):
                 self._lacks(way, language)
@@ -175,7 +179,10 @@ class LocalSandbox:
         return guest
 
     def _begun(self, way: Way, setup: Setup) -> Guest:
-        guest = Guest(way, setup)
+        try:
+            guest = Guest(way, setup)
+        except OSError as error:
+            raise SandboxBusy(f"A sandbox cannot be begun now: {error}") from error
         self._guests.add(guest)
         guest.ended.add_done_callback(lambda _: self._guests.discard(guest))
         guest.start()

@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Generator, Iterable
 from pathlib import Path
@@ -20,6 +19,7 @@ import msgspec
 
 from runwright.core.sandbox import ExitReason
 from runwright.errors import SandboxBusy, SandboxUnavailable
+from runwright.tools.sandbox.boxes import box
 from runwright.tools.sandbox.guest import DENO_HARNESS
 from runwright.tools.sandbox.interpreters import FILES
 from runwright.tools.sandbox.ways import Command, Setup, Way
@@ -59,6 +59,7 @@ class Guest:
     """A process that is started for one job. Everything of it is gone some moments after `stop`."""
 
     def __init__(self, way: Way, setup: Setup) -> None:
+        """Open its pipes. Raises OSError, and leaves nothing, where no more can be opened."""
         self._way = way
         self._setup = setup
         self._pid = 0
@@ -71,14 +72,20 @@ class Guest:
         self.ended: asyncio.Future[Ended] = self._loop.create_future()
         self.verdict: Verdict | None = None
         self.command: Command | None = None
-        # Closing the write end wakes the thread, whatever it does.
-        self._stopped, self._stop = os.pipe()
-        self.to_guest = _Pipe(is_ours_written=True)
-        # The thread's own: the loop may close what it writes to at any time, and the number is used again.
-        self._order = os.fdopen(os.dup(self.to_guest.ours), "wb", buffering=0)
-        self.from_guest = _Pipe()
-        self.stdout = _Pipe() if setup.language == "python" else None
-        self.stderr = _Pipe()
+        self._users = 0
+        self._is_closed = False
+        with contextlib.ExitStack() as opened:
+            # Closing the write end wakes the thread, whatever it does.
+            self._stopped, self._stop = os.pipe()
+            opened.callback(os.close, self._stopped)
+            opened.callback(os.close, self._stop)
+            self.to_guest = _Pipe(opened, is_ours_written=True)
+            # The thread's own: the loop may close what it writes to at any time, and the number is used again.
+            self._order = opened.enter_context(os.fdopen(os.dup(self.to_guest.ours), "wb", buffering=0))
+            self.from_guest = _Pipe(opened)
+            self.stdout = _Pipe(opened) if setup.language == "python" else None
+            self.stderr = _Pipe(opened)
+            opened.pop_all()
 
     def start(self) -> None:
         """Begin, without waiting for anything. Raises SandboxBusy where there is no thread for it."""
@@ -153,15 +160,13 @@ class Guest:
             self.command = self._way.command(self._setup)
             yield
             return
-        self._box = box = Path(tempfile.mkdtemp(prefix="runwright-box-"))
-        try:
-            shutil.copyfile(DENO_HARNESS, box / DENO_HARNESS.name)
-            command = self._way.command(msgspec.structs.replace(self._setup, box=box))
-            self._link_dependencies(box, is_mounted=command.is_apart)
+        with box() as folder:
+            self._box = folder
+            shutil.copyfile(DENO_HARNESS, folder / DENO_HARNESS.name)
+            command = self._way.command(msgspec.structs.replace(self._setup, box=folder))
+            self._link_dependencies(folder, is_mounted=command.is_apart)
             self.command = command
             yield
-        finally:
-            shutil.rmtree(box, ignore_errors=True)
 
     def _link_dependencies(self, box: Path, *, is_mounted: bool) -> None:
         if self._setup.dependencies is None:
@@ -233,7 +238,7 @@ class Guest:
             self._ask_stop("killed", f"the code has more than {limits.threads} threads")
         elif status.get("VmRSS", 0) > self._idle_memory + limits.memory * IDLE_MEMORY:
             self._ask_stop("memory", f"the code takes more than {limits.memory:,} bytes of memory")
-        elif self.command is not None and self.command.is_apart and self._files() > FILES_AT_MOST:
+        elif self.command is not None and self.command.is_apart and _files(self._pid) > FILES_AT_MOST:
             self._ask_stop("killed", f"the code has more than {FILES_AT_MOST:,} files")
 
     def _ask_stop(self, reason: ExitReason, message: str) -> None:
@@ -250,17 +255,6 @@ class Guest:
         except OSError as error:
             return isinstance(error, ProcessLookupError)
         return False
-
-    def _files(self) -> int:
-        """How many files the guest has; 0 where its folder is the host's, whose files are not its own."""
-        folder = f"/proc/{self._pid}/root/tmp"
-        try:
-            if Path(folder).samefile("/tmp"):
-                return 0
-            found = os.statvfs(folder)
-        except OSError:
-            return 0
-        return found.f_files - found.f_ffree
 
     def _status(self) -> dict[str, int]:
         """The figures of /proc/PID/status: sizes in bytes, and the number of threads."""
@@ -280,17 +274,34 @@ class Guest:
     def _pipes(self) -> Iterable[_Pipe]:
         return (pipe for pipe in (self.to_guest, self.from_guest, self.stdout, self.stderr) if pipe is not None)
 
+    @contextlib.contextmanager
+    def used(self) -> Generator[None]:
+        """Keep the pipes open meanwhile. Raises SandboxUnavailable when they are closed."""
+        if self._is_closed:
+            raise SandboxUnavailable("The sandbox was closed before its code began.")
+        self._users += 1
+        try:
+            yield
+        finally:
+            self._users -= 1
+            if self._is_closed:
+                self.close()
+
     def close(self) -> None:
-        """Let go of the pipes; the process is stopped before."""
-        for pipe in self._pipes():
-            pipe.close_ours()
+        """Let go of the pipes as soon as nobody uses them; the process is stopped before."""
+        self._is_closed = True
+        if not self._users:
+            for pipe in self._pipes():
+                pipe.close_ours()
 
 
 class _Pipe:
     """A pipe between host and guest. Our end never blocks."""
 
-    def __init__(self, *, is_ours_written: bool = False) -> None:
+    def __init__(self, opened: contextlib.ExitStack, *, is_ours_written: bool = False) -> None:
         read, write = os.pipe()
+        opened.callback(self.close_ours)
+        opened.callback(self.close_theirs)
         self.ours, self.theirs = (write, read) if is_ours_written else (read, write)
         self._open = {self.ours, self.theirs}
         os.set_blocking(self.ours, False)
@@ -382,6 +393,11 @@ def _descriptors(command: Command) -> Generator[tuple[list[str], tuple[int, ...]
             opened.append(write)
             names["{info}"] = str(write)
         yield [names.get(word, word) for word in command.argv], tuple(opened), told
+    except OSError:
+        # Nothing was started that would tell it.
+        if told is not None:
+            os.close(told)
+        raise
     finally:
         for descriptor in opened:
             os.close(descriptor)
@@ -417,3 +433,15 @@ def _restrict(pid: int, setup: Setup, *, data: int) -> None:
     else:
         # V8 reserves far more addresses than it uses, so only what it can write to is counted.
         resource.prlimit(pid, resource.RLIMIT_DATA, (data + limits.memory, data + limits.memory))
+
+
+def _files(pid: int) -> int:
+    """How many files the guest has; 0 where its folder is the host's, whose files are not its own."""
+    folder = f"/proc/{pid}/root/tmp"
+    try:
+        if Path(folder).samefile("/tmp"):
+            return 0
+        found = os.statvfs(folder)
+    except OSError:
+        return 0
+    return found.f_files - found.f_ffree

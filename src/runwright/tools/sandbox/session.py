@@ -13,7 +13,15 @@ from typing import Final, Self
 import msgspec
 from anyio import to_thread
 
-from runwright.core.sandbox import AnswerCall, ExitReason, GuestError, HostCall, SandboxOutcome, SandboxSpec
+from runwright.core.sandbox import (
+    AnswerCall,
+    ExitReason,
+    GuestError,
+    HostCall,
+    SandboxLimits,
+    SandboxOutcome,
+    SandboxSpec,
+)
 from runwright.errors import (
     GuardError,
     InvalidRequest,
@@ -135,6 +143,17 @@ class LocalSession:
         # Without its guest nobody waits for an answer; who waits for a free slot goes on.
         guest.ended.add_done_callback(lambda _: _cancel(self._calls))
         wire = Wire(guest, longest=self._spec.limits.output + LINE_BEYOND)
+        with guest.used():
+            last, ended, duration_s = await self._talk(wire, job, wall_s)
+        if self._broken is not None:
+            raise self._broken
+        return self._outcome(last, ended, duration_s)
+
+    async def _talk(
+        self, wire: Wire, job: Callable[[], bytes], wall_s: float
+    ) -> tuple[Done | Failed | None, Ended, float]:
+        """Hand over the job, and do what is asked until the guest is gone."""
+        guest = self._guest
         async with asyncio.TaskGroup() as tasks:
             outputs = [(wire.stderr, self._stderr), (wire.stdout, self._stdout)]
             pumps = [tasks.create_task(self._pump(reader, into)) for reader, into in outputs if reader is not None]
@@ -148,9 +167,7 @@ class LocalSession:
             _cancel(self._calls)
             for pump in pumps:
                 pump.cancel()
-        if self._broken is not None:
-            raise self._broken
-        return self._outcome(last, ended, duration_s)
+        return last, ended, duration_s
 
     async def _is_ready(self, wire: Wire) -> bool:
         """Wait until the guest asks for its job."""
@@ -309,23 +326,23 @@ class LocalSession:
             case Failed():
                 return "memory" if last.is_memory else "error", last.error
             case None:
-                return self._own_end(ended, stderr)
+                return _own_end(self._spec.limits, ended, stderr)
 
-    def _own_end(self, ended: Ended, stderr: str) -> tuple[ExitReason, GuestError]:
-        """What became of a guest that ended by itself without a result."""
-        limits = self._spec.limits
-        code = os.waitstatus_to_exitcode(ended.status)
-        # Bubblewrap tells the signal that ended its child as shells do.
-        number = -code if code < 0 else max(0, code - 128)
-        if ended.cpu_s >= limits.cpu_s:
-            return "timeout", GuestError(type="timeout", message=f"the code used more than {limits.cpu_s} s of CPU")
-        if "out of memory" in stderr.lower():
-            message = f"the code asked for more than {limits.memory:,} bytes of memory"
-            return "memory", GuestError(type="memory", message=message)
-        if number:
-            return "killed", GuestError(type="killed", message=f"the process ended by signal {_signal_name(number)}")
-        message = f"the process ended with exit code {code} before the code gave a result"
-        return "error", GuestError(type="error", message=message)
+
+def _own_end(limits: SandboxLimits, ended: Ended, stderr: str) -> tuple[ExitReason, GuestError]:
+    """What became of a guest that ended by itself without a result."""
+    code = os.waitstatus_to_exitcode(ended.status)
+    # Bubblewrap tells the signal that ended its child as shells do.
+    number = -code if code < 0 else max(0, code - 128)
+    if ended.cpu_s >= limits.cpu_s:
+        return "timeout", GuestError(type="timeout", message=f"the code used more than {limits.cpu_s} s of CPU")
+    if "out of memory" in stderr.lower():
+        message = f"the code asked for more than {limits.memory:,} bytes of memory"
+        return "memory", GuestError(type="memory", message=message)
+    if number:
+        return "killed", GuestError(type="killed", message=f"the process ended by signal {_signal_name(number)}")
+    message = f"the process ended with exit code {code} before the code gave a result"
+    return "error", GuestError(type="error", message=message)
 
 
 def _signal_name(number: int) -> str:

@@ -7,7 +7,9 @@ build it. Handed to the Python that packages are for. The first argument is the 
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+import tempfile
 from typing import Any
 
 
@@ -40,6 +42,8 @@ def put(owner: Any, name: str, function: object) -> Any:  # noqa: ANN401 - of pi
 def main() -> None:
     """Do what pip's own command does, within these bounds."""
     folder = sys.argv.pop(1)
+    # What it fetches goes with the empty folder that it is started in, also when it is killed.
+    tempfile.tempdir = os.getcwd()
     sys.path.insert(0, folder)
     importlib.import_module("pip")
     # The packages beside pip are not for what it installs.

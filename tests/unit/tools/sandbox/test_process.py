@@ -99,3 +99,38 @@ async def test_a_guest_without_a_thread_is_over_and_leaves_nothing(monkeypatch: 
     assert guest.ended.done()
     assert guest.is_over
     assert len(os.listdir("/dev/fd")) == before
+
+
+async def test_pipes_are_closed_when_nobody_uses_them_any_more() -> None:
+    """Who closes a sandbox at work takes no descriptor away from it, and what it closed begins nothing more."""
+    guest = Guest(Slow(), SETUP)
+    before = len(os.listdir("/dev/fd"))
+    with guest.used():
+        guest.stop("killed")
+        guest.close()
+        assert len(os.listdir("/dev/fd")) == before - 1
+        os.fstat(guest.to_guest.ours)
+    assert len(os.listdir("/dev/fd")) == before - 5
+    with pytest.raises(SandboxUnavailable, match="was closed"), guest.used():
+        pass
+    guest.start()
+    await guest.ended
+
+
+async def test_a_guest_for_which_there_are_no_descriptors_leaves_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the last pipe cannot be opened, those before it are closed."""
+    made = os.pipe
+    left = [1, 2, 3]
+
+    def pipe() -> tuple[int, int]:
+        if not left:
+            raise OSError(24, "Too many open files")
+        left.pop()
+        return made()
+
+    before = len(os.listdir("/dev/fd"))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "pipe", pipe)
+        with pytest.raises(OSError, match="Too many"):
+            Guest(Slow(), SETUP)
+    assert len(os.listdir("/dev/fd")) == before
