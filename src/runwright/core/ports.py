@@ -198,7 +198,10 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
 
 
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which runs to list, newest first; `after` is the id of the last run of the page before."""
+    """Which runs to list, newest first; `after` is the id of the last run of the page before.
+
+    `is_root` leaves those out that other runs began.
+    """
 
     agent: str | None = None
     status: RunStatus | None = None
@@ -207,6 +210,7 @@ class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     user: str | None = None
     parent_run_id: str | None = None
     tag: str | None = None
+    is_root: bool = False
     after: str | None = None
     limit: int = 50
 

@@ -87,6 +87,14 @@ class Runs:
         """A page of runs, newest first."""
         return await asyncio.to_thread(self._find, where)
 
+    async def parents(self, run_ids: Sequence[str]) -> frozenset[str]:
+        """Those of the runs that began others."""
+
+        def asked() -> frozenset[str]:
+            return frozenset(each for each in run_ids if self._store.find(RunFilter(parent_run_id=each, limit=1)))
+
+        return await asyncio.to_thread(asked)
+
     async def wait(self, run_id: str, timeout_s: float | None = None) -> RunView:
         """The run when it is over or waits for somebody, or as it is after `timeout_s`. Raises NotFound."""
         try:
@@ -99,7 +107,7 @@ class Runs:
     async def steps(self, run_id: str, *, after: int = 0, limit: int = 100) -> Page[StepView]:
         """A page of a run's steps, in order, with requests and results. Raises NotFound."""
         await self._row(run_id)
-        return await asyncio.to_thread(self._steps, run_id, after, limit)
+        return await asyncio.to_thread(_steps, self._store, self._reader, run_id, after=after, limit=limit)
 
     async def step(self, run_id: str, seq: int) -> StepView:
         """One step by its number. Raises NotFound."""
@@ -228,15 +236,6 @@ class Runs:
         end = _completion(self._reader, run) if run.status == "completed" else None
         return run_view(run, input=bytes(input), end=end)
 
-    def _steps(self, run_id: str, after: int, limit: int) -> Page[StepView]:
-        rows = self._store.steps(run_id, after=after, limit=limit + 1)
-        shown = rows[:limit]
-        events = list(self._reader.events(run_id)) if shown else []
-        bodies = _Bodies(events)
-        data = [bodies.view(step) for step in shown]
-        has_more = len(rows) > limit
-        return Page(data=data, has_more=has_more, next=str(shown[-1].seq) if has_more else None)
-
 
 class _Bodies:
     """Requests and results of steps, and what the guard did with them, from the events of their run."""
@@ -279,6 +278,16 @@ class _Bodies:
         while data.base is not None and data.base in self._started:
             data = self._started[data.base]
         return data.tools
+
+
+def _steps(store: RunStore, reader: JournalReader, run_id: str, *, after: int, limit: int) -> Page[StepView]:
+    rows = store.steps(run_id, after=after, limit=limit + 1)
+    shown = rows[:limit]
+    events = list(reader.events(run_id)) if shown else []
+    bodies = _Bodies(events)
+    data = [bodies.view(step) for step in shown]
+    has_more = len(rows) > limit
+    return Page(data=data, has_more=has_more, next=str(shown[-1].seq) if has_more else None)
 
 
 def _completion(reader: JournalReader, run: Run) -> RunCompleted | None:

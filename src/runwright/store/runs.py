@@ -110,6 +110,8 @@ def _matching(where: RunFilter) -> Select[tuple[object, ...]]:
             query = query.where(column == value)
     if where.status is not None and where.status != "completed":
         query = query.where(NOT_COMPLETED)
+    if where.is_root:
+        query = query.where(runs.c.parent_run_id.is_(None))
     by = runs.c.id
     if where.tag is not None:
         by = run_tags.c.run_id

@@ -42,6 +42,11 @@ class Ask:
         return {name: value for name, value in self._request.query_params.items() if value}
 
     @property
+    def given(self) -> str:
+        """The query as it was sent."""
+        return self._request.url.query
+
+    @property
     def fragment(self) -> str | None:
         """The block of the template that htmx wants, by the id of the element it goes into."""
         if self._request.headers.get("hx-request-type") != "partial":
@@ -74,6 +79,10 @@ class Ask:
         """The address of a path of this server, whatever prefix it is served under."""
         given = {name: value for name, value in (query or {}).items() if value not in (None, "")}
         return self._prefix + path + (f"?{urlencode(given, doseq=True)}" if given else "")
+
+    def here(self, **change: object) -> str:
+        """The address of this page with some parameters changed; an empty one goes."""
+        return self.url(self.path, {**self.query, **change})
 
     async def form(self) -> Mapping[str, list[str]]:
         """What a plain form sent. Raises TooLarge, and InvalidRequest for what is no form."""

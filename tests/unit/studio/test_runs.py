@@ -1,0 +1,105 @@
+"""The list of runs: filters, what stands below others, what changes, and what is done to several."""
+
+import re
+
+import pytest
+
+from runwright import Agent, Context
+from tests.unit.studio.conftest import Open, Site
+
+FORM = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
+HOSTILE = "<script>alert(1)</script>\u202e\x1b[31m"
+
+
+async def echo(text: str) -> str:
+    """Give the text back."""
+    return text
+
+
+async def lead(text: str, context: Context) -> str:
+    """Begin another run."""
+    return str(await context.run("echo", text))
+
+
+AGENTS = (Agent("echo", run=echo), Agent("lead", run=lead))
+
+
+async def shown(site: Site, query: str = "", **headers: str) -> list[str]:
+    """The ids of the rows of the list."""
+    return re.findall(r'<tr id="(run_\w+)"', await site.text(f"/runs?{query}", **headers))
+
+
+async def test_runs_below_others_are_shown_when_asked_for(open_site: Open) -> None:
+    """A run that another one began stands below it when that is open, or in the list where all are asked for."""
+    async with open_site(AGENTS) as site:
+        top = (await site.app.run("lead", "a")).id
+        page = await site.text("/runs")
+        assert f"Show the runs below {top}" in page
+        assert await shown(site) == [top]
+        below = (await shown(site, f"open={top}"))[1:]
+        assert len(below) == 1
+        assert await shown(site, "children=1") == [below[0], top]
+
+
+async def test_changed_rows_come_by_their_ids(site: Site) -> None:
+    """The rows of named runs alone are a fragment; what is not there is left out."""
+    first, second = [(await site.app.run("support", text)).id for text in ("a", "b")]
+    partial = {"hx-request-type": "partial", "hx-target": "tbody#rows"}
+    assert await shown(site, f"ids={first},run_none", **partial) == [first]
+    assert second not in await site.text(f"/runs?ids={first}", **partial)
+
+
+async def test_pages_keep_what_was_asked_for(open_site: Open) -> None:
+    """The link to older runs keeps filters and choices, and gives each run once."""
+    async with open_site(AGENTS) as site:
+        runs = [(await site.app.run("echo", "a", tags=("t",))).id for _ in range(51)]
+        await site.app.run("echo", "a")
+        page = await site.text(f"/runs?tag=t&pick={runs[0]}")
+        older = re.search(r'<a href="([^"]+)" rel="next"', page)
+        assert older is not None
+        assert f"pick={runs[0]}" in older[1]
+        rest = re.findall(r'<tr id="(run_\w+)"', await site.text(older[1].replace("&amp;", "&")))
+        assert rest == [runs[0]]
+
+
+async def test_two_chosen_runs_are_compared(site: Site) -> None:
+    """The form leads to the diff of two runs, and says what to do with another number of them."""
+    answer = await site.client.post("/runs/compare", content="pick=run_a&pick=run_b", headers=FORM)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/runs/run_a/diff/run_b")
+    wrong = await site.client.post("/runs/compare", content="pick=run_a", headers=FORM)
+    assert (wrong.status_code, "Choose two runs" in wrong.text) == (422, True)
+
+
+async def test_chosen_runs_are_cancelled(open_site: Open) -> None:
+    """Runs at work are cancelled and the list is shown as it was, without choices and without what is no filter."""
+
+    async def asks(text: str, context: Context) -> str:
+        return str(await context.ask(text))
+
+    async with open_site((Agent("asks", run=asks),)) as site:
+        runs = [(await site.app.run("asks", "a")).id for _ in range(2)]
+        form = f"pick={runs[0]}&pick={runs[1]}&back=status%3Dwaiting%26pick%3Dx%26else%3Dy"
+        answer = await site.client.post("/runs/cancel", content=form, headers=FORM)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/runs?status=waiting")
+        assert [(await site.app.runs.get(run)).status for run in runs] == ["cancelled", "cancelled"]
+
+
+@pytest.mark.parametrize("path", ["/runs", "/groups", "/groups/{group}"], ids=["runs", "groups", "group"])
+async def test_hostile_labels_are_inert(open_site: Open, path: str) -> None:
+    """Scripts, codes of terminals and marks of direction in inputs and labels are text."""
+    async with open_site(AGENTS) as site:
+        await site.app.run("echo", HOSTILE, group="<i>g</i>", user="<b>", tags=("<u>",))
+        page = await site.text(path.replace("{group}", "%3Ci%3Eg%3C%2Fi%3E"))
+        assert "<script>alert" not in page
+        assert "<i>g" not in page
+        assert not re.search("[\u202e\x1b]", page)
+
+
+async def test_a_group_is_one_story(open_site: Open) -> None:
+    """The page of a group has its runs and their steps; a label that no run carries is not found."""
+    async with open_site() as site:
+        runs = [(await site.app.run("support", text, group="trip")).id for text in ("a", "b")]
+        page = await site.text("/groups/trip")
+        assert all(f"/runs/{run}?step=" in page for run in runs)
+        assert "/groups/trip" in await site.text("/groups")
+        assert (await site.client.get("/groups/none")).status_code == 404
