@@ -283,8 +283,8 @@ class SignalStore(Protocol):
         """Leave a message."""
         ...
 
-    def pending(self) -> Sequence[Signal]:
-        """Messages that no owner has consumed, oldest first."""
+    def pending(self, runs: Sequence[str] | None = None) -> Sequence[Signal]:
+        """Messages that no owner has consumed, oldest first; those to these `runs` alone, where they are named."""
         ...
 
     def drop(self, signal_id: str) -> None:

@@ -66,6 +66,14 @@ class Children:
         """Cancel a run that nobody waits for any more."""
         self.driver.spawn(self._abandon(run_id))
 
+    def rested(self, run: Run, *, has_children: bool) -> None:
+        """A run is not executed any more, because it is over or waits."""
+        if run.is_over:
+            self.over(run, has_children=has_children)
+        elif run.reason == "paused":
+            # That may have been taken back while it was recorded.
+            self.wake()
+
     def over(self, run: Run, *, has_children: bool) -> None:
         """A run has ended: its children end with it, and who waits for it goes on."""
         if has_children:

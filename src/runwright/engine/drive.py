@@ -43,20 +43,20 @@ class Rows(msgspec.Struct, frozen=True, kw_only=True):
     reader: JournalReader
 
 
-class OnOver(Protocol):
-    """Is told of a run that ended in this process."""
+class OnRest(Protocol):
+    """Is told of a run that this process has let go, over or not."""
 
     def __call__(self, run: Run, *, has_children: bool) -> None:
-        """It ended."""
+        """It is not executed any more."""
         ...
 
 
 class Driver:
-    """Holds the live runs of a process. `start` before use, `stop` at the end. `on_over` is told of each that ends."""
+    """Holds the live runs of a process. `start` before use, `stop` at the end. `on_rest` is told of each it lets go."""
 
-    def __init__(self, *, rows: Rows, world: World, concurrency: int, on_over: OnOver) -> None:
+    def __init__(self, *, rows: Rows, world: World, concurrency: int, on_rest: OnRest) -> None:
         self._rows = rows
-        self._on_over = on_over
+        self._on_rest = on_rest
         self._world = world
         self.slots = Slots(concurrency)
         self._tasks = asyncio.TaskGroup()
@@ -219,8 +219,7 @@ class Driver:
             if live.has_slot:
                 self.slots.release()
             self.let_go(live, failure)
-            if live.run.is_over:
-                self._on_over(live.run, has_children=live.has_children)
+            self._on_rest(live.run, has_children=live.has_children)
 
     async def _started(self, live: LiveRun, events: Sequence[Event]) -> tuple[tuple[Said, ...], Sequence[Event]]:
         """The history of a run, and its start if it never began."""

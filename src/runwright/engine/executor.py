@@ -117,7 +117,7 @@ class Executor:
         finally:
             self._is_performing = False
             self._steps.close()
-        self._conclude(end)
+        await self._conclude(end)
         await self._live.log.durable()
         if self._reuse is not None:
             await self._reuse.keep()
@@ -153,7 +153,7 @@ class Executor:
         told = error if isinstance(error, RunwrightError) else AgentError(f"{type(error).__name__}: {error}")
         return Fail(error=error_info(told))
 
-    def _conclude(self, end: End) -> None:
+    async def _conclude(self, end: End) -> None:
         log, reason = self._live.log, self._live.cancel_reason
         if self._player is not None:
             self._player.close()
@@ -165,8 +165,8 @@ class Executor:
                 log.append((divergence, None))
         if self._gateway is not None and isinstance(end, Finish | Fail):
             end = self._gateway.judge(end)
-        if self._live.pause is not None and isinstance(end, Wait) and end.reason in PAUSABLE:
-            end = paused(self._live.pause, end)
+        if isinstance(end, Wait) and end.reason in PAUSABLE and (pause := await self._live.brake.pulled()) is not None:
+            end = paused(pause.reason, end)
         if reason is not None and (not isinstance(end, Finish) or is_in_doubt(log)):
             end = Cancel(reason=reason)
         run = self._live.run
@@ -198,8 +198,8 @@ class Executor:
             )
             if isinstance(decision, Finish | Fail | Wait):
                 return decision
-            if self._live.pause is not None and not isinstance(decision, Lost):
-                return paused(self._live.pause)
+            if not isinstance(decision, Lost) and (pause := await self._live.brake.pulled()) is not None:
+                return paused(pause.reason)
             await self._act(decision)
             if self._steps.purse.shortage is not None:
                 return short(self._steps.purse.shortage)
@@ -304,7 +304,7 @@ class Executor:
     async def _calls(self, left: Iterator[PlannedTool]) -> None:
         """One call after the other, while there are any; one that is held keeps the place."""
         for planned in left:
-            if self._live.pause is not None or not await self._call(planned):
+            if await self._live.brake.pulled() is not None or not await self._call(planned):
                 return
 
     async def _call(self, planned: PlannedTool) -> bool:

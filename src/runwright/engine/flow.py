@@ -31,7 +31,7 @@ from runwright.engine.allowance import Allowance
 from runwright.engine.asking import flow_request, to_send
 from runwright.engine.beginning import Beginning
 from runwright.engine.branches import Branches
-from runwright.engine.decide import Fail, Finish, Wait, checked, model_key, paused, short, tool_key
+from runwright.engine.decide import Fail, Finish, Wait, checked, model_key, short, tool_key
 from runwright.engine.escapes import watched
 from runwright.engine.fold import OpenStep
 from runwright.engine.gateway import Steps, is_json
@@ -142,7 +142,6 @@ class FlowGateway(FromThread):
         super().__init__(steps)
         self._steps = steps
         self._world = world
-        self._live = live
         self._agent = live.agent
         self.branches = Branches()
         self.pace = Pace(
@@ -160,7 +159,7 @@ class FlowGateway(FromThread):
         self._away_tasks: dict[asyncio.Task[Any], int] = {}
         self._quitting: set[asyncio.Task[Any]] = set()
         self._is_refusing = False
-        self._parking = Parking(self.branches, self.pace)
+        self._parking = Parking(self.branches, self.pace, live.brake)
         self.is_over = False
 
     def close(self) -> None:
@@ -344,11 +343,8 @@ class FlowGateway(FromThread):
         assert task is not None
         self._away_tasks[task] = task.cancelling()
         try:
-            if (pause := self._live.pause) is not None:
-                work.close()
-                # What other branches have sent comes to its end first.
-                await self.branches.rest()
-                raise self._suspended(paused(pause))
+            if (wait := await self._parking.paused(work, self._refuse_leaving)) is not None:
+                raise self._suspended(wait)
             return await self._parking.perform(work, code)
         except Held as error:
             raise self._suspended(self._parking.wait) from error

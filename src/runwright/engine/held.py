@@ -74,8 +74,8 @@ class Resolutions:
 
     async def refuse_second(self, run: Run, outcome: Outcome) -> None:
         """Raises Conflict where somebody has spoken of the step already, and the run has not heard it yet."""
-        for signal in await asyncio.to_thread(self._rows.signals.pending):
-            if signal.run_id == run.id and signal.kind == "resolve":
+        for signal in await asyncio.to_thread(self._rows.signals.pending, (run.id,)):
+            if signal.kind == "resolve":
                 left = msgspec.json.decode(signal.body, type=Outcome)
                 if left.step == outcome.step and left.action in ANSWERS:
                     raise Conflict(_told(run.id, left, step=left.step, at=signal.created_at))

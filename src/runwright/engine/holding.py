@@ -14,8 +14,9 @@ from runwright.core.agent import Approval, Tool, approval_of
 from runwright.core.event import StepHeld, StepStarted
 from runwright.core.need import Need, NeedsApproval, NeedsInput, NeedsTime
 from runwright.core.step import StepKind
+from runwright.engine.brake import Brake
 from runwright.engine.branches import Branches
-from runwright.engine.decide import Wait, held
+from runwright.engine.decide import Wait, held, paused
 from runwright.engine.escapes import Code, watched
 from runwright.engine.fold import OpenStep
 from runwright.engine.pace import Pace
@@ -95,9 +96,10 @@ class Holding:
 
 
 class Parking:
-    """The branches of a flow that need something first. They wait until the others can do no more either."""
+    """The branches of a flow that need something first, or are paused. They wait until no other can do more."""
 
-    def __init__(self, branches: Branches, pace: Pace) -> None:
+    def __init__(self, branches: Branches, pace: Pace, brake: Brake) -> None:
+        self._brake = brake
         self._branches = branches
         self._pace = pace
         self._needs: dict[Need, str] = {}
@@ -120,6 +122,24 @@ class Parking:
                 del self._needs[error.need]
                 raise
             raise
+
+    async def paused(self, work: Coroutine[Any, Any, T], check: Callable[[], None]) -> Wait | None:
+        """How the run waits instead of performing a step, if it is paused. `check` raises where the flow is left."""
+        try:
+            with watched(None):
+                pause = await self._brake.pulled()
+                if pause is not None:
+                    # What branches have sent comes to its end first.
+                    await self._branches.rest()
+                    pause = await self._brake.pulled()
+            check()
+        except BaseException:
+            work.close()
+            raise
+        if pause is None:
+            return None
+        work.close()
+        return paused(pause.reason)
 
     async def _rest(self) -> None:
         while True:

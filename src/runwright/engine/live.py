@@ -16,6 +16,7 @@ from runwright.core.event import (
     StepRestarted,
 )
 from runwright.core.run import Bound, Run
+from runwright.engine.brake import Brake
 from runwright.engine.replay import Player
 from runwright.journal.write import RunLog
 
@@ -82,6 +83,7 @@ class LiveRun:
         self.within = within
         self.end: RunCompleted | None = None
         self.log: RunLog
+        self.brake: Brake
         self.player: Player | None = None
         self.task: asyncio.Task[None] | None = None
         self.is_begun = False
@@ -89,8 +91,6 @@ class LiveRun:
         self.lent = 0
         self.has_children = False
         self.cancel_reason: str | None = None
-        # Why the run is to wait before its next step, if it is.
-        self.pause: str | None = None
         self.settled: asyncio.Future[Run] = asyncio.get_running_loop().create_future()
         self.published = 0
         self._opening = Watcher() if is_awaited else None

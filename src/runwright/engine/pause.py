@@ -1,26 +1,32 @@
-"""Pauses: a run goes no further than the step that it is at, with all that it began, until somebody lets it go on."""
+"""Pauses: a run goes no further than the step that it is at, with all that it began, until somebody lets it go on.
+
+A message in the store says that a run, and all below it, is to wait. It stands for as long as that holds, and nothing
+else says so: who executes a run looks before its next step, and what waits as paused without a message goes on.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 import msgspec
 
-from runwright.core.ports import RunFilter, SignalKind
+from runwright.core.ports import RunFilter, Signal, SignalKind
 from runwright.core.run import Run
+from runwright.engine.brake import Pause, PauseAsked, pause_of, pauses_at
 from runwright.engine.decide import PAUSABLE, paused
 from runwright.engine.drive import Driver, Rows
 from runwright.engine.resume import Resumer
-from runwright.errors import Conflict
+from runwright.errors import Conflict, OwnershipLost
 
 PAGE: Final = 1_000
 """Runs that are looked at together."""
 
 
 class Pauses:
-    """Pauses runs and lets them go on. `leave` leaves a message for the process that has a run."""
+    """Pauses runs and lets them go on. `leave` leaves a message; `is_adopting` engines touch runs that wait."""
 
     def __init__(
         self,
@@ -29,67 +35,126 @@ class Pauses:
         driver: Driver,
         resumer: Resumer,
         leave: Callable[[str, SignalKind, bytes], Awaitable[None]],
+        is_adopting: bool,
     ) -> None:
         self._rows = rows
         self.driver = driver
         self.resumer = resumer
         self._leave = leave
+        self._is_adopting = is_adopting
+        self._heard: dict[str, Signal] = {}
+        self._paused: frozenset[str] = frozenset()
+        self._roots: frozenset[str] = frozenset()
 
-    async def pause(self, run: Run, reason: str, *, is_adopting: bool) -> None:
-        """Pause a run and all below it: at once if nobody executes it, else before its next step.
+    async def pause(self, run: Run, reason: str) -> None:
+        """Pause a run and all below it: at once where nobody executes it, else before its next step.
 
-        The request is on disk when this returns, so that it holds over the death of the process.
+        The message is on disk when this returns. Raises Conflict for a run that is over.
         """
         if run.is_over:
             raise Conflict(f"{run.id} is {run.status}; only a run that is not over can be paused.")
-        if run.reason != "paused":
-            await self._leave(run.id, "pause", msgspec.json.encode({"reason": reason}))
-            await self.take(run, reason, is_adopting=is_adopting)
-        for child in await self._below(run.id):
-            if not child.is_over:
-                await self.pause(child, reason or f"with {run.id}", is_adopting=is_adopting)
+        if not await self._own(run):
+            body = PauseAsked(reason=reason, root=run.root_run_id or run.id)
+            await self._leave(run.id, "pause", msgspec.json.encode(body))
+        await self._settle_all(run)
 
-    async def take(self, run: Run, reason: str, *, is_adopting: bool) -> None:
-        """Pause one run as far as this process can; its message goes when that is on disk."""
-        live = self.driver.live.get(run.id)
-        if live is not None:
-            live.pause = reason
-            return
-        if run.is_over or run.reason == "paused":
-            await self.forget(run.id)
-            return
-        is_held = run.status == "waiting" and run.reason not in PAUSABLE
-        if is_adopting and not is_held and await self.resumer.is_free(run):
-            await self.resumer.pause(run, paused(reason))
-            await self.forget(run.id)
+    async def resume(self, run: Run) -> bool:
+        """Take the pause of a run back, and let all go on that waited for that; False where there is none.
 
-    async def unpause(self, run: Run) -> Sequence[Run]:
-        """Forget that a run was to be paused; gives the paused runs below it, which go on before it does."""
-        await self.forget(run.id)
-        live = self.driver.live.get(run.id)
-        if live is not None:
-            live.pause = None
-        return [child for child in await self._below(run.id) if not child.is_over]
+        Raises Conflict for a run that is paused with one above it.
+        """
+        own = await self._own(run)
+        if run.is_over or not (own or run.reason == "paused"):
+            return False
+        pause = await self._above(run)
+        if pause is not None:
+            raise Conflict(f"{run.id} is paused with {pause.run}; resume that.")
+        for signal in own:
+            await asyncio.to_thread(self._rows.signals.drop, signal.id)
+        await self._settle_all(run)
+        return True
 
-    async def is_asked(self, run_id: str) -> bool:
-        """Whether somebody asked for a pause that has not come."""
-        live = self.driver.live.get(run_id)
-        return (live is not None and live.pause is not None) or bool(await self._asked(run_id))
+    def hear(self, messages: Sequence[Signal]) -> bool:
+        """Have runs look that messages are about which came or went; whether any did."""
+        present = {message.id: message for message in messages}
+        changed = present.keys() ^ self._heard.keys()
+        for message in (present | self._heard).values():
+            if message.id in changed:
+                self._touch(_root(message))
+        self._heard = present
+        self._paused = frozenset(message.run_id for message in messages)
+        self._roots = frozenset(map(_root, messages))
+        return bool(changed)
 
-    async def forget(self, run_id: str) -> None:
-        """Drop the messages that ask for a pause."""
-        for signal in await self._asked(run_id):
-            await asyncio.to_thread(self._rows.signals.drop, signal)
+    def concerns(self, run: Run) -> bool:
+        """Whether a run may wait otherwise than the messages say that were heard last."""
+        if run.reason == "paused":
+            return run.id not in self._paused
+        return run.reason in PAUSABLE and (run.root_run_id or run.id) in self._roots
 
-    async def _asked(self, run_id: str) -> Sequence[str]:
-        pending = await asyncio.to_thread(self._rows.signals.pending)
-        return [signal.id for signal in pending if signal.run_id == run_id and signal.kind == "pause"]
+    async def settle(self, run_id: str) -> bool:
+        """Have a run that waits outside of memory wait as the messages say; whether it is paused then.
 
-    async def _below(self, run_id: str) -> Sequence[Run]:
-        found: list[Run] = []
+        Raises StorageError.
+        """
         while True:
-            where = RunFilter(parent_run_id=run_id, after=found[-1].id if found else None, limit=PAGE)
-            page = await asyncio.to_thread(self._rows.runs.find, where)
-            found.extend(page)
-            if len(page) < PAGE:
-                return found
+            run = await asyncio.to_thread(self._rows.runs.get, run_id)
+            if run is None or run.status != "waiting" or run_id in self.driver.live:
+                return False
+            pause = await self._pause_of(run)
+            is_paused = run.reason == "paused"
+            if is_paused == (pause is not None) or (pause is not None and run.reason not in PAUSABLE):
+                return is_paused
+            # Where somebody else was first, it is looked at once more.
+            with suppress(Conflict, OwnershipLost):
+                if pause is None:
+                    await self.resumer.wake(run, "pause")
+                else:
+                    await self.resumer.pause(run_id, paused(pause.reason))
+
+    async def tidy(self) -> None:
+        """Drop the messages about runs that are over."""
+        for message in self._heard.values():
+            if message.run_id not in self.driver.live:
+                run = await asyncio.to_thread(self._rows.runs.get, message.run_id)
+                if run is None or run.is_over:
+                    await asyncio.to_thread(self._rows.signals.drop, message.id)
+
+    async def _settle_all(self, run: Run) -> None:
+        self._touch(run.root_run_id or run.id)
+        if self._is_adopting:
+            for each in await asyncio.to_thread(lambda: list(self._tree(run.id))):
+                await self.settle(each)
+
+    def _touch(self, root: str) -> None:
+        """Have the live runs of a tree look whether they are paused."""
+        for live in self.driver.live.values():
+            if root in {live.run.id, live.run.root_run_id}:
+                live.brake.touch()
+
+    def _tree(self, run_id: str) -> Iterator[str]:
+        """A run and those below it, from below."""
+        after: str | None = None
+        while page := self._rows.runs.find(RunFilter(parent_run_id=run_id, after=after, limit=PAGE)):
+            for child in page:
+                if not child.is_over:
+                    yield from self._tree(child.id)
+            after = page[-1].id
+        yield run_id
+
+    async def _own(self, run: Run) -> Sequence[Signal]:
+        return await asyncio.to_thread(pauses_at, self._rows.signals, (run.id,))
+
+    async def _above(self, run: Run) -> Pause | None:
+        """The pause of a run above this one."""
+        if run.parent_run_id is None:
+            return None
+        parent = await asyncio.to_thread(self._rows.runs.get, run.parent_run_id)
+        return None if parent is None else await self._pause_of(parent)
+
+    async def _pause_of(self, run: Run) -> Pause | None:
+        return await asyncio.to_thread(pause_of, run, self._rows.runs, self._rows.signals)
+
+
+def _root(message: Signal) -> str:
+    return msgspec.json.decode(message.body, type=PauseAsked).root or message.run_id

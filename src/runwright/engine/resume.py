@@ -15,14 +15,15 @@ from runwright.core.agent import BuiltAgent, Loop
 from runwright.core.event import Event, RunQueued, RunResumed, StepResolved, StepStarted
 from runwright.core.run import Run, error_info
 from runwright.core.step import Step
-from runwright.engine.decide import Fail, Wait
+from runwright.engine.brake import brake_of
+from runwright.engine.decide import PAUSABLE, Fail, Wait
 from runwright.engine.drive import Driver, Rows
 from runwright.engine.end import Cancel, End, conclude
 from runwright.engine.held import Outcome, Resolutions, all_steps, records_of
 from runwright.engine.live import LiveRun, code_changed
 from runwright.engine.owner import Owner
 from runwright.engine.replay import Player
-from runwright.errors import Conflict, CrashLoop, Diverged, InvalidRequest, NotFound, RunwrightError
+from runwright.errors import CrashLoop, Diverged, InvalidRequest, NotFound, RunwrightError
 from runwright.journal.read import JournalReader
 from runwright.journal.write import Journal, Record
 
@@ -140,6 +141,7 @@ class Resumer:
         steps = _unfinished(await asyncio.to_thread(all_steps, self._rows.runs, run.id))
         first = events[0].data if events else None
         live = LiveRun(agent, input=_input(events), within=first.within if isinstance(first, RunQueued) else ())
+        live.brake = brake_of(run, self._rows.runs, self._rows.signals, is_touched=True)
         live.player = await asyncio.to_thread(_player, events, self._rows.reader)
         clean = self._driver.clean(agent)
         live.log = self._journal.open(run, is_first=False, publish=live.publish, clean=clean, steps=steps)
@@ -186,17 +188,19 @@ class Resumer:
         self._driver.kept.drop(run.id)
         return True
 
-    async def pause(self, run: Run, wait: Wait) -> None:
-        """Have a run that nobody executes wait; it keeps what it needs. Raises OwnershipLost or StorageError."""
+    async def pause(self, run_id: str, wait: Wait) -> None:
+        """Have a run wait as paused that waits for something else. Raises OwnershipLost or StorageError."""
         async with self._taking:
-            # It may have been read while another caller was about to pause it.
-            present = await asyncio.to_thread(self._rows.runs.get, run.id)
-            is_paused = present is not None and present.reason == "paused"
-            adopted = None if is_paused else await self._adopted(run)
-            if adopted is not None:
+            # It may have been read while another caller was about to do so.
+            run = await asyncio.to_thread(self._rows.runs.get, run_id)
+            adopted = None if run is None or run.reason not in PAUSABLE else await self._adopted(run)
+            if run is not None and adopted is not None:
                 await self._end(replace(adopted, adoptions=run.adoptions), wait)
 
     async def _adopted(self, run: Run) -> Run | None:
+        """A run as this process's own; None where somebody has it, also if its row was read before that."""
+        if run.id in self._driver.live:
+            return None
         return await asyncio.to_thread(self._rows.runs.adopt, run.id, epoch=run.epoch, owner=self._owner.boot)
 
     async def _end(
@@ -231,29 +235,25 @@ class Resumer:
             await self._go_on(replace(adopted, adoptions=0), cause="resolved", records=records, consumed=consumed)
         return True
 
-    async def force(self, run: Run, *, consumed: tuple[str, ...]) -> None:
-        """Continue a run because somebody says so; returns when that is on disk.
+    async def force(self, run: Run, *, consumed: tuple[str, ...]) -> bool:
+        """Continue a run because somebody says so; False when somebody else was first. Returns when that is on disk.
 
-        One that waits goes on with the current code, whatever the record says; one that is paused, or whose process
-        is gone, as ever.
+        One that waits goes on with the current code, whatever the record says; one whose process is gone, as ever.
         """
         async with self._taking:
-            adopted = await self._take(run)
-            is_paused = run.reason == "paused"
-            cause: Cause = "pause" if is_paused else "input" if run.status == "waiting" else "crash"
-            await self._go_on(adopted, cause=cause, consumed=consumed)
+            adopted = await self._adopted(run)
+            if adopted is None:
+                return False
+            cause: Cause = "input" if run.status == "waiting" else "crash"
+            await self._go_on(replace(adopted, adoptions=0), cause=cause, consumed=consumed)
+        return True
 
     async def wake(self, run: Run, cause: Cause, records: Sequence[Record] = ()) -> None:
-        """Continue a run that has what it waited for; returns when that is on disk."""
+        """Continue a run that has what it waited for, if nobody else was first; returns when that is on disk."""
         async with self._taking:
-            adopted = await self._take(run)
-            await self._go_on(adopted, cause=cause, records=records)
-
-    async def _take(self, run: Run) -> Run:
-        adopted = await self._adopted(run)
-        if adopted is None:
-            raise Conflict(f"{run.id} was taken up by another process just now.")
-        return replace(adopted, adoptions=0)
+            adopted = await self._adopted(run)
+            if adopted is not None:
+                await self._go_on(replace(adopted, adoptions=0), cause=cause, records=records)
 
 
 def _unfinished(steps: Sequence[Step]) -> Sequence[Step]:

@@ -124,15 +124,19 @@ class Tender:
         waiting = await asyncio.to_thread(self._rows.runs.owned, ("waiting",))
         known = {run.id: run for run in waiting if run.reason in WAKING and run.id not in self._driver.live}
         self._waits = {run_id: wait for run_id, wait in self._waits.items() if run_id in known}
-        for run in known.values():
+        for run in waiting:
             try:
-                await self._wake_one(run)
+                if self._pauses.concerns(run) and await self._pauses.settle(run.id):
+                    continue
+                if run.id in known:
+                    await self._wake_one(run)
             except (Conflict, OwnershipLost):
                 # Somebody else was first.
                 continue
             # A damaged run must not hold up all others.
             except Exception as error:  # noqa: BLE001 - logged
                 self._troubles.tell(error)
+        await self._pauses.tidy()
 
     async def _wake_one(self, run: Run) -> None:
         known = self._waits.get(run.id)
@@ -168,7 +172,12 @@ class Tender:
         return last or _waiting(self._rows.reader.events(run.id))
 
     async def _pass_signals(self) -> None:
-        for signal in await asyncio.to_thread(self._rows.signals.pending):
+        pending = await asyncio.to_thread(self._rows.signals.pending)
+        if self._pauses.hear([signal for signal in pending if signal.kind == "pause"]):
+            self._is_urgent = True
+        for signal in pending:
+            if signal.kind == "pause":
+                continue
             try:
                 await self._pass_signal(signal)
             except (Conflict, InvalidRequest, NotFound, msgspec.MsgspecError) as error:
@@ -185,11 +194,7 @@ class Tender:
             if signal.kind == "cancel":
                 # The signal stays until the run is over: this process may die before it has recorded the end.
                 self._driver.cancel(live, _reason(signal))
-            elif signal.kind == "pause":
-                await self._pauses.take(live.run, _reason(signal), is_adopting=True)
             elif signal.kind == "resume":
-                if live.pause is not None:
-                    await self._pauses.unpause(live.run)
                 # What it waits for later is another matter.
                 await asyncio.to_thread(self._rows.signals.drop, signal.id)
             return
@@ -205,7 +210,7 @@ class Tender:
                 await self._cancel(run.id, _reason(signal))
                 await asyncio.to_thread(self._rows.signals.drop, signal.id)
             case "pause":
-                await self._pauses.take(run, _reason(signal), is_adopting=True)
+                return
             case "resolve" if run.reason == "paused":
                 # It is told to it when it goes on.
                 return
@@ -213,7 +218,8 @@ class Tender:
                 outcome = await self._resumer.resolutions.fit(run, msgspec.json.decode(signal.body, type=Outcome))
                 await self._resumer.resolve(run, outcome, consumed=(signal.id,))
             case "resume":
-                await self._resumer.force(run, consumed=(signal.id,))
+                if run.reason != "paused" and not await self._resumer.force(run, consumed=(signal.id,)):
+                    return
                 # A run that never began records nothing that the signal could be consumed with.
                 await asyncio.to_thread(self._rows.signals.drop, signal.id)
             case _:

@@ -18,6 +18,7 @@ from runwright.core.ports import Claimed, Clock, IdempotencyKey, RunStore, Signa
 from runwright.core.replay import Replay
 from runwright.core.run import Run, RunRequest
 from runwright.core.schedule import Advance
+from runwright.engine.brake import brake_of
 from runwright.engine.child import refuse_unknown
 from runwright.engine.children import Children
 from runwright.engine.drain import Drain
@@ -85,10 +86,12 @@ class Engine:
         self._options = options
         self._children = Children(rows, submit=self.submit, cancel=self.cancel)
         world = replace(world, runner=self._children)
-        self._driver = Driver(rows=rows, world=world, concurrency=options.concurrency, on_over=self._children.over)
+        self._driver = Driver(rows=rows, world=world, concurrency=options.concurrency, on_rest=self._children.rested)
         self._children.driver = self._driver
         self._resumer = Resumer(rows=rows, journal=journal, driver=self._driver, agents=agents, owner=owner)
-        self._pauses = Pauses(rows, driver=self._driver, resumer=self._resumer, leave=self._leave)
+        self._pauses = Pauses(
+            rows, driver=self._driver, resumer=self._resumer, leave=self._leave, is_adopting=options.is_adopting
+        )
         self._tender = Tender(
             rows=rows,
             journal=journal,
@@ -255,28 +258,22 @@ class Engine:
         live = self.live(run_id)
         if live is not None:
             await live.log.durable()
-        await self._pauses.pause(await self._row(run_id), reason, is_adopting=self._options.is_adopting)
+        await self._pauses.pause(await self._row(run_id), reason)
 
     async def resume(self, run_id: str) -> None:
         """Let a run go on that waits, with the current code, or whose process is gone. Raises NotFound or Conflict."""
         run = await self._row(run_id)
-        was_asked = not run.is_over and await self._pauses.is_asked(run_id)
-        if was_asked or run.reason == "paused":
-            for child in await self._pauses.unpause(run):
-                if child.reason == "paused" or await self._pauses.is_asked(child.id):
-                    await self.resume(child.id)
-            # It may have come to its pause meanwhile.
-            run = await self._row(run_id)
-            if run.reason != "paused":
-                return
+        if await self._pauses.resume(run):
+            return
         if run.is_over or (run.status != "waiting" and (self.live(run_id) or not await self._resumer.is_free(run))):
             raise Conflict(f"{run_id} is {run.status}; only a run that waits, or that nobody executes, can be resumed.")
         if run.reason == "unknown_effect" and await self._resumer.resolutions.has_unknown(run):
             raise Conflict(f"{run_id} waits for a step of unknown outcome: resolve it instead.")
-        if self._options.is_adopting:
-            await self._resumer.force(run, consumed=())
-        else:
+        if not self._options.is_adopting:
             await self._leave(run_id, "resume", b"{}")
+        elif not await self._resumer.force(run, consumed=()) and (await self._row(run_id)).status == "waiting":
+            # It went on without this, and waits again, maybe for something else.
+            await self.resume(run_id)
 
     def _refuse(self, *, is_child: bool) -> None:
         """Whether a run can be taken in now; a child is part of a run that was."""
@@ -312,6 +309,9 @@ class Engine:
             multitask=request.multitask,
         )
         live = LiveRun(agent, input=request.input, is_awaited=request.mode == "stream", within=request.within)
+        # The run that begins it may have been paused just now.
+        is_child = run.parent_run_id is not None
+        live.brake = brake_of(run, self._rows.runs, self._rows.signals, is_touched=is_child)
         live.log = self._journal.open(run, is_first=True, publish=live.publish, clean=self._driver.clean(agent))
         self._driver.hold(live)
         return live

@@ -11,7 +11,7 @@ from runwright.errors import StorageVersion
 from runwright.store.database import Database
 from runwright.store.schema import metadata, suit_postgres
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010", "0011", "0012")
+REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 14))
 """All revisions, oldest first; a test holds this equal to the migrations folder."""
 
 HEAD: Final = REVISIONS[-1]

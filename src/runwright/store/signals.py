@@ -31,9 +31,11 @@ class SqlSignalStore:
         with self._database.write() as connection:
             connection.execute(insert(signals), values)
 
-    def pending(self) -> Sequence[Signal]:
-        """Messages that no owner has consumed, oldest first."""
+    def pending(self, runs: Sequence[str] | None = None) -> Sequence[Signal]:
+        """Messages that no owner has consumed, oldest first; those to these `runs` alone, where they are named."""
         query = select(signals).where(NOT_CONSUMED).order_by(signals.c.id)
+        if runs is not None:
+            query = query.where(signals.c.run_id.in_(runs))
         with self._database.read() as connection:
             return [
                 Signal(

@@ -43,6 +43,8 @@ from runwright.tools.http import HttpClient
 PATIENCE_S = 10.0
 IMPATIENT = GuardSettings(app=Guard(retry=Retry(backoff=Backoff(base_s=0.001))))
 QUICK = EngineOptions(is_adopting=True, signal_poll_s=0.01, orphan_poll_s=0.02)
+BESIDE = EngineOptions(signal_poll_s=0.01, orphan_poll_s=0.02)
+"""A process that takes up no runs, as a command beside a server."""
 
 
 def read_text(raw: bytes) -> tuple[Message, ...]:
@@ -365,6 +367,12 @@ async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while not holds():  # noqa: ASYNC110 - what is waited for happens on other threads and in the store too
             await asyncio.sleep(0.002)
+
+
+def is_looking(process: Process, run: str) -> bool:
+    """Whether a live run looks before its next step whether it is paused."""
+    live = process.engine.live(run)
+    return live is not None and live.brake.is_touched
 
 
 async def watched(process: Process, run_id: str, *, after: int = 0, go: asyncio.Event | None = None) -> list[Event]:

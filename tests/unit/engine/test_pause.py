@@ -15,16 +15,12 @@ from runwright.core.ports import RunFilter, Signal
 from runwright.core.replay import Replay
 from runwright.core.run import RunRequest
 from runwright.engine.held import Outcome
-from runwright.engine.worker import EngineOptions
 from runwright.errors import Conflict
 from runwright.store import Stores
 from runwright.testing import ScriptedModel, ScriptedTool, calls
-from tests.unit.engine.harness import HeldTool, Process, flowing, looping, started, until
+from tests.unit.engine.harness import BESIDE, HeldTool, Process, flowing, is_looking, looping, started, until
 
 pytestmark = pytest.mark.anyio
-
-BESIDE = EngineOptions(signal_poll_s=0.01, orphan_poll_s=0.02)
-"""A process that takes up no runs, as a command beside a server."""
 
 
 @pytest.fixture(params=["loop", "flow"])
@@ -226,7 +222,7 @@ async def test_a_pause_from_beside(kind: str, stores: Stores, tmp_path: Path) ->
         handle = await process.create(mode="background")
         await held.is_entered.wait()
         await beside.runs.pause(handle.run_id)
-        await until(lambda: _is_pausing(process, handle.run_id))
+        await until(lambda: is_looking(process, handle.run_id))
         held.go.set()
         await paused(process, handle.run_id)
         await beside.runs.resume(handle.run_id)
@@ -252,8 +248,3 @@ async def test_a_second_resume_says_nothing_about_later_waits(stores: Stores, tm
             await asyncio.sleep(0)
         held.go.set()
         assert (await process.settled(handle.run_id, "waiting")).reason == "input"
-
-
-def _is_pausing(process: Process, run: str) -> bool:
-    live = process.engine.live(run)
-    return live is not None and live.pause is not None

@@ -14,12 +14,16 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, Table, select, update
+from msgspec import json
+from sqlalchemy import Connection, MetaData, Table, insert, select, update
 
 from runwright.errors import StorageVersion
 from runwright.store import Database, current, open_database, open_stores, open_stores_to_read, upgrade
 from runwright.store.migrate import HEAD, REVISIONS
-from runwright.store.schema import metadata
+from runwright.store.rows import run_values
+from runwright.store.schema import metadata, runs
+from runwright.store.signals import SqlSignalStore
+from tests.unit.store.rows import run
 
 
 def config(connection: Connection | None = None) -> Config:
@@ -54,6 +58,22 @@ def test_migrations_make_the_schema(path: Path) -> None:
         assert compare_metadata(MigrationContext.configure(connection), metadata) == []
     fresh.close()
     migrated.close()
+
+
+def test_paused_runs_stay_paused(path: Path) -> None:
+    """Each run that an older release paused has a message that says so, but for those that were paused with another."""
+    database = open_database(path)
+    above = run(1, status="waiting", reason="paused")
+    below = run(2, status="waiting", reason="paused", parent_run_id=above.id, root_run_id=above.id)
+    with database.write() as connection:
+        command.upgrade(config(connection), "0012")
+        rows = map(run_values, (above, below))
+        connection.execute(insert(runs), [dict(zip(runs.columns.keys(), row, strict=True)) for row in rows])
+        command.upgrade(config(connection), "head")
+    (message,) = SqlSignalStore(database).pending()
+    assert (message.run_id, message.kind) == (above.id, "pause")
+    assert json.decode(message.body) == {"reason": "", "root": above.id}
+    database.close()
 
 
 def test_all_revisions_are_known() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from runwright.core.ports import Batch, RunRow, Signal
 from runwright.errors import StorageError
@@ -20,6 +21,15 @@ def test_signals_wait_in_order(stores: Stores) -> None:
     for number in (2, 1, 3):
         stores.signals.put(signal(number))
     assert list(stores.signals.pending()) == [signal(1), signal(2), signal(3)]
+
+
+def test_signals_to_some_runs(stores: Stores) -> None:
+    """Who names runs gets the messages to these alone."""
+    other = replace(signal(2), run_id="run_other")
+    for each in (signal(1), other, signal(3)):
+        stores.signals.put(each)
+    assert list(stores.signals.pending(["run_other", "run_none"])) == [other]
+    assert list(stores.signals.pending([])) == []
 
 
 def test_consumed_signals_are_not_pending(stores: Stores) -> None:
