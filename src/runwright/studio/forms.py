@@ -82,6 +82,17 @@ def read(schema: Schema, pairs: Mapping[str, Sequence[str]], *, home: Schema | N
     return Posted(data=data, typed=reader.typed, problems=tuple(reader.problems))
 
 
+def around(name: str, schema: Schema) -> Schema:
+    """The schema of an object with one field, for a form of what may be no object; its `home` stays the inner one."""
+    return {"type": "object", "properties": {name: schema}, "required": [name]}
+
+
+def takes_text(schema: Schema) -> bool:
+    """Whether what fits a schema may be text."""
+    alternatives = [*_list(schema.get("anyOf")), *_list(schema.get("oneOf"))]
+    return schema.get("type") == "string" or any(_object(each).get("type") == "string" for each in alternatives)
+
+
 def is_draft(pairs: Mapping[str, Sequence[str]]) -> bool:
     """Whether a button was pressed that changes the form alone."""
     return pairs.get("do", [""])[0].startswith(("add:", "remove:"))

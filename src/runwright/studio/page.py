@@ -97,6 +97,12 @@ class Ask:
             raise InvalidRequest("The form cannot be read.", problems=[("", str(error))]) from error
 
 
+def own_path(text: str, default: str) -> str:
+    """A path of this server that a form or a link named, else the default: no browser is sent elsewhere."""
+    is_own = text.startswith("/") and not text.startswith("//") and "\\" not in text and text.isprintable()
+    return text if is_own else default
+
+
 class Page(msgspec.Struct, frozen=True, kw_only=True):
     """A page. `view` gives what is shown, `template` shows it; `title` names it, `nav` in the navigation."""
 
