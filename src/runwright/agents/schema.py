@@ -90,7 +90,7 @@ class LimitsFields(Fields):
     time_s: float | None = Field(default=600.0, gt=0, description="Seconds for the whole run.")
     steps: int = Field(default=50, ge=1, description="Model and tool calls of the whole run.")
     tokens: int | None = Field(
-        default=None, ge=1, description="Tokens of the whole run, reserved before each model call."
+        default=None, ge=1, description="Tokens of the whole run with all runs below it, reserved before each call."
     )
     usd: Dollars | None = Field(
         default=None, description="US dollars of the whole run with all runs below it, reserved before each call."

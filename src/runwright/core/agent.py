@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Bounds of one run. Times are seconds; None means no bound.
 
-    `usd` is a decimal text, and counts the runs below it too; `children` counts the runs that it begins, `depth` how
-    deep runs may stand below it.
+    `usd` is a decimal text; it and `tokens` count the runs below it too. `children` counts the runs that it begins,
+    `depth` how deep runs may stand below it.
     """
 
     time_s: float | None = 600.0

@@ -41,13 +41,14 @@ def printable(text: str) -> str:
 
 class Bound(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What a run allows to those below it, where it says so: how many runs deep they may go on, and what all of them
-    together with it may spend.
+    together with it may spend and use.
     """
 
     run: str
     agent: str
     depth: int | None = None
     usd: str | None = None
+    tokens: int | None = None
 
 
 class RunRequest(msgspec.Struct, frozen=True, kw_only=True):

@@ -93,8 +93,8 @@ class Above(msgspec.Struct, frozen=True, kw_only=True):
     def below(self) -> tuple[Bound, ...]:
         """What holds for a run that it begins. Raises LimitExceeded."""
         run, limits = self.run, self.limits
-        own = Bound(run=run.id, agent=run.agent, depth=limits.depth, usd=limits.usd)
-        bounds = (*self.within, *(() if limits.depth is None and limits.usd is None else (own,)))
+        own = Bound(run=run.id, agent=run.agent, depth=limits.depth, usd=limits.usd, tokens=limits.tokens)
+        bounds = self.within if own == Bound(run=run.id, agent=run.agent) else (*self.within, own)
         spent = next((bound for bound in bounds if bound.depth == 0), None)
         if spent is not None:
             told = f"No run may be begun so deep below {spent.run} of {spent.agent!r}: raise its limits.depth."

@@ -354,7 +354,9 @@ def _own(live: LiveRun) -> Own:
         of_run=agent.run_guard,
         tokens=limits.tokens,
         usd=limits.usd,
-        within=tuple((each.run, each.usd) for each in live.within if each.usd is not None),
+        within=tuple(
+            (each.run, each.usd, each.tokens) for each in live.within if each.usd is not None or each.tokens is not None
+        ),
     )
 
 

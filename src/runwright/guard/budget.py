@@ -105,17 +105,18 @@ def exceeded(short: Shortage) -> str:
 
 def _over(short: Shortage) -> str:
     wants = amount(short.wants, short.unit)
+    who = f"{parse_account(short.account).of} and the runs below it"
     if short.unit != "usd":
-        return over_limit(short.limit, used=short.spent, wants=wants)
+        return over_limit(short.limit, used=short.spent, wants=wants, who=who)
     used, limit = shown(short.spent, "usd"), shown(short.limit, "usd")
-    told = f"{parse_account(short.account).of} and the runs below it spent {used} of {limit}"
+    told = f"{who} spent {used} of {limit}"
     more = "" if short.spent >= short.limit else f", and this call may use {shown(wants, 'usd')}"
     return f"{told}{more}; raise its limits.usd."
 
 
-def over_limit(limit: int, *, used: int, wants: int = 0) -> str:
+def over_limit(limit: int, *, used: int, wants: int = 0, who: str = "The run") -> str:
     """That a run is at its agent's limit of tokens, or that its next call may use more than is left."""
-    told = f"The run used {used} tokens of {limit}"
+    told = f"{who} used {used} tokens of {limit}"
     if used >= limit:
         return f"{told}; raise limits.tokens."
     return f"{told}, and this call may use {wants}; raise limits.tokens, or lower max_tokens."

@@ -17,8 +17,8 @@ MOST_WAYS: Final = 500
 
 
 class Own(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
-    """What an agent and one of its runs set. `tokens` and `usd` are the `limits` of the run; `within` are pairs of a
-    run above and its `limits.usd`.
+    """What an agent and one of its runs set. `tokens` and `usd` are the `limits` of the run; `within` says of runs
+    above its `limits.usd` and `limits.tokens`.
     """
 
     agent: str = ""
@@ -26,13 +26,19 @@ class Own(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     of_run: Guard | None = None
     tokens: int | None = None
     usd: str | None = None
-    within: tuple[tuple[str, str], ...] = ()
+    within: tuple[tuple[str, str | None, int | None], ...] = ()
 
     @property
     def bounds(self) -> tuple[ScopedBudget, ...]:
         """The budgets of money that the run and those above it set."""
-        bounds = (*self.within, *(() if self.usd is None else (("", self.usd),)))
-        return tuple(ScopedBudget(Budget(usd=usd, per="tree"), LIMITS, run) for run, usd in bounds)
+        bounds = ((run, usd) for run, usd, _ in (*self.within, ("", self.usd, None)))
+        return tuple(ScopedBudget(Budget(usd=usd, per="tree"), LIMITS, run) for run, usd in bounds if usd is not None)
+
+    @property
+    def token_bounds(self) -> tuple[ScopedBudget, ...]:
+        """The budgets of tokens that runs above set: calls of tools use none."""
+        bounds = ((run, tokens) for run, _, tokens in self.within if tokens is not None)
+        return tuple(ScopedBudget(Budget(tokens=tokens, per="tree"), LIMITS, run) for run, tokens in bounds)
 
 
 class Way(msgspec.Struct, frozen=True, gc=False):
@@ -66,15 +72,16 @@ class Guards:
         """The policies of a model's calls."""
         provider = ref.partition(":")[0]
         set_for = ref if ref in self._settings.models else f"{provider}:*"
-        return _bounded(
+        chosen = _bounded(
             own,
             ("default", DEFAULT_GUARD),
             ("app", self._settings.app),
             (f"model:{set_for}", self._settings.models.get(set_for)),
             (f"agent:{own.agent}", own.of_agent),
-            (LIMITS, None if own.tokens is None else Guard(budget=Budget(tokens=own.tokens))),
+            (LIMITS, None if own.tokens is None else Guard(budget=Budget(tokens=own.tokens, per="tree"))),
             ("run", own.of_run),
         )
+        return replace(chosen, budgets=(*chosen.budgets, *own.token_bounds)) if own.within else chosen
 
     def tool_plan(self, name: str, own: Own, of_tool: Guard | None) -> Plan:
         """The policies of a tool's calls. What a tool reads is kept only where its agent, or it itself, says so."""

@@ -446,6 +446,31 @@ async def test_the_money_of_all_of_it_is_bounded() -> None:
         assert told in found[2].error.message
 
 
+async def test_the_tokens_of_all_of_it_are_bounded(stores: Stores) -> None:
+    """What runs below use of tokens counts: their calls are refused when it is gone, and what is wrong is told."""
+
+    async def ask(text: str, context: Context) -> str:
+        return (await context.model(text)).message.content or ""
+
+    registry = Registry()
+    agents = (Agent("asker", run=ask), boss("asker", parallel=False, limits={"tokens": 1600}))
+    registry.replace(Discovery(agents=tuple(each.declare() for each in agents)))
+    model = says(raw("asker", '{"input": "a"}', '{"input": "b"}'), "word " * 700)
+    async with started(*built(registry), model=model, stores=stores) as process:
+        view = await process.run("go", agent="boss")
+        assert view.error is not None
+        assert (view.status, view.error.code) == ("failed", "limit_exceeded")
+        found = await below(process, view.id)
+        assert [run.status for run in found] == ["completed", "failed"]
+        booked = await asyncio.to_thread(stores.budgets.booked, Account("limits", "tree", view.id))
+        used = view.usage.total_tokens + sum(run.usage.total_tokens for run in found)
+        assert booked.spent.tokens == used > 700
+        told = f"{view.id} and the runs below it used {used} tokens of 1600"
+        assert found[1].error is not None
+        assert told in found[1].error.message
+        assert view.error.message.startswith(told)
+
+
 async def test_money_is_bounded_at_every_height(stores: Stores, tmp_path: Path) -> None:
     """A run is within the limits of all above it; what was spent is known in another process too."""
     answers = [calls(("low", {"input": "x"})), calls(("buyer", {"input": "a"})), "spent", "over"]

@@ -241,7 +241,8 @@ async def test_calls_side_by_side_never_overrun_the_tokens_of_a_run() -> None:
         assert (len(model.requests), view.usage.total_tokens) == (10, 10_340)
         told = msgspec.json.decode(bytes(view.output), type=list[str])
         limit = (
-            "The run used 10340 tokens of 10500, and this call may use 1034; raise limits.tokens, or lower max_tokens."
+            f"{view.id} and the runs below it used 10340 tokens of 10500, and this call may use 1034; "
+            "raise limits.tokens, or lower max_tokens."
         )
         assert told == [limit] * 90
         assert await decisions(process, view.id) == ["budget refused"] * 90
@@ -249,7 +250,7 @@ async def test_calls_side_by_side_never_overrun_the_tokens_of_a_run() -> None:
 
 
 def _of_run(run_id: str) -> Allowance:
-    return Allowance(parse_account(f"limits run:{run_id}"), Budget(tokens=10_500))
+    return Allowance(parse_account(f"limits tree:{run_id}"), Budget(tokens=10_500))
 
 
 async def test_a_loop_fails_at_its_limit_of_tokens() -> None:
