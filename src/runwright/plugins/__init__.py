@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import traceback
 from collections.abc import Awaitable, Callable, Iterable
+from functools import lru_cache
 from importlib import import_module, metadata
 from typing import ParamSpec, TypeVar, cast
 
@@ -53,9 +56,24 @@ def load_reference(reference: str, package: str = "") -> object:
 
 def entry_points(*groups: str) -> Iterable[tuple[str, str, Callable[[], object]]]:
     """The entry points of installed packages in groups: the group, a place for messages, and what loads the object."""
+    offered = _offered(tuple((path, _changed_at(path)) for path in sys.path))
     for group in groups:
-        for each in metadata.entry_points(group=group):
-            yield group, f"entry point {each.name} ({each.value})", each.load
+        for each in offered:
+            if each.group == group:
+                yield group, f"entry point {each.name} ({each.value})", each.load
+
+
+@lru_cache(maxsize=1)
+def _offered(_: tuple[tuple[str, int], ...]) -> tuple[metadata.EntryPoint, ...]:
+    """Those of our groups, read again when something was put into, or taken out of, a folder of packages."""
+    return tuple(each for group in GROUPS for each in metadata.entry_points(group=group))
+
+
+def _changed_at(path: str) -> int:
+    try:
+        return os.stat(path or ".").st_mtime_ns
+    except OSError:
+        return 0
 
 
 TEMPLATES = "runwright.templates"

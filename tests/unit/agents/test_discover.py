@@ -1,6 +1,7 @@
 """Agents, templates, tools and lifespans, found in files and modules."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -233,3 +234,20 @@ def test_entry_points(tmp_path: Path) -> None:
         "entry point gone (acme_templates:Gone)",
         "entry point none (acme_templates:Bad)",
     ]
+
+
+def test_a_package_that_is_installed_later_is_found(tmp_path: Path) -> None:
+    """What packages offer is read again when one was added to a folder of them, or taken out."""
+    sys.path.insert(0, str(tmp_path))
+    assert list(discover().tools) == []
+    info = tmp_path / "later-1.0.dist-info"
+    write(tmp_path, {"later_tools.py": "from runwright import tool\n@tool\ndef late() -> None: ...\n"})
+    write(tmp_path, {f"{info.name}/METADATA": "Name: later\nVersion: 1.0\n"})
+    (info / "entry_points.txt").write_text("[runwright.tools]\nlate = later_tools:late\n")
+    # Folders tell their changes in ticks of some milliseconds.
+    os.utime(tmp_path, (0, 0))
+    assert list(discover().tools) == ["late"]
+    (info / "entry_points.txt").unlink()
+    info.rename(tmp_path / "gone")
+    os.utime(tmp_path, (1, 1))
+    assert list(discover().tools) == []

@@ -63,5 +63,5 @@ def test_agents_that_were_made_over_the_api_are_known(tmp_path: Path) -> None:
     assert {
         Held(target="the default model", policy="retry", value="attempts=3", place="app"),
         Held(target="the default model", policy="breaker", value="off", place="agent:made"),
-        Held(target="the default model", policy="budget", value="tokens=500", place="limits"),
+        Held(target="the default model", policy="budget", value="tokens=500, per=tree", place="limits"),
     } <= set(held)
