@@ -190,6 +190,11 @@ class App:
         found = discover(*self._sources)
         return msgspec.structs.replace(found, agents=(*found.agents, *self._given))
 
+    @property
+    def files(self) -> set[Path]:
+        """What the present agents come from: where their definitions stand, and code that these name."""
+        return {*(Path(entry.declared.origin.file) for entry in self.registry.all()), *self._workshop.files}
+
     def reload(self, found: Discovery | None = None) -> tuple[tuple[str, str], ...]:
         """Take what the sources say now, or what was found; runs keep theirs. Raises ConfigError, changing nothing."""
         problems = self._take(found or self.discover())

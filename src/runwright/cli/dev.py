@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 5
 """How often files are read again that change while they are read."""
+BACK_S = 0.2
+"""How long a file may be gone that is there again then."""
 
 
 def dev(path: Path | None = None, /, *, host: str | None = None, port: int | None = None, call: Called) -> None:
@@ -46,19 +48,23 @@ async def _dev(settings: Settings, call: Call) -> None:
         options = AppOptions(is_server=True, readers=(reader,))
         async with (
             App(settings, sources=sources, options=options) as app,
-            watching(watched(app, sources), _is_source) as changes,
+            watching(watched(app, sources), is_source, also=app.files) as changes,
             asyncio.TaskGroup() as group,
         ):
-            following = group.create_task(_follow(changes, app, call))
+            following = group.create_task(follow(changes, app, call))
             try:
                 await serve(app, on_start=announcement(app, call))
             finally:
                 following.cancel()
 
 
-async def _follow(changes: Changes, app: App, call: Call) -> None:
+async def follow(changes: Changes, app: App, call: Call) -> None:
+    """Reload at each change, until this is cancelled."""
+    files: set[Path] = set()
     while True:
-        await _reload(app, await changes.group(), call)
+        files = await asyncio.to_thread(_known, app, files)
+        await _reload(app, await changes.group(), call, files=files)
+        await asyncio.to_thread(changes.also, app.files)
 
 
 def watched(app: App, sources: Sequence[str]) -> set[Path]:
@@ -67,8 +73,19 @@ def watched(app: App, sources: Sequence[str]) -> set[Path]:
     return paths or {file.parent for file in app.discover().files}
 
 
-async def _reload(app: App, changed: set[Path], call: Call) -> None:
+async def _reload(app: App, changed: set[Path], call: Call, *, files: set[Path]) -> None:
+    """Take what is there now. `files` are those that the agents come from which are at work."""
     names = ", ".join(sorted({path.name for path in changed}))
+    sizes = await asyncio.to_thread(_sizes, files)
+    if None in sizes.values():
+        # An editor may take one file away before it puts another one there.
+        await asyncio.sleep(BACK_S)
+        sizes = await asyncio.to_thread(_sizes, files)
+    if empty := sorted(file.name for file, size in sizes.items() if size == 0):
+        # An editor may empty a file before it writes it: that is the next change.
+        told = "is empty, so the last good version serves on; delete the file to take away what it said"
+        call.out.note(f"{', '.join(empty)} {told}")
+        return
     try:
         problems = await asyncio.to_thread(lambda: app.reload(read(app, changed)))
     except ConfigError as error:
@@ -81,7 +98,7 @@ async def _reload(app: App, changed: set[Path], call: Call) -> None:
 
 def read(app: App, changed: set[Path]) -> Discovery:
     """What the sources say when nobody writes them meanwhile: half a file would take agents away."""
-    files = changed | {Path(entry.declared.origin.file) for entry in app.registry.all()}
+    files = changed | app.files
     before = stamps(files)
     found = app.discover()
     for _ in range(ATTEMPTS):
@@ -92,9 +109,21 @@ def read(app: App, changed: set[Path]) -> Discovery:
     return found
 
 
-def _is_source(path: Path) -> bool:
+def is_source(path: Path) -> bool:
+    """Whether a file by its name may hold definitions."""
     is_hidden = any(part.startswith(".") or part == "__pycache__" for part in path.parts[-2:])
     return path.suffix in {".py", ".yaml", ".yml"} and not is_hidden
+
+
+def _known(app: App, before: set[Path]) -> set[Path]:
+    """The files that the agents come from: what is named so and is none, as for agents in memory, never was there."""
+    return {file for file in app.files if file in before or file.is_file()}
+
+
+def _sizes(files: set[Path]) -> dict[Path, int | None]:
+    """How long files are; None for those that are gone."""
+    found = stamps(files)
+    return {file: found[file][1] if file in found else None for file in files}
 
 
 def stamps(files: set[Path]) -> dict[Path, tuple[int, int]]:

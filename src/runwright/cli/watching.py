@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -35,16 +35,38 @@ KINDS: list[type[FileSystemEvent]] = [
 class Changes(FileSystemEventHandler):
     """What happened to files, kept until somebody asks. The observer calls it in a thread of its own."""
 
-    def __init__(self, is_wanted: Callable[[Path], bool]) -> None:
+    def __init__(self, is_wanted: Callable[[Path], bool], observer: BaseObserver) -> None:
         self._is_wanted = is_wanted
+        self._observer = observer
+        self._sources: frozenset[Path] = frozenset()
+        self._folders: set[Path] = set()
+        self._files: frozenset[Path] = frozenset()
         self._loop = asyncio.get_running_loop()
         self._seen: asyncio.Queue[Path] = asyncio.Queue()
+
+    def below(self, paths: Iterable[Path]) -> None:
+        """Want what is wanted at or below these paths."""
+        self._sources = frozenset(path.resolve() for path in paths)
+        for path in self._sources:
+            self._observe(path if path.is_dir() else path.parent, is_deep=path.is_dir())
+
+    def also(self, files: Iterable[Path]) -> None:
+        """Want these files from now on, whatever they are called and wherever they are, and not those before."""
+        self._files = frozenset(file.resolve() for file in files)
+        for folder in {file.parent for file in self._files if not _is_below(file, self._sources)}:
+            self._observe(folder, is_deep=False)
+
+    def _observe(self, folder: Path, *, is_deep: bool) -> None:
+        """A file that is saved by a rename is another file then: its folder is what stays."""
+        if folder not in self._folders:
+            self._folders.add(folder)
+            self._observer.schedule(self, folder, recursive=is_deep, event_filter=KINDS)
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Keep the files of an event: a move has two."""
         for name in (event.src_path, event.dest_path):
             path = Path(str(name))
-            if name and self._is_wanted(path):
+            if name and (path in self._files or (self._is_wanted(path) and _is_below(path, self._sources))):
                 self._loop.call_soon_threadsafe(self._seen.put_nowait, path)
 
     async def group(self) -> set[Path]:
@@ -59,25 +81,20 @@ class Changes(FileSystemEventHandler):
 
 
 @asynccontextmanager
-async def watching(paths: Iterable[Path], is_wanted: Callable[[Path], bool]) -> AsyncGenerator[Changes]:
-    """The changes of wanted files at or below the paths, while the block lasts."""
-    sources = await asyncio.to_thread(lambda: [path.resolve() for path in paths])
-    changes = Changes(lambda path: is_wanted(path) and _is_below(path, sources))
-    observer = await asyncio.to_thread(_observe, changes, sources)
+async def watching(
+    paths: Iterable[Path], is_wanted: Callable[[Path], bool], *, also: Iterable[Path] = ()
+) -> AsyncGenerator[Changes]:
+    """The changes of wanted files at or below the paths, and of other ones, while the block lasts."""
+    observer = Observer()
+    changes = Changes(is_wanted, observer)
+    await asyncio.to_thread(changes.below, paths)
+    await asyncio.to_thread(changes.also, also)
+    await asyncio.to_thread(observer.start)
     try:
         yield changes
     finally:
         await asyncio.to_thread(observer.stop)
 
 
-def _observe(changes: Changes, sources: list[Path]) -> BaseObserver:
-    """A file that is saved by a rename is another file then: its folder is what stays."""
-    observer = Observer()
-    for path in {path if path.is_dir() else path.parent for path in sources}:
-        observer.schedule(changes, path, recursive=path in sources, event_filter=KINDS)
-    observer.start()
-    return observer
-
-
-def _is_below(path: Path, sources: list[Path]) -> bool:
+def _is_below(path: Path, sources: Collection[Path]) -> bool:
     return any(path == source or source in path.parents for source in sources)

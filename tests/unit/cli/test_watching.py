@@ -40,3 +40,16 @@ async def test_a_file_that_is_removed_is_told(tmp_path: Path) -> None:
     async with watching([tmp_path], _is_source) as changes:
         await asyncio.to_thread(file.unlink)
         assert await asyncio.wait_for(changes.group(), WAIT_S) == {file}
+
+
+async def test_files_that_are_named_are_told(tmp_path: Path) -> None:
+    """A file elsewhere is told once it is named, whatever it is called; what stands beside it is not."""
+    inside, outside = tmp_path / "in", tmp_path / "out"
+    code = outside / "code.js"
+    for folder in (inside, outside):
+        await asyncio.to_thread(folder.mkdir)
+    async with watching([inside], _is_source) as changes:
+        await asyncio.to_thread(changes.also, [code])
+        await asyncio.to_thread((outside / "a.py").write_text, "x = 1")
+        await asyncio.to_thread(code.write_text, "1")
+        assert await asyncio.wait_for(changes.group(), WAIT_S) == {code}
