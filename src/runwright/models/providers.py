@@ -14,7 +14,8 @@ class ProviderSpec(msgspec.Struct, frozen=True, kw_only=True):
     `key_env` and `base_url_env` name the environment variables that settings read. `default_model` is used when
     nothing is asked for; `prefixes` are beginnings of bare model names that can only be this provider's.
     `renames` maps OpenAI's parameter names to the provider's, `drops` are parameters that it refuses. `sdk` is the
-    package, of the extra by the provider's name, that speaks its wire where that is not OpenAI's.
+    package, of the extra by the provider's name, that speaks its wire where that is not OpenAI's; with `finds_key` it
+    looks for credentials by itself where no key is set.
     """
 
     name: str
@@ -28,11 +29,12 @@ class ProviderSpec(msgspec.Struct, frozen=True, kw_only=True):
     is_local: bool = False
     has_json_schema: bool = True
     sdk: str = ""
+    finds_key: bool = False
 
     @property
     def needs_key(self) -> bool:
         """Whether calls without a key cannot succeed."""
-        return bool(self.key_env) and not self.is_local
+        return bool(self.key_env) and not self.is_local and not self.finds_key
 
 
 def has_client(spec: ProviderSpec) -> bool:
@@ -149,6 +151,16 @@ _TABLE = (
         default_model="command-a-03-2025",
         prefixes=("command-",),
         sdk="cohere",
+    ),
+    ProviderSpec(
+        name="bedrock",
+        # Of the region that is set, unless somebody says another place.
+        base_url="https://bedrock-runtime.REGION.amazonaws.com",
+        key_env="AWS_BEARER_TOKEN_BEDROCK",
+        base_url_env="BEDROCK_BASE_URL",
+        default_model="us.anthropic.claude-haiku-4-5-20251001-v1:0",
+        sdk="boto3",
+        finds_key=True,
     ),
     ProviderSpec(
         name="ollama",

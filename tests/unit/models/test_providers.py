@@ -13,5 +13,5 @@ def test_names_and_prefixes_are_unambiguous() -> None:
 
 def test_default_models_fit_their_provider() -> None:
     """A default needs a key that can be given."""
-    assert all(spec.needs_key for spec in PROVIDERS.values() if spec.default_model)
+    assert all(spec.key_env for spec in PROVIDERS.values() if spec.default_model)
     assert provider_spec("acme").name == "acme"

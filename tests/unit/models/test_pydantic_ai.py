@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import ssl
+import struct
+import subprocess
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 from aiohttp import web
@@ -36,6 +42,7 @@ from runwright.core.model import (
     ToolSpec,
 )
 from runwright.errors import (
+    ConfigError,
     ModelError,
     ModelUnknown,
     ProviderAuth,
@@ -81,9 +88,9 @@ class Wire:
             self.left.set()
             raise
 
-    async def ask(self, provider: str, name: str, **of: Any) -> list[ModelEvent]:
+    async def ask(self, provider: str, name: str, *, key: str = KEY, **of: Any) -> list[ModelEvent]:
         """What a model of that provider gives; the registry is closed after it."""
-        registry = ModelRegistry({provider: ProviderSettings(base_url=self.url, api_key=KEY)})
+        registry = ModelRegistry({provider: ProviderSettings(base_url=self.url, api_key=key)})
         try:
             ref = f"{provider}:{name}"
             await registry.look([ref])
@@ -105,15 +112,16 @@ async def wire() -> AsyncGenerator[Wire]:
 
 
 @asynccontextmanager
-async def serving() -> AsyncGenerator[Wire]:
+async def serving(tls: ssl.SSLContext | None = None) -> AsyncGenerator[Wire]:
     """A server that listens."""
     found = Wire()
     app = web.Application()
     app.router.add_post("/{path:.*}", found.handle)
     runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    found.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
+    place = "http://127.0.0.1" if tls is None else "https://localhost"
+    found.url = f"{place}:{runner.addresses[0][1]}"
     try:
         yield found
     finally:
@@ -370,3 +378,195 @@ async def test_cohere_is_asked_on_its_own_wire(wire: Wire) -> None:
     assert wire.headers[0]["authorization"] == f"Bearer {KEY}"
     assert [call.name for call in response.message.tool_calls] == ["look"]
     assert (response.usage.input_tokens, response.usage.output_tokens) == (10, 5)
+
+
+NOVA = "amazon.nova-lite-v1:0"
+CONVERSED: Body = {
+    "output": {
+        "message": {
+            "role": "assistant",
+            "content": [
+                {"text": "I look again."},
+                {"toolUse": {"toolUseId": "t1", "name": "look", "input": {"at": "cup"}}},
+            ],
+        }
+    },
+    "stopReason": "tool_use",
+    "usage": {"inputTokens": 10, "outputTokens": 5, "totalTokens": 15},
+    "metrics": {"latencyMs": 1},
+}
+CONVERSED_STREAM: tuple[tuple[str, Body], ...] = (
+    ("messageStart", {"role": "assistant"}),
+    ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "I look "}}),
+    ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "again."}}),
+    ("contentBlockStop", {"contentBlockIndex": 0}),
+    ("contentBlockStart", {"contentBlockIndex": 1, "start": {"toolUse": {"toolUseId": "t1", "name": "look"}}}),
+    ("contentBlockDelta", {"contentBlockIndex": 1, "delta": {"toolUse": {"input": '{"at":'}}}),
+    ("contentBlockDelta", {"contentBlockIndex": 1, "delta": {"toolUse": {"input": '"cup"}'}}}),
+    ("contentBlockStop", {"contentBlockIndex": 1}),
+    ("messageStop", {"stopReason": "tool_use"}),
+    ("metadata", {"usage": {"inputTokens": 10, "outputTokens": 5, "totalTokens": 15}, "metrics": {"latencyMs": 1}}),
+)
+
+
+def framed(kind: str, body: Body, *, message: str = "event") -> bytes:
+    """One message of an AWS event stream: lengths and a checksum, headers, the payload, a checksum of all."""
+    named = {f":{message}-type": kind, ":content-type": "application/json", ":message-type": message}
+    headers = b"".join(
+        struct.pack("!B", len(name)) + name.encode() + struct.pack("!BH", 7, len(value)) + value.encode()
+        for name, value in named.items()
+    )
+    payload = json.dumps(body).encode()
+    lengths = struct.pack("!II", 16 + len(headers) + len(payload), len(headers))
+    whole = lengths + struct.pack("!I", crc32(lengths)) + headers + payload
+    return whole + struct.pack("!I", crc32(whole))
+
+
+def frames(*parts: bytes) -> Handler:
+    """Answers with an event stream of AWS."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"content-type": "application/vnd.amazon.eventstream"})
+        await answer.prepare(request)
+        for part in parts:
+            await answer.write(part)
+        return answer
+
+    return handle
+
+
+@pytest.fixture
+def aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A region and credentials, and nothing of this machine's own settings of AWS."""
+    for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(name, os.devnull)
+    for name in ("AWS_PROFILE", "AWS_BEARER_TOKEN_BEDROCK", "AWS_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", KEY)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+
+
+@pytest.mark.usefixtures("aws")
+async def test_bedrock_is_asked_on_its_own_wire(wire: Wire) -> None:
+    """A request goes out in the form of Converse through boto3, signed; the secret of the signature is not sent."""
+    wire.answer = answers(CONVERSED)
+    response = whole(await wire.ask("bedrock", NOVA, key="", settings=BRIEF, tool_choice="required"))
+    (body,) = wire.bodies
+    assert wire.paths == [f"/model/{NOVA}/converse"]
+    signed = wire.headers[0]["authorization"]
+    assert signed.startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
+    assert "/eu-west-1/bedrock/aws4_request" in signed
+    assert KEY not in json.dumps([*map(dict, wire.headers), *wire.bodies])
+    assert body["inferenceConfig"]["maxTokens"] == BRIEF.max_tokens
+    assert body["system"][0]["text"] == "Be brief."
+    assert [tool["toolSpec"]["name"] for tool in body["toolConfig"]["tools"]] == ["look"]
+    assert [message["role"] for message in body["messages"]] == ["user", "assistant", "user"]
+    (call,) = response.message.tool_calls
+    assert (response.message.content, call.id, json.loads(call.arguments)) == ("I look again.", "t1", {"at": "cup"})
+    assert (response.finish_reason, response.provider) == ("tool_calls", "bedrock")
+    assert (response.usage.input_tokens, response.usage.output_tokens) == (10, 5)
+
+
+@pytest.mark.usefixtures("aws")
+async def test_bedrock_streams_its_deltas(wire: Wire) -> None:
+    """A streamed answer comes piece by piece out of the frames of ConverseStream, and whole at its end."""
+    wire.answer = frames(*(framed(kind, body) for kind, body in CONVERSED_STREAM))
+    events = await wire.ask("bedrock", NOVA, key="", is_streamed=True)
+    assert wire.paths == [f"/model/{NOVA}/converse-stream"]
+    assert [event.text for event in events if isinstance(event, TextDelta)] == ["I look ", "again."]
+    pieces = [event.arguments for event in events if isinstance(event, ToolCallDelta)]
+    assert "".join(pieces) == '{"at":"cup"}'
+    response = whole(events)
+    assert (response.message.content, response.message.tool_calls[0].name) == ("I look again.", "look")
+    assert (response.usage.input_tokens, response.usage.output_tokens) == (10, 5)
+
+
+@pytest.mark.usefixtures("aws")
+async def test_bedrock_is_asked_with_a_key(wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a key nothing is signed: it is sent, over TLS alone."""
+    files = [tmp_path / "key.pem", tmp_path / "cert.pem"]
+    made = ["-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    command = ["openssl", "req", "-x509", *made, "-keyout", str(files[0]), "-out", str(files[1])]
+    await asyncio.to_thread(subprocess.run, command, check=True, capture_output=True)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(files[1]))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    await asyncio.to_thread(context.load_cert_chain, files[1], files[0])
+    async with serving(context) as safe:
+        safe.answer = answers(CONVERSED)
+        await safe.ask("bedrock", NOVA)
+        assert safe.headers[0]["authorization"] == f"Bearer {KEY}"
+    with pytest.raises(ProviderAuth, match="HTTPS"):
+        await wire.ask("bedrock", NOVA)
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize(
+    ("status", "kind", "error"),
+    [
+        (403, "AccessDeniedException", ProviderAuth),
+        (404, "ResourceNotFoundException", ModelUnknown),
+        (400, "ValidationException", ProviderRejected),
+        (429, "ThrottlingException", RateLimited),
+        (503, "ServiceUnavailableException", ProviderUnavailable),
+    ],
+)
+async def test_an_error_of_bedrock_is_ours_and_nothing_is_sent_twice(
+    wire: Wire, status: int, kind: str, error: type[ModelError]
+) -> None:
+    """An error of Bedrock is one of ours, without the key; boto3 sends nothing again by itself."""
+    wire.answer = answers({"message": "no"}, status=status, headers={"x-amzn-errortype": kind})
+    with pytest.raises(error) as caught:
+        await wire.ask("bedrock", NOVA, key="")
+    assert len(wire.bodies) == 1
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.usefixtures("aws")
+async def test_an_error_in_the_stream_of_bedrock_is_ours(wire: Wire) -> None:
+    """What goes wrong when the answer has begun is told by a frame of its own."""
+    wire.answer = frames(framed("throttlingException", {"message": "slowly"}, message="exception"))
+    with pytest.raises(RateLimited):
+        await wire.ask("bedrock", NOVA, key="", is_streamed=True)
+    assert len(wire.bodies) == 1
+
+
+@pytest.mark.usefixtures("aws")
+async def test_bedrock_without_credentials(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is neither a key nor anything that boto3 finds, the error says what to set."""
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    with pytest.raises(ProviderAuth, match="AWS_BEARER_TOKEN_BEDROCK"):
+        await wire.ask("bedrock", NOVA, key="")
+    assert wire.bodies == []
+
+
+@pytest.mark.usefixtures("aws")
+async def test_bedrock_without_a_region(wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no region is set, the error says how to set one."""
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    registry = ModelRegistry({"bedrock": ProviderSettings(base_url=wire.url, api_key=KEY)})
+    with pytest.raises(ConfigError, match="AWS_DEFAULT_REGION"):
+        await asyncio.to_thread(registry.resolve, f"bedrock:{NOVA}")
+    await registry.close()
+
+
+@pytest.mark.usefixtures("aws")
+async def test_a_call_of_bedrock_holds_up_nobody(wire: Wire) -> None:
+    """While boto3 waits for an answer the event loop goes on, and a call that is cancelled ends at once."""
+    released = asyncio.Event()
+
+    async def late(request: web.Request) -> web.StreamResponse:
+        await released.wait()
+        return web.json_response(CONVERSED)
+
+    wire.answer = late
+    asked = asyncio.ensure_future(wire.ask("bedrock", NOVA, key=""))
+    async with asyncio.timeout(30):
+        while not wire.bodies:  # noqa: ASYNC110 - the server, on the same loop, tells nobody
+            await asyncio.sleep(0.002)
+    asked.cancel()
+    await asyncio.wait([asked])
+    assert asked.cancelled()
+    # Its thread, which was given up, waits for this.
+    released.set()

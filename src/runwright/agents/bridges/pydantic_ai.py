@@ -39,7 +39,7 @@ from runwright.models.pydantic_ai.messages import (
     their_messages,
     their_response,
 )
-from runwright.models.pydantic_ai.model import TheirRequest, our_error, perform
+from runwright.models.pydantic_ai.model import TheirRequest, once, our_error, perform
 from runwright.tools.result import encode
 
 PROVIDERS: Mapping[str, str] = {"google-gla": "google", "google-vertex": "google", "google-cloud": "google"}
@@ -245,7 +245,7 @@ class RecordedModel(WrapperModel):
         if isinstance(self.wrapped, OurModel):
             own = self.wrapped.ref
         else:
-            alone: Any = {**(model_settings or {}), "max_retries": 0}
+            alone = once(self.wrapped, model_settings)
             own = TheirOwn(self.wrapped, TheirRequest(messages, alone, model_request_parameters))
         told = "\n\n".join(part.content for part in parameters.instruction_parts or ())
         asked = our_messages(messages, told)

@@ -110,7 +110,7 @@ def _their_answer(message: AssistantMessage) -> theirs.ModelResponse:
 
 
 def their_settings(request: ModelRequest) -> TheirSettings:
-    """Sampling parameters as theirs. The guard owns retries, so their SDKs make none."""
+    """Sampling parameters as theirs."""
     given = request.settings
     named: dict[str, object] = {
         name: getattr(given, ours) for ours, name in NAMES.items() if getattr(given, ours) is not None
@@ -118,7 +118,7 @@ def their_settings(request: ModelRequest) -> TheirSettings:
     if request.tool_choice and request.tools:
         is_named = request.tool_choice not in CHOICES
         named["tool_choice"] = [request.tool_choice] if is_named else request.tool_choice
-    settings = {**named, **given.extra, "max_retries": 0}
+    settings = {**named, **given.extra}
     return cast("TheirSettings", settings)  # the names are those of the class; what is extra is the user's to name
 
 

@@ -26,11 +26,13 @@ from runwright.errors import (
     ConfigError,
     MalformedResponse,
     ModelError,
+    ProviderAuth,
     ProviderRejected,
     ProviderTimeout,
     ProviderUnavailable,
 )
 from runwright.models.providers import ProviderSettings, ProviderSpec
+from runwright.models.pydantic_ai import aws
 from runwright.models.pydantic_ai.messages import our_response, their_messages, their_parameters, their_settings
 from runwright.models.wire_errors import error_class, provider_message, sentence
 
@@ -53,7 +55,7 @@ class PydanticAIProvider:
         self.spec = spec
         self.api_key = settings.api_key
         try:
-            self._provider, self._client = _made(spec, settings)
+            self._provider, self._client, self.stray = _made(spec, settings)
         except (exceptions.UserError, ValueError) as error:
             raise ConfigError(f"the provider {spec.name!r} cannot be used: {error}") from error
         self._open: AsyncExitStack | None = None
@@ -91,7 +93,7 @@ class PydanticAIModel:
         await self._provider.open()
         asked = TheirRequest(
             their_messages(entry.message for entry in request.messages),
-            their_settings(request),
+            once(self._model, their_settings(request)),
             their_parameters(request, self._model.profile),
         )
         try:
@@ -102,6 +104,8 @@ class PydanticAIModel:
                     yield event
         except exceptions.AgentRunError as error:
             raise our_error(error, spec.name, clean=self._clean, key_env=spec.key_env) from error
+        except self._provider.stray as error:
+            raise ProviderAuth(f"{spec.name}: {self._clean(str(error))} (or set {spec.key_env})") from error
 
     def _clean(self, message: str) -> str:
         key = self._provider.api_key
@@ -114,6 +118,13 @@ class TheirRequest(NamedTuple):
     messages: list[theirs.ModelMessage]
     settings: ModelSettings | None
     parameters: ModelRequestParameters
+
+
+def once(model: TheirModel, settings: ModelSettings | None) -> ModelSettings:
+    """Settings with which a client sends nothing again by itself: the guard owns retries."""
+    # What has no such setting is told when its client is made.
+    is_told = "max_retries" not in model.unsupported_settings
+    return {**(settings or {}), "max_retries": 0} if is_told else {**(settings or {})}
 
 
 async def perform(
@@ -189,13 +200,24 @@ def _said(error: exceptions.ModelHTTPError) -> str:
     return provider_message(body) if isinstance(body, bytes) else sentence(body)
 
 
-def _made(spec: ProviderSpec, settings: ProviderSettings) -> tuple[Provider[Any], AsyncClient | None]:
-    """A provider of theirs, and the client that it does not close by itself."""
+class _Made(NamedTuple):
+    """A provider of theirs, the client that it does not close by itself, and errors that its class lets through."""
+
+    provider: Provider[Any]
+    client: AsyncClient | None = None
+    stray: tuple[type[Exception], ...] = ()
+
+
+def _made(spec: ProviderSpec, settings: ProviderSettings) -> _Made:
+    """A provider of theirs. Raises ValueError."""
     key = settings.api_key or NO_KEY
     made: Any = infer_provider_class(spec.name)
+    if spec.name == "bedrock":
+        client = aws.client(settings)
+        return _Made(made(bedrock_client=client), aws.Closing(client), aws.errors())
     if spec.name != "cohere":
-        return made(api_key=key, **({"base_url": settings.base_url} if settings.base_url else {})), None
+        return _Made(made(api_key=key, **({"base_url": settings.base_url} if settings.base_url else {})))
     # This class takes a base URL from the environment alone.
     http: AsyncClient = import_module("httpx").AsyncClient(timeout=None)
     client = import_module("cohere").AsyncClientV2(api_key=key, base_url=settings.base_url or None, httpx_client=http)
-    return made(cohere_client=client), http
+    return _Made(made(cohere_client=client), http)
