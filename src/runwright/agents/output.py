@@ -21,6 +21,7 @@ from runwright.tools.signature import in_words, pointed, pointer
 _FENCED = re.compile(r"```[A-Za-z]*[ \t]*\r?\n(.*?)```", re.DOTALL)
 _NOT_A_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 _SHOWN = 5
+TOO_DEEP = "it does not fit, and leads too deep into a schema of many ways for each mistake to be told"
 
 
 class TypedOutput:
@@ -49,7 +50,7 @@ class SchemaOutput:
     def __init__(self, schema: Mapping[str, object]) -> None:
         title = schema.get("title")
         self.spec = _spec(title if isinstance(title, str) else "output", schema)
-        refuse_many_paths(schema)
+        self._paths = refuse_many_paths(schema)
         try:
             self._validator = jsonschema_rs.validator_for(dict(schema), retriever=_refuse_reference)
         except ValueError as error:
@@ -67,6 +68,11 @@ class SchemaOutput:
 
     def problems(self, value: object) -> list[tuple[str, str]]:
         """What does not fit in a JSON value, as (JSON pointer, detail)."""
+        # This remembers what it saw. Telling mistakes looks again, which doubles with each level of some schemas.
+        if self._validator.is_valid(value):
+            return []
+        if not self._paths.are_few(value):
+            return [("", TOO_DEEP)]
         return [(pointer(each.instance_path), each.message) for each in self._validator.iter_errors(value)]
 
 

@@ -15,11 +15,17 @@ MOST: Final = 10_000
 ALSO: Final = ("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "dependencies")
 """Keywords whose schemas look at the same value."""
 
-WITHIN: Final = (
-    *("properties", "patternProperties", "additionalProperties", "unevaluatedProperties", "propertyNames"),
-    *("items", "prefixItems", "additionalItems", "unevaluatedItems", "contains"),
-)
+OBJECTS: Final = ("patternProperties", "additionalProperties", "unevaluatedProperties")
+LISTS: Final = ("items", "prefixItems", "additionalItems", "unevaluatedItems", "contains")
+WITHIN: Final = ("properties", "propertyNames", *OBJECTS, *LISTS)
 """Keywords whose schemas look at values within it."""
+
+LOOKS: Final = 2_000
+AGAIN: Final = 10
+"""Times that each part may look at each value, beside `LOOKS` in all: some tenths of a second."""
+
+PAIRS: Final = 100_000
+"""Parts with what they look at that are counted."""
 
 REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
 KNOWN: Final = ("https://json-schema.org/", "http://json-schema.org/")
@@ -30,22 +36,23 @@ PLAIN: Final[Node] = {}
 """What `true` and `false` are: schemas without parts."""
 
 
-def refuse_many_paths(schema: Node) -> None:
-    """Raise ConfigError for a schema whose check would not end soon, or not at all."""
+def refuse_many_paths(schema: Node) -> Paths:
+    """The paths through a schema. Raises ConfigError for one whose check would not end soon, or not at all."""
     try:
-        root = dict(schema)
-        _Paths(root).within(root, "")
+        paths = Paths(dict(schema))
+        paths.within(paths.root, "")
     except RecursionError:
         raise ConfigError("this schema leads from reference to reference too often to be followed") from None
     except ValueError as error:
         raise ConfigError(f"this is no JSON Schema: {error}") from None
+    return paths
 
 
-class _Paths:
+class Paths:
     """Counts, each part once."""
 
     def __init__(self, schema: Node) -> None:
-        self._root = schema
+        self.root = schema
         self._bases: dict[int, str] = {}
         self._named: dict[str, list[Node]] = {}
         self._also: dict[int, int | None] = {}
@@ -57,7 +64,7 @@ class _Paths:
         if id(node) not in self._within:
             self._within[id(node)] = 1
             self.also(node, at)
-            beside = sum(self.within(each, place) for place, each in self._beside(node, at))
+            beside = sum(self.within(each, place) for place, each in self.beside(node, at))
             below = max((self.within(each, place) for place, each in _parts(node, at, WITHIN)), default=0)
             self._within[id(node)] = _bounded(1 + beside + below, at)
         return self._within[id(node)]
@@ -66,14 +73,25 @@ class _Paths:
         """The parts that look at the same value as this one."""
         if id(node) not in self._also:
             self._also[id(node)] = None
-            count = 1 + sum(self.also(each, place) for place, each in self._beside(node, at))
+            count = 1 + sum(self.also(each, place) for place, each in self.beside(node, at))
             self._also[id(node)] = _bounded(count, at)
         known = self._also[id(node)]
         if known is None:
             raise ConfigError(f"{at or '/'} leads to itself without a step into a value: put it under `properties`")
         return known
 
-    def _beside(self, node: Node, at: str) -> Iterator[tuple[str, Node]]:
+    def are_few(self, value: object) -> bool:
+        """Whether few parts look at anything in a value more than once: those of a schema that leads back to itself by
+        two ways do so twice as often with each level.
+        """
+        looks = _Looks(self)
+        try:
+            return looks.count(self.root, value) <= LOOKS + AGAIN * looks.pairs
+        except (RecursionError, OverflowError):
+            return False
+
+    def beside(self, node: Node, at: str = "") -> Iterator[tuple[str, Node]]:
+        """The parts that look at the same value as this one, with their places."""
         yield from _parts(node, at, ALSO)
         for name in REFERENCES:
             target = node.get(name)
@@ -91,7 +109,7 @@ class _Paths:
             return self._named.get(f"#{fragment}", [])
         starts = self._named.get(base, [])
         if not base or reference.startswith("#"):
-            starts = [self._root, *(each for each in starts if each is not self._root)]
+            starts = [self.root, *(each for each in starts if each is not self.root)]
         found = [_followed(each, fragment) for each in starts]
         return [each if is_object(each) else PLAIN for each in found if is_object(each) or isinstance(each, bool)]
 
@@ -112,6 +130,30 @@ class _Paths:
                 self._index(each, base)
 
 
+class _Looks:
+    """How often parts look at anything in a value; `pairs` of a part and a value are met."""
+
+    def __init__(self, paths: Paths) -> None:
+        self._paths = paths
+        self._known: dict[tuple[int, int], int] = {}
+        self.pairs = 0
+
+    def count(self, node: Node, value: object) -> int:
+        """How often, beginning with a part."""
+        key = (id(node), id(value))
+        if key in self._known:
+            return self._known[key]
+        self.pairs += 1
+        if self.pairs > PAIRS:
+            raise OverflowError
+        beside = sum(self.count(each, value) for _, each in self._paths.beside(node))
+        looks = 1 + beside + sum(self.count(each, part) for each, part in _below(node, value))
+        # One text or number may stand in many places.
+        if is_list(value) or is_object(value):
+            self._known[key] = looks
+        return looks
+
+
 def _bounded(count: int, at: str) -> int:
     if count > MOST:
         raise ConfigError(f"{at or '/'} is looked at in more than {MOST:,} ways for one value: use fewer references")
@@ -128,6 +170,18 @@ def _parts(node: Node, at: str, keywords: tuple[str, ...]) -> Iterator[tuple[str
             yield from ((f"{place}/{name}", each) for name, each in value.items() if is_object(each))
         elif is_object(value):
             yield place, value
+
+
+def _below(node: Node, value: object) -> Iterator[tuple[Node, object]]:
+    """The parts that look at what a value holds, each with that; rather more than less."""
+    if is_list(value):
+        yield from ((each, part) for _, each in _parts(node, "", LISTS) for part in value)
+    elif is_object(value):
+        named = node.get("properties")
+        for name, each in named.items() if is_object(named) else ():
+            if name in value and is_object(each):
+                yield each, value[name]
+        yield from ((each, part) for _, each in _parts(node, "", OBJECTS) for part in value.values())
 
 
 def _followed(value: object, pointer: str) -> object:

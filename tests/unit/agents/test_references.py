@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from runwright.agents.output import SchemaOutput
+from runwright.agents.output import TOO_DEEP, SchemaOutput
 from runwright.errors import ConfigError
 
 
@@ -82,3 +82,47 @@ def test_circles_are_refused(schema: dict[str, Any]) -> None:
 def test_what_people_write_is_taken(schema: dict[str, Any]) -> None:
     """Trees, unions, wide objects and a few shared parts are schemas."""
     assert SchemaOutput(schema).spec.schema == schema
+
+
+LEAF = {"type": "integer"}
+TWICE: dict[str, Any] = {
+    "type": ["object", "integer"],
+    "properties": {"x": {"$ref": "#"}},
+    "allOf": [{"properties": {"x": {"$ref": "#"}}}],
+}
+PATTERNS: dict[str, Any] = {
+    "type": ["object", "integer"],
+    "patternProperties": {"x": {"$ref": "#"}, "^x": {"$ref": "#"}},
+}
+KINDS: dict[str, Any] = {
+    "anyOf": [
+        *({"type": "object", "properties": {"k": {"const": k}, "x": {"$ref": "#"}}, "required": ["k"]} for k in "ab"),
+        LEAF,
+    ]
+}
+
+
+def nested(levels: int, leaf: object) -> object:
+    """A value as deep as that."""
+    value = leaf
+    for _ in range(levels):
+        value = {"k": "b", "x": value}
+    return value
+
+
+@pytest.mark.parametrize("schema", [TWICE, PATTERNS, KINDS], ids=["twice", "patterns", "kinds"])
+def test_a_deep_value_is_checked_all_the_same(schema: dict[str, Any]) -> None:
+    """A schema that looks twice at what is within it fits a deep value or not, without doubling at each level."""
+    check = SchemaOutput(schema)
+    assert check.problems(nested(300, 1)) == []
+    assert check.problems(nested(300, "no")) == [("", TOO_DEEP)]
+    shallow = check.problems(nested(2, "no"))
+    assert shallow
+    assert TOO_DEEP not in dict(shallow).values()
+
+
+def test_mistakes_in_a_long_value_are_told() -> None:
+    """What is long, and not deep, is looked at once in each place, so each mistake is told with its own."""
+    check = SchemaOutput({"type": "array", "items": {"type": "object", "properties": {"x": LEAF}}})
+    found = check.problems([*({"x": 1} for _ in range(5_000)), {"x": "no"}])
+    assert [place for place, _ in found] == ["/5000/x"]
