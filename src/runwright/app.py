@@ -20,7 +20,7 @@ from runwright.agents.discover import Discovery, discover
 from runwright.agents.registry import Registry, named_models
 from runwright.core.budget import Asker
 from runwright.core.clock import SystemClock
-from runwright.core.policy_reader import refuse_strangers
+from runwright.core.policy_reader import placed
 from runwright.core.ports import Clock, KeyValue, Reader
 from runwright.core.redact import KnownSecrets
 from runwright.core.run import RunRequest
@@ -31,7 +31,7 @@ from runwright.engine.reports import Price as Pricing
 from runwright.engine.worker import Engine, EngineOptions
 from runwright.engine.world import World
 from runwright.errors import StorageReadOnly
-from runwright.guard import Answers, Guards, Ledger, Likeness, LocalLedger, MemoryKeyValue, Surroundings, live
+from runwright.guard import Answers, Guards, Ledger, Likeness, LocalLedger, MemoryKeyValue, Offered, Surroundings, live
 from runwright.guard import Registry as GuardRegistry
 from runwright.journal.read import JournalReader
 from runwright.journal.write import Journal
@@ -128,9 +128,10 @@ class App:
         self._http = HttpClient()
         self._workshop = Workshop.at(self.settings.sandbox_dir, self.settings.sandbox, self._http)
         copies = None if self.options.is_in_memory else self.settings.data / "repositories"
+        self.offered = Offered({}, unknown=self.models.unknown)
         self.repositories = Repositories(copies, provider_settings, **self.settings.repositories.options)
         self.registry = Registry(
-            unknown=self.models.unknown,
+            refuse=self.offered.refuse,
             has_key=lambda name: bool(provider_settings([name])),
             caps=self.settings.caps,
             workshop=self._workshop,
@@ -203,9 +204,8 @@ class App:
         return (*problems, *(self.schedules.declare() if hasattr(self, "schedules") else self.registry.dangling()))
 
     def _take(self, found: Discovery) -> tuple[tuple[str, str], ...]:
-        policies = self.settings.policies
-        named = {f"/guard/models/{name}": each for name, each in policies.models.items()}
-        refuse_strangers({"/guard": policies.app, **named}, self.models.unknown)
+        self.offered.offer(plugins.guards())
+        self.offered.refuse(placed(self.settings.policies))
         return self.registry.replace(found)
 
     async def _open(self, stack: AsyncExitStack) -> None:
@@ -358,6 +358,7 @@ class App:
                 self._stores.questions, self._stores.looks, open=partial(open_embedder, self.settings.cache_dir)
             ),
             secrets=known,
+            offered=self.offered,
             ledger=self._ledger,
             clock=clock,
         )

@@ -22,6 +22,8 @@ report = acme_report:Report
 office_hours = acme_report:office_hours
 [runwright.readers]
 ends = acme_report:Ends
+[runwright.guards]
+confidential = acme_report:Confidential
 """
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
@@ -100,13 +102,19 @@ def test_a_plugin_is_installed_by_its_hash(tmp_path: Path) -> None:
     done = machine.asked(*install)
     assert (done["installed"], sorted(map(str, done["offers"]))) == (
         True,
-        ["reader ends", "template report", "tool office_hours"],
+        ["guard confidential", "reader ends", "template report", "tool office_hours"],
     )
 
     (tmp_path / "agents").mkdir()
-    definitions = "- {name: weekly, template: report@^1}\n- {name: desk, tools: [office_hours]}\n"
+    definitions = (
+        "- {name: weekly, template: report@^1}\n- {name: desk, tools: [office_hours]}\n"
+        "- {name: quiet, guard: {plugins: [{name: confidential, config: {words: [merger]}}]}}\n"
+    )
     (tmp_path / "agents" / "a.yaml").write_text(definitions)
     assert "report" in [each["name"] for each in machine.asked("templates", "ls")["data"]]
     answer = machine.run("run", "desk", "What are the office hours of a day?")
     assert "the office is open from 9 to 17" in answer.stdout, answer.stderr
     assert machine.run("run", "weekly", "Hello").returncode == 0
+    assert machine.run("run", "quiet", "Hello").returncode == 0
+    refused = machine.run("run", "quiet", "What of the merger?")
+    assert (refused.returncode, "guard_refused: 'merger' is not told to demo" in refused.stderr) == (1, True)

@@ -1,8 +1,8 @@
-"""A template, a tool and a reader of events, for every server where this package is installed."""
+"""A template, a tool, a reader of events and a guard, for every server where this package is installed."""
 
 import logging
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
@@ -10,6 +10,8 @@ from runwright import BuildContext, Loop, Template, tool
 from runwright.agents.input import read_messages
 from runwright.core.event import Event
 from runwright.core.run import Run
+from runwright.errors import GuardError
+from runwright.guard import Call, Proceed
 
 log = logging.getLogger("acme_report")
 
@@ -45,3 +47,18 @@ class Ends:
         for event in events:
             if event.is_terminal:
                 log.info("run %s of %s: %s", run.id, run.agent, run.status)
+
+
+class Confidential:
+    """Refuses calls of models and tools in whose content one of these words stands."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        self.words = [word.lower() for word in words]
+
+    async def __call__(self, call: Call[Any], proceed: Proceed[Any]) -> Any:  # noqa: ANN401 - what the call gives
+        """Look, and let it be made. Raises GuardError."""
+        said = str(call.content).lower()
+        for word in self.words:
+            if word in said:
+                raise GuardError(f"{word!r} is not told to {call.target}")
+        return await proceed(call)

@@ -28,8 +28,8 @@ from runwright.agents.supervisor import Supervisor
 from runwright.agents.task import Task
 from runwright.agents.templates import Surrounding, Templates, joined, registered
 from runwright.core.agent import BuiltAgent, Definition, Tool
-from runwright.core.policy import Fallback, GuardSettings
-from runwright.core.policy_reader import read_guard, refuse_similar, refuse_strangers
+from runwright.core.policy import Fallback, Guard, GuardSettings
+from runwright.core.policy_reader import read_guard, refuse_similar
 from runwright.errors import ConfigError, InvalidRequest, NotFound
 from runwright.tools.git import Repositories
 from runwright.tools.sandbox.workshop import Workshop
@@ -100,13 +100,14 @@ class Registry:
         self,
         templates: Sequence[type[Template]] = BUILT_IN,
         *,
-        unknown: Callable[[str], str] = lambda _ref: "",
+        refuse: Callable[[Mapping[str, Guard | None]], None] = lambda _guards: None,
         has_key: Callable[[str], bool] = lambda _name: True,
         caps: Caps = NO_CAPS,
         workshop: Workshop | None = None,
         repositories: Repositories | None = None,
     ) -> None:
-        """`unknown` says why a reference can name no model, or nothing; `has_key` whether a variable is set.
+        """`refuse` raises ConfigError for guards, by their places, that name what is not there; `has_key` says whether
+        a variable is set.
 
         `caps` bound the limits of all agents of a template; `workshop` is what code in a sandbox needs;
         `repositories` reads those of git.
@@ -114,7 +115,7 @@ class Registry:
         self._built_in = Templates(templates)
         for each in templates:
             registered(each)
-        self._unknown = unknown
+        self._refuse = refuse
         self._has_key = has_key
         self._caps = caps
         reads = repositories or Repositories()
@@ -259,7 +260,7 @@ class Registry:
             raise config_error([("/name", told)])
         face = partial(self._face, self._state)
         agent = self._made(declared, templates=templates, toolbox=toolbox, face=face)
-        refuse_strangers({"/guard": agent.guard}, self._unknown)
+        self._refuse({"/guard": agent.guard})
         return agent
 
     def _swap(self, state: _State) -> None:
@@ -302,7 +303,7 @@ class Registry:
         guard = config.pop("guard", None)
         try:
             run_guard = None if guard is None else read_guard(guard, at="/config/guard")
-            refuse_strangers({"/config/guard": run_guard}, self._unknown)
+            self._refuse({"/config/guard": run_guard})
             refuse_similar(run_guard, "/config/guard")
         except ConfigError as error:
             raise _unfit(error) from error

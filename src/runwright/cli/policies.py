@@ -38,7 +38,7 @@ def in_force(settings: Settings) -> dict[str, str]:
         else:
             found |= {f"guard.{name}.{figure}": _text(value) for figure, value in leaves(_figures(policy)).items()}
     for name, value in leaves(settings.guard).items():
-        if name.startswith(("models.", "tools.", "budget")):
+        if name.startswith(("models.", "tools.", "budget", "plugins")):
             found[f"guard.{name}"] = _text(value)
     return found
 
@@ -89,6 +89,8 @@ def _held(target: str, of: Plan) -> Iterator[Held]:
         yield Held(target=target, policy=name, value=value, place=places.get(name, "default"))
     for each in of.budgets:
         yield Held(target=target, policy="budget", value=_changed(each.budget), place=each.scope)
+    for each in of.plugins:
+        yield Held(target=target, policy="plugins", value=_changed(each.plugin), place=each.scope)
 
 
 def _changed(policy: Policy) -> str:

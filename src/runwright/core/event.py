@@ -31,6 +31,7 @@ RestartCause = Literal["crash", "retry", "fallback", "resolved", "storage", "bud
 
 GuardLayer = Literal[
     "deadline",
+    "plugin",
     "cache",
     "flight",
     "admission",

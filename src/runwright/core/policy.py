@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import Meta
@@ -189,6 +189,24 @@ class Fallback(Policy, frozen=True, kw_only=True):
         force_setattr(self, "models", tuple(self.models))
 
 
+class _Figures(dict[str, Any]):
+    """What a plugin is told: part of a policy, and so a key."""
+
+    def __hash__(self) -> int:  # pyright: ignore[reportIncompatibleVariableOverride] - nobody changes it
+        return hash(msgspec.json.encode(self, order="deterministic"))
+
+
+class Plugin(Policy, frozen=True, kw_only=True):
+    """A guard that an installed package offers under this name, with what it is told by `config`."""
+
+    name: str
+    config: dict[str, Any] = {}
+
+    def __post_init__(self) -> None:
+        """Take a plain table."""
+        force_setattr(self, "config", _Figures(self.config))
+
+
 class Guard(Policy, frozen=True, kw_only=True, cache_hash=True):
     """A set of policies: `Guard(retry=Retry(attempts=3), cache=True, breaker=False)`."""
 
@@ -200,6 +218,7 @@ class Guard(Policy, frozen=True, kw_only=True, cache_hash=True):
     timeout: Timeout | bool | None = None
     hedge: Hedge | bool | None = None
     fallback: Fallback | bool | None = None
+    plugins: Plugin | tuple[Plugin, ...] | None = None
 
 
 DEFAULT_GUARD = Guard(retry=Retry(), breaker=Breaker(), limit=Limit(), cache=False, timeout=Timeout(), hedge=False)
@@ -229,10 +248,17 @@ class ScopedBudget(msgspec.Struct, frozen=True):
     of: str = ""
 
 
+class ScopedPlugin(msgspec.Struct, frozen=True):
+    """A guard of a package and who set it."""
+
+    plugin: Plugin
+    scope: str
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """The policies that hold for a call. None is off. `places` says where each that holds was set, by policy name.
 
-    Of each policy the narrowest setting holds; budgets hold all together.
+    Of each policy the narrowest setting holds; budgets and plugins hold all together.
     """
 
     retry: Retry | None = None
@@ -243,6 +269,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     hedge: Hedge | None = None
     fallback: Fallback | None = None
     budgets: tuple[ScopedBudget, ...] = ()
+    plugins: tuple[ScopedPlugin, ...] = ()
     places: tuple[tuple[str, str], ...] = ()
 
     def place(self, name: str) -> str:
@@ -265,6 +292,7 @@ def plan(*guards: tuple[str, Guard | None]) -> Plan:
     chosen: dict[str, Policy | None] = {}
     places: dict[str, str] = {}
     budgets: list[ScopedBudget] = []
+    plugins: dict[Plugin, ScopedPlugin] = {}
     for scope, guard in guards:
         if guard is None:
             continue
@@ -277,8 +305,17 @@ def plan(*guards: tuple[str, Guard | None]) -> Plan:
         given = guard.budget
         if given is not None:
             budgets += [ScopedBudget(each, scope) for each in (given if isinstance(given, tuple) else (given,))]
+        for each in named_plugins(guard):
+            plugins.setdefault(each, ScopedPlugin(each, scope))
     held = {name: policy for name, policy in chosen.items() if policy is not None}
-    return Plan(**held, budgets=tuple(budgets), places=tuple(places.items()))  # pyright: ignore[reportArgumentType] - each of its own kind
+    together = Plan(budgets=tuple(budgets), plugins=tuple(plugins.values()), places=tuple(places.items()))
+    return msgspec.structs.replace(together, **held)
+
+
+def named_plugins(guard: Guard) -> tuple[Plugin, ...]:
+    """The plugins that a guard names, in order."""
+    given = guard.plugins
+    return given if isinstance(given, tuple) else () if given is None else (given,)
 
 
 def _policy(name: str, value: Policy | bool) -> Policy | None:

@@ -45,20 +45,21 @@ def read_guard(data: object, *, at: str = "", is_text: bool = False) -> Guard:
     raise ConfigError("; ".join(f"{place}: {detail}" for place, detail in problems), problems=problems)
 
 
-def refuse_strangers(guards: Mapping[str, Guard | None], unknown: Callable[[str], str]) -> None:
-    """Refuse to fall back on what is no model: `unknown` says why a reference can name none. Raises ConfigError.
+def placed(settings: GuardSettings) -> dict[str, Guard | None]:
+    """The guards of an operator by their places."""
+    named = {f"/guard/models/{name}": each for name, each in settings.models.items()}
+    return {"/guard": settings.app, **named, **{f"/guard/tools/{name}": each for name, each in settings.tools.items()}}
 
-    `guards` are by their places.
-    """
-    problems = [
+
+def strangers(guards: Mapping[str, Guard | None], unknown: Callable[[str], str]) -> list[tuple[str, str]]:
+    """Where guards, by their places, fall back on what is no model: `unknown` says why a reference can name none."""
+    return [
         (f"{at}/fallback/models/{index}", detail)
         for at, guard in guards.items()
         if guard is not None and isinstance(guard.fallback, Fallback)
         for index, ref in enumerate(guard.fallback.models)
         if (detail := unknown(ref))
     ]
-    if problems:
-        raise ConfigError("; ".join(f"{place}: {detail}" for place, detail in problems), problems=problems)
 
 
 def has_similar(guard: Guard | None) -> bool:
@@ -127,7 +128,8 @@ def _amounts(data: object) -> object:
     found: dict[str, object] = {}
     for name, value in cast("Mapping[str, object]", data).items():
         is_number = name.startswith("usd") and isinstance(value, int | float) and not isinstance(value, bool)
-        found[name] = f"{Decimal(repr(value)):f}" if is_number else _amounts(value)
+        # What a plugin is told is its own.
+        found[name] = value if name == "config" else f"{Decimal(repr(value)):f}" if is_number else _amounts(value)
     return found
 
 

@@ -83,6 +83,7 @@ from runwright.journal.write import Record, RunLog
 from runwright.watch import logs
 
 Note = Callable[[tuple[Event, ...]], None]
+Attempt = Callable[[], Awaitable[bytes]]
 
 
 class Steps:
@@ -190,6 +191,7 @@ class Steps:
             kind="model",
             target=request.model,
             effect="read",
+            content=request,
             send=lambda call, sending: self._ask(request, call, sending, step=seq, own=own),
             trail=trail,
             note=note,
@@ -312,7 +314,7 @@ class Steps:
             # It is not aborted when its caller gives up.
             work = Late(attempt, spawn=self._spawn, on_late=lambda result: self._late(seq, result))
         try:
-            return await self._settle(tool, match, seq, way=way, attempt=attempt, work=work)
+            return await self._settle(tool, match, seq, way=way, content=arguments, attempt=attempt, work=work)
         except Held as error:
             self._holding.hold(error.need)
             raise
@@ -323,14 +325,7 @@ class Steps:
         return guards.tool(tool.spec.name, self._bounds.own, guard_of(tool)) if is_guarded else guards.bare
 
     async def _settle(
-        self,
-        tool: Tool,
-        match: StepKey,
-        seq: int,
-        *,
-        way: Way,
-        attempt: Callable[[], Awaitable[bytes]],
-        work: Late | None,
+        self, tool: Tool, match: StepKey, seq: int, *, way: Way, content: object, attempt: Attempt, work: Late | None
     ) -> bytes:
         async def send(call: Call[bytes], _: Sending) -> bytes:
             self._again(call, seq)
@@ -343,6 +338,7 @@ class Steps:
             kind=match.kind,
             target=tool.spec.name,
             effect=tool.effect,
+            content=content,
             send=send,
             trail=trail,
             note=lambda decision: self._decided(decision, seq),

@@ -20,7 +20,7 @@ from runwright.engine.recorded import TRANSIENT, RecordedCall, RecordedRun
 from runwright.engine.reports import Price
 from runwright.engine.upstream import Upstream
 from runwright.errors import ModelError, RunwrightError, revive
-from runwright.guard import Answers, Call, Codec, Guards, Own, Registry, Sending, Surroundings, Trail
+from runwright.guard import Answers, Call, Codec, Guards, Offered, Own, Registry, Sending, Surroundings, Trail
 from runwright.guard.plans import Way
 from runwright.guard.virtual import run_virtual
 
@@ -150,6 +150,8 @@ class _Simulation:
             registry=Registry(Random(seed)),
             answers=Answers(now=lambda: clock.now().timestamp()),
             clock=clock,
+            # What others decide, from the time of day or by asking the world, cannot be had again.
+            offered=Offered(None),
         )
         self.guards = Guards(around, terms.settings)
         self.scene = scene

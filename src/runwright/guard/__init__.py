@@ -14,18 +14,20 @@ from runwright.core.policy import (
     GuardSettings,
     Hedge,
     Limit,
+    Plugin,
     Retry,
     Similar,
     Timeout,
 )
 from runwright.guard.alone import Block, Blocks, guard_for, guarded, surroundings
 from runwright.guard.cache import Answers
-from runwright.guard.call import Call, Codec, Priority, Sending, Trail
+from runwright.guard.call import Call, Codec, Priority, Proceed, Sending, Trail
 from runwright.guard.chain import Surroundings
 from runwright.guard.key_value import MemoryKeyValue
 from runwright.guard.ledger import Ledger, LocalLedger
 from runwright.guard.live import LiveTarget, live
 from runwright.guard.plans import Guards, Own
+from runwright.guard.plugin import Offered
 from runwright.guard.registry import Registry
 from runwright.guard.similar import Likeness
 
@@ -51,9 +53,12 @@ __all__ = [
     "LiveTarget",
     "LocalLedger",
     "MemoryKeyValue",
+    "Offered",
     "Own",
     "Payer",
+    "Plugin",
     "Priority",
+    "Proceed",
     "Registry",
     "Retry",
     "Sending",

@@ -74,10 +74,11 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
     """What the layers know about a call. Times are seconds of the loop's clock; None means no bound.
 
     `target` is a model reference or a tool's name, `attempt` counts from 1. `send` makes one attempt. `deadline` is
-    the run's. `timeout_s` bounds an attempt where the policy does not. `key` names the question, for caches and
-    followers; it gives None when the answer must not be kept or shared. `asked` is what it asks, where that may be
-    compared with what is much like it. `is_sampled` says that another call of the same question may well give another
-    answer. `spent` is what an answer used, `quote` what the call is expected to use at another target.
+    the run's. `content` is what is sent, to be looked at: the request of a model, or the arguments of a tool.
+    `timeout_s` bounds an attempt where the policy does not. `key` names the question, for caches and followers; it
+    gives None when the answer must not be kept or shared. `asked` is what it asks, where that may be compared with
+    what is much like it. `is_sampled` says that another call of the same question may well give another answer.
+    `spent` is what an answer used, `quote` what the call is expected to use at another target.
     """
 
     kind: StepKind
@@ -92,6 +93,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True, kw_only=True, gc=False):
     priority: Priority = "interactive"
     is_streamed: bool = False
     is_sampled: bool = False
+    content: object = None
     payer: Payer = NOBODY
     estimate: Spend = Spend()
     quote: Callable[[str], Spend] | None = None

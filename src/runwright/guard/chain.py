@@ -27,6 +27,7 @@ from runwright.guard.deadline import deadline
 from runwright.guard.fallback import Switching
 from runwright.guard.hedge import Hedging, Latencies
 from runwright.guard.ledger import Ledger, LocalLedger
+from runwright.guard.plugin import Offered
 from runwright.guard.rate import RateLimiting
 from runwright.guard.redact import Redaction
 from runwright.guard.registry import Registry, StateOf
@@ -51,6 +52,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     clock: Clock = SystemClock()
     backoffs: Mapping[str, Strategy] = {}
     """Backoff strategies of the application, by the names that policies may give."""
+    offered: Offered = msgspec.field(default_factory=lambda: Offered({}))
+    """Guards of packages."""
 
 
 def guard(plan: Plan, around: Surroundings, *, others: Mapping[str, Plan] | None = None) -> Proceed[Any]:
@@ -70,6 +73,7 @@ def _outer(plan: Plan, around: Surroundings, others: Mapping[str, Plan]) -> Sequ
     ways = {target: _to_target(other, around) for target, other in others.items()}
     return _held(
         deadline,
+        *(around.offered.layer(each.plugin) for each in plan.plugins),
         _caching(plan, around),
         _resembling(plan, around),
         _admission(plan, around, others),

@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Awaitable, Callable, Iterable
-from functools import lru_cache
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import lru_cache, partial
 from importlib import import_module, metadata
-from typing import ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from runwright.core.ports import Reader
 from runwright.errors import AgentError, ConfigError, RunwrightError
+
+if TYPE_CHECKING:
+    from runwright.guard.call import Layer
+    from runwright.guard.plugin import Make
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -56,11 +60,18 @@ def load_reference(reference: str, package: str = "") -> object:
 
 def entry_points(*groups: str) -> Iterable[tuple[str, str, Callable[[], object]]]:
     """The entry points of installed packages in groups: the group, a place for messages, and what loads the object."""
-    offered = _offered(tuple((path, _changed_at(path)) for path in sys.path))
     for group in groups:
-        for each in offered:
-            if each.group == group:
-                yield group, f"entry point {each.name} ({each.value})", each.load
+        for each in _points(group):
+            yield group, _place(each), each.load
+
+
+def _points(group: str) -> Iterable[metadata.EntryPoint]:
+    offered = _offered(tuple((path, _changed_at(path)) for path in sys.path))
+    return (each for each in offered if each.group == group)
+
+
+def _place(point: metadata.EntryPoint) -> str:
+    return f"entry point {point.name} ({point.value})"
 
 
 @lru_cache(maxsize=1)
@@ -79,8 +90,9 @@ def _changed_at(path: str) -> int:
 TEMPLATES = "runwright.templates"
 TOOLS = "runwright.tools"
 READERS = "runwright.readers"
+GUARDS = "runwright.guards"
 
-GROUPS = {TEMPLATES: "template", TOOLS: "tool", READERS: "reader"}
+GROUPS = {TEMPLATES: "template", TOOLS: "tool", READERS: "reader", GUARDS: "guard"}
 """The groups of entry points where packages offer something, and what each holds."""
 
 
@@ -94,6 +106,27 @@ def readers() -> tuple[Reader, ...]:
             raise ConfigError(f"{place}: {told}", problems=((place, told),))
         found.append(cast("Reader", made))
     return tuple(found)
+
+
+def guards() -> dict[str, Make]:
+    """What packages offer as guards, by the names of their entry points. Raises ConfigError with that name."""
+    found: dict[str, Make] = {}
+    for each in _points(GUARDS):
+        place = _place(each)
+        factory = guarded(place, each.load)
+        if each.name in found or not callable(factory):
+            told = "there is another one of this name" if each.name in found else f"{factory!r} is not callable"
+            raise ConfigError(f"{place}: {told}", problems=((place, told),))
+        found[each.name] = partial(_guard, place, cast("Callable[..., object]", factory))
+    return found
+
+
+def _guard(place: str, factory: Callable[..., object], config: Mapping[str, Any]) -> Layer[Any]:
+    layer = guarded(place, partial(factory, **config))
+    if not callable(layer):
+        told = f"{layer!r} is no layer: it is called with a call and with what makes it"
+        raise ConfigError(f"{place}: {told}", problems=((place, told),))
+    return cast("Layer[Any]", layer)
 
 
 def _made(load: Callable[[], object]) -> object:

@@ -22,6 +22,7 @@ from runwright.core.agent import Approval, Definition, MemoryBlock, Tool
 from runwright.core.policy import Cache, Fallback, Similar
 from runwright.core.step import Effect
 from runwright.errors import ConfigError, InvalidRequest, NotFound
+from runwright.guard import Offered
 
 
 @tool(effect="read")
@@ -497,7 +498,7 @@ def test_changes_come_one_after_the_other() -> None:
     def api(name: str) -> Declared:
         return Agent(name, guard=Guard(fallback=Fallback(models=("test:other",)))).declare(Origin(source="api"))
 
-    made = Registry(unknown=unknown)
+    made = Registry(refuse=Offered({}, unknown=unknown).refuse)
     made.put(api("first"))
     reloading.append(True)
     made.replace(Discovery())

@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from runwright import Agent, Context, Guard, tool
 from runwright.app import App, AppOptions
-from runwright.errors import AgentError, ConfigError, ToolFailed
+from runwright.core.policy import Plugin
+from runwright.core.replay import Replay
+from runwright.core.run import RunRequest
+from runwright.errors import AgentError, ConfigError, InvalidRequest, ToolFailed
 from runwright.plugins import awaited, guarded, load_reference, readers
 from runwright.settings import Settings
 
@@ -106,3 +110,68 @@ def test_what_is_no_reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, valu
     with pytest.raises(ConfigError, match=told) as caught:
         readers()
     assert caught.value.problems[0][0].startswith(f"entry point ends ({value})")
+
+
+GUARD = """\
+from runwright.errors import GuardError
+
+class Words:
+    def __init__(self, words):
+        self.words = [word + "" for word in words]
+
+    async def __call__(self, call, proceed):
+        for word in self.words:
+            if word in str(call.content):
+                raise GuardError(f"{word} is not told to {call.target}")
+        return await proceed(call)
+"""
+
+
+def test_a_guard_of_a_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A definition names it, its refusals are in the record, a model hears those of tools, a replay repeats them."""
+    (tmp_path / "acme-1.0.dist-info").mkdir()
+    (tmp_path / "acme-1.0.dist-info" / "METADATA").write_text("Name: acme\nVersion: 1.0\n")
+    points = "[runwright.guards]\nwords = acme_guards:Words\n"
+    (tmp_path / "acme-1.0.dist-info" / "entry_points.txt").write_text(points)
+    (tmp_path / "acme_guards.py").write_text(GUARD)
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+
+    @tool
+    async def shout(text: str) -> str:
+        """Say it louder."""
+        return text.upper()
+
+    async def asks(text: str, context: Context) -> str:
+        try:
+            return str(await context.tool("shout", text=text))
+        except ToolFailed as error:
+            return error.message
+
+    named = Guard(plugins=Plugin(name="words", config={"words": ["secret"]}))
+    agents = (Agent("a", model="demo", guard=named), Agent("b", run=asks, tools=[shout], guard=named))
+    options = AppOptions(is_in_memory=True, is_offline=True)
+    app = App(Settings(model="demo"), agents=agents, options=options)
+
+    async def work() -> None:
+        async with app:
+            assert (await app.run("a", "hello")).status == "completed"
+            refused = await app.run("a", "the secret")
+            assert refused.error is not None
+            assert (refused.error.code, refused.error.message) == ("guard_refused", "secret is not told to demo")
+            (step,) = (await app.runs.steps(refused.id)).data
+            decisions = [(each.layer, each.action, each.reason) for each in step.decisions]
+            assert decisions == [("plugin", "refused", f"words: {refused.error.message}")]
+            told = await app.run("b", "a secret")
+            assert b"secret is not told to shout" in bytes(told.output)
+            again = await (await app.runs.create(RunRequest(agent="", input=b"", replay=Replay(of=told.id)))).wait()
+            assert (again.status, bytes(again.output)) == ("completed", bytes(told.output))
+            with pytest.raises(InvalidRequest) as caught:
+                await app.agents.create({"name": "c", "model": "demo", "guard": {"plugins": [{"name": "gone"}]}})
+            told_of = "there is no guard 'gone' of a package; known: words"
+            assert caught.value.problems == (("/guard/plugins/0", told_of),)
+            config = {"guard": {"plugins": [{"name": "words", "config": {"words": [7]}}]}}
+            with pytest.raises(InvalidRequest, match="TypeError: unsupported") as caught:
+                await app.run("a", "hi", config=config)
+            assert [place for place, _ in caught.value.problems] == ["/config/guard/plugins/0"]
+
+    asyncio.run(work())
