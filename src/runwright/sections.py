@@ -144,8 +144,9 @@ class SandboxSettings(BaseModel):
 
     ways: str = Field(
         default="bubblewrap landlock deno",
-        pattern=r"^((bubblewrap|landlock|deno|unsafe)( +|$))+$",
+        pattern=r"^((bubblewrap|docker|landlock|deno|unsafe)( +|$))+$",
         description="The ways to contain code that may be taken; the strongest that works is. "
+        "`docker` among them is taken where bubblewrap does not work and an engine is there. "
         "`unsafe` among them is taken for code whose definition says `isolation: 0`, where nothing else works.",
     )
     warm: int = Field(

@@ -179,21 +179,24 @@ class Guest:
     def _run(self) -> Ended:
         assert self.command is not None
         with _descriptors(self.command) as (argv, passed, told):
-            out = self.from_guest.theirs
+            out, is_piped = self.from_guest.theirs, self.command.is_piped
             process = subprocess.Popen(
                 [word.replace("{out}", str(out)) for word in argv],
                 env=self.command.env,
                 stdin=self.to_guest.theirs,
-                stdout=self.stdout.theirs if self.stdout else out,
+                stdout=out if is_piped or self.stdout is None else self.stdout.theirs,
                 stderr=self.stderr.theirs,
-                pass_fds=(*passed, out) if self.stdout else passed,
+                pass_fds=passed if is_piped or self.stdout is None else (*passed, out),
                 start_new_session=True,
                 cwd="/",
             )
         try:
             for pipe in self._pipes():
                 pipe.close_theirs()
-            self._pid = process.pid if told is None else _told_pid(told, self._stopped)
+            if told is not None:
+                self._pid = _told_pid(told, self._stopped)
+            elif not is_piped:
+                self._pid = process.pid
             if self.command.order is not None:
                 self._order.write(self.command.order(self._pid))
             self._order.close()
@@ -225,6 +228,9 @@ class Guest:
             os.close(inner)
         # Linux counts kilobytes, macOS bytes.
         peak = usage.ru_maxrss * (1024 if sys.platform == "linux" else 1)
+        if self.command is not None and self.command.is_piped:
+            # Those of the client.
+            return Ended(status, 0, 0.0)
         return Ended(status, self._peak or peak, usage.ru_utime + usage.ru_stime)
 
     def _look(self) -> None:

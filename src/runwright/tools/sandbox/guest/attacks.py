@@ -70,10 +70,11 @@ def read_own_environment(host: Host) -> bool:
 
 
 def read_commands(host: Host) -> bool:
-    """Read how other processes were started."""
+    """Read how other processes were started; the first one of a container was as this one."""
+    own = {b"", *(word.encode() for word in sys.orig_argv)}
     for pid in {"1", str(os.getppid()), str(host["pid"])} - {str(os.getpid())}:
         with contextlib.suppress(OSError), open(f"/proc/{pid}/cmdline", "rb") as file:
-            if file.read():
+            if any(word not in own and b"/box" not in word for word in file.read().split(b"\0")):
                 return True
     return False
 

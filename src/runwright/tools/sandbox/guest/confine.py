@@ -1,8 +1,9 @@
 """Takes rights away from its own process for good, then becomes the guest.
 
-The first line on stdin says how, as JSON: `read` are paths that can be read, `write` files that can be written,
-`filter` is a seccomp filter in base64, `command` with `env` is what to become; without one it is the file of the first
-argument, in this interpreter.
+The first line on stdin says how, as JSON: `read` are paths that can be read, `write` files that can be written;
+without any, that is bounded by others. `memory` bounds the addresses, where it is there. `filter` is a seccomp filter
+in base64, `command` with `env` is what to become; without one it is the file of the first argument, in this
+interpreter.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import binascii
 import ctypes
 import json
 import os
+import resource
 import sys
 from ctypes import byref, c_ulong, sizeof
 
@@ -68,7 +70,10 @@ def main() -> None:
     prctl(SET_PDEATHSIG, SIGKILL)
     drop_capabilities()
     prctl(SET_NO_NEW_PRIVS, 1)
-    restrict_paths(order["read"], order["write"])
+    if order["read"]:
+        restrict_paths(order["read"], order["write"])
+    if order.get("memory"):
+        resource.setrlimit(resource.RLIMIT_AS, (order["memory"], order["memory"]))
     restrict_calls(binascii.a2b_base64(order["filter"]))
     if order["command"]:
         os.execve(order["command"][0], order["command"], order["env"])
