@@ -19,7 +19,7 @@ from runwright.core.agent import BuiltAgent, CodeFlow, Definition, Flow, Loop, T
 from runwright.core.message import digest
 from runwright.core.policy import Cache, Guard
 from runwright.core.policy_reader import read_guard
-from runwright.errors import ConfigError
+from runwright.errors import ConfigError, InvalidRequest
 from runwright.models import WEIGHTS, names_file
 from runwright.tools.git import Repositories
 from runwright.tools.sandbox.workshop import Workshop
@@ -125,6 +125,13 @@ def named_files(config: Mapping[str, object]) -> list[tuple[str, str]]:
             detail = f"there is no local model {text!r}; there are: {', '.join(WEIGHTS)}. A file is named in code"
             found.append((place, f"{detail}, in a definition file or in the settings"))
     return found
+
+
+def refuse_files(config: Mapping[str, object]) -> None:
+    """Raises InvalidRequest for a configuration that names files of this machine, which no caller may."""
+    if named := named_files(config):
+        problems = [(f"/config{place}", detail) for place, detail in named]
+        raise InvalidRequest("The request is not valid.", problems=problems)
 
 
 def _references(declared: Declared, own: Definition | None) -> frozenset[str] | None:

@@ -130,6 +130,12 @@ class Engine:
         """A run in the hands of this process."""
         return self._driver.live.get(run_id)
 
+    async def is_lost(self, run: Run) -> bool:
+        """Whether a run is neither over nor waits, and the process that executed it is gone."""
+        if run.status not in {"queued", "running"} or run.id in self._driver.live:
+            return False
+        return await self._resumer.is_free(run)
+
     async def start(self) -> None:
         """Take up what a dead process left, at once, and begin to tend."""
         self.drain.tasks = tasks = await self._driver.start()

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 
 import msgspec
 
+from runwright.agents.factory import refuse_files
 from runwright.core.event import NULL
 from runwright.core.labels import Label, Tags, check_metadata
 from runwright.core.replay import Replay
 from runwright.core.run import RunMode, RunRequest
 from runwright.errors import InvalidRequest
 from runwright.server.reference import FastRoute, parameter
-from runwright.server.runs import Asked, OnDisconnect, refuse_files
+from runwright.server.runs import Asked, OnDisconnect
 from runwright.server.wire import decode
 from runwright.service.views import RunView
 

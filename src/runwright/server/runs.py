@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from runwright.agents.factory import named_files
+from runwright.agents.factory import refuse_files
 from runwright.core.event import NULL
 from runwright.core.labels import LARGEST, Label, Note, Tags, check_metadata
 from runwright.core.ports import RunFilter
@@ -205,13 +205,6 @@ def request_of(agent: str, asked: RunBody) -> RunRequest:
         metadata=asked.metadata,
         config=asked.config,
     )
-
-
-def refuse_files(config: Mapping[str, object]) -> None:
-    """Raises InvalidRequest for a configuration that names files of this machine, which no caller may."""
-    if named := named_files(config):
-        problems = [(f"/config{place}", detail) for place, detail in named]
-        raise InvalidRequest("The request is not valid.", problems=problems)
 
 
 class RunEvents:

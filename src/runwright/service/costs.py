@@ -13,7 +13,6 @@ from runwright.core.cost import CostCall, CostFilter, CostRow
 from runwright.core.event import Data, Event, StepCharged, StepCompleted, StepFailed, StepRestarted, StepStarted
 from runwright.core.money import NO_COST, UNPRICED, Cost, CostLine, format_usd
 from runwright.core.ports import Clock, CostStore, RunStore
-from runwright.core.run import Run
 from runwright.errors import ConfigError, InvalidRequest, NotFound
 from runwright.journal.project import is_charged_once
 from runwright.journal.read import JournalReader
@@ -87,7 +86,7 @@ class Costs:
             raise NotFound(f"There is no run {run_id!r}.")
         # A run that is at work goes on while it is read.
         events = takewhile(lambda event: event.seq <= run.last_seq, self._reader.events(run_id))
-        return _run_cost(run, events)
+        return RunCost(run_id=run.id, cost=cost_view(run.cost), steps=step_costs(events))
 
 
 class _Tally:
@@ -189,7 +188,8 @@ def _other_prices(query: CostQuery) -> Sequence[Price]:
         raise InvalidRequest(error.message, problems=error.problems) from error
 
 
-def _run_cost(run: Run, events: Iterable[Event]) -> RunCost:
+def step_costs(events: Iterable[Event]) -> list[StepCost]:
+    """What each step cost whose events these are, in order, without those that cost nothing."""
     steps: dict[int, _Charged] = {}
     for event in events:
         data, step = event.data, steps.get(event.step or 0)
@@ -197,11 +197,7 @@ def _run_cost(run: Run, events: Iterable[Event]) -> RunCost:
             steps[event.seq] = _Charged(event.seq, data)
         elif step is not None:
             step.note(data)
-    return RunCost(
-        run_id=run.id,
-        cost=cost_view(run.cost),
-        steps=[step.view for step in steps.values() if step.cost != NO_COST],
-    )
+    return [step.view for step in steps.values() if step.cost != NO_COST]
 
 
 class _Charged:

@@ -4,31 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import reprlib
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 
 import msgspec
 
-from runwright.core.event import (
-    DELTAS,
-    Event,
-    GuardDecided,
-    MessageCompleted,
-    RunCompleted,
-    RunQueued,
-    StepCompleted,
-    StepStarted,
-)
+from runwright.core.event import DELTAS, Event, RunCompleted, RunQueued
 from runwright.core.labels import check_thread_id
 from runwright.core.ports import RunFilter, RunStore
 from runwright.core.run import Run, RunRequest
-from runwright.core.step import Step
 from runwright.engine.gateway import is_json
 from runwright.engine.live import LiveRun, Watcher
 from runwright.engine.worker import Claim, Engine, Outcome
 from runwright.errors import InvalidRequest, NotFound, OwnershipLost, StorageError
 from runwright.journal.read import JournalReader
-from runwright.journal.requests import sent_messages
-from runwright.service.views import Page, Resolution, RunView, StepView, run_view, step_view
+from runwright.service.outline import Outline, outline
+from runwright.service.steps import Bodies, StepDetail, read_detail
+from runwright.service.views import Page, Resolution, RunView, StepView, run_view
 
 POLL_S = 0.2
 """How often the store is read for a run that another process executes."""
@@ -111,10 +102,20 @@ class Runs:
 
     async def step(self, run_id: str, seq: int) -> StepView:
         """One step by its number. Raises NotFound."""
-        page = await self.steps(run_id, after=seq - 1, limit=1)
-        if not page.data or page.data[0].seq != seq:
-            raise NotFound(f"{run_id} has no step {seq}.")
-        return page.data[0]
+        return (await self.detail(run_id, seq)).step
+
+    async def detail(self, run_id: str, seq: int) -> StepDetail:
+        """One step with all that happened in it. Raises NotFound."""
+        await self._row(run_id)
+        return await asyncio.to_thread(_detail, self._store, self._reader, run_id, seq=seq)
+
+    async def outline(self, run_id: str, *, after: int = 0, limit: int) -> Outline:
+        """The steps of a run in columns, without their bodies. Raises NotFound."""
+        is_live = self._engine.live(run_id) is not None
+        run = await self._row(run_id)
+        is_lost = not is_live and await self._engine.is_lost(run)
+        steps = await asyncio.to_thread(self._store.steps, run_id, after=after, limit=limit + 1)
+        return await asyncio.to_thread(outline, run, steps[:limit], is_lost=is_lost, has_more=len(steps) > limit)
 
     async def events(self, run_id: str, *, after: int = 0, live: LiveRun | None = None) -> Events:
         """Groups of events with numbers above `after`, in order and each once, live, until the terminal one.
@@ -237,57 +238,21 @@ class Runs:
         return run_view(run, input=bytes(input), end=end)
 
 
-class _Bodies:
-    """Requests and results of steps, and what the guard did with them, from the events of their run."""
-
-    def __init__(self, events: Sequence[Event]) -> None:
-        self._started = {event.seq: event.data for event in events if isinstance(event.data, StepStarted)}
-        self._sent = sent_messages(events)
-        self._answers: dict[int, Event] = {}
-        self._decisions: dict[int, list[GuardDecided]] = {}
-        for event in events:
-            if event.step is not None and isinstance(event.data, GuardDecided):
-                self._decisions.setdefault(event.step, []).append(event.data)
-            if event.step is not None and isinstance(event.data, MessageCompleted | StepCompleted):
-                held = self._answers.get(event.step)
-                if held is None or not isinstance(held.data, MessageCompleted):
-                    self._answers[event.step] = event
-
-    def view(self, step: Step) -> StepView:
-        """The view of a step with its bodies."""
-        answer = self._answers.get(step.seq)
-        result = b"null"
-        if answer is not None and isinstance(answer.data, MessageCompleted):
-            result = msgspec.json.encode({"message": answer.data.message, "reasoning": answer.data.reasoning})
-        elif answer is not None and isinstance(answer.data, StepCompleted):
-            result = bytes(answer.data.result)
-        decisions = self._decisions.get(step.seq, ())
-        return step_view(step, request=self._request(step), result=result, decisions=decisions)
-
-    def _request(self, step: Step) -> bytes:
-        data = self._started.get(step.seq)
-        if data is None:
-            return b"null"
-        if data.kind != "model":
-            return bytes(data.request)
-        whole: Mapping[str, msgspec.Raw] = msgspec.json.decode(data.request, type=dict[str, msgspec.Raw])
-        return msgspec.json.encode({**whole, "messages": self._sent.get(step.seq, ()), "tools": self._tools(data)})
-
-    def _tools(self, data: StepStarted) -> msgspec.Raw:
-        """Tools are recorded with the first model step of a chain."""
-        while data.base is not None and data.base in self._started:
-            data = self._started[data.base]
-        return data.tools
-
-
 def _steps(store: RunStore, reader: JournalReader, run_id: str, *, after: int, limit: int) -> Page[StepView]:
     rows = store.steps(run_id, after=after, limit=limit + 1)
     shown = rows[:limit]
     events = list(reader.events(run_id)) if shown else []
-    bodies = _Bodies(events)
+    bodies = Bodies(events)
     data = [bodies.view(step) for step in shown]
     has_more = len(rows) > limit
     return Page(data=data, has_more=has_more, next=str(shown[-1].seq) if has_more else None)
+
+
+def _detail(store: RunStore, reader: JournalReader, run_id: str, *, seq: int) -> StepDetail:
+    rows = store.steps(run_id, after=seq - 1, limit=1)
+    if not rows or rows[0].seq != seq:
+        raise NotFound(f"{run_id} has no step {seq}.")
+    return read_detail(reader, rows[0])
 
 
 def _completion(reader: JournalReader, run: Run) -> RunCompleted | None:

@@ -12,6 +12,8 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
+from runwright.core.money import NANO
+
 SHOWN = 20_000
 """Characters of a text that a page shows; the rest can be downloaded."""
 
@@ -67,6 +69,28 @@ def usd(amount: str | Decimal | None) -> str:
     return f"${value:.{places}f}"
 
 
+def nano(amount: int | None, is_signed: bool = False) -> str:
+    """An amount in nano-USD; with its sign where it is a difference."""
+    if amount is None:
+        return "–" if is_signed else usd(None)
+    shown = usd(Decimal(abs(amount)) / NANO)
+    return f"{_sign(amount)}{shown}" if is_signed else shown
+
+
+def signed(number: int | None) -> str:
+    """A difference of numbers."""
+    return "–" if number is None else f"{_sign(number)}{count(abs(number))}"
+
+
+def lag(seconds: float | None) -> str:
+    """A difference of durations."""
+    return "–" if seconds is None else f"{_sign(round(seconds, 3))}{duration(abs(seconds))}"
+
+
+def _sign(number: float) -> str:
+    return "+" if number > 0 else "\u2212" if number < 0 else ""
+
+
 def count(number: int) -> str:
     """A number with its thousands apart."""
     return f"{number:,}".replace(",", "\u202f")
@@ -108,6 +132,17 @@ def pretty(value: object) -> str:
     return cut(shown)
 
 
+def words(value: bytes | msgspec.Raw) -> str | None:
+    """The text that JSON text stands for; None where it is something else."""
+    raw = bytes(value)
+    return msgspec.json.decode(raw, type=str) if raw.startswith(b'"') else None
+
+
+def arguments(text: str) -> str:
+    """What a model wrote as arguments of a call: JSON over lines, or as it stands where it is none."""
+    return pretty(text.encode("utf-8", "replace"))
+
+
 def cut(text: str) -> str:
     """The beginning of a long text, and how much is left out."""
     if len(text) <= SHOWN:
@@ -142,6 +177,11 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "when": when,
     "duration": duration,
     "usd": usd,
+    "nano": nano,
+    "signed": signed,
+    "lag": lag,
+    "words": words,
+    "arguments": arguments,
     "count": count,
     "size": size,
     "brief": brief,

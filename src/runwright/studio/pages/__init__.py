@@ -1,10 +1,24 @@
 """The pages, one file a noun, in the order of the navigation."""
 
 from runwright.studio.page import Action, Page
-from runwright.studio.pages import agents, approvals, groups, playground, runs, system, templates
+from runwright.studio.pages import (
+    agents,
+    approvals,
+    diff,
+    groups,
+    playground,
+    replay,
+    run,
+    runs,
+    system,
+    templates,
+)
 
 PAGES: tuple[Page, ...] = (
     *runs.PAGES,
+    *run.PAGES,
+    *diff.PAGES,
+    *replay.PAGES,
     *groups.PAGES,
     *playground.PAGES,
     *approvals.PAGES,
@@ -14,6 +28,8 @@ PAGES: tuple[Page, ...] = (
 )
 ACTIONS: tuple[Action, ...] = (
     *runs.ACTIONS,
+    *run.ACTIONS,
+    *replay.ACTIONS,
     *playground.ACTIONS,
     *approvals.ACTIONS,
     *agents.ACTIONS,

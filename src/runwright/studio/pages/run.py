@@ -1,0 +1,206 @@
+"""One run: what it is, its steps, and what can be done with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from runwright.core.event import NULL
+from runwright.core.labels import LARGEST
+from runwright.core.ports import RunFilter
+from runwright.core.run import TERMINAL
+from runwright.errors import InvalidRequest, NotFound
+from runwright.service.approval_views import ApprovalQuery, ApprovalView
+from runwright.service.outline import Outline
+from runwright.service.steps import StepDetail
+from runwright.service.views import Resolution, RunView
+from runwright.studio.page import Action, Ask, Page
+from runwright.studio.said import Conversation, read_conversation
+
+PLAIN_STEPS = 50
+"""Steps that the page of a run lists before its island draws them all."""
+
+ON_A_PAGE = 500
+MOST = 100_000
+CHILDREN = 50
+
+WAITS = {
+    "approval": "A tool call has to be allowed by a person.",
+    "input": "It asked a person a question.",
+    "budget": "A budget is used up. Raise it, or wait for its next period, and resume.",
+    "unknown_effect": "Its process died in the middle of a step that must not happen twice. Say what became of it.",
+    "diverged": "It asked for something else than what was recorded, so it cannot go on from its record.",
+    "child": "It waits for a run that it began.",
+    "timer": "It sleeps.",
+    "paused": "Somebody paused it.",
+}
+RESUMABLE = frozenset({"budget", "diverged", "paused"})
+
+
+class StepPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A step of a run, with the messages of a model step."""
+
+    agent: str
+    detail: StepDetail
+    conversation: Conversation | None
+
+
+class RunPage(msgspec.Struct, frozen=True, kw_only=True):
+    """A run with its first steps, the runs that it began, and what it waits for. `step` is the one that is asked for.
+
+    `unknown` are the steps of which somebody has to say what became of them.
+    """
+
+    run: RunView
+    outline: Outline
+    is_pinned: bool
+    children: Sequence[RunView]
+    needs: Sequence[ApprovalView]
+    unknown: Sequence[int]
+    step: StepPage | None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing comes any more."""
+        return self.run.status in TERMINAL
+
+    @property
+    def waits_for(self) -> str:
+        """What a run that waits needs, in words."""
+        return WAITS.get(self.run.reason or "", "")
+
+    @property
+    def is_resumable(self) -> bool:
+        """Whether somebody can let it go on just like that."""
+        return self.outline.is_lost or (self.run.status == "waiting" and self.run.reason in RESUMABLE)
+
+
+async def show_run(ask: Ask) -> RunPage:
+    """A run. Raises NotFound."""
+    run_id, runs = ask.name("run"), ask.app.runs
+    run = await runs.get(run_id)
+    seq = ask.number("step", 0, most=LARGEST)
+    children, pin, outline = await asyncio.gather(
+        runs.find(RunFilter(parent_run_id=run_id, limit=CHILDREN)),
+        ask.app.pins.get(run_id),
+        runs.outline(run_id, limit=PLAIN_STEPS),
+    )
+    is_asking = run.status == "waiting" and run.reason in {"approval", "input"}
+    return RunPage(
+        run=run,
+        outline=outline,
+        is_pinned=pin.is_pinned,
+        children=children.data[::-1],
+        needs=(await ask.app.approvals.find(ApprovalQuery(run=run_id))).data if is_asking else (),
+        unknown=await _unknown(ask, run),
+        step=await _step(ask, run.agent, run_id, seq) if seq else None,
+    )
+
+
+async def list_steps(ask: Ask) -> Outline:
+    """A page of a run's steps in columns. Raises NotFound and InvalidRequest."""
+    after, limit = ask.number("after", 0, most=LARGEST), ask.number("limit", ON_A_PAGE, most=MOST)
+    return await ask.app.runs.outline(ask.name("run"), after=after, limit=limit)
+
+
+async def show_step(ask: Ask) -> StepPage:
+    """A step. Raises NotFound."""
+    run_id, seq = ask.name("run"), ask.name("seq")
+    if not seq.isascii() or not seq.isdigit() or len(seq) > len(str(LARGEST)):
+        raise NotFound(f"{run_id} has no step {seq!r}.")
+    run = await ask.app.runs.get(run_id)
+    return await _step(ask, run.agent, run_id, int(seq))
+
+
+async def _step(ask: Ask, agent: str, run_id: str, seq: int) -> StepPage:
+    detail = await ask.app.runs.detail(run_id, seq)
+    is_model = detail.step.kind == "model"
+    said = await asyncio.to_thread(read_conversation, detail.step) if is_model else None
+    return StepPage(agent=agent, detail=detail, conversation=said)
+
+
+async def _unknown(ask: Ask, run: RunView) -> Sequence[int]:
+    if run.reason != "unknown_effect" or run.status != "waiting":
+        return ()
+    outline = await ask.app.runs.outline(run.id, limit=MOST)
+    return [line.seq for line in outline.lines() if line.status == "unknown"]
+
+
+async def cancel(ask: Ask) -> str:
+    """Cancel a run."""
+    await ask.app.runs.cancel(ask.name("run"), reason="cancelled in the studio")
+    return _back(ask)
+
+
+async def pause(ask: Ask) -> str:
+    """Have a run wait before its next step."""
+    await ask.app.runs.pause(ask.name("run"), reason="paused in the studio")
+    return _back(ask)
+
+
+async def resume(ask: Ask) -> str:
+    """Let a run that waits go on."""
+    await ask.app.runs.resume(ask.name("run"))
+    return _back(ask)
+
+
+async def pin(ask: Ask) -> str:
+    """Keep a run whatever its age."""
+    await ask.app.pins.pin(ask.name("run"))
+    return _back(ask)
+
+
+async def unpin(ask: Ask) -> str:
+    """Let a run go when its time comes."""
+    await ask.app.pins.unpin(ask.name("run"))
+    return _back(ask)
+
+
+async def resolve(ask: Ask) -> str:
+    """Say what became of a step, or what is to become of it. An answer that is no JSON is taken as a text."""
+    given = {name: values[-1].strip() for name, values in (await ask.form()).items()}
+    answer, step = given.get("result", ""), given.get("step", "")
+    try:
+        said = msgspec.convert(
+            {
+                "action": given.get("action"),
+                "step": int(step) if step.isdigit() else None,
+                "note": given.get("note", ""),
+            },
+            Resolution,
+        )
+    except msgspec.ValidationError as error:
+        raise InvalidRequest("The form is not valid.", problems=[("", str(error))]) from error
+    result = as_json(answer) if answer else NULL
+    await ask.app.runs.resolve(ask.name("run"), msgspec.structs.replace(said, result=result))
+    return _back(ask)
+
+
+def as_json(text: str) -> msgspec.Raw:
+    """What somebody typed: JSON, or else a text."""
+    try:
+        msgspec.json.decode(text.encode())
+    except (msgspec.DecodeError, UnicodeError):
+        return msgspec.Raw(msgspec.json.encode(text))
+    return msgspec.Raw(text.encode())
+
+
+def _back(ask: Ask) -> str:
+    return ask.url(f"/runs/{ask.name('run')}")
+
+
+PAGES = (
+    Page(path="/runs/{run}", view=show_run, template="run.html", title="Run"),
+    Page(path="/runs/{run}/steps", view=list_steps, template="steps.html", title="Steps"),
+    Page(path="/runs/{run}/steps/{seq}", view=show_step, template="step.html", title="Step"),
+)
+ACTIONS = (
+    Action(path="/runs/{run}/cancel", act=cancel),
+    Action(path="/runs/{run}/pause", act=pause),
+    Action(path="/runs/{run}/resume", act=resume),
+    Action(path="/runs/{run}/pin", act=pin),
+    Action(path="/runs/{run}/unpin", act=unpin),
+    Action(path="/runs/{run}/resolve", act=resolve),
+)

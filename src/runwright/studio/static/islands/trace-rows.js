@@ -1,0 +1,158 @@
+/**
+ * A virtual list: only rows in view are elements. An element stays with its row while that is in view, so that a
+ * frame changes what changed and nothing else.
+ */
+
+export const ROW_PX = 26;
+const AROUND = 4;
+const INDENT_PX = 14;
+const SIGNS = { model: "◆", tool: "■", child: "▣", memory: "▤", http: "↔", input: "?", sleep: "◌" };
+
+/** @typedef {{glyph: string, kind: string, label: string, meta: string, state: string, spoken: string, left: number, width: number, isOpen: boolean | null}} Shown */
+
+export class RowList {
+  /** @param {HTMLElement} tree @param {(row: number) => Shown} show */
+  constructor(tree, show) {
+    this.tree = tree;
+    this.show = show;
+    this.sheet = document.createElement("div");
+    this.sheet.className = "sheet";
+    this.sheet.setAttribute("role", "none");
+    tree.append(this.sheet);
+    /** @type {number[]} */ this.rows = [];
+    /** @type {number[]} */ this.depths = [];
+    /** @type {Map<number, Row>} */ this.held = new Map();
+    /** @type {Row[]} */ this.spare = [];
+    /** @type {number | null} */ this.selected = null;
+    this.height = 0;
+  }
+
+  /** @param {number[]} rows @param {number[]} depths */
+  set(rows, depths) {
+    const isAtEnd = this.tree.scrollTop > 0 && this.tree.scrollTop + this.height >= this.rows.length * ROW_PX - 2;
+    const isLonger = rows.length > this.rows.length;
+    if (rows.length !== this.rows.length) this.sheet.style.height = `${rows.length * ROW_PX}px`;
+    this.rows = rows;
+    this.depths = depths;
+    if (isAtEnd && isLonger) this.tree.scrollTop = rows.length * ROW_PX;
+  }
+
+  /** Make elements of what is in view. */
+  draw() {
+    this.height ||= this.tree.clientHeight;
+    const first = Math.max(0, Math.floor(this.tree.scrollTop / ROW_PX) - AROUND);
+    const last = Math.min(this.rows.length, Math.ceil((this.tree.scrollTop + this.height) / ROW_PX) + AROUND);
+    const inView = new Set(this.rows.slice(first, last));
+    for (const [key, row] of this.held) {
+      if (inView.has(key)) continue;
+      this.held.delete(key);
+      this.spare.push(row);
+    }
+    for (let index = first; index < last; index++) {
+      const key = this.rows[index];
+      const row = this.held.get(key) ?? this.take(key);
+      row.update(this.show(key), key, index, this.depths[index], this.rows.length, key === this.selected);
+    }
+    for (const row of this.spare.splice(0)) row.element.remove();
+    const active = this.selected !== null && this.held.get(this.selected);
+    if (active) this.tree.setAttribute("aria-activedescendant", active.element.id);
+    else this.tree.removeAttribute("aria-activedescendant");
+  }
+
+  /** @param {number} key */
+  take(key) {
+    const row = this.spare.pop() ?? new Row(this.sheet);
+    this.held.set(key, row);
+    return row;
+  }
+
+  /** Scroll so that a row is in view. @param {number} index */
+  scrollTo(index) {
+    const top = index * ROW_PX;
+    if (top < this.tree.scrollTop) this.tree.scrollTop = top;
+    else if (top + ROW_PX > this.tree.scrollTop + this.height) this.tree.scrollTop = top + ROW_PX - this.height;
+  }
+}
+
+class Row {
+  /** @param {HTMLElement} sheet */
+  constructor(sheet) {
+    this.element = make("div", "row");
+    this.element.setAttribute("role", "treeitem");
+    this.glyph = make("span", "glyph");
+    this.label = make("span", "label");
+    this.meta = make("span", "meta");
+    const track = make("span", "track");
+    this.bar = make("i", "bar");
+    track.append(this.bar);
+    this.element.append(this.glyph, this.label, this.meta, track);
+    sheet.append(this.element);
+    /** @type {Map<string, unknown>} */ this.was = new Map();
+  }
+
+  /** @param {Shown} shown @param {number} key @param {number} index @param {number} depth @param {number} size @param {boolean} isSelected */
+  update(shown, key, index, depth, size, isSelected) {
+    const { element, glyph, label, meta, bar } = this;
+    this.set("key", key, () => {
+      element.id = `row${key}`;
+      element.dataset.row = `${key}`;
+    });
+    this.set("top", index, () => {
+      element.style.top = `${index * ROW_PX}px`;
+      element.setAttribute("aria-posinset", `${index + 1}`);
+    });
+    this.set("size", size, () => element.setAttribute("aria-setsize", `${size}`));
+    this.set("depth", depth, () => {
+      glyph.style.marginLeft = `${depth * INDENT_PX}px`;
+      element.setAttribute("aria-level", `${depth + 1}`);
+    });
+    this.set("look", `${shown.kind} ${shown.state}`, () => (element.className = `row ${shown.kind} ${shown.state}`));
+    this.set("glyph", shown.glyph, () => (glyph.textContent = shown.glyph));
+    this.set("label", shown.label, () => (label.textContent = shown.label));
+    this.set("meta", shown.meta, () => (meta.textContent = shown.meta));
+    this.set("spoken", shown.spoken, () => element.setAttribute("aria-label", shown.spoken));
+    this.set("left", shown.left, () => (bar.style.left = `${shown.left}%`));
+    this.set("width", shown.width, () => (bar.style.width = `${shown.width}%`));
+    this.set("selected", isSelected, () => element.setAttribute("aria-selected", `${isSelected}`));
+    this.set("open", shown.isOpen, () => {
+      if (shown.isOpen === null) element.removeAttribute("aria-expanded");
+      else element.setAttribute("aria-expanded", `${shown.isOpen}`);
+    });
+  }
+
+  /** Do what a value asks for where it is another one. @param {string} name @param {unknown} value @param {() => void} change */
+  set(name, value, change) {
+    if (this.was.get(name) === value) return;
+    this.was.set(name, value);
+    change();
+  }
+}
+
+/** The sign of a kind of steps. @param {string} kind */
+export function sign(kind) {
+  return kind in SIGNS ? SIGNS[/** @type {keyof typeof SIGNS} */ (kind)] : "·";
+}
+
+/** @param {string} tag @param {string} name */
+export function make(tag, name) {
+  const made = document.createElement(tag);
+  made.className = name;
+  return made;
+}
+
+/** Milliseconds as a person writes them. @param {number} ms */
+export function span(ms) {
+  if (ms < 1) return `${Math.round(ms * 1000)} µs`;
+  if (ms < 1000) return `${Math.round(ms)} ms`;
+  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
+  const minutes = Math.round(ms / 60_000);
+  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+const UNSEEN = /[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+
+/** Text that does not act on what stands around it, at most 200 characters long. @param {string} text */
+export function inert(text) {
+  const cut = text.length > 200 ? `${text.slice(0, 200)}…` : text;
+  return cut.replace(UNSEEN, (found) => `⟨U+${found.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+}

@@ -1,0 +1,62 @@
+/**
+ * What stands above the tree of steps: the filter, the level, and which sign stands for what.
+ */
+
+import { make, sign } from "./trace-rows.js";
+
+const KINDS = ["model", "tool", "child", "memory", "http", "failed"];
+
+/** @param {import("./trace-steps.js").Steps} steps @param {import("./trace-steps.js").View} view @param {{change: () => void, fit: () => void, help: () => void}} on */
+export function toolbar(steps, view, on) {
+  const form = document.createElement("form");
+  form.className = "tools";
+  form.setAttribute("role", "search");
+  form.addEventListener("submit", (event) => event.preventDefault());
+  const field = document.createElement("input");
+  Object.assign(field, { type: "search", name: "q", placeholder: "Filter steps  /", value: view.query });
+  field.setAttribute("aria-label", "Filter steps");
+  field.addEventListener("input", () => {
+    view.query = field.value.trim();
+    on.change();
+  });
+  const level = button("All kinds", () => {
+    view.isFull = !view.isFull;
+    press();
+    on.change();
+  });
+  level.title = "Memory, clock and other steps too";
+  const press = () => level.setAttribute("aria-pressed", `${view.isFull}`);
+  press();
+  const count = make("output", "count");
+  const legend = make("span", "legend");
+  /** @type {Map<string, Element>} */
+  const keys = new Map();
+  for (const kind of KINDS) {
+    const key = make("span", `key ${kind}`);
+    key.textContent = kind === "failed" ? "✗ failed" : `${sign(kind)} ${kind}`;
+    keys.set(kind, key);
+    legend.append(key);
+  }
+  form.append(field, level, button("Fit", on.fit), button("Keys", on.help), legend, count);
+  return {
+    form,
+    /** The element that has the colour of a kind. @param {string} kind */
+    key: (kind) => keys.get(kind) ?? count,
+    /** @param {import("./trace-steps.js").Rows} found @param {number} all */
+    count(found, all) {
+      const shown = found.shown === all ? `${all} steps` : `${found.shown} of ${all} steps`;
+      const said = found.errors ? `${shown} · ${found.errors} failed` : shown;
+      if (count.textContent !== said) count.textContent = said;
+    },
+  };
+}
+
+/** @param {string} text @param {() => void} act */
+function button(text, act) {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.className = "plain";
+  made.textContent = text;
+  made.addEventListener("click", act);
+  return made;
+}

@@ -1,0 +1,176 @@
+"""The page of a run, its steps, and what can be done from there."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from runwright import Agent, Context, tool
+from tests.unit.studio.conftest import Open, Site
+
+HOSTILE = "<script>alert(1)</script>\u202egnp\x1b[31m![x](https://evil.example/?q=1) [l](javascript:alert(1))"
+BROWSER_FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+@tool(effect="read")
+async def look(at: str) -> str:
+    """Look at something."""
+    return f"{at} is {HOSTILE}"
+
+
+@tool(effect="idempotent", approval=True)
+async def send(to: str) -> str:
+    """Send something."""
+    return f"sent to {to}"
+
+
+async def flow(text: str, context: Context) -> str:
+    """Ask, look, remember and send."""
+    await context.model(text)
+    await context.lane("side").tool(look, at=text)
+    await context.memory.set("note", text)
+    return str(await context.tool(send, to="ann"))
+
+
+AGENTS = (
+    Agent("flow", model="demo", run=flow, tools=[look, send]),
+    Agent("support", model="demo", instructions="Be brief."),
+    Agent("busy", model="demo:fail-500", guard={"retry": {"attempts": 2, "backoff": {"base_s": 0.001}}}),
+)
+
+
+async def _post(site: Site, path: str, **form: Any) -> str:
+    """Where an action leads."""
+    answer = await site.client.post(path, data=form)
+    assert answer.status_code == 303, answer.text
+    return answer.headers["location"]
+
+
+def _steps(page: str) -> Sequence[str]:
+    return re.findall(r'href="(/runs/run_\w+/steps/\d+)"', page)
+
+
+async def test_a_run_is_told_with_its_first_steps(site: Site) -> None:
+    """Without JavaScript the page shows status, input, output, and the steps as links to pages that exist."""
+    run = await site.app.run("support", "Are you **there**?", group="trip", tags=("demo",), user="ann")
+    page = await site.text(f"/runs/{run.id}")
+    assert "<strong>there</strong>" in page
+    assert 'class="status completed"' in page
+    for link in ("/runs?group=trip", "/runs?user=ann", "/runs?tag=demo"):
+        assert f'href="{link}"' in page
+    steps = _steps(page)
+    assert steps
+    step = await site.text(steps[0])
+    assert "Be brief." in step
+    assert "This is the demo model" in step
+
+
+async def test_a_step_comes_as_a_fragment(site: Site) -> None:
+    """The island gets the step without a page around it; the run's page shows the step that its address names."""
+    run = await site.app.run("support", "hi")
+    (path,) = _steps(await site.text(f"/runs/{run.id}"))
+    fragment = await site.text(path, **{"hx-request-type": "partial", "hx-target": "aside#step"})
+    assert "<html" not in fragment
+    assert "Be brief." in fragment
+    whole = await site.text(f"/runs/{run.id}?step={path.rsplit('/', 1)[1]}")
+    assert "Be brief." in whole
+
+
+async def test_the_outline_holds_no_bodies(site: Site) -> None:
+    """What the island draws from has columns of the same length, and nothing that was said."""
+    run = await site.app.run("support", "a secret")
+    answer = await site.client.get(f"/runs/{run.id}/steps.json?limit=100000")
+    outline = answer.json()
+    assert {len(outline[name]) for name in ("seq", "lane", "kind", "name", "status_of", "start_us", "duration_us")} == {
+        1
+    }
+    assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/runs/run_none", "/runs/{run}/steps/none", "/runs/{run}/steps/999", "/runs/%00"])
+async def test_what_is_not_there_is_said(site: Site, path: str) -> None:
+    """A run or a step that does not exist is a page that says so."""
+    run = await site.app.run("support", "hi")
+    assert (await site.client.get(path.format(run=run.id))).status_code == 404
+
+
+async def test_a_waiting_run_is_answered_on_its_page(open_site: Open) -> None:
+    """The tool call that waits is shown with its arguments; a form approves it, and the run goes on."""
+    async with open_site(agents=AGENTS) as site:
+        run = await site.app.run("flow", HOSTILE)
+        page = await site.text(f"/runs/{run.id}")
+        assert "has to be allowed" in page
+        step = re.search(r'name="step" value="(\d+)"', page)
+        assert step is not None
+        assert await _post(site, f"/runs/{run.id}/resolve", step=step[1], action="approve") == f"/runs/{run.id}"
+        assert (await site.app.runs.wait(run.id)).status == "completed"
+        wrong = await site.client.post(f"/runs/{run.id}/resolve", data={"action": "perhaps"})
+        assert wrong.status_code == 422
+
+
+async def test_what_a_run_said_is_inert_on_every_page(open_site: Open) -> None:
+    """Input, messages, arguments, results and names of lanes are text wherever they are shown."""
+    async with open_site(agents=AGENTS) as site:
+        run = await site.app.run("flow", HOSTILE, group="<b>g", user="<i>u", tags=("<u>t",), metadata={"<a>": "<p>"})
+        page = await site.text(f"/runs/{run.id}")
+        pages = [page, await site.text(f"/runs/{run.id}/replay"), await site.text(f"/runs/{run.id}/steps")]
+        pages += [await site.text(path) for path in dict.fromkeys(_steps(page))]
+        assert len(pages) > 5
+        for each in pages:
+            assert "<script>alert" not in each
+            assert not re.search("<[biu]>[gut]", each)
+            assert "\x1b" not in each
+            assert "\u202e" not in each
+            assert '<img src="https' not in each
+            assert 'href="javascript' not in each
+
+
+async def test_a_megabyte_is_cut_with_the_whole_behind_a_link(site: Site) -> None:
+    """Of a text of five megabytes the page shows the beginning, and its twin holds all of it."""
+    run = await site.app.run("support", "x" * 5_000_000)
+    page = await site.text(f"/runs/{run.id}")
+    assert len(page) < 100_000
+    (path,) = _steps(page)
+    assert len(await site.text(path)) < 150_000
+    assert len((await site.client.get(f"{path}.json")).content) > 5_000_000
+
+
+async def test_guard_decisions_memory_and_cost_stand_with_their_step(open_site: Open) -> None:
+    """A step tells what the guard did with its call, and what it wrote to memory."""
+    async with open_site(agents=AGENTS) as site:
+        busy = await site.app.run("busy", "hi")
+        (path, *_) = _steps(await site.text(f"/runs/{busy.id}"))
+        assert "<b>retry</b>" in await site.text(path)
+        run = await site.app.run("flow", "hi")
+        texts = [await site.text(path) for path in dict.fromkeys(_steps(await site.text(f"/runs/{run.id}")))]
+        assert any("Memory written" in text and "agent:flow" in text for text in texts)
+
+
+async def test_a_run_is_pinned_paused_and_cancelled_by_forms(open_site: Open) -> None:
+    """Each action leads back to the run, which then shows what became of it."""
+    async with open_site(agents=AGENTS) as site:
+        run = await site.app.run("flow", "hi")
+        path = f"/runs/{run.id}"
+        assert await _post(site, f"{path}/pin") == path
+        assert "Unpin" in await site.text(path)
+        await _post(site, f"{path}/unpin")
+        assert (await site.app.pins.get(run.id)).is_pinned is False
+        await _post(site, f"{path}/pause")
+        assert "Somebody paused it" in await site.text(path)
+        await _post(site, f"{path}/resume")
+        assert (await site.app.runs.wait(run.id)).reason == "approval"
+        await _post(site, f"{path}/cancel")
+        assert (await site.app.runs.wait(run.id)).status == "cancelled"
+        over = await site.client.post(f"{path}/pause")
+        assert over.status_code == 409
+
+
+async def test_the_twin_of_a_step_holds_its_messages(site: Site) -> None:
+    """A step's JSON twin has the conversation as it is shown."""
+    run = await site.app.run("support", "hi")
+    (path,) = _steps(await site.text(f"/runs/{run.id}"))
+    twin = msgspec.json.decode((await site.client.get(f"{path}.json")).content)
+    assert [said["role"] for said in twin["conversation"]["first"]] == ["system", "user"]
+    assert twin["conversation"]["answer"]["role"] == "assistant"
