@@ -51,6 +51,7 @@ from runwright.service.guard import GuardFigures
 from runwright.service.live import Live
 from runwright.service.memory import Memory
 from runwright.service.migrations import Migrations
+from runwright.service.outline import Outlines
 from runwright.service.pins import Pins
 from runwright.service.redis import RedisFigures
 from runwright.service.retention import Retention, Rule
@@ -274,6 +275,7 @@ class App:
         """What callers can ask for."""
         stores = self._stores
         self.runs = Runs(self._engine, stores.runs, rows.reader)
+        self.outlines = Outlines(self._engine, stores.runs, rows.reader)
         self.drains = Drains(self._engine, drain_s=self.settings.drain_s)
         self.approvals = Approvals(self.runs, stores.runs, rows.reader)
         self.agents = Agents(self.registry, stores.agents, clock)

@@ -88,9 +88,9 @@ class Engine:
         world = replace(world, runner=self._children)
         self._driver = Driver(rows=rows, world=world, concurrency=options.concurrency, on_rest=self._children.rested)
         self._children.driver = self._driver
-        self._resumer = Resumer(rows=rows, journal=journal, driver=self._driver, agents=agents, owner=owner)
+        self.resumer = Resumer(rows=rows, journal=journal, driver=self._driver, agents=agents, owner=owner)
         self._pauses = Pauses(
-            rows, driver=self._driver, resumer=self._resumer, leave=self._leave, is_adopting=options.is_adopting
+            rows, driver=self._driver, resumer=self.resumer, leave=self._leave, is_adopting=options.is_adopting
         )
         self._tender = Tender(
             rows=rows,
@@ -129,12 +129,6 @@ class Engine:
     def live(self, run_id: str) -> LiveRun | None:
         """A run in the hands of this process."""
         return self._driver.live.get(run_id)
-
-    async def is_lost(self, run: Run) -> bool:
-        """Whether a run is neither over nor waits, and the process that executed it is gone."""
-        if run.status not in {"queued", "running"} or run.id in self._driver.live:
-            return False
-        return await self._resumer.is_free(run)
 
     async def start(self) -> None:
         """Take up what a dead process left, at once, and begin to tend."""
@@ -229,12 +223,12 @@ class Engine:
             run = await self._row(run_id)
             if run.is_over:
                 return
-            if not await self._resumer.is_free(run):
+            if not await self.resumer.is_free(run):
                 await self._leave(run_id, "cancel", msgspec.json.encode({"reason": reason}))
                 return
             # Where somebody else was first, it is cancelled there.
             with suppress(OwnershipLost):
-                if await self._resumer.cancel(run, reason):
+                if await self.resumer.cancel(run, reason):
                     self._driver.turns.wake(run.thread_id)
                     self._children.over(run, has_children=True)
                     return
@@ -247,13 +241,13 @@ class Engine:
         """
         while True:
             run = await self._row(run_id)
-            fitting = await self._resumer.resolutions.fit(run, outcome)
-            await self._resumer.resolutions.refuse_second(run, fitting)
+            fitting = await self.resumer.resolutions.fit(run, outcome)
+            await self.resumer.resolutions.refuse_second(run, fitting)
             # One that is paused hears it when it goes on.
             if not self._options.is_adopting or run.status != "waiting" or run.reason == "paused":
                 await self._leave(run_id, "resolve", msgspec.json.encode(fitting))
                 return
-            if await self._resumer.resolve(run, fitting, consumed=()):
+            if await self.resumer.resolve(run, fitting, consumed=()):
                 return
 
     async def pause(self, run_id: str, reason: str) -> None:
@@ -271,13 +265,13 @@ class Engine:
         run = await self._row(run_id)
         if await self._pauses.resume(run):
             return
-        if run.is_over or (run.status != "waiting" and (self.live(run_id) or not await self._resumer.is_free(run))):
+        if run.is_over or (run.status != "waiting" and (self.live(run_id) or not await self.resumer.is_free(run))):
             raise Conflict(f"{run_id} is {run.status}; only a run that waits, or that nobody executes, can be resumed.")
-        if run.reason == "unknown_effect" and await self._resumer.resolutions.has_unknown(run):
+        if run.reason == "unknown_effect" and await self.resumer.resolutions.has_unknown(run):
             raise Conflict(f"{run_id} waits for a step of unknown outcome: resolve it instead.")
         if not self._options.is_adopting:
             await self._leave(run_id, "resume", b"{}")
-        elif not await self._resumer.force(run, consumed=()) and (await self._row(run_id)).status == "waiting":
+        elif not await self.resumer.force(run, consumed=()) and (await self._row(run_id)).status == "waiting":
             # It went on without this, and waits again, maybe for something else.
             await self.resume(run_id)
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
 import msgspec
 
+from runwright.core.ports import RunStore
 from runwright.core.run import Run, RunStatus, WaitReason
 from runwright.core.step import Step, StepKind, StepStatus
+from runwright.engine.worker import Engine
+from runwright.errors import NotFound
+from runwright.journal.read import JournalReader
+from runwright.service.steps import StepDetail, find_detail
 
 Word = TypeVar("Word", bound=str)
 
@@ -80,8 +86,30 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
-def outline(run: Run, steps: Sequence[Step], *, is_lost: bool, has_more: bool) -> Outline:
-    """The outline of a run with these steps."""
+class Outlines:
+    """What a caller can ask about the steps of a run, without reading all that was said."""
+
+    def __init__(self, engine: Engine, store: RunStore, reader: JournalReader) -> None:
+        self._engine = engine
+        self._store = store
+        self._reader = reader
+
+    async def get(self, run_id: str, *, after: int = 0, limit: int) -> Outline:
+        """The steps of a run in columns. Raises NotFound."""
+        is_live = self._engine.live(run_id) is not None
+        run = await asyncio.to_thread(self._store.get, run_id)
+        if run is None:
+            raise NotFound(f"There is no run {run_id!r}.")
+        is_lost = not is_live and run.status in {"queued", "running"} and await self._engine.resumer.is_free(run)
+        steps = await asyncio.to_thread(self._store.steps, run_id, after=after, limit=limit + 1)
+        return await asyncio.to_thread(_outline, run, steps[:limit], is_lost=is_lost, has_more=len(steps) > limit)
+
+    async def step(self, run_id: str, seq: int) -> StepDetail:
+        """One step with all that happened in it. Raises NotFound."""
+        return await asyncio.to_thread(find_detail, self._store, self._reader, run_id, seq=seq)
+
+
+def _outline(run: Run, steps: Sequence[Step], *, is_lost: bool, has_more: bool) -> Outline:
     began = run.started_at or run.created_at
     lanes, kinds, names, statuses = _Places[str](), _Places[StepKind](), _Places[str](), _Places[StepStatus]()
     return Outline(

@@ -17,8 +17,7 @@ from runwright.engine.live import LiveRun, Watcher
 from runwright.engine.worker import Claim, Engine, Outcome
 from runwright.errors import InvalidRequest, NotFound, OwnershipLost, StorageError
 from runwright.journal.read import JournalReader
-from runwright.service.outline import Outline, outline
-from runwright.service.steps import Bodies, StepDetail, read_detail
+from runwright.service.steps import Bodies, find_detail
 from runwright.service.views import Page, Resolution, RunView, StepView, run_view
 
 POLL_S = 0.2
@@ -102,20 +101,8 @@ class Runs:
 
     async def step(self, run_id: str, seq: int) -> StepView:
         """One step by its number. Raises NotFound."""
-        return (await self.detail(run_id, seq)).step
-
-    async def detail(self, run_id: str, seq: int) -> StepDetail:
-        """One step with all that happened in it. Raises NotFound."""
         await self._row(run_id)
-        return await asyncio.to_thread(_detail, self._store, self._reader, run_id, seq=seq)
-
-    async def outline(self, run_id: str, *, after: int = 0, limit: int) -> Outline:
-        """The steps of a run in columns, without their bodies. Raises NotFound."""
-        is_live = self._engine.live(run_id) is not None
-        run = await self._row(run_id)
-        is_lost = not is_live and await self._engine.is_lost(run)
-        steps = await asyncio.to_thread(self._store.steps, run_id, after=after, limit=limit + 1)
-        return await asyncio.to_thread(outline, run, steps[:limit], is_lost=is_lost, has_more=len(steps) > limit)
+        return (await asyncio.to_thread(find_detail, self._store, self._reader, run_id, seq=seq)).step
 
     async def events(self, run_id: str, *, after: int = 0, live: LiveRun | None = None) -> Events:
         """Groups of events with numbers above `after`, in order and each once, live, until the terminal one.
@@ -246,13 +233,6 @@ def _steps(store: RunStore, reader: JournalReader, run_id: str, *, after: int, l
     data = [bodies.view(step) for step in shown]
     has_more = len(rows) > limit
     return Page(data=data, has_more=has_more, next=str(shown[-1].seq) if has_more else None)
-
-
-def _detail(store: RunStore, reader: JournalReader, run_id: str, *, seq: int) -> StepDetail:
-    rows = store.steps(run_id, after=seq - 1, limit=1)
-    if not rows or rows[0].seq != seq:
-        raise NotFound(f"{run_id} has no step {seq}.")
-    return read_detail(reader, rows[0])
 
 
 def _completion(reader: JournalReader, run: Run) -> RunCompleted | None:

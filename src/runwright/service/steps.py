@@ -17,7 +17,9 @@ from runwright.core.event import (
     StepRestarted,
     StepStarted,
 )
+from runwright.core.ports import RunStore
 from runwright.core.step import Step
+from runwright.errors import NotFound
 from runwright.journal.read import JournalReader
 from runwright.journal.requests import sent_messages
 from runwright.service.costs import step_costs
@@ -77,8 +79,15 @@ class Bodies:
         return data.tools
 
 
-def read_detail(reader: JournalReader, step: Step) -> StepDetail:
-    """A step of a run, from as few events as it takes: its own, and the beginnings of those that it goes on from."""
+def find_detail(store: RunStore, reader: JournalReader, run_id: str, *, seq: int) -> StepDetail:
+    """A step of a run, from as few events as it takes: its own, and the beginnings of those that it goes on from.
+
+    Raises NotFound.
+    """
+    rows = store.steps(run_id, after=seq - 1, limit=1)
+    if not rows or rows[0].seq != seq:
+        raise NotFound(f"{run_id} has no step {seq}.")
+    step = rows[0]
     own = _own_events(reader, step)
     chain = _chain(reader, own)
     costs = step_costs(own)

@@ -5,13 +5,17 @@ from collections.abc import Iterator
 import pytest
 
 from runwright.errors import NotFound
-from runwright.service.outline import Outline
+from runwright.service.outline import Outline, Outlines
 from runwright.store import Stores, open_stores
 from runwright.testing import ScriptedModel, ScriptedTool, calls
-from tests.unit.engine.harness import HeldModel, looping, started, until
+from tests.unit.engine.harness import HeldModel, Process, looping, started, until
 from tests.unit.service.test_runs import BY_HAND, left_behind
 
 LOOKS = [calls(("look", {"at": number})) for number in range(3)]
+
+
+def _outlines(process: Process) -> Outlines:
+    return Outlines(process.engine, process.stores.runs, process.reader)
 
 
 def _look() -> ScriptedTool:
@@ -26,7 +30,7 @@ async def test_an_outline_has_every_step_in_columns() -> None:
     """Steps stand in order, with their time and tokens, and words are told once."""
     async with started(looping(_look()), model=ScriptedModel(*LOOKS, "seen")) as process:
         view = await process.run()
-        outline = await process.runs.outline(view.id, limit=100)
+        outline = await _outlines(process).get(view.id, limit=100)
         steps = await process.steps(view.id)
     assert list(outline.seq) == [step.seq for step in steps]
     assert _lines(outline) == [(step.kind, step.name, step.status) for step in steps]
@@ -40,12 +44,12 @@ async def test_an_outline_comes_in_pages() -> None:
     """A page says where the next one begins, and together they are the whole."""
     async with started(looping(_look()), model=ScriptedModel(*LOOKS, "seen")) as process:
         view = await process.run()
-        whole = await process.runs.outline(view.id, limit=100)
-        first = await process.runs.outline(view.id, limit=4)
-        rest = await process.runs.outline(view.id, after=first.next or 0, limit=100)
+        whole = await _outlines(process).get(view.id, limit=100)
+        first = await _outlines(process).get(view.id, limit=4)
+        rest = await _outlines(process).get(view.id, after=first.next or 0, limit=100)
         assert [*first.seq, *rest.seq] == list(whole.seq)
         with pytest.raises(NotFound):
-            await process.runs.outline("run_none", limit=1)
+            await _outlines(process).get("run_none", limit=1)
 
 
 async def test_a_step_alone_is_as_among_all() -> None:
@@ -68,10 +72,10 @@ async def test_a_run_whose_process_is_gone_is_lost_until_it_is_taken_up(stores: 
     """While its process executes it a run is not lost; when that died it is, and not again when it went on."""
     run, _ = await left_behind(stores)
     async with started(looping(), model=ScriptedModel("one", "two"), stores=stores, options=BY_HAND) as process:
-        assert (await process.runs.outline(run, limit=1)).is_lost
+        assert (await _outlines(process).get(run, limit=1)).is_lost
         await process.runs.resume(run)
         await process.settled(run, "completed")
-        outline = await process.runs.outline(run, limit=1)
+        outline = await _outlines(process).get(run, limit=1)
         assert (outline.is_lost, outline.resumptions) == (False, 1)
 
 
@@ -82,7 +86,7 @@ async def test_a_run_at_work_is_not_lost() -> None:
         handle = await process.create(mode="background")
         await model.is_entered.wait()
         await until(lambda: process.journal.depth == 0)
-        outline = await process.runs.outline(handle.run_id, limit=5)
+        outline = await _outlines(process).get(handle.run_id, limit=5)
         assert (outline.status, outline.is_lost, outline.duration_us) == ("running", False, [None])
         model.go.set()
         await process.settled(handle.run_id, "completed")

@@ -106,9 +106,9 @@ async def test_another_result_is_given_in_place_of_the_recorded_one(open_site: O
     """A result that was typed answers the step, as JSON or as text."""
     async with open_site(agents=AGENTS) as site:
         run = await site.app.run("walk", "hi")
-        first = (await site.app.runs.outline(run.id, limit=1)).seq[0]
+        first = (await site.app.outlines.get(run.id, limit=1)).seq[0]
         made = await _replay(site, run.id, result_step=f"{first}", result="nothing there")
-        outline = await site.app.runs.outline(made, limit=1)
+        outline = await site.app.outlines.get(made, limit=1)
         assert (await site.app.runs.step(made, outline.seq[0])).result == msgspec.Raw(b'"nothing there"')
 
 

@@ -42,7 +42,7 @@ class ReplayPage(msgspec.Struct, frozen=True, kw_only=True):
 async def show_replay(ask: Ask) -> ReplayPage:
     """The form. Raises NotFound."""
     run = await ask.app.runs.get(ask.name("run"))
-    outline = await ask.app.runs.outline(run.id, limit=OFFERED)
+    outline = await ask.app.outlines.get(run.id, limit=OFFERED)
     agent = await _agent(ask, run)
     definition = agent.definition if agent is not None else {}
     return ReplayPage(

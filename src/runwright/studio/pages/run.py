@@ -85,7 +85,7 @@ async def show_run(ask: Ask) -> RunPage:
     children, pin, outline = await asyncio.gather(
         runs.find(RunFilter(parent_run_id=run_id, limit=CHILDREN)),
         ask.app.pins.get(run_id),
-        runs.outline(run_id, limit=PLAIN_STEPS),
+        ask.app.outlines.get(run_id, limit=PLAIN_STEPS),
     )
     is_asking = run.status == "waiting" and run.reason in {"approval", "input"}
     return RunPage(
@@ -95,14 +95,14 @@ async def show_run(ask: Ask) -> RunPage:
         children=children.data[::-1],
         needs=(await ask.app.approvals.find(ApprovalQuery(run=run_id))).data if is_asking else (),
         unknown=await _unknown(ask, run),
-        step=await _step(ask, run.agent, run_id, seq) if seq else None,
+        step=await _step(ask, run, seq) if seq else None,
     )
 
 
 async def list_steps(ask: Ask) -> Outline:
     """A page of a run's steps in columns. Raises NotFound and InvalidRequest."""
     after, limit = ask.number("after", 0, most=LARGEST), ask.number("limit", ON_A_PAGE, most=MOST)
-    return await ask.app.runs.outline(ask.name("run"), after=after, limit=limit)
+    return await ask.app.outlines.get(ask.name("run"), after=after, limit=limit)
 
 
 async def show_step(ask: Ask) -> StepPage:
@@ -111,20 +111,20 @@ async def show_step(ask: Ask) -> StepPage:
     if not seq.isascii() or not seq.isdigit() or len(seq) > len(str(LARGEST)):
         raise NotFound(f"{run_id} has no step {seq!r}.")
     run = await ask.app.runs.get(run_id)
-    return await _step(ask, run.agent, run_id, int(seq))
+    return await _step(ask, run, int(seq))
 
 
-async def _step(ask: Ask, agent: str, run_id: str, seq: int) -> StepPage:
-    detail = await ask.app.runs.detail(run_id, seq)
+async def _step(ask: Ask, run: RunView, seq: int) -> StepPage:
+    detail = await ask.app.outlines.step(run.id, seq)
     is_model = detail.step.kind == "model"
     said = await asyncio.to_thread(read_conversation, detail.step) if is_model else None
-    return StepPage(agent=agent, detail=detail, conversation=said)
+    return StepPage(agent=run.agent, detail=detail, conversation=said)
 
 
 async def _unknown(ask: Ask, run: RunView) -> Sequence[int]:
     if run.reason != "unknown_effect" or run.status != "waiting":
         return ()
-    outline = await ask.app.runs.outline(run.id, limit=MOST)
+    outline = await ask.app.outlines.get(run.id, limit=MOST)
     return [line.seq for line in outline.lines() if line.status == "unknown"]
 
 
