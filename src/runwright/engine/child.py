@@ -19,7 +19,7 @@ DEPTH = 8
 """Runs above a run, at the most."""
 
 
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """A run that is over, with its output if it is complete. `has_acted` says whether it, or one below it, did more
     than read.
     """
@@ -32,7 +32,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 class Runner(Protocol):
     """Begins runs and waits for them."""
 
-    async def attach(self, request: RunRequest, *, parent: str) -> Outcome | None:
+    async def attach(self, request: RunRequest, *, parent: str) -> Ending | None:
         """Begin a run with the request's id, or find it, and wait while it is at work in this process.
 
         None when it is not over then: it waits, or another process has it. Raises what `Engine.submit` raises.
@@ -47,7 +47,7 @@ class Runner(Protocol):
 class _Nobody:
     """Runs nothing: steps are performed without an engine."""
 
-    async def attach(self, request: RunRequest, *, parent: str) -> Outcome | None:
+    async def attach(self, request: RunRequest, *, parent: str) -> Ending | None:
         raise RunError(f"Nothing runs {request.agent!r} here.")
 
     def abandon(self, run_id: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from runwright.core.ports import RunFilter, RunStore
 from runwright.core.run import Run, RunRequest
 from runwright.core.step import Step
-from runwright.engine.child import DEPTH, Outcome
+from runwright.engine.child import DEPTH, Ending
 from runwright.engine.drive import Driver, Rows
 from runwright.engine.live import LiveRun
 from runwright.engine.reuse import recalled
@@ -38,7 +38,7 @@ class Children:
         self._submit = submit
         self._cancel = cancel
 
-    async def attach(self, request: RunRequest, *, parent: str) -> Outcome | None:
+    async def attach(self, request: RunRequest, *, parent: str) -> Ending | None:
         """Begin a run with the request's id, or find it, and wait while it is at work in this process.
 
         None when it is not over then: it waits, or another process has it. Raises what `Engine.submit` raises.
@@ -58,9 +58,9 @@ class Children:
         if run is None or not run.is_over:
             return None
         if run.status != "completed":
-            return Outcome(run=run, has_acted=await asyncio.to_thread(_has_acted, self._rows.runs, run.id))
+            return Ending(run=run, has_acted=await asyncio.to_thread(_has_acted, self._rows.runs, run.id))
         end = await asyncio.to_thread(recalled, self._rows.runs, self._rows.reader, run.id)
-        return Outcome(run=run, output=b"null" if end is None else bytes(end.output))
+        return Ending(run=run, output=b"null" if end is None else bytes(end.output))
 
     def abandon(self, run_id: str) -> None:
         """Cancel a run that nobody waits for any more."""
