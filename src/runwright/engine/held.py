@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -12,13 +12,14 @@ from msgspec.structs import replace
 
 from runwright.agents.output import output_check
 from runwright.core.agent import BuiltAgent
-from runwright.core.event import Event, StepCompleted, StepFailed, StepHeld, StepResolved, StepStarted
+from runwright.core.event import Event, RunWaiting, StepCompleted, StepFailed, StepHeld, StepResolved, StepStarted
 from runwright.core.need import OF_PERSON, Need, NeedsApproval, NeedsInput
 from runwright.core.ports import RunStore
 from runwright.core.run import Run, error_info
 from runwright.core.step import Resolved, Step
 from runwright.engine.drive import Rows
 from runwright.errors import ConfigError, Conflict, Denied, InvalidRequest, OutputInvalid
+from runwright.journal.read import JournalReader
 from runwright.journal.write import Record
 
 ANSWERS = frozenset({"approve", "deny", "answer"})
@@ -108,6 +109,16 @@ def all_steps(runs: RunStore, run_id: str) -> Sequence[Step]:
         if not page:
             return steps
         steps.extend(page)
+
+
+def wait_of(run: Run, reader: JournalReader) -> RunWaiting | None:
+    """How a run told that it waits: the last thing that it said, unless something came late. Reads the store."""
+    last = _waiting(reader.page(run.id, after=run.last_seq - 1, limit=1))
+    return last or _waiting(reader.events(run.id))
+
+
+def _waiting(events: Iterable[Event]) -> RunWaiting | None:
+    return next((event.data for event in reversed(list(events)) if isinstance(event.data, RunWaiting)), None)
 
 
 def open_needs(events: Sequence[Event]) -> Mapping[int, Need]:

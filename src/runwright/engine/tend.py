@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, assert_never
 
 import msgspec
 
 from runwright.core.budget import Shortage
-from runwright.core.event import Event, RunWaiting
+from runwright.core.event import RunWaiting
 from runwright.core.need import OF_PERSON, Need, NeedsRun, NeedsTime
 from runwright.core.ports import Signal
 from runwright.core.run import Run
 from runwright.engine.drive import Rows
-from runwright.engine.held import Outcome, expired
+from runwright.engine.held import Outcome, expired, wait_of
 from runwright.engine.pause import Pauses
 from runwright.engine.resume import Cause
 from runwright.errors import Conflict, InvalidRequest, NotFound, OwnershipLost
@@ -141,7 +141,7 @@ class Tender:
     async def _wake_one(self, run: Run) -> None:
         known = self._waits.get(run.id)
         if known is None or known[0] != run.last_seq:
-            known = self._waits[run.id] = run.last_seq, await asyncio.to_thread(self._wait, run)
+            known = self._waits[run.id] = run.last_seq, await asyncio.to_thread(wait_of, run, self._rows.reader)
         wait = known[1]
         # What it waits for may be unknown to this release: a person resumes it then.
         if wait is None:
@@ -165,11 +165,6 @@ class Tender:
         if isinstance(need, NeedsTime):
             return "timer" if need.at <= now else None
         return "resolved" if need.until is not None and need.until <= now else None
-
-    def _wait(self, run: Run) -> RunWaiting | None:
-        """How a run told that it waits."""
-        last = _waiting(self._rows.reader.page(run.id, after=run.last_seq - 1, limit=1))
-        return last or _waiting(self._rows.reader.events(run.id))
 
     async def _pass_signals(self) -> None:
         pending = await asyncio.to_thread(self._rows.signals.pending)
@@ -224,10 +219,6 @@ class Tender:
                 await asyncio.to_thread(self._rows.signals.drop, signal.id)
             case _:
                 assert_never(signal.kind)
-
-
-def _waiting(events: Iterable[Event]) -> RunWaiting | None:
-    return next((event.data for event in reversed(list(events)) if isinstance(event.data, RunWaiting)), None)
 
 
 def _reason(signal: Signal) -> str:

@@ -14,7 +14,7 @@ from runwright.core.labels import LARGEST
 from runwright.core.need import NeedsApproval, NeedsInput
 from runwright.core.ports import RunFilter, RunStore
 from runwright.core.run import Run
-from runwright.engine.held import open_needs
+from runwright.engine.held import open_needs, wait_of
 from runwright.errors import NotFound
 from runwright.journal.read import JournalReader
 from runwright.service.approval_views import ApprovalBody, ApprovalQuery, ApprovalStatus, ApprovalView
@@ -92,9 +92,13 @@ class Approvals:
         """What a run waits for, the newest first."""
         if run.status != "waiting" or run.reason not in {"approval", "input"}:
             return ()
-        events = list(self._reader.events(run.id))
-        needs = [need for need in open_needs(events).values() if isinstance(need, NeedsApproval | NeedsInput)]
-        return [_view(run, events, need) for need in sorted(needs, key=lambda need: -need.step)]
+        wait = wait_of(run, self._reader)
+        needs = [need for need in (wait.needs if wait else ()) if isinstance(need, NeedsApproval | NeedsInput)]
+        return [self._waits(run, need) for need in sorted(needs, key=lambda need: -need.step)]
+
+    def _waits(self, run: Run, need: NeedsApproval | NeedsInput) -> ApprovalView:
+        begun = self._reader.page(run.id, after=need.step - 1, limit=1)[0]
+        return _asked(run, begun, need)
 
     def _get(self, approval_id: str) -> ApprovalView:
         run_id, step = _parts(approval_id)
@@ -121,11 +125,16 @@ def _parts(given: str) -> tuple[str, int]:
 
 
 def _view(run: Run, events: Sequence[Event], need: NeedsApproval | NeedsInput) -> ApprovalView:
-    begun = next(event for event in events if event.seq == need.step)
+    view = _asked(run, next(event for event in events if event.seq == need.step), need)
+    return view if need.step in open_needs(events) else _spoken(replace(view, status="withdrawn"), events)
+
+
+def _asked(run: Run, begun: Event, need: NeedsApproval | NeedsInput) -> ApprovalView:
+    """What a run asks that waits for that; `begun` is the start of its step."""
     assert isinstance(begun.data, StepStarted)
     view = ApprovalView(
         id=approval_id(run.id, need.step),
-        status="waiting" if need.step in open_needs(events) else "withdrawn",
+        status="waiting",
         kind="approval",
         run_id=run.id,
         step=need.step,
@@ -135,13 +144,9 @@ def _view(run: Run, events: Sequence[Event], need: NeedsApproval | NeedsInput) -
         since=begun.ts,
         until=need.until,
     )
-    return _spoken(_asked(view, begun.data, need), events)
-
-
-def _asked(view: ApprovalView, begun: StepStarted, need: NeedsApproval | NeedsInput) -> ApprovalView:
     if isinstance(need, NeedsApproval):
-        return replace(view, name=begun.name, arguments=begun.request)
-    asked = msgspec.json.decode(begun.request, type=_Question)
+        return replace(view, name=begun.data.name, arguments=begun.data.request)
+    asked = msgspec.json.decode(begun.data.request, type=_Question)
     return replace(view, kind="input", question=asked.question, schema=asked.schema)
 
 

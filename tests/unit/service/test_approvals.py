@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import msgspec
 import pytest
 
 from runwright.core.agent import Approval
 from runwright.core.context import Context
+from runwright.core.ports import RunStore, Stored
 from runwright.errors import Conflict, InvalidRequest, NotFound
+from runwright.journal.read import JournalReader
 from runwright.service.approval_views import ApprovalBody, ApprovalQuery
 from runwright.service.approvals import Approvals
 from runwright.testing import ScriptedModel, ScriptedTool
@@ -53,6 +56,33 @@ async def test_a_call_that_waits_is_listed() -> None:
         assert view.until is not None
         assert (view.until - view.since).total_seconds() == 86_400
         assert await approvals(process).get(view.id) == view
+
+
+class Rows:
+    """The runs of a store, and after which events somebody read on."""
+
+    def __init__(self, runs: RunStore) -> None:
+        self.runs = runs
+        self.read: list[int] = []
+
+    def events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[Stored]:
+        """As the store has them."""
+        self.read.append(after)
+        return self.runs.events(run_id, after=after, limit=limit)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.runs, name)
+
+
+async def test_a_list_reads_what_it_shows() -> None:
+    """Of a long run only its wait and the step that needs a person are read for a list."""
+    model = ScriptedModel(calling(("pay", {"usd": 5})), "done")
+    async with started(looping(paying()), model=model) as process:
+        run = await process.run()
+        rows = Rows(process.stores.runs)
+        reader = JournalReader(cast("RunStore", rows), process.stores.blobs)
+        (view,) = (await Approvals(process.runs, process.stores.runs, reader).find(ApprovalQuery())).data
+        assert sorted(rows.read) == [view.step - 1, (await process.story(run.id))[-1].seq - 1]
 
 
 async def test_a_question_is_listed() -> None:
