@@ -25,10 +25,14 @@ from runwright.core.event import (
     StepStarted,
 )
 from runwright.core.money import IMPORTED
+from runwright.core.ports import RunFilter
+from runwright.core.run import TERMINAL
 from runwright.service.approval_views import ApprovalQuery, ApprovalView
 from runwright.service.views import RunView
 
 LINE = 100
+BELOW = 100
+"""Runs below one that are looked at."""
 
 
 class Answer:
@@ -153,7 +157,22 @@ def waits(view: RunView, approvals: Sequence[ApprovalView] = ()) -> str:
     )
 
 
-async def asked_of(access: Access, view: RunView) -> Sequence[ApprovalView]:
+async def needs_of(access: Access, view: RunView) -> str:
+    """What a waiting run needs, with what it asks a person or the runs that it waits for."""
+    if view.reason == "child":
+        found = await access.runs.find(RunFilter(parent_run_id=view.id, limit=BELOW))
+        below = [each for each in found.data if each.status not in TERMINAL]
+        if below:
+            return "\n".join(["The run waits for runs that it began:", *(f"  {_child(each)}" for each in below)])
+    return waits(view, await _asked_of(access, view))
+
+
+def _child(view: RunView) -> str:
+    status = f"{view.status} ({view.reason})" if view.reason else view.status
+    return f"{view.id} of {view.agent}: {status} `runwright runs show {view.id}`"
+
+
+async def _asked_of(access: Access, view: RunView) -> Sequence[ApprovalView]:
     """What a run that waits needs of a person."""
     if view.status != "waiting" or view.reason not in {"approval", "input"}:
         return ()

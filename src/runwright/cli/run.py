@@ -10,7 +10,7 @@ import msgspec
 from cyclopts import Parameter
 
 from runwright.cli.access import Access
-from runwright.cli.answer import Answer, asked_of, summary, waits
+from runwright.cli.answer import Answer, needs_of, summary
 from runwright.cli.call import Call, Called, Flag, Texts
 from runwright.cli.failures import RUN_FAILED, Exit
 from runwright.core.run import RunRequest
@@ -96,7 +96,7 @@ async def perform(access: Access, request: RunRequest, call: Call) -> RunView:
     if view.error is not None:
         call.out.note(f"error: {view.error.code}: {view.error.message}")
     if view.status == "waiting":
-        call.out.note(waits(view, await asked_of(access, view)))
+        call.out.note(await needs_of(access, view))
     return view
 
 

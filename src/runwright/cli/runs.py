@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import asdict
 
-from runwright.cli.answer import asked_of, summary, waits
+from runwright.cli.answer import needs_of, summary, waits
 from runwright.cli.call import Called, Flag, Limit, Seq
 from runwright.cli.contained import Contained, contained
 from runwright.cli.costs import print_run
@@ -117,7 +117,7 @@ async def show(run: str, /, *, limit: Limit = 100, call: Called) -> None:
         view = await access.runs.get(run)
         steps = await access.runs.steps(run, limit=limit)
         below = await runs_below(access.runs, view) if any(step.kind == "child" for step in steps.data) else []
-        needs = waits(view, await asked_of(access, view)) if view.status == "waiting" else ""
+        needs = await needs_of(access, view) if view.status == "waiting" else ""
         progress = await latest(access, view)
         sandbox = await contained(access.runs, view, steps.data)
     further = {"progress": progress, "sandbox": sandbox}

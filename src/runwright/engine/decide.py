@@ -134,7 +134,7 @@ def short(shortage: Shortage) -> Wait:
 def held(needs: Mapping[Need, str]) -> Wait:
     """The run waits for what its steps need; their names are told. Where one needs a person, that is the reason."""
     first = next((need for need in needs if isinstance(need, OF_PERSON)), next(iter(needs)))
-    told = ", ".join(f"{name!r} (step {need.step}) {_SAID[type(need)]}" for need, name in needs.items())
+    told = ", ".join(f"{name!r} (step {need.step}) {_said(need)}" for need, name in needs.items())
     return Wait(reason=reason_of(first), detail=f"{told}.", needs=tuple(needs))
 
 
@@ -150,12 +150,16 @@ def paused(reason: str, wait: Wait | None = None) -> Wait:
     return replace(wait, reason="paused", detail=f"{told} {wait.detail}")
 
 
-_SAID: Mapping[type, str] = {
-    NeedsApproval: "needs an approval",
-    NeedsInput: "needs an answer",
-    NeedsRun: "waits for its run",
-    NeedsTime: "waits for its time",
-}
+def _said(need: Need) -> str:
+    match need:
+        case NeedsApproval():
+            return "needs an approval"
+        case NeedsInput():
+            return "needs an answer"
+        case NeedsRun():
+            return f"waits for {need.run}"
+        case NeedsTime():
+            return "waits for its time"
 
 
 Decision = Recall | Aside | Cut | ModelCall | ToolCalls | Lost | Supersede | RejectOutput | Finish | Fail | Wait

@@ -191,6 +191,18 @@ async def test_a_waiting_run_says_what_it_needs() -> None:
     assert "runwright runs resolve run_1 --done RESULT" in call.noted
 
 
+async def test_a_run_that_waits_for_another_names_it() -> None:
+    """Who looks at a run that waits for one that it began is told which, and what that waits for."""
+    parent = a_run(status="waiting", reason="child", ended_at=None)
+    child = a_run("run_2", status="waiting", reason="approval", ended_at=None)
+    over = a_run("run_3")
+    call = FakeCall(FakeAccess(FakeRuns(parent, child, over)))
+    with pytest.raises(Exit):
+        await run("support", "hi", call=call)
+    assert "run_2 of support: waiting (approval) `runwright runs show run_2`" in call.noted
+    assert "run_3 of" not in call.noted
+
+
 class EndlessRuns(FakeRuns):
     """Runs that never say anything. `is_watched` is set when somebody listens."""
 
