@@ -28,6 +28,9 @@ def _words(given: object) -> object:
         return tuple(given.split())
 
 
+Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
+
+
 class LogSettings(BaseModel):
     """How the server tells what it does."""
 
@@ -192,7 +195,7 @@ class RepositorySettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = Field(
+    allow: Words = Field(
         default=(),
         description="Folders and beginnings of URLs, such as `https://github.com/acme/`, that whoever may run or "
         "define an agent may name; in a variable between spaces, or as JSON. `https://` is every public host.",

@@ -38,6 +38,7 @@ from runwright.sections import (
     RepositorySettings,
     RetentionSettings,
     SandboxSettings,
+    Words,
 )
 
 FLAG = "flag"
@@ -123,6 +124,10 @@ class Settings(BaseSettings):
         default="",
         pattern=r"^(/[A-Za-z0-9._~-]+)*$",
         description="The path below which a proxy serves Runwright, such as `/runwright`, for the links of the studio.",
+    )
+    hosts: Words = Field(
+        default=(),
+        description="Further names that a server on loopback answers to, such as that of a proxy on the same machine.",
     )
     api_key: SecretStr | None = Field(
         default=None,

@@ -48,16 +48,16 @@ async def _serve(settings: Settings, call: Call) -> None:
             await serve(app, on_start=announcement(app, call))
 
 
-def announcement(app: App, call: Call) -> Callable[[str], None]:
-    """Tells where the server listens, what it serves and which model answers."""
+def announcement(app: App, call: Call) -> Callable[[str, str | None], None]:
+    """Tells where the server listens, what it serves, which model answers and how to log in."""
     from runwright import __version__
 
-    def announce(url: str) -> None:
+    def announce(url: str, login: str | None) -> None:
         names = [entry.agent.name for entry in app.registry.all()]
         default = app.models.default_ref
         if call.out.is_json:
             model = {"ref": default.ref, "reason": default.reason}
-            call.out.json({"url": url, "agents": names, "model": model, "data": str(app.settings.data)})
+            call.out.json({"url": url, "agents": names, "model": model, "data": str(app.settings.data), "login": login})
             return
         places = ", ".join(str(source) for source in agent_sources(app.settings))
         hint = f" (from {places})" if places else " (name a folder with definitions: runwright serve PATH)"
@@ -65,6 +65,8 @@ def announcement(app: App, call: Call) -> Callable[[str], None]:
         call.out.text(f"agents  {', '.join(names) or 'none'}{hint}")
         call.out.text(f"model   {default.ref}: {default.reason}")
         call.out.text(f"data    {app.settings.data}")
+        if login is not None:
+            call.out.text(f"login   {login} (once, within 10 minutes)")
         if not app.settings.recover:
             call.out.text("runs    those of dead processes stay as they are: runwright runs resume RUN takes one up")
 

@@ -46,8 +46,11 @@ from runwright.server import (
 from runwright.server.auth import Auth, check_bind
 from runwright.server.fast import FastRoutes
 from runwright.server.live import LIVE_PATH, LiveStream
+from runwright.server.login import PATH as LOGIN
+from runwright.server.login import Login
 from runwright.server.problems import Problems, reraise
 from runwright.server.reference import document, page
+from runwright.server.sessions import Sessions
 from runwright.server.sse import Streams
 from runwright.studio import Studio
 
@@ -67,6 +70,8 @@ A server that closes first resets a request which is on its way.
 GC_THRESHOLDS = (20_000, 20, 50)
 """Runs make few cycles: the default of 700 new objects lets the collector take a tenth of the time."""
 
+OnStart = Callable[[str, str | None], None]
+
 HANDLED = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -75,7 +80,9 @@ def create_server(app: App, *, host: str | None = None) -> FastAPI:
     host = host or app.settings.host
     check_bind(host, app.settings.api_key)
     streams = Streams(heartbeat_s=app.settings.heartbeat_s)
-    studio = Studio(prefix=app.settings.root_path, has_key=app.settings.api_key is not None)
+    key, prefix = app.settings.api_key, app.settings.root_path
+    sessions = Sessions(key.get_secret_value()) if key and key.get_secret_value() else None
+    studio = Studio(prefix=prefix, has_key=sessions is not None)
     fast = [
         Route(runs.START_PATH, runs.StartRun(app.runs, streams, runs.read_run), methods=["POST"]),
         Route(chains.CHAIN_PATH, runs.StartRun(app.runs, streams, chains.read_chain), methods=["POST"]),
@@ -95,8 +102,8 @@ def create_server(app: App, *, host: str | None = None) -> FastAPI:
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         # Outermost first.
         middleware=[
-            Middleware(Problems, studio=studio, root_path=app.settings.root_path),
-            Middleware(Auth, key=app.settings.api_key, host=host),
+            Middleware(Problems, studio=studio, root_path=prefix),
+            Middleware(Auth, sessions=sessions, host=host, hosts=app.settings.hosts),
             Middleware(FastRoutes, routes=fast),
         ],
         exception_handlers={HTTPException: reraise, RequestValidationError: reraise},
@@ -104,6 +111,7 @@ def create_server(app: App, *, host: str | None = None) -> FastAPI:
     server.state.app = app
     server.state.started = int(time.time())
     server.state.streams = streams
+    server.state.sessions = sessions
     # Known to the router too, so that another method on their paths is told which ones there are.
     server.router.routes += fast
     for part in (
@@ -112,6 +120,8 @@ def create_server(app: App, *, host: str | None = None) -> FastAPI:
     ):
         server.include_router(part.router)
     server.router.routes += [Route(LIVE_PATH, LiveStream(app.live, app.runs, streams), methods=["GET"])]
+    if sessions is not None:
+        server.router.routes += Login(sessions, studio, prefix=prefix).routes()
     server.router.routes += studio.routes()
     _add_reference(server)
     return server
@@ -133,12 +143,11 @@ def _add_reference(server: FastAPI) -> None:
     server.add_route("/docs", docs, include_in_schema=False)
 
 
-async def serve(
-    app: App, *, host: str | None = None, port: int | None = None, on_start: Callable[[str], None] | None = None
-) -> None:
+async def serve(app: App, *, host: str | None = None, port: int | None = None, on_start: OnStart | None = None) -> None:
     """Serve an open App until SIGTERM or SIGINT, then let its runs finish or leave them to the next start.
 
-    `on_start` is handed the server's URL. Raises ConfigError when the address cannot be had. Run it on uvloop.
+    `on_start` is handed the server's URL, and where there is a key a link that logs a browser in once. Raises
+    ConfigError when the address cannot be had. Run it on uvloop.
     """
     host = host or app.settings.host
     server = create_server(app, host=host)
@@ -155,9 +164,16 @@ async def serve(
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=CLOSE_S,
     )
+
+    def started(url: str) -> None:
+        sessions: Sessions | None = server.state.sessions
+        login = sessions and f"{url}{app.settings.root_path}{LOGIN}?once={sessions.link()}"
+        if on_start is not None:
+            on_start(url, login)
+
     listener = listen(host, app.settings.port if port is None else port)
     try:
-        await _Server(config, app, streams=server.state.streams, on_start=on_start).serve(sockets=[listener])
+        await _Server(config, app, streams=server.state.streams, on_start=started).serve(sockets=[listener])
     finally:
         listener.close()
 
@@ -177,9 +193,7 @@ def listen(host: str, port: int) -> socket.socket:
 class _Server(uvicorn.Server):
     """uvicorn that drains the App before it closes connections, and leaves the end of the process to its caller."""
 
-    def __init__(
-        self, config: uvicorn.Config, app: App, *, streams: Streams, on_start: Callable[[str], None] | None
-    ) -> None:
+    def __init__(self, config: uvicorn.Config, app: App, *, streams: Streams, on_start: Callable[[str], None]) -> None:
         super().__init__(config)
         self._app = app
         self._streams = streams
@@ -191,7 +205,7 @@ class _Server(uvicorn.Server):
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
-        if self._on_start is not None and sockets:
+        if sockets:
             self._on_start(_url(sockets[0]))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import hmac
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from runwright.errors import ConfigError, Forbidden, Unauthorized
+from runwright.server.sessions import Sessions
 
 OPEN_PATHS = frozenset({"/livez", "/readyz"})
+WITHOUT_KEY = ("/static/",)
+LOGIN = "/login"
 CALLER = "runwright.caller"
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -21,38 +23,46 @@ _LOCAL_HOSTS = frozenset({b"localhost", b"127.0.0.1", b"[::1]"})
 
 
 class Auth:
-    """Middleware that lets nobody in without the key, and no web page of another site change anything.
+    """Middleware that lets nobody in without the key or a session, and no page of another site change anything.
 
     A page may have rebound its own name to loopback, or may send what browsers send without asking (a plain POST).
+    Without `sessions` there is no key. On loopback a server answers to its own names and to further `hosts`.
     """
 
-    def __init__(self, app: ASGIApp, *, key: SecretStr | None, host: str) -> None:
+    def __init__(self, app: ASGIApp, *, sessions: Sessions | None, host: str, hosts: Iterable[str] = ()) -> None:
         self._app = app
-        self._key = key.get_secret_value().encode() if key else None
-        self._hosts = _LOCAL_HOSTS | {_host_header(host)} if is_loopback(host) else None
+        self._sessions = sessions
+        names = _LOCAL_HOSTS | {_host_header(each) for each in (host, *hosts)}
+        self._hosts = names if is_loopback(host) else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request. Raises Unauthorized and Forbidden."""
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
-            self._check(scope)
+            await self._check(scope)
         await self._app(scope, receive, send)
 
-    def _check(self, scope: Scope) -> None:
+    async def _check(self, scope: Scope) -> None:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         host = headers.get(b"host", b"")
         if self._hosts is not None and _without_port(host) not in self._hosts:
-            raise Forbidden(f"This server answers to localhost only, not to the host {host.decode('latin-1')!r}.")
+            told = f"This server answers to localhost only, not to the host {host.decode('latin-1')!r}"
+            raise Forbidden(f"{told}; RUNWRIGHT_HOSTS names further ones.")
         if scope["method"] not in SAFE_METHODS:
             _refuse_other_sites(headers)
+        scope[CALLER] = await self._caller(headers, scope["path"])
+
+    async def _caller(self, headers: Mapping[bytes, bytes], path: str) -> str:
         given = _given_key(headers)
-        if self._key is None:
-            scope[CALLER] = "anonymous"
-        elif hmac.compare_digest(given, self._key):
-            scope[CALLER] = "key"
-        elif given:
+        if self._sessions is None or path == LOGIN or path.startswith(WITHOUT_KEY):
+            return "anonymous"
+        if given and self._sessions.is_key(given):
+            return "key"
+        if given:
+            await self._sessions.refuse()
             raise Unauthorized("This API key is not known.")
-        else:
-            raise Unauthorized
+        if self._sessions.is_good(_cookie(headers, self._sessions.cookie)):
+            return "key"
+        raise Unauthorized
 
 
 def _refuse_other_sites(headers: Mapping[bytes, bytes]) -> None:
@@ -77,6 +87,11 @@ def _given_key(headers: Mapping[bytes, bytes]) -> bytes:
     if bearer[:7].lower() == b"bearer ":
         return bearer[7:].strip()
     return headers.get(b"x-api-key", b"")
+
+
+def _cookie(headers: Mapping[bytes, bytes], name: str) -> str:
+    pairs = (each.strip().partition("=") for each in headers.get(b"cookie", b"").decode("latin-1").split(";"))
+    return next((value for given, _, value in pairs if given == name), "")
 
 
 def caller(scope: Scope) -> str:

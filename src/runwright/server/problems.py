@@ -11,11 +11,20 @@ import msgspec
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from runwright.core.ids import make_id
-from runwright.errors import ConfigError, InvalidRequest, MethodNotAllowed, NotFound, RunwrightError, TooLarge
+from runwright.errors import (
+    ConfigError,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    RunwrightError,
+    TooLarge,
+    Unauthorized,
+)
+from runwright.server.login import login_url
 from runwright.server.wire import ClientGone, Header, encode
 from runwright.service.views import Problem
 from runwright.studio import Studio
@@ -189,6 +198,9 @@ class Problems:
             told = await shown(error, request_id=request_id.decode(), path=scope["path"])
             if has_begun:
                 raise
+            if isinstance(told, Unauthorized) and scope["method"] == "GET" and _is_browser(scope):
+                there = login_url(self._prefix, scope["path"], scope["query_string"])
+                return await RedirectResponse(there, status_code=303)(scope, receive, answer)
             if _is_browser(scope):
                 page = await self._studio.error(Request(scope), told)
                 return await page(scope, receive, answer)

@@ -38,7 +38,7 @@ class Renderer:
             auto_reload=False,
         )
         self._environment.filters.update(filters.FILTERS)
-        self._known = {"static": self._static_url, "version": __version__, "navigation": navigation}
+        self._known = {"static": self._static_url, "version": __version__, "navigation": navigation, "has_key": has_key}
 
     async def page(self, page: Page, ask: Ask, view: msgspec.Struct) -> bytes:
         """A whole page, or the block of it that htmx asked for."""

@@ -58,11 +58,16 @@ class Studio:
         renderer = await self._open()
         return await _answer(request, await renderer.error(ask, error), status=error.status)
 
+    async def show(self, request: Request, page: Page, view: msgspec.Struct, *, status: int = 200) -> Response:
+        """A page with a view that is there already."""
+        renderer = await self._open()
+        body = await renderer.page(page, Ask(request, prefix=self._prefix), view)
+        return await _answer(request, body, status=status)
+
     def _page(self, page: Page):  # noqa: ANN202 - an endpoint of Starlette
         async def endpoint(request: Request) -> Response:
             ask = Ask(request, prefix=self._prefix)
-            renderer = await self._open()
-            return await _answer(request, await renderer.page(page, ask, await page.view(ask)))
+            return await self.show(request, page, await page.view(ask))
 
         return endpoint
 
@@ -80,9 +85,7 @@ class Studio:
             follows = await action.act(ask)
             if isinstance(follows, str):
                 return RedirectResponse(follows, status_code=303)
-            renderer = await self._open()
-            body = await renderer.page(follows.page, ask, follows.view)
-            return await _answer(request, body, status=follows.status)
+            return await self.show(request, follows.page, follows.view, status=follows.status)
 
         return endpoint
 

@@ -6,6 +6,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from runwright.errors import ConfigError, Forbidden, Unauthorized
 from runwright.server.auth import Auth, caller, check_bind, is_loopback
+from runwright.server.sessions import Sessions
 
 KEY = SecretStr("secret-key")
 
@@ -14,6 +15,7 @@ async def ask(
     auth: SecretStr | None,
     *headers: tuple[bytes, bytes],
     host: str = "127.0.0.1",
+    hosts: tuple[str, ...] = (),
     path: str = "/x",
     method: str = "POST",
 ) -> str:
@@ -30,7 +32,8 @@ async def ask(
         return
 
     scope: Scope = {"type": "http", "method": method, "path": path, "headers": list(headers)}
-    await Auth(inner, key=auth, host=host)(scope, receive, send)
+    sessions = Sessions(auth.get_secret_value()) if auth else None
+    await Auth(inner, sessions=sessions, host=host, hosts=hosts)(scope, receive, send)
     return seen[0]
 
 
@@ -72,6 +75,14 @@ async def test_rebound_names_are_refused_on_loopback(name: bytes) -> None:
     """A web page that rebinds its name to loopback is refused, or any page could start runs."""
     with pytest.raises(Forbidden):
         await ask(None, (b"host", name))
+
+
+async def test_a_further_name_is_let_in_where_it_is_set() -> None:
+    """Behind a proxy on the same machine the proxy's name passes when it is named, and no other does."""
+    for name in (b"agents.example", b"Agents.Example:443", b"localhost"):
+        assert await ask(None, (b"host", name), hosts=("agents.example",)) == "anonymous"
+    with pytest.raises(Forbidden, match="RUNWRIGHT_HOSTS"):
+        await ask(None, (b"host", b"evil.example"), hosts=("agents.example",))
 
 
 async def test_any_name_passes_beyond_loopback() -> None:

@@ -11,6 +11,7 @@ from runwright import Agent, App
 from runwright.app import AppOptions
 from runwright.models import ModelRegistry
 from runwright.server import create_server
+from runwright.server.sessions import Sessions
 from runwright.settings import Settings
 
 AGENTS = (Agent("support", model="demo", instructions="Be brief.", description="Answers."),)
@@ -18,11 +19,18 @@ BROWSER = {"accept": "text/html,application/xhtml+xml"}
 
 
 class Site:
-    """A client with its App."""
+    """A client with its App, and the sessions of its server."""
 
-    def __init__(self, app: App, client: httpx2.AsyncClient) -> None:
+    def __init__(self, app: App, client: httpx2.AsyncClient, sessions: Sessions | None) -> None:
         self.app = app
         self.client = client
+        self._sessions = sessions
+
+    @property
+    def sessions(self) -> Sessions:
+        """The sessions of a server with a key."""
+        assert self._sessions is not None
+        return self._sessions
 
     async def text(self, path: str, **headers: str) -> str:
         """A page that must be there."""
@@ -43,9 +51,10 @@ def open_site() -> Open:
         options = AppOptions(is_in_memory=True)
         own = Settings(model="demo", heartbeat_s=0.05, drain_s=0, **settings)
         async with App(own, agents=agents, models=ModelRegistry(default="demo"), options=options) as app:
-            transport = httpx2.ASGITransport(app=create_server(app))
+            server = create_server(app)
+            transport = httpx2.ASGITransport(app=server)
             async with httpx2.AsyncClient(transport=transport, base_url="http://localhost", headers=BROWSER) as client:
-                yield Site(app, client)
+                yield Site(app, client, server.state.sessions)
 
     return opened
 

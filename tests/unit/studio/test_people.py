@@ -7,6 +7,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from runwright import Agent, Context, tool
+from runwright.core.ports import RunFilter
 from tests.unit.studio.conftest import Open, Site
 
 HTMX = {"hx-request-type": "partial", "hx-target": "div#chat"}
@@ -68,8 +69,8 @@ async def test_a_plain_form_runs_an_agent_and_shows_its_answer(open_site: Open) 
         page = await said(site, "support", **{"/input": "hello **you**"})
         assert "hello **you**</p>" in page
         assert "<strong>you</strong>" in page
-        (run,) = (await site.client.get("/runs.json")).json()["runs"]["data"]
-        assert f'href="/runs/{run["id"]}"' in page
+        (run,) = (await site.app.runs.find(RunFilter())).data
+        assert f'href="/runs/{run.id}"' in page
         await said(site, "support", **{"/input": "again"})
         assert (await site.text("/playground/support?thread=t")).count("<chat-turn") == 2
         assert "Say something" in await site.text("/playground/support")
