@@ -117,7 +117,7 @@ def guards() -> dict[str, Make]:
         if each.name in found or not callable(factory):
             told = "there is another one of this name" if each.name in found else f"{factory!r} is not callable"
             raise ConfigError(f"{place}: {told}", problems=((place, told),))
-        found[each.name] = partial(_guard, place, cast("Callable[..., object]", factory))
+        found[each.name] = partial(_guard, place, factory)
     return found
 
 
