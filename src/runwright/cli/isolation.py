@@ -30,11 +30,13 @@ class SandboxReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def attack_sandbox(call: Call) -> None:
-    """Try every attack in every sandbox that works, and print the table. Exits with 3 if a kernel's lets one through.
+    """Try every attack in every sandbox that is set and works, and print the table.
+
+    Exits with 3 if a kernel's lets one through.
 
     Nothing is attacked but what this command puts up itself.
     """
-    sandbox = LocalSandbox()
+    sandbox = LocalSandbox(ways=call.settings().sandbox.ways.split())
     try:
         ways = [report for report in await sandbox.probe() if report.language in LANGUAGES]
     finally:

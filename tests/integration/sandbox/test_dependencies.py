@@ -46,6 +46,20 @@ from runwright.tools.sandbox.dependencies import Dependencies
 print(asyncio.run(Dependencies(Path(sys.argv[1])).prepare("python", ["tiny"])).folder)
 """
 
+FULL = """
+import asyncio, subprocess, sys
+from pathlib import Path
+from runwright.errors import ConfigError
+from runwright.tools.sandbox.dependencies import Dependencies
+
+folder = Path(sys.argv[1])
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], check=True)
+try:
+    asyncio.run(Dependencies(folder).prepare("python", ["huge"]))
+except ConfigError as error:
+    print(error, [path for path in (folder / "python").iterdir() if path.is_dir()], sep="|")
+"""
+
 
 def wheel(folder: Path, name: str, version: str, *, requires: str = "", filler: int = 0) -> None:
     """Write a wheel of one module, which says its version."""
@@ -166,6 +180,18 @@ async def test_packages_have_a_size(index: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="which is the limit"):
         await Dependencies(tmp_path / "cache", largest=50_000).prepare("python", ["huge"])
     assert [path for path in (tmp_path / "cache" / "python").iterdir() if path.is_dir()] == []
+
+
+async def test_a_full_disk_is_told_as_such(index: Path, tmp_path: Path) -> None:
+    """Where there is no room for packages that is said, whoever found out, and nothing half is kept."""
+    wheel(index, "huge", "1.0", filler=1_000_000)
+    small = tmp_path / "small"
+    small.mkdir()
+    command = ["unshare", "--mount", "--map-root-user", sys.executable, "-c", FULL, str(small)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "unshare:" in done.stderr or "mount:" in done.stderr:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    assert done.stdout.split("|") == [f"There is no room for the packages where they are kept: {small}.", "[]\n"]
 
 
 async def test_packages_have_a_time(index: Path, tmp_path: Path) -> None:

@@ -50,6 +50,7 @@ NO_VERSION: Final = re.compile(r"satisfies the requirement (.+?) \(from versions
 UNREACHABLE: Final = re.compile(
     r"Retrying|ConnectionError|timed out|Temporary failure|error sending request", re.IGNORECASE
 )
+FULL: Final = re.compile(r"No space left on device|Disk quota exceeded")
 WHEELS: Final = Path(__file__).with_name("wheels.py")
 COLOR: Final = re.compile(r"\x1b\[[0-9;]*m")
 NEWEST: Final = 5
@@ -115,7 +116,13 @@ class Dependencies:
         async with turn:
             if (found := await to_thread.run_sync(find, place)) is not None:
                 return found
-            return await _in_thread(make, self._slots)
+            try:
+                return await _in_thread(make, self._slots)
+            except (OSError, ConfigError) as error:
+                # Package tools say it in many words, or none.
+                if isinstance(error, InterruptedError) or not FULL.search(str(error)):
+                    raise
+                raise ConfigError(f"There is no room for the packages where they are kept: {self._cache}.") from error
 
     def _resolve(self, language: Language, wanted: Sequence[str], place: Path, *, stop: threading.Event) -> str:
         limits = self._limits(stop)
@@ -211,7 +218,7 @@ class _Pip:
             return ConfigError(f"The package index cannot be reached, which is needed once for {wanted}.")
         named = NO_MATCH.search(done.stderr)
         if named is None:
-            errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+            errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR") or FULL.search(line)]
             return ConfigError(f"pip could not install {wanted}: {' '.join(errors) or done.stderr.strip()}")
         return self._without_match(named[1], done)
 
