@@ -142,6 +142,12 @@ async def stamped(text: str, context: Context) -> str:
 
 clerk = Agent("clerk", run=stamped, tools=[stamp])
 head = Agent("head", template="supervisor", model=MODEL, config={"agents": ["clerk"], "parallel": 3})
+minuter = Agent(
+    "minuter",
+    template="supervisor",
+    model=MODEL,
+    config={"agents": ["clerk"], "history": {"messages": 2, "summary": {"max_tokens": 50}}},
+)
 
 
 @tool(effect="once")
