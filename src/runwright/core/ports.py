@@ -370,20 +370,12 @@ class KeyValue(Protocol):
         """Hold it for that many seconds. What is too large is not held. It may be written a little later."""
         ...
 
-    async def delete(self, space: str, key: bytes) -> bool:
-        """Forget it; False when there was nothing. Raises StorageError."""
-        ...
-
     async def clear(self, space: str | None = None) -> int:
         """Forget all of a namespace, or of all; how many entries that were. Raises StorageError."""
         ...
 
-    async def sweep(self) -> int:
-        """Forget what is past its time or has no room; how many entries that were. Raises StorageError."""
-        ...
-
     async def size(self) -> KeyValueSize:
-        """How much is held, what is past its time and was not swept included. Raises StorageError."""
+        """How much is held, what is past its time and still there included. Raises StorageError."""
         ...
 
     async def close(self) -> None:

@@ -63,21 +63,9 @@ class MemoryKeyValue:
             self._drop(next(iter(self._entries)))
             self._evicted += 1
 
-    async def delete(self, space: str, key: bytes) -> bool:
-        """Forget it; False when there was nothing."""
-        is_there = await self.get(space, key) is not None
-        if is_there:
-            self._drop((space, key))
-        return is_there
-
     async def clear(self, space: str | None = None) -> int:
         """Forget all of a namespace, or of all; how many entries that were."""
         return self._forget([place for place in self._entries if space is None or place[0] == space])
-
-    async def sweep(self) -> int:
-        """Forget what is past its time."""
-        now = self._now()
-        return self._forget([place for place, entry in self._entries.items() if entry.until <= now])
 
     async def size(self) -> KeyValueSize:
         """How much is held."""

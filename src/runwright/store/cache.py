@@ -57,7 +57,6 @@ class CacheTable:
         this = (cache.c.space == bindparam("space")) & (cache.c.key == bindparam("key"))
         dialect = database.dialect
         self._find = compiled(dialect, select(cache.c.value, cache.c.expires_at).where(this), order)
-        self._remove = compiled(dialect, delete(cache).where(this), order)
         self._write = upsert(dialect, cache, columns=names(cache), changes=("expires_at", "size", "value"))
 
     @property
@@ -100,14 +99,6 @@ class CacheTable:
             self._total += sum(row[3] for row in rows)
         if self._total > self._limit or self._now() > self._swept + SWEEP_S:
             self.sweep()
-
-    def delete(self, place: Place) -> None:
-        """Delete a row. Raises StorageError."""
-        try:
-            with self._database.cursor() as cursor:
-                cursor.execute(self._remove, place)
-        except self._database.faults as error:
-            raise storage_error(error, self._database.place) from error
 
     def clear(self, space: str | None) -> int:
         """Delete the rows of a namespace, or all; how many. Raises StorageError."""
@@ -220,22 +211,10 @@ class SqlKeyValue:
         self._bytes += len(value) - (0 if before is None else len(before[4]))
         self._begin()
 
-    async def delete(self, space: str, key: bytes) -> bool:
-        """Forget it; False when there was nothing. Raises StorageError."""
-        is_there = await self.get(space, key) is not None
-        await self._settle()
-        await asyncio.to_thread(self._table.delete, (space, key))
-        return is_there
-
     async def clear(self, space: str | None = None) -> int:
         """Forget all of a namespace, or of all; how many entries that were. Raises StorageError."""
         await self._settle()
         return await asyncio.to_thread(self._table.clear, space)
-
-    async def sweep(self) -> int:
-        """Forget what is past its time or has no room; how many entries that were. Raises StorageError."""
-        await self._settle()
-        return await asyncio.to_thread(self._table.sweep)
 
     async def size(self) -> KeyValueSize:
         """How much is held. Raises StorageError."""

@@ -130,14 +130,6 @@ async def test_no_time_at_all(kept: KeyValue) -> None:
     assert (await kept.size()).spaces == ()
 
 
-async def test_delete(kept: KeyValue) -> None:
-    """What is deleted is gone, and deleting it says whether it was there."""
-    await kept.set("a", b"k", b"v", ttl_s=10)
-    assert await kept.delete("a", b"k")
-    assert await kept.get("a", b"k") is None
-    assert not await kept.delete("a", b"k")
-
-
 async def test_clear(kept: KeyValue) -> None:
     """A namespace is cleared alone, or all are."""
     for space in ("a", "b", "c"):
@@ -148,17 +140,6 @@ async def test_clear(kept: KeyValue) -> None:
     assert await kept.clear() == 4
     assert await kept.get("b", b"1") is None
     assert await kept.clear() == 0
-
-
-async def test_sweep(bounded: KeyValue, watch: Watch) -> None:
-    """Sweeping takes what is past its time and nothing else."""
-    await bounded.set("a", b"short", b"v", ttl_s=10)
-    await bounded.set("a", b"long", b"v", ttl_s=20)
-    await watch.move(15)
-    assert await bounded.sweep() == 1
-    assert [(space.name, space.count) for space in (await bounded.size()).spaces] == [("a", 1)]
-    assert await bounded.get("a", b"long") == b"v"
-    assert await bounded.sweep() == 0
 
 
 async def test_room(bounded: KeyValue, watch: Watch) -> None:
@@ -202,7 +183,7 @@ def test_entries_outlive_the_process(tmp_path: Path) -> None:
 @given(
     deeds=st.lists(
         st.tuples(
-            st.sampled_from(["set", "get", "delete", "wait", "sweep", "clear"]),
+            st.sampled_from(["set", "get", "wait", "clear"]),
             st.sampled_from(["a", "b"]),
             st.integers(0, 3),
             st.integers(1, 9),
@@ -225,18 +206,15 @@ def test_like_a_dictionary(deeds: list[tuple[str, str, int, int]]) -> None:
             elif deed == "get":
                 found = model.get((space, key))
                 assert await held.get(space, b"%d" % key) == (None if found is None else found[0])
-            elif deed == "delete":
-                assert await held.delete(space, b"%d" % key) == (model.pop((space, key), None) is not None)
             elif deed == "wait":
                 watch.time_s += number
-            elif deed == "sweep":
-                await held.sweep()
             else:
                 await held.clear(space)
                 model = {place: found for place, found in model.items() if place[0] != space}
-        await held.sweep()
-        left = {place for place, found in model.items() if found[1] > watch.time_s}
-        assert sum(space.count for space in (await held.size()).spaces) == len(left)
+        for space, key in ((space, key) for space in "ab" for key in range(4)):
+            found = model.get((space, key))
+            is_held = found is not None and found[1] > watch.time_s
+            assert (await held.get(space, b"%d" % key) is not None) == is_held
         await held.clear()
         assert (await held.size()).spaces == ()
 

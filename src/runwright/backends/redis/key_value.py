@@ -36,20 +36,12 @@ class RedisKeyValue:
             return
         await self._pool.run("SET", self._key(space, key), value, "PX", ttl_ms)
 
-    async def delete(self, space: str, key: bytes) -> bool:
-        """Forget it; False when there was nothing. Raises StorageError."""
-        return bool(await self._pool.run("DEL", self._key(space, key)))
-
     async def clear(self, space: str | None = None) -> int:
         """Forget all of a namespace, or of all; how many entries that were. Raises StorageError."""
         count = 0
         async for keys in self._keys(space):
             count += await self._pool.run("UNLINK", *keys)
         return count
-
-    async def sweep(self) -> int:
-        """The server itself forgets what is past its time."""
-        return 0
 
     async def size(self) -> KeyValueSize:
         """How much is held; `limit` and `evicted` are the whole server's. Raises StorageError."""
