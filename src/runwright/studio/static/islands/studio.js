@@ -22,8 +22,3 @@ document.addEventListener("keydown", (event) => {
     field.focus();
   }
 });
-
-// A run that came to something else shows its new status and output; what somebody reads below stays.
-document.addEventListener("run:changed", () => {
-  for (const target of ["#summary", "#output"]) htmx.ajax("GET", location.href, { target, swap: "innerHTML" });
-});

@@ -1,11 +1,11 @@
 /**
- * `<trace-waterfall src steps events run compare [over]>`: the steps of a run as a tree beside their times.
+ * `<trace-waterfall src steps live run compare [over]>`: the steps of a run as a tree beside their times.
  *
- * `src` is the outline, `steps` the address before the number of a step, `events` the stream of a run that is not
+ * `src` is the outline, `steps` the address before the number of a step, `live` the stream of a run that is not
  * over, `compare` where `c` leads. What is shown stands in the address of the page.
  */
 
-import { follow } from "./run-feed.js";
+import { load } from "./fragments.js";
 import { bindKeys, openSheet } from "./trace-keys.js";
 import { Minimap } from "./trace-minimap.js";
 import { RowList, inert, make, sign, span } from "./trace-rows.js";
@@ -36,7 +36,6 @@ class TraceWaterfall extends HTMLElement {
 
   disconnectedCallback() {
     this.gone?.abort();
-    this.unfollow?.();
     clearInterval(this.clock);
   }
 
@@ -83,7 +82,9 @@ class TraceWaterfall extends HTMLElement {
     const run = this.getAttribute("run") ?? "";
     const { signal } = /** @type {AbortController} */ (this.gone);
     document.addEventListener("live:run", (event) => this.hear(/** @type {CustomEvent} */ (event).detail), { signal });
-    this.unfollow = follow(this.getAttribute("events") ?? "", run, after);
+    const feed = document.createElement("live-feed");
+    for (const [name, value] of Object.entries({ src: this.getAttribute("live") ?? "", run, after: `${after}` })) feed.setAttribute(name, value);
+    this.append(feed);
     this.clock = setInterval(() => this.tick(), 1000);
   }
 
@@ -94,7 +95,8 @@ class TraceWaterfall extends HTMLElement {
     this.isStale = true;
     if (events.some((each) => each.type.startsWith("run."))) {
       this.isLive = events.findLast((each) => each.type.startsWith("run.")).type !== "run.waiting" && !is_over;
-      this.dispatchEvent(new CustomEvent("run:changed", { bubbles: true }));
+      // The new status and output; what somebody reads below stays.
+      for (const part of ["summary", "output"]) load(part, location.href);
     }
     if (is_over) {
       this.isLive = false;
@@ -228,7 +230,7 @@ class TraceWaterfall extends HTMLElement {
   open(row) {
     if (row === this.opened && document.querySelector("#step .facts")) return;
     this.opened = row;
-    htmx.ajax("GET", `${this.getAttribute("steps")}${this.steps.seq[row]}`, { target: "#step", swap: "innerHTML" });
+    load("step", `${this.getAttribute("steps")}${this.steps.seq[row]}`);
   }
 
   /** @param {number} from @param {number} to */

@@ -1,0 +1,213 @@
+"""A run in the browser: its steps by keys and by mouse, live, in great number, and with hostile content."""
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import WAIT_MS, Site, Watched
+from tests.e2e.serving import AGENTS, serving
+
+FLOWS = r'''
+import asyncio
+
+from runwright import Agent, Context, tool
+
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(1)</script>\u202egnp.exe\x1b[31m\u200b"
+HOSTILE += "![p](https://evil.example/?q) [l](javascript:alert(1))"
+
+
+@tool(effect="read")
+async def look(at: str) -> str:
+    """Look."""
+    if at == "nowhere":
+        raise ValueError(HOSTILE)
+    return at
+
+
+async def fan(text: str, context: Context) -> str:
+    async def city(name: str) -> None:
+        lane = context.lane(name)
+        await lane.model(f"What about {name}?")
+        await lane.tool(look, at=name)
+
+    await asyncio.gather(city("Paris"), city("Rome"))
+    await context.now()
+    try:
+        await context.tool(look, at="nowhere")
+    except Exception:
+        pass
+    await context.model(text)
+    return "# Both\n\n- **Paris**\n- Rome"
+
+
+async def many(text: str, context: Context) -> str:
+    count, lanes, pause_s = (float(part) for part in text.split())
+
+    async def side(number: int) -> None:
+        lane = context.lane(f"side {number}")
+        for step in range(int(count / lanes)):
+            await lane.tool(look, at=f"{step}")
+            if pause_s and step % 50 == 49:
+                await asyncio.sleep(pause_s)
+
+    await asyncio.gather(*(side(number) for number in range(int(lanes))))
+    return "done"
+
+
+async def hostile(text: str, context: Context) -> str:
+    lane = context.lane(HOSTILE.replace("/", "|"))
+    await lane.model(text)
+    await lane.tool(look, at=HOSTILE + "x" * 5_000_000)
+    await context.memory.set("note", HOSTILE)
+    await context.tool(look, at="nowhere")
+    return HOSTILE
+
+
+fanning = Agent("fan", model="demo", run=fan)
+counting = Agent("many", run=many, limits={"steps": 1_000_000})
+shady = Agent("hostile", model="demo", run=hostile)
+'''
+PICTURES = os.environ.get("STUDIO_PICTURES")
+"""Where the pictures of the README are to be made anew, if they are."""
+
+
+@pytest.fixture(scope="module")
+def flows(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server under a prefix, with flows that have lanes, errors, many steps and hostile words."""
+    prefix = "/tools/runwright"
+    folder: Path = tmp_path_factory.mktemp("flows")
+    (folder / "agents").mkdir()
+    (folder / "agents" / "team.py").write_text(AGENTS)
+    (folder / "agents" / "flows.py").write_text(FLOWS)
+    with serving(folder, root_path=prefix) as server:
+        yield Site(server.url, prefix)
+
+
+@pytest.fixture
+def seen(flows: Site, browser: Browser) -> Iterator[Watched]:
+    """A page that must end without faults."""
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    watched = Watched(context.new_page(), flows)
+    yield watched
+    context.close()
+    assert watched.faults == []
+
+
+def _label(page: Page) -> str:
+    """What is said of the row that the keys are at."""
+    row = page.locator("[role=tree]").get_attribute("aria-activedescendant")
+    return page.locator(f"#{row}").get_attribute("aria-label") or ""
+
+
+def _picture(page: Page, name: str) -> None:
+    if PICTURES is not None:
+        page.screenshot(path=Path(PICTURES) / name, animations="disabled")
+
+
+def test_the_tree_is_walked_with_keys_alone(seen: Watched) -> None:
+    """Keys move, close lanes, find the error, see its step and filter, and the address keeps what is shown."""
+    run = seen.site.run("fan", "Where is it nicer?")
+    page = seen.open(f"/runs/{run}")
+    tree = page.get_by_role("tree")
+    expect(tree.get_by_role("treeitem")).to_have_count(8)
+    page.keyboard.press("j")
+    assert _label(page).startswith("lane Paris")
+    page.keyboard.press("ArrowLeft")
+    expect(tree.get_by_role("treeitem")).to_have_count(6)
+    page.keyboard.press("]")
+    assert _label(page).startswith("lane Rome")
+    page.keyboard.press("e")
+    assert "failed" in _label(page)
+    expect(page.locator("#step .problem")).to_contain_text("ValueError")
+    page.wait_for_url(re.compile(r"step=\d+"))
+    assert seen.shut_out() == []
+    _picture(page, "run.png")
+    page.keyboard.press("/")
+    page.keyboard.type("Rome")
+    expect(tree.get_by_role("treeitem")).to_have_count(3)
+    page.wait_for_url(re.compile("q=Rome"))
+    page.reload()
+    expect(tree.get_by_role("treeitem")).to_have_count(3)
+    expect(page.locator("#step .problem")).to_contain_text("ValueError")
+    page.get_by_role("button", name="Keys").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
+
+
+def test_twenty_thousand_steps_are_few_elements(seen: Watched) -> None:
+    """A large run is drawn with at most 400 elements, sent in at most 400 kB, and its end is one key away."""
+    run = seen.site.run("many", "20000 4 0")
+    sizes: list[int] = []
+    seen.page.on("requestfinished", lambda request: sizes.append(request.sizes()["responseBodySize"]))
+    page = seen.open(f"/runs/{run}")
+    tree = page.get_by_role("tree")
+    expect(tree.get_by_role("treeitem")).to_have_count(4)
+    assert page.evaluate("document.getElementsByTagName('*').length") <= 400
+    assert sum(sizes) <= 400_000
+    tree.focus()
+    page.keyboard.press("j")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("End")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("End")
+    expect(page.locator("[aria-posinset='10004']")).to_be_visible()
+    assert page.evaluate("document.getElementsByTagName('*').length") <= 400
+
+
+def test_two_thousand_live_steps_come_without_losing_one(seen: Watched) -> None:
+    """Steps appear while the run is at work, and at its end all of them are there and the status has changed."""
+    run = str(seen.site.post("/api/v1/agents/many/runs", {"input": "2000 1 0.1", "mode": "background"})["id"])
+    page = seen.open(f"/runs/{run}")
+    expect(page.locator("#summary .status.completed")).to_be_visible(timeout=2 * WAIT_MS)
+    expect(page.locator(".count")).to_have_text("2000 steps")
+    expect(page.locator("#output")).to_contain_text("done")
+
+
+def test_hostile_words_do_nothing(seen: Watched) -> None:
+    """Whatever is said in any field of a run is shown as text on every page of it, and the pages stay usable."""
+    run = seen.site.run("hostile", "<script>alert(1)</script>" + "y" * 1_000_000, group="<b>g</b>", tags=["<i>t</i>"])
+    page = seen.open(f"/runs/{run}")
+    tree = page.get_by_role("tree")
+    tree.focus()
+    page.keyboard.press("j")
+    for _ in range(3):
+        page.keyboard.press("j")
+        page.keyboard.press("Enter")
+        expect(page.locator("#step .facts")).to_be_visible()
+    page.keyboard.press("e")
+    expect(page.locator("#step .problem")).to_contain_text("U+202E")
+    for path in (f"/runs/{run}/steps", f"/runs/{run}/replay", f"/runs/{run}/diff", f"/runs/{run}/diff/{run}"):
+        seen.open(path)
+        assert page.locator("main script, main img, main b:text-is('g')").count() == 0
+        assert "\u202e" not in page.inner_text("main")
+
+
+def test_a_run_is_forked_with_another_prompt_and_compared(seen: Watched) -> None:
+    """From a run through the form to its fork, and from there to the diff, whose texts open beside the steps."""
+    run = seen.site.run("support", "What is the weather in Paris?")
+    page = seen.open(f"/runs/{run}")
+    page.get_by_role("link", name="Replay or fork").click()
+    page.get_by_label("From step").select_option(index=1)
+    page.get_by_label("Instructions").fill("Answer like a pirate.")
+    assert seen.shut_out() == []
+    page.get_by_role("button", name="Run").click()
+    page.get_by_role("link", name="Diff with its record").click()
+    expect(page.locator(".unified").first).to_contain_text("Answer like a pirate.")
+    page.get_by_role("link", name="texts").first.click()
+    expect(page.locator("#change .plus")).to_contain_text("pirate")
+    assert seen.shut_out() == []
+    _picture(page, "diff.png")
+
+
+def test_without_scripts_steps_are_links(flows: Site, browser: Browser) -> None:
+    """A browser without JavaScript lists the steps, and each leads to its page."""
+    run = flows.run("fan", "Hello")
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(f"{flows.url}/runs/{run}")
+    page.locator("trace-waterfall a").first.click()
+    expect(page.locator("h1")).to_contain_text("Step")
+    context.close()
