@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import Context as ContextOfCode
 from contextvars import ContextVar, copy_context
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -46,7 +47,13 @@ class GraphRun:
         self._loop = asyncio.get_running_loop()
         self._known: dict[tuple[str, bytes, int], object] = {}
         self._counts: Counter[tuple[str, bytes]] = Counter()
+        self._past: dict[tuple[str, bytes, int], object] = {}
+        self._passed: Counter[tuple[str, bytes]] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
+
+    def from_start(self) -> None:
+        """The whole graph runs once more: all that it asks for again is known, by its lanes."""
+        self._passed.clear()
 
     def again(self) -> None:
         """Nodes that were interrupted run once more, from their start."""
@@ -61,13 +68,14 @@ class GraphRun:
         """Ask a model as a step."""
         key = msgspec.json.encode((own if own is None or isinstance(own, str) else own.ref, messages, options))
         node, context = self._here()
-        return await self._once((node, key), lambda: context.model(messages, model=own, options=options))
+        act = partial(context.model, messages, model=own, options=options)
+        return await self._once(node, context.lane_path, key, act)
 
     async def tool(self, tool: Tool, asked: Mapping[str, object]) -> object:
         """Call a tool as a step."""
         key = msgspec.json.encode((tool.spec.name, asked))
         node, context = self._here()
-        return await self._once((node, key), lambda: context.tool(tool, **asked))
+        return await self._once(node, context.lane_path, key, lambda: context.tool(tool, **asked))
 
     def in_thread(self, work: Coroutine[Any, Any, T]) -> T:
         """Do this on the loop and wait, in the thread of a node that is a plain function. Raises RunError elsewhere."""
@@ -94,19 +102,27 @@ class GraphRun:
             context = context.lane(name)
         return node, context
 
-    async def _once(self, asked: tuple[str, bytes], act: Callable[[], Awaitable[T]]) -> T:
-        """Do what a task of the graph asks for: not again where it runs once more after an interrupt."""
-        self._counts[asked] += 1
-        at = (*asked, self._counts[asked])
+    async def _once(self, node: str, lane: str, key: bytes, act: Callable[[], Awaitable[T]]) -> T:
+        """Do what a task of the graph asks for: not again where it, or the whole graph, runs once more."""
+        self._counts[node, key] += 1
+        at = (node, key, self._counts[node, key])
         if at not in self._known:
-            try:
-                self._known[at] = await act()
-            except RunwrightError as error:
-                self._known[at] = error
+            self._passed[lane, key] += 1
+            place = (lane, key, self._passed[lane, key])
+            if place not in self._past:
+                self._past[place] = await _outcome(act)
+            self._known[at] = self._past[place]
         came = self._known[at]
         if isinstance(came, RunwrightError):
             raise came
         return cast("T", came)
+
+
+async def _outcome(act: Callable[[], Awaitable[object]]) -> object:
+    try:
+        return await act()
+    except RunwrightError as error:
+        return error
 
 
 async def _hand_over(work: Coroutine[Any, Any, T], done: Future[T]) -> None:

@@ -43,7 +43,7 @@ def flow_of(served: Served) -> CodeFlow:
         raise ConfigError("the graph was compiled with breakpoints: call interrupt() in a node to ask a person")
     face = Face(graph, served.output)
     return CodeFlow(
-        function=partial(_run, served, graph=graph),
+        function=partial(_run, served, graph=_bare(graph)),
         model=served.model,
         is_conversation=face.leaves_messages,
         conversation=_conversation if face.leaves_messages else None,
@@ -161,7 +161,13 @@ def _state(given: object, history: Sequence[Message]) -> object:
 async def _walk(graph: Graph, state: object, run: GraphRun, *, deps: object) -> object:
     """Have a graph run to its end, and ask people where it interrupts itself."""
     config: RunnableConfig = {"configurable": {"thread_id": run.context.run_id}, "callbacks": [run.lanes]}
-    # What a graph needs to go on after an interrupt is kept for this run alone.
+    bare: Any = graph
+    if bare.checkpointer is None:
+        came = await bare.ainvoke(state, config, context=deps, version="v2")
+        if not came.interrupts:
+            return came.value
+        run.from_start()
+    # What a graph needs to go on after an interrupt costs as much as half of it: it is kept where there is one.
     kept: Any = graph.copy({"checkpointer": InMemorySaver()})
     while True:
         came = await kept.ainvoke(state, config, context=deps, durability="exit", version="v2")
@@ -169,6 +175,13 @@ async def _walk(graph: Graph, state: object, run: GraphRun, *, deps: object) -> 
             return came.value
         state = Command(resume=await _asked(run.context, came.interrupts))
         run.again()
+
+
+def _bare(graph: Graph) -> Graph:
+    """A graph whose state is kept nowhere; one with others inside that keep theirs is left to a saver of each run."""
+    inner: Any = [each for _, each in cast("Any", graph).get_subgraphs(recurse=True)]
+    is_kept = any(getattr(each, "checkpointer", None) is True for each in inner)
+    return graph.copy({"checkpointer": InMemorySaver() if is_kept else None})
 
 
 async def _asked(context: Context, interrupts: Sequence[Interrupt[Any]]) -> Mapping[str, object]:
