@@ -69,13 +69,13 @@ class GraphRun:
         key = msgspec.json.encode((own if own is None or isinstance(own, str) else own.ref, messages, options))
         node, context = self._here()
         act = partial(context.model, messages, model=own, options=options)
-        return await self._once(node, context.lane_path, key, act)
+        return await self._once(act, node=node, lane=context.lane_path, key=key)
 
     async def tool(self, tool: Tool, asked: Mapping[str, object]) -> object:
         """Call a tool as a step."""
         key = msgspec.json.encode((tool.spec.name, asked))
         node, context = self._here()
-        return await self._once(node, context.lane_path, key, lambda: context.tool(tool, **asked))
+        return await self._once(lambda: context.tool(tool, **asked), node=node, lane=context.lane_path, key=key)
 
     def in_thread(self, work: Coroutine[Any, Any, T]) -> T:
         """Do this on the loop and wait, in the thread of a node that is a plain function. Raises RunError elsewhere."""
@@ -102,7 +102,7 @@ class GraphRun:
             context = context.lane(name)
         return node, context
 
-    async def _once(self, node: str, lane: str, key: bytes, act: Callable[[], Awaitable[T]]) -> T:
+    async def _once(self, act: Callable[[], Awaitable[T]], *, node: str, lane: str, key: bytes) -> T:
         """Do what a task of the graph asks for: not again where it, or the whole graph, runs once more."""
         self._counts[node, key] += 1
         at = (node, key, self._counts[node, key])
