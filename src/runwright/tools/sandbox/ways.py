@@ -26,8 +26,9 @@ OUT: Final = "{out}"
 IMAGE: Final = "runwright-sandbox:1"
 NOBODY: Final = 65534
 INODES: Final = 10_000
-IDLE_THREADS: Final = 40
-"""What Deno begins by itself, and the first process of a container."""
+IDLE_THREADS: Final = 2
+DENO_THREADS: Final = 40
+"""What a container has before its code begins a thread: its first process and the guest, of which Deno has many."""
 
 IDLE_DENO: Final = 128 * MIB
 OVERHEAD: Final = 32 * MIB
@@ -215,13 +216,14 @@ class Docker:
     def _options(self, setup: Setup) -> list[str]:
         limits = setup.limits
         # The engine cannot know what an idle Deno takes.
-        memory = limits.memory + (0 if setup.language == "python" else IDLE_DENO)
+        is_python = setup.language == "python"
+        memory = limits.memory + (0 if is_python else IDLE_DENO)
         return [
             *("run", "--rm", "--interactive", "--pull", "never", "--log-driver", "none", "--network", "none"),
             *("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges", "--ipc", "none"),
             *("--user", _user(setup), "--hostname", "sandbox", "--workdir", "/tmp"),
             *("--memory", str(memory + OVERHEAD), "--memory-swap", str(memory + OVERHEAD)),
-            *("--pids-limit", str(limits.threads + IDLE_THREADS)),
+            *("--pids-limit", str(limits.threads + (IDLE_THREADS if is_python else DENO_THREADS))),
             *("--ulimit", f"cpu={limits.cpu_s}:{limits.cpu_s + 1}", "--ulimit", f"fsize={limits.file_size}"),
             *("--ulimit", f"nofile={limits.files}", "--ulimit", "core=0"),
             *("--tmpfs", f"/tmp:rw,nosuid,nodev,size={max(limits.file_size, 4096)},nr_inodes={INODES},mode=1777"),
