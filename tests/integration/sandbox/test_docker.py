@@ -15,6 +15,11 @@ from tests.integration.sandbox.ways import opened
 pytestmark = pytest.mark.timeout(300)
 
 LANGUAGES: Sequence[Language] = ("python", "typescript")
+THREADS = """
+import threading, time
+def main():
+    for _ in range(40): threading.Thread(target=time.sleep, args=(9,), daemon=True).start()
+"""
 ENDS: Sequence[tuple[str, ExitReason]] = [
     ("def main():\n    while True: pass\n", "timeout"),
     ("import time\ndef main():\n    time.sleep(1000)\n", "timeout"),
@@ -54,9 +59,9 @@ async def double(call: HostCall) -> object:
     return 2 * int(str(call.arguments["a"]))
 
 
-def containers() -> set[str]:
-    """The containers of this image."""
-    command = ["docker", "ps", "--quiet", "--filter", "ancestor=runwright-sandbox:1"]
+def containers(*more: str) -> set[str]:
+    """The containers of this image that run; those that are about to with `--all`."""
+    command = ["docker", "ps", "--quiet", *more, "--filter", "ancestor=runwright-sandbox:1"]
     return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
 
 
@@ -84,7 +89,7 @@ async def test_limits_hold_in_a_container(code: str, reason: ExitReason) -> None
 
 async def test_no_container_outlives_its_session() -> None:
     """When whoever waits for the code is cancelled its container ends by itself, though it only sleeps."""
-    before, begun = await asyncio.to_thread(containers), asyncio.Event()
+    before, begun = await asyncio.to_thread(containers, "--all"), asyncio.Event()
 
     async def begin(call: HostCall) -> None:
         begun.set()
@@ -94,7 +99,7 @@ async def test_no_container_outlives_its_session() -> None:
         session = await sandbox.start(SandboxSpec(language="python", code=code), begin)
         running = asyncio.ensure_future(session.run("main", {}))
         await begun.wait()
-        (mine,) = await asyncio.to_thread(containers) - before
+        (mine,) = await asyncio.to_thread(containers, "--all") - before
         running.cancel()
         await session.close()
     # Returns when it has stopped, and complains when it is gone already.
