@@ -26,11 +26,7 @@ ENDS: Sequence[tuple[str, ExitReason]] = [
     ("def main():\n    print('x' * 10**7)\n", "output"),
     ("def main():\n    return len(bytearray(10**9))\n", "memory"),
     ("def main():\n    open('/etc/x', 'w')\n", "error"),
-    (
-        "import threading, time\ndef main():\n    for _ in range(40):\n"
-        "        threading.Thread(target=time.sleep, args=(9,), daemon=True).start()\n",
-        "error",
-    ),
+    (THREADS, "error"),
 ]
 ASKING = {
     "python": "def main(a):\n    print('asking')\n    return call_tool('double', a=a)\n",
