@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from hashlib import blake2b
+from itertools import islice
 from typing import Literal
 
 import msgspec
@@ -21,7 +22,7 @@ from runwright.core.ports import Clock
 from runwright.core.schedule import Advance, Became, Firing, Schedule, ScheduleRow, ScheduleStore
 from runwright.core.schedule_reader import WHEN, read_schedule, write_schedule
 from runwright.engine.drive import Rows
-from runwright.engine.schedule import first_due
+from runwright.engine.schedule import first_due, times
 from runwright.engine.scheduler import TRIES, Scheduler
 from runwright.errors import ConfigError, Conflict, InvalidRequest, NotFound, StorageError
 from runwright.service.patch import merged
@@ -160,6 +161,18 @@ class Schedules:
         shown = [_firing_view(name, firing) for firing in found[:limit]]
         has_more = len(found) > limit
         return Page(data=shown, has_more=has_more, next=str(shown[-1].number) if has_more else None)
+
+    async def upcoming(self, name: str, *, limit: int = 5) -> Sequence[datetime]:
+        """The next times of a schedule, in UTC; none while it is paused or over. Raises NotFound."""
+
+        def upcoming() -> Sequence[datetime]:
+            row = self._row(name)
+            left = limit if row.schedule.max_firings is None else min(limit, row.schedule.max_firings - row.fired)
+            if _status(row) != "active" or left <= 0:
+                return ()
+            return list(islice(times(row.schedule, after=self._clock.now(), since=row.since), left))
+
+        return await asyncio.to_thread(upcoming)
 
     def declare(self) -> tuple[tuple[str, str], ...]:
         """Bring what is stored in line with code and files, as the registry has them; from any thread.

@@ -10,8 +10,10 @@ from runwright.studio.pages import (
     replay,
     run,
     runs,
+    schedules,
     system,
     templates,
+    threads,
 )
 
 PAGES: tuple[Page, ...] = (
@@ -21,7 +23,9 @@ PAGES: tuple[Page, ...] = (
     *replay.PAGES,
     *groups.PAGES,
     *playground.PAGES,
+    *threads.PAGES,
     *approvals.PAGES,
+    *schedules.PAGES,
     *agents.PAGES,
     *templates.PAGES,
     *system.PAGES,
@@ -31,6 +35,8 @@ ACTIONS: tuple[Action, ...] = (
     *run.ACTIONS,
     *replay.ACTIONS,
     *playground.ACTIONS,
+    *threads.ACTIONS,
     *approvals.ACTIONS,
+    *schedules.ACTIONS,
     *agents.ACTIONS,
 )
