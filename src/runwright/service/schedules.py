@@ -203,7 +203,9 @@ class Schedules:
         detail) pairs: of code, files and callers; from any thread.
         """
         made = (row for row in _all(self._store) if row.source == "api")
-        found = ((f"schedule {row.name}", self._problem(row)) for row in made)
+        found = (
+            (f"schedule {row.name}", _problem(row, self._registry, is_firing=self._scheduler.is_firing)) for row in made
+        )
         return (*self._registry.dangling(), *((place, problem) for place, problem in found if problem))
 
     def _declare(self, declared: DeclaredSchedule) -> None:
@@ -268,19 +270,9 @@ class Schedules:
             queued=row.queued,
             source=row.source,
             place=row.place,
-            problem=self._problem(row),
+            problem=_problem(row, self._registry, is_firing=self._scheduler.is_firing),
             created_at=row.created_at,
         )
-
-    def _problem(self, row: ScheduleRow) -> str:
-        """Why a schedule would start nothing. A command that was given no agents cannot say it."""
-        if row.fault or not (self._scheduler.is_firing or self._registry.all()):
-            return row.fault
-        try:
-            refuse_unfit(row.schedule, self._registry)
-        except InvalidRequest as error:
-            return error.message
-        return ""
 
 
 def _read(data: Mapping[str, object], registry: Registry) -> Schedule:
@@ -351,6 +343,17 @@ def _status(row: ScheduleRow) -> Status:
     if row.is_paused:
         return "paused"
     return "over" if row.next_at is None and not row.queued else "active"
+
+
+def _problem(row: ScheduleRow, registry: Registry, *, is_firing: bool) -> str:
+    """Why a schedule would start nothing. A command that was given no agents cannot say it."""
+    if row.fault or not (is_firing or registry.all()):
+        return row.fault
+    try:
+        refuse_unfit(row.schedule, registry)
+    except InvalidRequest as error:
+        return error.message
+    return ""
 
 
 def _firing_view(name: str, firing: Firing) -> FiringView:

@@ -1,0 +1,117 @@
+"""Talk to an agent, allow a call, change an agent and log in, as a person does."""
+
+import re
+from collections.abc import Iterator
+from urllib.error import HTTPError
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.conftest import Site, Watched
+from tests.e2e.serving import serving
+
+KEY = "a-key-for-browsers"
+AGENTS = (
+    {"name": "careful", "model": "demo", "tools": ["weather"], "approvals": ["weather"]},
+    {"name": "made", "model": "demo", "instructions": "Be kind."},
+)
+SCHEDULE = {"name": "daily", "agent": "support", "cron": "0 9 * * *", "timezone": "Asia/Tokyo", "input": "hello"}
+
+
+@pytest.fixture
+def people(watched: Watched) -> Watched:
+    """A page of a site with agents and a schedule that were made over the API."""
+    for path, body in (*(("/api/v1/agents", agent) for agent in AGENTS), ("/api/v1/schedules", SCHEDULE)):
+        try:
+            watched.site.post(path, body)
+        except HTTPError as error:
+            assert error.code == 409
+    return watched
+
+
+def test_pages_with_content_open_for_everybody(people: Watched) -> None:
+    """Forms, a conversation and what waits hold nothing that axe calls serious."""
+    people.site.run("careful", "What is the weather in Paris?")
+    people.site.run("support", "What is the weather in Paris?", thread_id="trip")
+    for path in (
+        "/agents/support",
+        "/agents/made/edit",
+        "/templates/task/agent",
+        "/playground/support?thread=trip",
+        "/approvals",
+        "/schedules/daily",
+        "/threads/trip",
+    ):
+        page = people.open(path)
+        assert page.locator("h1").count() == 1
+        assert people.shut_out() == [], path
+
+
+def test_an_answer_streams_and_leads_to_its_run(people: Watched) -> None:
+    """With the keyboard alone: a message is sent, its answer comes word by word, and its run is opened."""
+    page = people.open("/playground/slow")
+    page.keyboard.type("Tell **me** a story with quite a few words in it")
+    page.keyboard.press("Enter")
+    expect(page.locator("p.stream")).to_contain_text("demo model")
+    expect(page.locator("chat-turn .status.completed")).to_be_visible()
+    expect(page.locator(".answer strong")).to_have_text("me")
+    expect(page.get_by_label("Message")).to_be_focused()
+    assert re.search(r"\?thread=thr_", page.url)
+    page.get_by_role("link", name="its run").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("/runs/run_"))
+
+
+def test_a_waiting_tool_is_approved_in_its_turn(people: Watched) -> None:
+    """The turn of a run that waits shows the call; other arguments are approved, and the answer is of those."""
+    page = people.open("/playground/careful")
+    page.get_by_label("Message").fill("What is the weather in Paris?")
+    page.get_by_role("button", name="Send").click()
+    page.get_by_label("arguments").fill('{"city": "Oslo"}')
+    page.get_by_label("Your name").fill("ada")
+    page.get_by_role("button", name="Approve").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("chat-turn .answer")).to_contain_text("sunny in Oslo")
+    expect(page.locator("chat-turn .status.completed").last).to_be_visible()
+
+
+def test_an_agent_is_changed_through_its_form(people: Watched) -> None:
+    """A row is added without losing what is typed, a check stores nothing, and the next version is served."""
+    page = people.open("/agents/made/edit")
+    page.locator("[name='/instructions']").fill("Be kind\nand brief.")
+    page.get_by_role("button", name="Add tools").focus()
+    page.keyboard.press("Enter")
+    page.get_by_label("tools 1", exact=True).fill("weather")
+    expect(page.locator("[name='/instructions']")).to_have_value("Be kind\nand brief.")
+    page.get_by_role("button", name="Check").click()
+    expect(page.get_by_role("status")).to_contain_text("This definition is valid")
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_url("**/agents/made")
+    expect(page.locator("section[aria-labelledby=definition] pre").first).to_contain_text("and brief.")
+    expect(page.get_by_role("region", name="Tools")).to_contain_text("Say the weather in a city.")
+
+
+@pytest.fixture(scope="module")
+def shut(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server with a key."""
+    with serving(tmp_path_factory.mktemp("shut"), api_key=KEY) as server:
+        yield Site(server.url, "")
+
+
+def test_a_browser_logs_in_and_out(browser: Browser, shut: Site) -> None:
+    """With the keyboard alone: the login leads back to the page, scripts do not see the session, and it ends."""
+    context = browser.new_context()
+    watched = Watched(context.new_page(), shut)
+    page = watched.open("/agents?after=a")
+    page.wait_for_url(re.compile(r"/login\?next="))
+    assert watched.shut_out() == []
+    page.keyboard.type(KEY)
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"/agents\?after=a$"))
+    assert page.evaluate("document.cookie") == ""
+    page.get_by_role("button", name="Log out").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/login")
+    assert watched.open("/runs").url.endswith("/login?next=/runs")
+    assert watched.faults == []
+    context.close()
