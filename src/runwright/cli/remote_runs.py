@@ -103,7 +103,8 @@ class RemoteRuns:
 
     async def find(self, where: RunFilter) -> Page[RunView]:
         """A page of runs, newest first."""
-        return await self._http.ask(Page[RunView], "GET", "/runs", query=msgspec.structs.asdict(where))
+        query = {name: value or None for name, value in msgspec.structs.asdict(where).items()}
+        return await self._http.ask(Page[RunView], "GET", "/runs", query=query)
 
     async def steps(self, run_id: str, *, after: int = 0, limit: int = 100) -> Page[StepView]:
         """A page of a run's steps."""

@@ -283,6 +283,7 @@ class RunQuery(BaseModel):
     group: str | None = None
     user: str | None = None
     parent_run_id: str | None = None
+    is_root: bool = False
     tag: str | None = None
     after: str | None = None
     limit: Limit = 50

@@ -497,3 +497,12 @@ async def test_a_run_that_is_not_there_cannot_be_compared(client: httpx2.AsyncCl
         answer = await client.get(f"/api/v1/runs/{pair}")
         assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
         assert "run_x" in answer.json()["detail"]
+
+
+async def test_runs_that_others_began_can_be_left_out(client: httpx2.AsyncClient) -> None:
+    """With `is_root` the list holds what somebody asked for, and not the runs below."""
+    chain = {"steps": [{"agent": "upper"}, {"agent": "upper"}], "input": "x"}
+    begun = (await client.post("/api/v1/runs/chain", json=chain)).json()["id"]
+    listed = (await client.get("/api/v1/runs", params={"is_root": "true"})).json()["data"]
+    assert [run["id"] for run in listed] == [begun]
+    assert len((await client.get("/api/v1/runs")).json()["data"]) == 3
