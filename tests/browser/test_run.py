@@ -24,6 +24,8 @@ HOSTILE += "![p](https://evil.example/?q) [l](javascript:alert(1))"
 async def look(at: str) -> str:
     """Look."""
     if at == "nowhere":
+        raise ValueError("there is no such place")
+    if at == "hostile":
         raise ValueError(HOSTILE)
     return at
 
@@ -63,7 +65,7 @@ async def hostile(text: str, context: Context) -> str:
     await lane.model(text)
     await lane.tool(look, at=HOSTILE + "x" * 5_000_000)
     await context.memory.set("note", HOSTILE)
-    await context.tool(look, at="nowhere")
+    await context.tool(look, at="hostile")
     return HOSTILE
 
 
