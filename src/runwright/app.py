@@ -60,6 +60,7 @@ from runwright.service.schedules import Schedules
 from runwright.service.similar import SimilarQuestions
 from runwright.service.simulation import Ports, Simulations
 from runwright.service.stats import Stats
+from runwright.service.storage import Storage
 from runwright.service.threads import Threads
 from runwright.service.views import RunView
 from runwright.settings import Settings, provider_settings
@@ -284,6 +285,7 @@ class App:
         self.costs = Costs(stores.costs, stores.runs, rows.reader, prices=self.prices, clock=clock)
         self.memory = Memory(stores.memory, stores.runs, rows.reader, clock=clock)
         self.stats = Stats(stores.stats, clock)
+        self.storage = Storage(stores.database)
         self.cache = Caches(self._answers, stores.questions)
         self.similar = SimilarQuestions(
             stores.looks, stores.runs, rows.reader, agents=lambda: (entry.agent for entry in self.registry.all())
@@ -319,8 +321,7 @@ class App:
 
     def _retain(self, stack: AsyncExitStack, reader: JournalReader, clock: Clock) -> None:
         """Prune in the background, if this is a server and the settings say what may go."""
-        retention = self.settings.retention
-        rule = Rule(age=retention.age, size=retention.size_bytes)
+        rule = Rule(age=self.settings.retention.age, size=self.settings.retention.size_bytes)
         if self.options.is_server and rule != Rule():
             pruning = Retention(self._stores.prune, reader, clock, rule=rule)
             pruning.start()

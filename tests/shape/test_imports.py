@@ -27,7 +27,7 @@ HOMES = {
     "starlette": {"server", "studio"},
     "xllamacpp": {"models"},
     "runwright.backends": {"app"},
-    "runwright.settings": {"app", "cli", "testing"},
+    "runwright.settings": {"app", "cli", "service", "testing"},
 }
 # Starlette is FastAPI's own base, and FastAPI says which one fits; the plugin of pytest is imported by pytest itself.
 BROUGHT = {"pytest", "starlette"}

@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from runwright.core.policy import DEFAULT_GUARD, Plan, Policy, plan
+from runwright.core.policy import Plan, Policy
 from runwright.core.trees import leaves
 from runwright.errors import ConfigError
+from runwright.service.config import POLICIES, text_of
 
 if TYPE_CHECKING:
     from runwright.core.agent import BuiltAgent
     from runwright.settings import Settings
-
-POLICIES = ("retry", "breaker", "limit", "cache", "timeout", "hedge", "fallback")
 
 
 class Held(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,22 +24,6 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     policy: str
     value: str
     place: str
-
-
-def in_force(settings: Settings) -> dict[str, str]:
-    """The figures that hold where no model, tool, agent or run says otherwise, and what is set for single ones."""
-    held = plan(("default", DEFAULT_GUARD), ("app", settings.policies.app))
-    found: dict[str, str] = {}
-    for name in POLICIES:
-        policy: Policy | None = getattr(held, name)
-        if policy is None:
-            found[f"guard.{name}"] = "off"
-        else:
-            found |= {f"guard.{name}.{figure}": _text(value) for figure, value in leaves(_figures(policy)).items()}
-    for name, value in leaves(settings.guard).items():
-        if name.startswith(("models.", "tools.", "budget", "plugins")):
-            found[f"guard.{name}"] = _text(value)
-    return found
 
 
 def of_agent(settings: Settings, name: str, sources: list[str]) -> list[Held]:
@@ -95,15 +78,4 @@ def _held(target: str, of: Plan) -> Iterator[Held]:
 
 def _changed(policy: Policy) -> str:
     figures = leaves(msgspec.to_builtins(policy))
-    return ", ".join(f"{name}={_text(value)}" for name, value in figures.items()) or "on"
-
-
-def _figures(policy: Policy) -> dict[str, object]:
-    figures = msgspec.structs.asdict(policy)
-    return {name: _figures(value) if isinstance(value, Policy) else value for name, value in figures.items()}
-
-
-def _text(value: object) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "none", True: "true", False: "false"}[value]
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)  # pyright: ignore[reportUnknownArgumentType] - figures are plain
+    return ", ".join(f"{name}={text_of(value)}" for name, value in figures.items()) or "on"

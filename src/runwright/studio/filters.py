@@ -13,6 +13,7 @@ from markdown_it.token import Token
 from markupsafe import Markup, escape
 
 from runwright.core.money import NANO
+from runwright.journal.wording import json_text
 
 SHOWN = 20_000
 """Characters of a text that a page shows; the rest can be downloaded."""
@@ -143,6 +144,11 @@ def arguments(text: str) -> str:
     return pretty(text.encode("utf-8", "replace"))
 
 
+def as_text(value: bytes | msgspec.Raw) -> str:
+    """JSON text as a person reads it: a text without its quotes, else over lines; cut where it is long."""
+    return cut(json_text(bytes(value)))
+
+
 def cut(text: str) -> str:
     """The beginning of a long text, and how much is left out."""
     if len(text) <= SHOWN:
@@ -180,7 +186,6 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "nano": nano,
     "signed": signed,
     "lag": lag,
-    "words": words,
     "arguments": arguments,
     "count": count,
     "size": size,
@@ -188,5 +193,7 @@ FILTERS: Mapping[str, Callable[..., object]] = {
     "gist": gist,
     "pretty": pretty,
     "cut": cut,
+    "as_text": as_text,
+    "words": words,
     "markdown": markdown,
 }

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from shlex import quote
+from string import ascii_lowercase
 
 import msgspec
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -38,7 +39,12 @@ class Renderer:
             auto_reload=False,
         )
         self._environment.filters.update(filters.FILTERS)
-        self._known = {"static": self._static_url, "version": __version__, "navigation": navigation, "has_key": has_key}
+        self._known = {
+            "static": self._static_url,
+            "version": __version__,
+            "navigation": _lettered(navigation),
+            "has_key": has_key,
+        }
 
     async def page(self, page: Page, ask: Ask, view: msgspec.Struct) -> bytes:
         """A whole page, or the block of it that htmx asked for."""
@@ -76,6 +82,17 @@ class Renderer:
         address = ask.origin + ask.url(f"{path}.json", ask.query).removeprefix(self._prefix)
         key = ' -H "Authorization: Bearer $RUNWRIGHT_API_KEY"' if self._has_key else ""
         return f"curl{key} {quote(address)}"
+
+
+def _lettered(pages: Sequence[Page]) -> Sequence[tuple[Page, str]]:
+    """Each page with the letter that leads to it behind `g`: the first of its name that is free."""
+    free = set(ascii_lowercase)
+    found: list[tuple[Page, str]] = []
+    for page in pages:
+        letter = next((each for each in page.nav.lower() if each in free), "")
+        free.discard(letter)
+        found.append((page, letter))
+    return found
 
 
 def _static_files() -> list[tuple[str, bytes]]:

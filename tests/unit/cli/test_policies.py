@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from runwright.app import DATABASE
-from runwright.cli.policies import Held, in_force, of_agent
+from runwright.cli.policies import Held, of_agent
 from runwright.core.agent import Definition
 from runwright.core.ports import AgentRecord
 from runwright.errors import NotFound
+from runwright.service.config import in_force
 from runwright.settings import Settings
 from runwright.store import open_stores
 from tests.unit.store.rows import NOW

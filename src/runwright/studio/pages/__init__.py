@@ -4,19 +4,25 @@ from runwright.studio.page import Action, Page
 from runwright.studio.pages import (
     agents,
     approvals,
+    costs,
     diff,
     groups,
+    guard,
+    home,
+    memory,
     playground,
     replay,
     run,
     runs,
     schedules,
+    settings,
     system,
     templates,
     threads,
 )
 
 PAGES: tuple[Page, ...] = (
+    *home.PAGES,
     *runs.PAGES,
     *run.PAGES,
     *diff.PAGES,
@@ -28,6 +34,10 @@ PAGES: tuple[Page, ...] = (
     *schedules.PAGES,
     *agents.PAGES,
     *templates.PAGES,
+    *costs.PAGES,
+    *memory.PAGES,
+    *guard.PAGES,
+    *settings.PAGES,
     *system.PAGES,
 )
 ACTIONS: tuple[Action, ...] = (
@@ -39,4 +49,6 @@ ACTIONS: tuple[Action, ...] = (
     *approvals.ACTIONS,
     *schedules.ACTIONS,
     *agents.ACTIONS,
+    *memory.ACTIONS,
+    *guard.ACTIONS,
 )

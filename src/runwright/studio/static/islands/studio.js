@@ -1,5 +1,5 @@
 /**
- * What every page has: times in the reader's zone, and keys.
+ * What every page has: times in the reader's zone, keys, and buttons that copy.
  */
 
 /** Show the times below `root` as the reader's clock would. @param {ParentNode} root */
@@ -11,14 +11,65 @@ function localize(root) {
   }
 }
 
+const WAIT_MS = 1500;
+let isGoing = false;
+
+/** The next link in the rows of lists, so that Enter opens it. @param {number} by */
+function move(by) {
+  const rows = [...document.querySelectorAll("table.rows tbody tr")].filter((row) => row.querySelector("a"));
+  if (!rows.length) return;
+  const at = rows.findIndex((row) => row.contains(document.activeElement));
+  const row = rows[at < 0 ? (by > 0 ? 0 : rows.length - 1) : Math.min(Math.max(at + by, 0), rows.length - 1)];
+  /** @type {HTMLElement} */ (row.querySelector("a")).focus();
+  row.scrollIntoView({ block: "nearest" });
+}
+
+/** To the page of a letter. @param {string} letter */
+function go(letter) {
+  const link = document.querySelector(`nav a[data-letter="${CSS.escape(letter)}"]`);
+  if (link instanceof HTMLElement) link.click();
+}
+
+/** @type {Record<string, () => void>} */
+const KEYS = {
+  "/": () => /** @type {HTMLElement | null} */ (document.querySelector("[role=search] input"))?.focus(),
+  "?": () => /** @type {HTMLDialogElement | null} */ (document.getElementById("keys"))?.showModal(),
+  j: () => move(1),
+  k: () => move(-1),
+  x: () => /** @type {HTMLElement | null} */ (document.activeElement?.closest("tr")?.querySelector("input[type=checkbox]"))?.click(),
+  g: () => {
+    isGoing = true;
+    setTimeout(() => (isGoing = false), WAIT_MS);
+  },
+};
+
+document.addEventListener("keydown", (event) => {
+  const isTyping = event.target instanceof HTMLElement && event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable], dialog");
+  if (isTyping || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (isGoing) {
+    isGoing = false;
+    return go(event.key);
+  }
+  const act = Object.hasOwn(KEYS, event.key) ? KEYS[event.key] : undefined;
+  if (!act) return;
+  event.preventDefault();
+  act();
+});
+
+document.addEventListener("click", async (event) => {
+  const button = event.target instanceof Element ? event.target.closest("[data-copy]") : null;
+  if (!(button instanceof HTMLElement)) return;
+  try {
+    await navigator.clipboard.writeText(button.dataset.copy ?? "");
+    button.textContent = "copied";
+  } catch {
+    // Without https there is no clipboard: the text beside the button is selected instead.
+    const text = button.parentElement?.querySelector("code");
+    if (text) document.getSelection()?.selectAllChildren(text);
+    button.textContent = "selected";
+  }
+  setTimeout(() => (button.textContent = "copy"), WAIT_MS);
+});
+
 localize(document);
 document.addEventListener("htmx:after:swap", () => localize(document));
-document.addEventListener("keydown", (event) => {
-  const typing = event.target instanceof HTMLElement && event.target.closest("input, textarea, select, [contenteditable]");
-  if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
-  const field = document.querySelector("[role=search] input");
-  if (field instanceof HTMLElement) {
-    event.preventDefault();
-    field.focus();
-  }
-});

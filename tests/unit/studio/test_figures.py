@@ -1,0 +1,144 @@
+"""Home, costs, memory, guard, settings and system: what they show, what they change, and that nothing in them acts."""
+
+import re
+from typing import Any
+
+import pytest
+
+from runwright import Agent, Budget, Context, Guard
+from tests.unit.studio.conftest import Open, Site
+
+FORM = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
+HOSTILE = "<img src=x onerror=alert(1)>\u202e"
+
+
+async def remember(text: str, context: Context) -> str:
+    """Write a block."""
+    await context.memory.set("notes", f"first\n{text}")
+    return text
+
+
+async def fail(text: str) -> str:
+    """Fail with the text."""
+    raise RuntimeError(text)
+
+
+async def asks(text: str, context: Context) -> str:
+    """Ask a person."""
+    return str(await context.ask(text))
+
+
+AGENTS = (
+    Agent("support", model="demo", guard=Guard(budget=Budget(calls=5, per="day"))),
+    Agent("remember", run=remember),
+    Agent("fail", run=fail),
+    Agent("asks", run=asks),
+)
+
+
+async def view(site: Site, path: str) -> Any:
+    """The twin of a page."""
+    answer = await site.client.get(path)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_home_begins_with_first_steps(site: Site) -> None:
+    """Without runs the first page says how to begin, and not once there is one."""
+    assert "First steps" in await site.text("/")
+    await site.app.run("support", "a")
+    assert "First steps" not in await site.text("/")
+
+
+async def test_home_says_what_matters(open_site: Open) -> None:
+    """What failed, what waits for a person, what ended in this hour, and what agents took."""
+    async with open_site(AGENTS) as site:
+        failed = await site.app.run("fail", "a")
+        asked = await site.app.run("asks", "How many?")
+        await site.app.run("support", "a")
+        home = await view(site, "/index.json")
+        assert [run["id"] for run in home["failed"]] == [failed.id]
+        assert [each["run_id"] for each in home["approvals"]] == [asked.id]
+        assert home["waiting"] == []
+        assert (home["hours"][-1]["runs"], home["hours"][-1]["failed"], len(home["hours"])) == (2, 1, 24)
+        assert {each["agent"] for each in home["agents"]} == {"fail", "support"}
+        part = await site.text("/", **{"hx-request-type": "partial", "hx-target": "live-part#now"})
+        assert failed.id in part
+        assert "<h1" not in part
+
+
+@pytest.mark.parametrize("path", ["/", "/runs", "/memory/agent:remember", "/memory/agent:remember?block=notes&left=0"])
+async def test_hostile_words_are_inert(open_site: Open, path: str) -> None:
+    """Errors, questions and blocks of memory are text wherever they are shown."""
+    async with open_site(AGENTS) as site:
+        for agent in ("fail", "asks", "remember"):
+            await site.app.run(agent, HOSTILE)
+        page = await site.text(path)
+        assert "<img src=x" not in page
+        assert "\u202e" not in page
+        assert "&lt;img src=x" in page
+
+
+async def test_costs_lead_from_sums_to_runs(site: Site) -> None:
+    """Costs by agent link to its runs and models, and a span of days is drawn by the hour."""
+    await site.app.run("support", "a")
+    page = await site.text("/costs?by=agent&since=24h")
+    assert 'href="/runs?agent=support"' in page
+    assert re.search(r'data-at="\d{4}-\d\d-\d\dT\d\d"', page)
+    assert re.search(r'data-at="\d{4}-\d\d-\d\d"', await site.text("/costs"))
+    asked = await view(site, "/costs.json?by=model&on_model=demo:echo")
+    assert asked["report"]["data"][0]["what_if"]["usd"] is not None
+    assert (await site.client.get("/costs?by=colour")).status_code == 422
+
+
+async def test_memory_is_looked_at_and_restored(open_site: Open) -> None:
+    """Blocks as they stood, what changed between commits, who wrote each line; an old commit can stand again."""
+    async with open_site(AGENTS) as site:
+        runs = [(await site.app.run("remember", text)).id for text in ("one", "two")]
+        shown = await view(site, "/memory/agent:remember.json?at=1&left=1&right=2&block=notes")
+        assert shown["blocks"][0]["value"] == "first\none"
+        assert "+two" in shown["diff"]["blocks"][0]["text"]
+        assert [(line["text"], line["run_id"]) for line in shown["lines"]] == [("first", runs[0]), ("one", runs[0])]
+        form = "owner=agent:remember&commit=1&name="
+        answer = await site.client.post("/memory/restore", content=form, headers=FORM)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/memory/agent:remember")
+        now = await view(site, "/memory/agent:remember.json")
+        assert (now["blocks"][0]["value"], now["commits"]["data"][0]["restores"]) == ("first\none", 1)
+        assert "agent:remember" in await site.text("/memory")
+
+
+async def test_the_guard_is_steered(open_site: Open) -> None:
+    """A budget is raised and the cache forgotten by forms; what makes no sense is told."""
+    async with open_site(AGENTS) as site:
+        await site.app.run("support", "a")
+        budget = (await view(site, "/guard.json"))["report"]["budgets"][0]
+        form = {"account": budget["account"], "calls": "9"}
+        assert (await site.client.post("/guard/budgets/raise", data=form, headers=FORM)).status_code == 303
+        assert (await view(site, "/guard.json"))["report"]["budgets"][0]["limit"] == 9
+        assert (await site.client.post("/guard/cache/clear", data={"of": "model"}, headers=FORM)).status_code == 303
+        assert (await site.client.post("/guard/cache/clear", data={"of": "all"}, headers=FORM)).status_code == 422
+        assert (await site.client.post("/guard/budgets/raise", data={"calls": "x"}, headers=FORM)).status_code == 422
+
+
+async def test_settings_hide_secrets(open_site: Open) -> None:
+    """A secret is on no page, and a setting is found by a part of its name."""
+    async with open_site(api_key="rw-very-secret") as site:
+        site.client.headers["authorization"] = "Bearer rw-very-secret"
+        page = await site.text("/settings")
+        assert "very-secret" not in page
+        assert "heartbeat_s" in page
+        assert "heartbeat_s" not in await site.text("/settings?text=api_key")
+
+
+async def test_system_measures_when_asked(site: Site) -> None:
+    """What takes the space is measured on request alone."""
+    assert (await view(site, "/system.json"))["sizes"] is None
+    assert (await view(site, "/system.json?sizes=1"))["sizes"]["database"] > 0
+
+
+async def test_every_page_of_the_navigation_has_a_letter_of_its_own(site: Site) -> None:
+    """The keys behind `g` differ, and the sheet lists them."""
+    page = await site.text("/system")
+    letters = re.findall(r'data-letter="(\w?)"', page)
+    assert len(set(letters)) == len(letters) > 5
+    assert all(f"<kbd>g</kbd> <kbd>{letter}</kbd>" in page for letter in letters)
