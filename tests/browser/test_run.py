@@ -128,6 +128,8 @@ def test_the_tree_is_walked_with_keys_alone(seen: Watched) -> None:
     page.wait_for_url(re.compile(r"step=\d+"))
     assert seen.shut_out() == []
     _picture(page, "run.png")
+    page.emulate_media(color_scheme="dark")
+    assert seen.shut_out() == []
     page.keyboard.press("/")
     page.keyboard.type("Rome")
     expect(tree.get_by_role("treeitem")).to_have_count(3)
@@ -202,6 +204,8 @@ def test_a_run_is_forked_with_another_prompt_and_compared(seen: Watched) -> None
     expect(page.locator("#change .plus")).to_contain_text("pirate")
     assert seen.shut_out() == []
     _picture(page, "diff.png")
+    page.emulate_media(color_scheme="dark")
+    assert seen.shut_out() == []
 
 
 def test_without_scripts_steps_are_links(flows: Site, browser: Browser) -> None:

@@ -9,12 +9,12 @@ import { load } from "./fragments.js";
 import { bindKeys, openSheet } from "./trace-keys.js";
 import { Minimap } from "./trace-minimap.js";
 import { RowList, inert, make, sign, span } from "./trace-rows.js";
+import { Ruler } from "./trace-ruler.js";
 import { Steps } from "./trace-steps.js";
 import { toolbar } from "./trace-toolbar.js";
 
 const SETTLED_MS = 150;
 const MAP_MS = 400;
-const TICKS = 5;
 
 class TraceWaterfall extends HTMLElement {
   async connectedCallback() {
@@ -51,8 +51,7 @@ class TraceWaterfall extends HTMLElement {
 
   build() {
     this.map = make("div", "minimap");
-    const ruler = make("div", "ruler");
-    this.scale = ruler.appendChild(document.createElement("div"));
+    this.ruler = new Ruler();
     this.tree = make("div", "rows");
     for (const [name, value] of Object.entries({ role: "tree", tabindex: "0", "aria-label": "Steps" })) this.tree.setAttribute(name, value);
     this.bar = toolbar(this.steps, this.view, {
@@ -60,7 +59,7 @@ class TraceWaterfall extends HTMLElement {
       fit: () => this.fit(),
       help: () => openSheet(this),
     });
-    this.replaceChildren(this.bar.form, this.map, ruler, this.tree);
+    this.replaceChildren(this.bar.form, this.map, this.ruler.element, this.tree);
     this.list = new RowList(this.tree, (row) => this.show(row));
     this.minimap = new Minimap(this.map, (from, to) => this.zoom(from, to));
     const { signal } = /** @type {AbortController} */ (this.gone);
@@ -133,7 +132,7 @@ class TraceWaterfall extends HTMLElement {
     this.left = isZoomed ? this.axis.place(Math.max(0, this.view.from)) : 0;
     this.width = Math.max(0.001, (isZoomed ? this.axis.place(Math.min(this.axis.end, this.view.to)) : this.axis.length) - this.left);
     this.bar.count(found, this.steps.seq.length);
-    this.drawRuler();
+    this.ruler.draw(this.axis, this.left, this.width);
     this.list.draw();
     if (isAsked || !this.drawn || performance.now() - this.drawn > MAP_MS || !this.isLive) this.drawMap();
     if (isAsked) this.remember();
@@ -143,30 +142,6 @@ class TraceWaterfall extends HTMLElement {
     this.drawn = performance.now();
     this.minimap.draw(this.steps, this.axis, (kind) => getComputedStyle(this.bar.key(kind)).color);
     this.minimap.mark(this.left / this.axis.length, (this.left + this.width) / this.axis.length);
-  }
-
-  drawRuler() {
-    /** @type {[number, string, string][]} */
-    const marks = [];
-    for (let at = 0; at < TICKS; at++) {
-      const time = this.axis.time(this.left + (this.width * at) / TICKS);
-      marks.push([(100 * at) / TICKS, span(Math.max(0, time)), "tick"]);
-    }
-    for (const gap of this.axis.gaps) {
-      const left = (100 * (gap.at - this.left)) / this.width;
-      if (left >= 0 && left < 100 && marks.length < TICKS + 4) marks.push([left, `⋯ ${span(gap.to - gap.from)} idle`, left > 75 ? "gap late" : "gap"]);
-    }
-    const said = marks.map((mark) => mark.join(" ")).join();
-    if (said === this.ruled) return;
-    this.ruled = said;
-    this.scale.replaceChildren(
-      ...marks.map(([left, text, name]) => {
-        const mark = make("span", name);
-        mark.style.left = `${left}%`;
-        mark.textContent = text;
-        return mark;
-      }),
-    );
   }
 
   /** How a row looks. @param {number} row @returns {import("./trace-rows.js").Shown} */
