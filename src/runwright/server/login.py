@@ -15,7 +15,7 @@ from runwright.studio import Studio
 from runwright.studio.page import Ask, Page, own_path
 
 PATH = "/login"
-HOME = "/runs"
+HOME = "/"
 
 
 class LoginView(msgspec.Struct, frozen=True, kw_only=True):

@@ -139,7 +139,7 @@ async def test_a_link_logs_in_by_its_button(shut: Site) -> None:
     token = shut.sessions.link()
     for _ in range(2):
         assert "This link is good once." in await shut.text(f"/login?once={token}")
-    assert (await shut.client.post("/login", data={"once": token})).headers["location"] == "/runs"
+    assert (await shut.client.post("/login", data={"once": token})).headers["location"] == "/"
     assert (await shut.client.post("/login", data={"once": token})).status_code == 401
 
 
@@ -147,7 +147,7 @@ async def test_a_link_logs_in_by_its_button(shut: Site) -> None:
 async def test_a_login_leads_nowhere_else(shut: Site, there: str) -> None:
     """The page after the login is one of the server, whatever a link says."""
     answer = await shut.client.post("/login", data={"key": KEY, "next": there})
-    assert answer.headers["location"] == "/runs"
+    assert answer.headers["location"] == "/"
 
 
 async def test_under_a_prefix_the_login_stays_there(open_site: Open) -> None:
