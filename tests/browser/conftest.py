@@ -10,7 +10,7 @@ from typing import Any, Literal
 from urllib.request import Request, urlopen
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
 from tests.e2e.serving import serving
 
@@ -25,6 +25,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 WAIT_MS = 20_000
+TABS_AT_MOST = 300
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
 SERIOUS = {"serious", "critical"}
 
@@ -93,6 +94,29 @@ class Watched:
     def _asked(self, url: str) -> None:
         if not url.startswith((self.site.url, "data:", "blob:")):
             self.faults.append(f"asked {url}")
+
+
+def reach(target: Locator) -> Locator:
+    """Go to something with the Tab key alone, as far as it may be."""
+    expect(target).to_be_visible()
+    for _ in range(TABS_AT_MOST):
+        if target.evaluate("element => element === document.activeElement"):
+            return target
+        target.page.keyboard.press("Tab")
+    raise AssertionError(f"no Tab leads to {target}")
+
+
+def press(target: Locator) -> None:
+    """Reach something and press Enter there."""
+    reach(target)
+    target.page.keyboard.press("Enter")
+
+
+def write(target: Locator, text: str) -> None:
+    """Reach a field and write over what it holds."""
+    reach(target)
+    target.page.keyboard.press("Control+A")
+    target.page.keyboard.type(text)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ from urllib.error import HTTPError
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import Site, Watched
+from tests.browser.conftest import Site, Watched, press, write
 from tests.e2e.serving import serving
 
 KEY = "a-key-for-browsers"
@@ -57,35 +57,36 @@ def test_an_answer_streams_and_leads_to_its_run(people: Watched) -> None:
     expect(page.locator(".answer strong")).to_have_text("me")
     expect(page.get_by_label("Message")).to_be_focused()
     assert re.search(r"\?thread=thr_", page.url)
-    page.get_by_role("link", name="its run").focus()
-    page.keyboard.press("Enter")
+    press(page.get_by_role("link", name="its run"))
     page.wait_for_url(re.compile("/runs/run_"))
 
 
 def test_a_waiting_tool_is_approved_in_its_turn(people: Watched) -> None:
-    """The turn of a run that waits shows the call; other arguments are approved, and the answer is of those."""
+    """With the keyboard alone: the turn of a run that waits shows the call, other arguments are approved, and the
+    answer is of those.
+    """
     page = people.open("/playground/careful")
-    page.get_by_label("Message").fill("What is the weather in Paris?")
-    page.get_by_role("button", name="Send").click()
-    page.get_by_label("arguments").fill('{"city": "Oslo"}')
-    page.get_by_label("Your name").fill("ada")
-    page.get_by_role("button", name="Approve").focus()
-    page.keyboard.press("Enter")
+    write(page.get_by_label("Message"), "What is the weather in Paris?")
+    press(page.get_by_role("button", name="Send"))
+    write(page.get_by_label("arguments"), '{"city": "Oslo"}')
+    write(page.get_by_label("Your name"), "ada")
+    press(page.get_by_role("button", name="Approve"))
     expect(page.locator("chat-turn .answer")).to_contain_text("sunny in Oslo")
     expect(page.locator("chat-turn .status.completed").last).to_be_visible()
 
 
 def test_an_agent_is_changed_through_its_form(people: Watched) -> None:
-    """A row is added without losing what is typed, a check stores nothing, and the next version is served."""
+    """With the keyboard alone: a row is added without losing what is typed, a check stores nothing, and the next
+    version is served.
+    """
     page = people.open("/agents/made/edit")
-    page.locator("[name='/instructions']").fill("Be kind\nand brief.")
-    page.get_by_role("button", name="Add tools").focus()
-    page.keyboard.press("Enter")
-    page.get_by_label("tools 1", exact=True).fill("weather")
+    write(page.locator("[name='/instructions']"), "Be kind\nand brief.")
+    press(page.get_by_role("button", name="Add tools"))
+    write(page.get_by_label("tools 1", exact=True), "weather")
     expect(page.locator("[name='/instructions']")).to_have_value("Be kind\nand brief.")
-    page.get_by_role("button", name="Check").click()
+    press(page.get_by_role("button", name="Check"))
     expect(page.get_by_role("status")).to_contain_text("This definition is valid")
-    page.get_by_role("button", name="Save").click()
+    press(page.get_by_role("button", name="Save"))
     page.wait_for_url("**/agents/made")
     expect(page.locator("section[aria-labelledby=definition] pre").first).to_contain_text("and brief.")
     expect(page.get_by_role("region", name="Tools")).to_contain_text("Say the weather in a city.")
@@ -109,8 +110,7 @@ def test_a_browser_logs_in_and_out(browser: Browser, shut: Site) -> None:
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(r"/agents\?after=a$"))
     assert page.evaluate("document.cookie") == ""
-    page.get_by_role("button", name="Log out").focus()
-    page.keyboard.press("Enter")
+    press(page.get_by_role("button", name="Log out"))
     page.wait_for_url("**/login")
     assert watched.open("/runs").url.endswith("/login?next=/runs")
     assert watched.faults == []

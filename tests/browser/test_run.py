@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import WAIT_MS, Site, Watched
+from tests.browser.conftest import WAIT_MS, Site, Watched, press, reach, write
 from tests.e2e.serving import AGENTS, serving
 
 FLOWS = r'''
@@ -190,17 +190,20 @@ def test_hostile_words_do_nothing(seen: Watched) -> None:
 
 
 def test_a_run_is_forked_with_another_prompt_and_compared(seen: Watched) -> None:
-    """From a run through the form to its fork, and from there to the diff, whose texts open beside the steps."""
+    """With the keyboard alone: from a run through the form to its fork, and from there to the diff, whose texts open
+    beside the steps.
+    """
     run = seen.site.run("support", "What is the weather in Paris?")
     page = seen.open(f"/runs/{run}")
-    page.get_by_role("link", name="Replay or fork").click()
-    page.get_by_label("From step").select_option(index=1)
-    page.get_by_label("Instructions").fill("Answer like a pirate.")
+    press(page.get_by_role("link", name="Replay or fork"))
+    reach(page.get_by_label("From step"))
+    page.keyboard.press("ArrowDown")
+    write(page.get_by_label("Instructions"), "Answer like a pirate.")
     assert seen.shut_out() == []
-    page.get_by_role("button", name="Run").click()
-    page.get_by_role("link", name="Diff with its record").click()
+    press(page.get_by_role("button", name="Run"))
+    press(page.get_by_role("link", name="Diff with its record"))
     expect(page.locator(".unified").first).to_contain_text("Answer like a pirate.")
-    page.get_by_role("link", name="texts").first.click()
+    press(page.get_by_role("link", name="texts").first)
     expect(page.locator("#change .plus")).to_contain_text("pirate")
     assert seen.shut_out() == []
     _picture(page, "diff.png")
