@@ -1,6 +1,7 @@
 """Every page opens, in both colour schemes and under a prefix, shuts nobody out and asks nobody else."""
 
 import pytest
+from playwright.sync_api import expect
 
 from runwright.studio.pages import PAGES
 from tests.browser.conftest import Watched
@@ -23,4 +24,6 @@ def test_the_filter_is_found_by_its_key(watched: Watched) -> None:
     page.keyboard.type("support")
     page.keyboard.press("Enter")
     page.wait_for_url("**/runs?agent=support*")
-    assert page.locator("tbody tr").count() == 1
+    rows = page.locator("tbody tr")
+    expect(rows.first).to_contain_text("support")
+    expect(rows.filter(has_text="fails")).to_have_count(0)
