@@ -17,7 +17,7 @@ from runwright.core.event import Event
 from runwright.core.memory import Commit, CommitFilter, Draft, Entry, Owner
 from runwright.core.message import Message
 from runwright.core.model import ModelEvent, ModelOptions, ModelRequest, ModelResponse
-from runwright.core.run import Run, RunStatus
+from runwright.core.run import Run, RunStatus, WaitReason
 from runwright.core.schedule import Advance
 from runwright.core.sizes import KeyValueSize
 from runwright.core.spending import Quantities
@@ -200,11 +200,12 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which runs to list, newest first; `after` is the id of the last run of the page before.
 
-    `is_root` leaves those out that other runs began.
+    `is_root` leaves those out that other runs began. `reason` is what a run waits for.
     """
 
     agent: str | None = None
     status: RunStatus | None = None
+    reason: WaitReason | None = None
     thread_id: str | None = None
     group: str | None = None
     user: str | None = None

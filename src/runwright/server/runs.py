@@ -16,7 +16,7 @@ from runwright.agents.factory import refuse_files
 from runwright.core.event import NULL
 from runwright.core.labels import LARGEST, Label, Note, Tags, check_metadata
 from runwright.core.ports import RunFilter
-from runwright.core.run import TERMINAL, Multitask, RunMode, RunRequest, RunStatus
+from runwright.core.run import TERMINAL, Multitask, RunMode, RunRequest, RunStatus, WaitReason
 from runwright.errors import InvalidRequest
 from runwright.journal.diff import RunDiff
 from runwright.server.auth import caller
@@ -278,6 +278,7 @@ class RunQuery(BaseModel):
 
     agent: str | None = None
     status: RunStatus | None = None
+    reason: WaitReason | None = None
     thread_id: str | None = None
     session_id: str | None = None
     group: str | None = None

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import reprlib
 from collections.abc import AsyncIterator, Iterable, Sequence
+from itertools import takewhile
 
 import msgspec
 
 from runwright.core.event import DELTAS, Event, RunCompleted, RunQueued
-from runwright.core.labels import check_thread_id
+from runwright.core.labels import LARGEST, check_thread_id
 from runwright.core.ports import RunFilter, RunStore
 from runwright.core.run import Run, RunRequest
+from runwright.core.step import Step
 from runwright.engine.gateway import is_json
 from runwright.engine.live import LiveRun, Watcher
 from runwright.engine.worker import Claim, Engine, Outcome
@@ -228,11 +230,17 @@ class Runs:
 def _steps(store: RunStore, reader: JournalReader, run_id: str, *, after: int, limit: int) -> Page[StepView]:
     rows = store.steps(run_id, after=after, limit=limit + 1)
     shown = rows[:limit]
-    events = list(reader.events(run_id)) if shown else []
-    bodies = Bodies(events)
+    bodies = Bodies(_until_ended(reader, shown) if shown else ())
     data = [bodies.view(step) for step in shown]
     has_more = len(rows) > limit
     return Page(data=data, has_more=has_more, next=str(shown[-1].seq) if has_more else None)
+
+
+def _until_ended(reader: JournalReader, shown: Sequence[Step]) -> Sequence[Event]:
+    """The events of a run up to the one that ended the last of these steps: what stands behind tells others."""
+    ends = [step.end_seq for step in shown if step.end_seq is not None]
+    last = max(ends) if len(ends) == len(shown) else LARGEST
+    return list(takewhile(lambda event: event.seq <= last, reader.events(shown[0].run_id)))
 
 
 def _completion(reader: JournalReader, run: Run) -> RunCompleted | None:

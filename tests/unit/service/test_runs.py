@@ -8,7 +8,9 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from runwright.core.event import Event
 from runwright.errors import Conflict, InvalidRequest
+from runwright.journal.read import JournalReader
 from runwright.service.views import Resolution
 from runwright.store import Stores, open_stores
 from runwright.testing import ScriptedModel, ScriptedTool, calls
@@ -105,3 +107,24 @@ async def test_a_run_at_work_is_not_resumed(stores: Stores) -> None:
         await process.settled(handle.run_id, "completed")
         with pytest.raises(Conflict, match="is completed"):
             await process.runs.resume(handle.run_id)
+
+
+async def test_a_page_of_steps_reads_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events behind the end of the last step of a page are not read, and its steps are whole."""
+    model = ScriptedModel(calls(("look", {"at": 1})), calls(("look", {"at": 2})), "done")
+    async with started(looping(ScriptedTool("look", lambda _: "seen")), model=model) as process:
+        run = await process.run()
+        whole = await process.steps(run.id)
+        read: list[int] = []
+        events = JournalReader.events
+
+        def seen(reader: JournalReader, run_id: str, *, after: int = 0) -> Iterator[Event]:
+            for event in events(reader, run_id, after=after):
+                read.append(event.seq)
+                yield event
+
+        monkeypatch.setattr(JournalReader, "events", seen)
+        page = await process.runs.steps(run.id, limit=2)
+    assert page.data == whole[:2]
+    assert [bytes(step.result) for step in page.data][1] == b'"seen"'
+    assert read[-1] <= whole[2].seq

@@ -137,6 +137,14 @@ def test_runs_by_one_field(stores: Stores, changes: dict[str, object]) -> None:
     assert list(stores.runs.find(where)) == [wanted]
 
 
+def test_runs_that_wait_by_what_they_wait_for(stores: Stores) -> None:
+    """A reason keeps the runs that wait for it now."""
+    wanted = run(2, status="waiting", reason="unknown_effect")
+    others = (run(1, status="waiting", reason="timer"), run(3, status="cancelled", reason="unknown_effect"))
+    stores.writes.append([new(each) for each in (wanted, *others)])
+    assert list(stores.runs.find(RunFilter(reason="unknown_effect"))) == [wanted]
+
+
 def test_runs_by_tag(stores: Stores) -> None:
     """A run is found by each of its tags, also when it names one twice."""
     wanted = run(2, tags=("a", "b", "a"))

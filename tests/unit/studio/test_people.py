@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 
 from runwright import Agent, Context, tool
 from runwright.core.ports import RunFilter
+from runwright.studio.pages import approvals
 from tests.unit.studio.conftest import Open, Site
 
 HTMX = {"hx-request-type": "partial", "hx-target": "div#chat"}
@@ -140,6 +141,29 @@ async def test_approvals_list_all_that_waits(open_site: Open) -> None:
         assert [bytes((await site.app.runs.wait(run.id)).output) for run in runs] == [b"7", b'"sent"']
         assert (await site.client.post(unknown, data={"do": "done"})).status_code == 409
         assert "Nothing waits for you" in await site.text("/approvals")
+
+
+async def test_unknown_outcomes_are_found_behind_other_waits(open_site: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that wait for something else take no place of theirs, no other step is read, and more are told of."""
+    monkeypatch.setattr(approvals, "UNKNOWN", 1)
+    async with open_site(TEAM) as site:
+        monkeypatch.delattr(type(site.app.runs), "steps")
+        for agent in ("mailer", "asker"):
+            await site.app.run(agent, "go")
+        page = await site.text("/approvals")
+        assert page.count("Did <code>send_mail</code> act?") == 1
+        assert "More outcomes are unknown" not in page
+        await site.app.run("mailer", "go")
+        page = await site.text("/approvals")
+        assert page.count("Did <code>send_mail</code> act?") == 1
+        assert "More outcomes are unknown" in page
+
+
+async def test_a_turn_without_calls_reads_no_steps(open_site: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a run that called no tool its steps are not read with what was said."""
+    async with open_site(TEAM) as site:
+        monkeypatch.delattr(type(site.app.runs), "steps")
+        assert "hello" in await said(site, "support", **{"/input": "hello"})
 
 
 async def test_a_denial_is_told_to_the_model(open_site: Open) -> None:

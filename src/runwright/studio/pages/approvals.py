@@ -20,7 +20,10 @@ from runwright.studio.page import Action, Again, Ask, Page, own_path
 
 ON_A_PAGE = 50
 UNKNOWN = 200
-"""Waiting runs that are looked through for unknown outcomes."""
+"""Runs with unknown outcomes whose steps are shown: the newest."""
+
+MOST = 100_000
+"""Steps of a run that are looked through for unknown outcomes."""
 
 ANY_OBJECT: Schema = {"type": "object", "title": "Arguments"}
 SETTLE_S = 2.0
@@ -50,6 +53,7 @@ class WaitingList(msgspec.Struct, frozen=True, kw_only=True):
     waiting: Sequence[Waiting]
     unknown: Sequence[Unknown]
     next: str | None = None
+    has_more_unknown: bool = False
 
 
 class OneWaiting(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,9 +74,14 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 async def list_waiting(ask: Ask) -> WaitingList:
     """What waits for a person, that of the newest run first."""
     found = await ask.app.approvals.find(ApprovalQuery(after=ask.query.get("after"), limit=ON_A_PAGE))
-    runs = await ask.app.runs.find(RunFilter(status="waiting", limit=UNKNOWN))
+    runs = await ask.app.runs.find(RunFilter(reason="unknown_effect", limit=UNKNOWN))
     unknown = [each for run in runs.data for each in await unknown_of(ask, run)]
-    return WaitingList(waiting=[waiting(each) for each in found.data], unknown=unknown, next=found.next)
+    return WaitingList(
+        waiting=[waiting(each) for each in found.data],
+        unknown=unknown,
+        next=found.next,
+        has_more_unknown=runs.has_more,
+    )
 
 
 async def show_waiting(ask: Ask) -> OneWaiting:
@@ -159,17 +168,17 @@ def waiting(view: ApprovalView) -> Waiting:
 
 async def unknown_of(ask: Ask, run: RunView) -> Sequence[Unknown]:
     """The steps of a run whose outcome nobody knows."""
+    empty = form(_RESULT, Posted(data={}))
+    found = await unknown_steps(ask, run)
+    return [Unknown(run=run, step=await ask.app.runs.step(run.id, seq), form=empty) for seq in found]
+
+
+async def unknown_steps(ask: Ask, run: RunView) -> Sequence[int]:
+    """The numbers of these steps, without what was said in any."""
     if run.status != "waiting" or run.reason != "unknown_effect":
         return ()
-    found: list[Unknown] = []
-    after = 0
-    while True:
-        page = await ask.app.runs.steps(run.id, after=after, limit=ON_A_PAGE)
-        empty = form(_RESULT, Posted(data={}))
-        found += [Unknown(run=run, step=step, form=empty) for step in page.data if step.status == "unknown"]
-        if not page.has_more:
-            return found
-        after = page.data[-1].seq
+    outline = await ask.app.outlines.get(run.id, limit=MOST)
+    return [line.seq for line in outline.lines() if line.status == "unknown"]
 
 
 def _schema(view: ApprovalView) -> tuple[Schema, Schema]:

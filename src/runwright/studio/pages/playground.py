@@ -115,17 +115,24 @@ async def cancel(ask: Ask) -> str:
 
 async def turn_of(ask: Ask, run: RunView) -> Turn:
     """A run as a turn of its thread."""
-    steps = await ask.app.runs.steps(run.id, limit=CALLS)
     is_asking = run.status == "waiting" and run.reason in {"approval", "input"}
     asked = (await ask.app.approvals.find(ApprovalQuery(run=run.id))).data if is_asking else ()
     return Turn(
         run=run,
         said=_text(run.input),
         answer=_text(run.output),
-        calls=[step for step in steps.data if step.kind in SHOWN],
+        calls=await _calls(ask, run),
         waiting=[waiting(each) for each in asked],
         unknown=await unknown_of(ask, run),
     )
+
+
+async def _calls(ask: Ask, run: RunView) -> Sequence[StepView]:
+    """The calls of a run; what was said is read as far as the last of them, and not where there is none."""
+    lines = (await ask.app.outlines.get(run.id, limit=CALLS)).lines()
+    last = max((place for place, line in enumerate(lines, 1) if line.kind in SHOWN), default=0)
+    steps = (await ask.app.runs.steps(run.id, limit=last)).data if last else ()
+    return [step for step in steps if step.kind in SHOWN]
 
 
 async def _playground(ask: Ask, thread: str, posted: Posted, *, problems: Sequence[tuple[str, str]] = ()) -> Playground:

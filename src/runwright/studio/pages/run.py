@@ -17,6 +17,7 @@ from runwright.service.outline import Outline
 from runwright.service.steps import StepDetail
 from runwright.service.views import Resolution, RunView
 from runwright.studio.page import Action, Ask, Page
+from runwright.studio.pages.approvals import unknown_steps
 from runwright.studio.said import Conversation, read_conversation
 
 PLAIN_STEPS = 50
@@ -94,7 +95,7 @@ async def show_run(ask: Ask) -> RunPage:
         is_pinned=pin.is_pinned,
         children=children.data[::-1],
         needs=(await ask.app.approvals.find(ApprovalQuery(run=run_id))).data if is_asking else (),
-        unknown=await _unknown(ask, run),
+        unknown=await unknown_steps(ask, run),
         step=await _step(ask, run, seq) if seq else None,
     )
 
@@ -119,13 +120,6 @@ async def _step(ask: Ask, run: RunView, seq: int) -> StepPage:
     is_model = detail.step.kind == "model"
     said = await asyncio.to_thread(read_conversation, detail.step) if is_model else None
     return StepPage(agent=run.agent, detail=detail, conversation=said)
-
-
-async def _unknown(ask: Ask, run: RunView) -> Sequence[int]:
-    if run.reason != "unknown_effect" or run.status != "waiting":
-        return ()
-    outline = await ask.app.outlines.get(run.id, limit=MOST)
-    return [line.seq for line in outline.lines() if line.status == "unknown"]
 
 
 async def cancel(ask: Ask) -> str:
