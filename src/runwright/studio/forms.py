@@ -188,7 +188,9 @@ class _Reader:
 
     def _list(self, items: Schema, rows: Sequence[object], name: str, *, at: str) -> object:
         found: list[object] = []
-        for row in map(str, rows):
+        for row in dict.fromkeys(map(str, rows)):
+            if not (row.isascii() and row.isdigit()):
+                continue
             place = f"{name}/{row}"
             if self._removes and place == self._target:
                 continue

@@ -166,3 +166,27 @@ def test_a_form_posts_no_endless_depth() -> None:
     """A name of a thousand parts is refused, and does not exhaust the stack."""
     with pytest.raises(InvalidRequest, match="nested too deeply"):
         read(SCHEMA, {"/a" * 1000: ["x"]})
+
+
+def test_equal_rows_are_read_once() -> None:
+    """Rows that a list names again, or that lead elsewhere, are not read: on many levels they would never end."""
+    deep: dict[str, list[str]] = {"/name": ["x"]}
+    place = "/steps"
+    for _ in range(6):
+        deep[f"{place}#"] = ["0"] * 4
+        deep[f"{place}/0/agent"] = ["a"]
+        place += "/0/then"
+    data: object = read(SCHEMA, deep).data["steps"]
+    for _ in range(5):
+        assert isinstance(data, list)
+        [row] = msgspec.convert(data, list[dict[str, object]])
+        data = row["then"]
+    assert data == [{"agent": "a"}]
+    odd = {
+        "/tools#": ["0", "0/1", "x", "²"],
+        "/tools/0": ["a"],
+        "/tools/0/1": ["b"],
+        "/tools/x": ["c"],
+        "/tools/²": ["d"],
+    }
+    assert read(SCHEMA, odd).data["tools"] == ["a"]
