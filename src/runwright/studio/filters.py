@@ -22,7 +22,10 @@ GIST = 120
 """Characters of a value that stand in a row of a list."""
 GIST_BYTES = 2000
 
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u180b-\u180e\u200b-\u200f\u202a-\u202e"
+    "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 """Control characters, and those that turn the direction of text or that nobody sees."""
 
 
@@ -156,16 +159,26 @@ def cut(text: str) -> str:
     return f"{text[:SHOWN]}\n… {count(len(text) - SHOWN)} more characters"
 
 
-_markdown = MarkdownIt("js-default", {"html": False, "linkify": False, "maxNesting": 20})
+CELLS = 20_000
+"""Cells that tables of a text could have; with more, its tables stay text: empty cells are written for missing ones."""
+
+_OPTIONS = {"html": False, "linkify": False, "maxNesting": 20}
+_markdown = MarkdownIt("js-default", _OPTIONS)
+_without_tables = MarkdownIt("js-default", _OPTIONS).disable("table")
 
 
 def markdown(text: str) -> Markup:
     """Markdown of a model as HTML: without HTML of its own, without pictures, with links that tell nothing."""
-    tokens = _markdown.parse(str(inert(cut(text))))
+    source = str(inert(cut(text)))
+    lines = source.splitlines()
+    cells = len(lines) * max((line.count("|") for line in lines), default=0)
+    parser = _markdown if cells <= CELLS else _without_tables
+    tokens = parser.parse(source)
     for token in tokens:
         for child in token.children or ():
             _tame(child)
-    return Markup(_markdown.renderer.render(tokens, _markdown.options, {}))
+    # Entities have become characters by now.
+    return Markup(inert(parser.renderer.render(tokens, parser.options, {})))
 
 
 def _tame(token: Token) -> None:

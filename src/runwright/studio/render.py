@@ -18,6 +18,9 @@ from runwright.errors import NotFound, RunwrightError
 from runwright.studio import filters
 from runwright.studio.page import Ask, Page
 
+AT_ONCE = 2
+"""Pages that are rendered at the same time: they leave threads for everybody else."""
+
 MEDIA = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
 
@@ -27,6 +30,7 @@ class Renderer:
     def __init__(self, navigation: Sequence[Page], *, prefix: str, has_key: bool) -> None:
         self._prefix = prefix
         self._has_key = has_key
+        self._turns = asyncio.Semaphore(AT_ONCE)
         self._static = dict(_static_files())
         self._version = _digest(self._static)
         self._environment = Environment(
@@ -49,12 +53,12 @@ class Renderer:
     async def page(self, page: Page, ask: Ask, view: msgspec.Struct) -> bytes:
         """A whole page, or the block of it that htmx asked for."""
         given = {"view": view, "title": page.title, "curl": self._curl(ask)}
-        return await asyncio.to_thread(self._render, page.template, ask, given)
+        return await self._rendered(page.template, ask, given)
 
     async def error(self, ask: Ask, error: RunwrightError) -> bytes:
         """The page of an error."""
         given = {"error": error, "title": error.code, "curl": None}
-        return await asyncio.to_thread(self._render, "error.html", ask, given)
+        return await self._rendered("error.html", ask, given)
 
     def static(self, path: str) -> tuple[bytes, str]:
         """A static file and its media type. Raises NotFound."""
@@ -62,6 +66,10 @@ class Renderer:
         if body is None:
             raise NotFound(f"There is no file {path!r}.")
         return body, MEDIA[path[path.rindex(".") :]]
+
+    async def _rendered(self, name: str, ask: Ask, given: Mapping[str, object]) -> bytes:
+        async with self._turns:
+            return await asyncio.to_thread(self._render, name, ask, given)
 
     def _render(self, name: str, ask: Ask, given: Mapping[str, object]) -> bytes:
         template = self._environment.get_template(name)

@@ -1,6 +1,8 @@
 """How values look: inert, short, and in the reader's terms."""
 
+import re
 from datetime import UTC, datetime
+from importlib.resources import files
 
 import msgspec
 import pytest
@@ -15,7 +17,10 @@ from runwright.studio import filters
         ("safe\u202egnp.exe", "safe⟨U+202E⟩gnp.exe"),
         ("zero\u200bwidth", "zero⟨U+200B⟩width"),
         ("two\nlines\tand a tab", "two\nlines\tand a tab"),
-        ("grüße 👋", "grüße 👋"),
+        ("grüße 👋 ❤️", "grüße 👋 ❤️"),
+        ("tag\U000e0041", "tag⟨U+E0041⟩"),
+        ("soft\u00adhyphen", "soft⟨U+00AD⟩hyphen"),
+        ("\u034f\u115f\u180e\u3164\uffa0", "⟨U+034F⟩⟨U+115F⟩⟨U+180E⟩⟨U+3164⟩⟨U+FFA0⟩"),
     ],
 )
 def test_characters_that_act_are_named(text: str, shown: str) -> None:
@@ -43,6 +48,32 @@ def test_markdown_lets_nothing_act(text: str) -> None:
     assert 'href="javascript' not in shown
     assert 'href="data' not in shown
     assert 'href="vbscript' not in shown
+
+
+@pytest.mark.parametrize("text", ["a &#x202E;b", "a &#8203;b", '[a &zwj;b](https://a.example "&#x202e;t")'])
+def test_entities_of_markdown_are_named_too(text: str) -> None:
+    """An entity that stands for a hidden character does not become one."""
+    shown = str(filters.markdown(text))
+    assert not {"\u202e", "\u200b", "\u200d"} & set(shown)
+    assert "⟨U+20" in shown
+
+
+def test_a_table_makes_no_more_cells_than_a_page_holds() -> None:
+    """Cells that rows lack are written for them, so a text whose table would be far larger than it keeps its pipes."""
+    wide = "|" + "a|" * 600 + "\n|" + "-|" * 600 + "\n" + "x\n" * 600
+    assert "<td" not in filters.markdown(wide)
+    assert "<td>2</td>" in filters.markdown("|a|b|\n|-|-|\n|1|2|")
+
+
+def test_the_island_of_a_run_names_the_same_characters() -> None:
+    """What a script writes into rows hides no character that pages name; of a row the newline is named as well."""
+    script = (files("runwright.studio") / "static" / "islands" / "trace-rows.js").read_text()
+    found = re.search(r"const UNSEEN =\s+/(.+)/gu;", script)
+    assert found is not None
+    named = re.compile(re.sub(r"\\u\{(\w+)\}", lambda each: chr(int(each[1], 16)), found[1]))
+    every = "".join(map(chr, [*range(0xD800), *range(0xE000, 0xE1000)]))
+    shown = re.findall(r"⟨U\+(\w+)⟩", str(filters.inert(every)))
+    assert {ord(each) for each in named.findall(every)} == {int(each, 16) for each in shown} | {0x0A}
 
 
 def test_a_picture_is_a_text() -> None:

@@ -1,10 +1,17 @@
 """Pages, their twins, fragments, errors and files, as a browser gets them."""
 
+import asyncio
 import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from starlette.requests import Request
 
+from runwright.errors import RunwrightError
+from runwright.studio.page import Ask
 from runwright.studio.pages import PAGES
+from runwright.studio.render import Renderer
 from tests.unit.studio.conftest import Open, Site
 
 PLAIN = [page.path for page in PAGES if "{" not in page.path]
@@ -67,3 +74,27 @@ async def test_static_files_are_kept_for_ever_under_their_version(site: Site) ->
     assert answer.headers["content-encoding"] == "gzip"
     assert "immutable" in answer.headers["cache-control"]
     assert (await site.client.get("/static/x/../../site.py")).status_code == 404
+
+
+async def test_pages_leave_threads_to_others() -> None:
+    """Of three threads two render at most, however many pages are asked for: other work finds the third."""
+    gate = threading.Event()
+    waited: list[bool] = []
+
+    class Slow(RunwrightError):
+        """It is shown when the gate opens."""
+
+        @property
+        def public(self) -> str:
+            """The message."""
+            waited.append(gate.wait(5))
+            return self.message
+
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(3))
+    renderer = await asyncio.to_thread(Renderer, [], prefix="", has_key=False)
+    ask = Ask(Request({"type": "http", "path": "/", "headers": []}))
+    async with asyncio.TaskGroup() as group:
+        pages = [group.create_task(renderer.error(ask, Slow("slow"))) for _ in range(4)]
+        group.create_task(asyncio.to_thread(gate.set))
+    assert all(waited)
+    assert all(b"slow" in page.result() for page in pages)
