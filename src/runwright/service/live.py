@@ -30,6 +30,7 @@ class Live:
         self._poll_s = poll_s
         self._turn = asyncio.Lock()
         self._last: Changed | None = None
+        self._known = 0
         self._woken = asyncio.Event()
         self._armed: asyncio.AbstractEventLoop | None = None
 
@@ -44,20 +45,32 @@ class Live:
         return await asyncio.to_thread(self._store.newest)
 
     async def changes(self, after: int) -> AsyncIterator[Changed]:
-        """What changes behind a position, for ever. Raises StorageError."""
+        """What changes behind a position, for ever. Raises StorageError.
+
+        A position that the store has not reached, as of one whose data is gone, is a gap back to where it stands.
+        """
+        newest = await self.position()
+        self._known = max(self._known, newest)
+        if after > newest:
+            yield Changed(after=after, position=newest, is_gap=True)
+            after = newest
         while True:
             found = await self._behind(after)
             after = found.position
             yield found
 
     async def _behind(self, after: int) -> Changed:
-        last = self._last
-        if last is not None and after < last.position and after != last.after:
-            # Who comes late reads alone and does not wait for the turn.
-            return await self._read(after)
+        if self._last is not None and self._last.after == after:
+            return self._last
+        if after < self._known:
+            # Who comes late reads alone and does not wait for the turn, unless what it missed was deleted.
+            found = await self._read(after)
+            if found.position > after:
+                return found
         async with self._turn:
             if self._last is None or self._last.after != after:
                 self._last = await self._next(after)
+                self._known = max(self._known, self._last.position)
             return self._last
 
     async def _next(self, after: int) -> Changed:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
+
 from runwright.core.changes import Changed
 from runwright.service.live import Live
 from runwright.store import open_stores
@@ -23,9 +25,9 @@ class Counted:
         return self.position
 
     def since(self, after: int, *, limit: int) -> Changed:
-        """Everything up to where it stands."""
+        """Everything up to where it stands; nothing for who is there or beyond."""
         assert limit > 0
-        found = Changed(after=after, position=self.position)
+        found = Changed(after=after, position=max(after, self.position))
         self._loop.call_soon_threadsafe(self.reads.put_nowait, after)
         return found
 
@@ -63,6 +65,53 @@ async def test_who_leaves_hands_the_reading_on() -> None:
         store.position = 2
         live.record(run(1), ())
     assert staying.result() == 2
+
+
+@pytest.mark.parametrize("after", [50, 60], ids=["where the last change was told", "elsewhere"])
+@pytest.mark.parametrize("told", [False, True], ids=["first", "later"])
+async def test_who_is_behind_never_waits(after: int, told: bool) -> None:
+    """What a listener missed is told at once, although another one waits at the end of the store."""
+    store = Counted()
+    store.position = 100
+    live = Live(store, poll_s=60)
+    if told:
+        assert await position(live.changes(50)) == 100
+        await store.reads.get()
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(position(live.changes(100)))
+        await store.reads.get()
+        assert await position(live.changes(after)) == 100
+        waiting.cancel()
+
+
+async def test_who_is_ahead_is_led_back() -> None:
+    """A listener from a store that is gone hears of a gap, waits from where this one stands and keeps nobody back."""
+    store = Counted()
+    store.position = 100
+    live = Live(store, poll_s=60)
+    ahead = live.changes(5000)
+    assert await anext(ahead) == Changed(after=5000, position=100, is_gap=True)
+    async with asyncio.TaskGroup() as group:
+        told = [group.create_task(position(each)) for each in (ahead, live.changes(100))]
+        await store.reads.get()
+        store.position = 101
+        live.record(run(1), ())
+    assert [task.result() for task in told] == [101, 101]
+
+
+async def test_who_missed_what_was_deleted_waits() -> None:
+    """A listener behind events that were deleted waits for the next change and does not read on and on."""
+    store = Counted()
+    store.position = 100
+    live = Live(store, poll_s=60)
+    assert await position(live.changes(50)) == 100
+    store.position = 60
+    async with asyncio.TaskGroup() as group:
+        told = group.create_task(position(live.changes(60)))
+        assert [await store.reads.get() for _ in range(3)] == [50, 60, 60]
+        store.position = 101
+        live.record(run(1), ())
+    assert told.result() == 101
 
 
 async def test_what_another_process_writes_is_told(tmp_path: Path) -> None:

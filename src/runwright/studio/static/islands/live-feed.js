@@ -182,7 +182,7 @@ class Hub {
     for (const topics of [this.said, ...this.tabs.values()]) {
       if ((topics.get(topic) ?? -1) < behind) continue;
       if (message.is_over || message.error) topics.delete(topic);
-      else topics.set(topic, Math.max(at, topics.get(topic) ?? 0));
+      else topics.set(topic, message.is_gap ? at : Math.max(at, topics.get(topic) ?? 0));
     }
     const told = { ...message, behind };
     this.channel?.postMessage({ kind: "told", topic, message: told });
@@ -195,7 +195,8 @@ class Hub {
     // What lies between is on its way: the leader heard how far this tab is, and begins there again.
     if (known === undefined || known < message.behind) return;
     if (topic === "runs") {
-      if (message.position <= known) return;
+      // A gap may lead back: the store is another one than that of the page.
+      if (message.position === known || (message.position < known && !message.is_gap)) return;
       this.own.set(topic, message.position);
       return tell("live:runs", message);
     }
