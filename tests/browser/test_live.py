@@ -1,14 +1,18 @@
 """What happens is shown in every tab, over one stream."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page
+from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 
 from tests.browser.conftest import WAIT_MS, Site
 
 TABS = 7
+GATHERED_MS = 2000
+AGAIN_MS = 6000
+IS_PART = re.compile(r"/(runs\?ids=.*)?$")
 COUNT = """() => {
   window.heard = [];
   document.addEventListener("live:runs", ({detail}) => window.heard.push(...detail.runs.map((run) => run.id)));
@@ -39,13 +43,13 @@ def hears(page: Page, run: str) -> None:
 
 def test_seven_tabs_stay_live(window: BrowserContext, site: Site) -> None:
     """A seventh tab loads and hears of runs like the others, and when the leading one closes another one leads."""
-    asked: list[str] = []
-    window.on("request", lambda request: asked.append(request.url) if "/live?" in request.url else None)
+    asked: list[Request] = []
+    window.on("request", lambda request: asked.append(request) if "/live?" in request.url else None)
     tabs = [opened(window, site) for _ in range(TABS)]
     first = site.run("support", "To all tabs.")
     for page in tabs:
         hears(page, first)
-    assert len({url.partition("?")[0] for url in asked}) == 1
+    assert {request.frame.page for request in asked} == {tabs[0]}
     tabs[0].close()
     second = site.run("support", "To those that are left.")
     for page in tabs[1:]:
@@ -74,3 +78,35 @@ def test_no_event_is_lost_between_tabs(window: BrowserContext, site: Site) -> No
     assert whole == sorted(set(whole))
     assert rest == whole[3:]
     assert json.dumps(whole) != "[]"
+
+
+def test_a_page_says_that_it_is_cut_off(window: BrowserContext, site: Site) -> None:
+    """Without the stream a page says that nothing new comes, until there is one again."""
+    window.route("**/live?*", lambda route: route.abort())
+    page = opened(window, site)
+    note = page.get_by_text("Not connected")
+    expect(note).to_be_visible(timeout=WAIT_MS)
+    window.unroute("**/live?*")
+    expect(note).to_be_hidden(timeout=WAIT_MS)
+
+
+@pytest.mark.parametrize("path", ["/", "/runs"], ids=["home", "runs"])
+def test_a_part_is_asked_for_until_it_comes(window: BrowserContext, site: Site, path: str) -> None:
+    """What changed is fetched once more when that failed, and not at all when no run changed."""
+    run = site.run("support", "Changes.")
+    page = window.new_page()
+    page.clock.install()
+    page.goto(site.url + path)
+    asked: list[Request] = []
+    page.on("request", lambda request: asked.append(request) if "hx-target" in request.headers else None)
+    told = """(runs) => document.dispatchEvent(new CustomEvent("live:runs", {detail: {runs, is_gap: false}}))"""
+    page.evaluate(told, [])
+    page.clock.run_for(GATHERED_MS)
+    page.route(IS_PART, lambda route: route.abort())
+    with page.expect_event("requestfailed"):
+        page.evaluate(told, [{"id": run}])
+        page.clock.run_for(GATHERED_MS)
+    page.unroute(IS_PART)
+    with page.expect_event("requestfinished"):
+        page.clock.run_for(AGAIN_MS)
+    assert len(asked) == 2

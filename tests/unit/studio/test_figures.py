@@ -65,6 +65,9 @@ async def test_home_says_what_matters(open_site: Open) -> None:
         part = await site.text("/", **{"hx-request-type": "partial", "hx-target": "live-part#now"})
         assert failed.id in part
         assert "<h1" not in part
+        headers = {"hx-request-type": "partial", "hx-target": "live-part#now"}
+        fetched_again = await site.client.get("/index.json", headers=headers)
+        assert fetched_again.json()["agents"] == []
 
 
 @pytest.mark.parametrize("path", ["/", "/runs", "/memory/agent:remember", "/memory/agent:remember?block=notes&left=0"])

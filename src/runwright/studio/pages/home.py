@@ -95,7 +95,9 @@ async def _hours(ask: Ask, now: datetime) -> Sequence[Hour]:
 
 
 async def _agents(ask: Ask) -> Sequence[AgentFigures]:
-    """The dearest agents, then the slowest."""
+    """The dearest agents, then the slowest; none for the part that is fetched again and does not show them."""
+    if ask.fragment == "now":
+        return ()
     runs = await ask.app.stats.report(StatQuery(by="agent", kind="run", since="7d"))
     calls = await ask.app.stats.report(StatQuery(by="agent", kind="model", since="7d"))
     spent = {each.key: each.usd for each in calls.data}

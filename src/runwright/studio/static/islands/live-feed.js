@@ -3,7 +3,7 @@
  *
  * `<live-feed src="/live" runs="POSITION">` listens to all runs behind a position, `<live-feed src="/live" run="ID"
  * after="SEQ">` to one behind an event. What comes is told on the document, in every tab that listens:
- * `live:runs` {runs, is_gap}, `live:run` {run, events, is_over, error}, `live:state` {is_open}.
+ * `live:runs` {runs, is_gap}, `live:run` {run, events, is_over, error}. The page says while there is no stream.
  *
  * Tabs that are seen take part. One leads (Web Locks) and has the stream, for the topics of all; the others hear by a
  * BroadcastChannel. Every tab knows how far it has come, so a new leader or stream begins there and nothing is lost.
@@ -73,6 +73,7 @@ class Hub {
     this.isLeader = false;
     this.close();
     this.done?.(undefined);
+    show(true);
   }
 
   /** @param {(value: unknown) => void} [done] gives the lead away */
@@ -95,7 +96,7 @@ class Hub {
   /** @param {{kind: string, tab?: any, topics?: any, topic?: any, message?: any}} heard */
   hear({ kind, tab, topics, topic, message }) {
     if (kind === "told") return this.deliver(topic, message);
-    if (kind === "state") return tell("live:state", message);
+    if (kind === "state") return show(message.is_open);
     if (!this.isLeader) return kind === "who" ? this.announce() : undefined;
     if (kind === "bye") this.tabs.delete(tab);
     if (kind === "wants") {
@@ -173,7 +174,7 @@ class Hub {
   /** @param {boolean} is_open */
   state(is_open) {
     this.channel?.postMessage({ kind: "state", message: { is_open } });
-    tell("live:state", { is_open });
+    show(is_open);
   }
 
   /** Hand on what the stream said. @param {string} topic @param {number} at @param {any} message */
@@ -206,6 +207,12 @@ class Hub {
     else this.own.set(topic, Math.max(known, message.seq));
     if (events.length || isLast) tell("live:run", { is_over: false, error: null, ...message, events });
   }
+}
+
+/** Say in the page when nothing new can come. @param {boolean} is_open */
+function show(is_open) {
+  const note = document.getElementById("offline");
+  if (note) note.hidden = is_open;
 }
 
 /** @param {string} name @param {object} detail */

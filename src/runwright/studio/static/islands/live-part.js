@@ -1,15 +1,22 @@
 /**
  * `<live-part id="now">`: a part of a page that is fetched again when runs change, as the block of its name. It stays as
- * it is while somebody is in it: the focus, the pointer or a selection.
+ * it is while somebody is in it: the focus, a pointer that moves or a selection.
  */
 
 const GATHER_MS = 1500;
+const AGAIN_MS = 5000;
+const RESTS_MS = 5000;
 
 class LivePart extends HTMLElement {
   connectedCallback() {
     this.leaving = new AbortController();
     const { signal } = this.leaving;
-    document.addEventListener("live:runs", () => this.soon(), { signal });
+    this.moved = -Infinity;
+    this.addEventListener("pointermove", () => (this.moved = performance.now()), { signal, passive: true });
+    document.addEventListener("live:runs", (event) => {
+      const { runs, is_gap } = /** @type {CustomEvent} */ (event).detail;
+      if (runs.length || is_gap) this.soon();
+    }, { signal });
   }
 
   disconnectedCallback() {
@@ -17,13 +24,14 @@ class LivePart extends HTMLElement {
     this.leaving?.abort();
   }
 
-  soon() {
-    this.timer ??= setTimeout(() => this.renew(), GATHER_MS);
+  soon(delay = GATHER_MS) {
+    this.timer ??= setTimeout(() => this.renew(), delay);
   }
 
   get isRead() {
     const chosen = document.getSelection();
-    return this.matches(":focus-within, :hover") || (!chosen?.isCollapsed && this.contains(chosen?.anchorNode ?? null));
+    const isPointed = this.matches(":hover") && performance.now() - (this.moved ?? 0) < RESTS_MS;
+    return isPointed || this.matches(":focus-within") || (!chosen?.isCollapsed && this.contains(chosen?.anchorNode ?? null));
   }
 
   async renew() {
@@ -33,7 +41,8 @@ class LivePart extends HTMLElement {
       headers: { "HX-Request-Type": "partial", "HX-Target": `live-part#${this.id}` },
       signal: this.leaving?.signal,
     }).catch(() => null);
-    if (!answer?.ok || this.isRead) return;
+    if (this.leaving?.signal.aborted) return;
+    if (!answer?.ok || this.isRead) return this.soon(AGAIN_MS);
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
     this.replaceChildren(...page.body.childNodes);
     document.dispatchEvent(new CustomEvent("htmx:after:swap"));

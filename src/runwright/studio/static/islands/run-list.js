@@ -6,6 +6,7 @@
  */
 
 const GATHER_MS = 250;
+const AGAIN_MS = 5000;
 const AT_ONCE = 50;
 
 class RunList extends HTMLElement {
@@ -62,11 +63,14 @@ class RunList extends HTMLElement {
       headers: { "HX-Request-Type": "partial", "HX-Target": "tbody#rows" },
       signal: this.leaving?.signal,
     }).catch(() => null);
+    if (this.leaving?.signal.aborted) return;
     if (answer?.ok) {
       const page = new DOMParser().parseFromString(`<table>${await answer.text()}</table>`, "text/html");
       for (const row of page.querySelectorAll("tr")) this.exchange(row);
+    } else {
+      ids.forEach((id) => this.changed.add(id));
     }
-    this.timer = this.changed.size ? setTimeout(() => this.patch(), GATHER_MS) : undefined;
+    this.timer = this.changed.size ? setTimeout(() => this.patch(), answer?.ok ? GATHER_MS : AGAIN_MS) : undefined;
   }
 
   /** Cells that differ are exchanged; the rest, with the focus and what is chosen, stays. @param {HTMLTableRowElement} fresh */
