@@ -20,6 +20,7 @@ from runwright.agents.discover import Discovery, discover
 from runwright.agents.registry import Registry, named_models
 from runwright.core.budget import Asker
 from runwright.core.clock import SystemClock
+from runwright.core.parking import ParkingExecutor
 from runwright.core.policy_reader import placed
 from runwright.core.ports import Clock, KeyValue, Reader
 from runwright.core.redact import KnownSecrets
@@ -123,9 +124,8 @@ class App:
         models: ModelRegistry | None = None,
         options: AppOptions | None = None,
     ) -> None:
-        self.settings = settings or Settings()
+        self.settings = own = settings or Settings()
         self.options = options or AppOptions()
-        own = self.settings
         self.models = models or ModelRegistry(_providers(own), default=own.model, weights=own.cache_dir)
         self._http = HttpClient()
         self._workshop = Workshop.at(self.settings.sandbox_dir, self.settings.sandbox, self._http)
@@ -211,6 +211,7 @@ class App:
         return self.registry.replace(found)
 
     async def _open(self, stack: AsyncExitStack) -> None:
+        asyncio.get_running_loop().set_default_executor(ParkingExecutor())
         discovery = await asyncio.to_thread(self.discover)
         await asyncio.to_thread(self._take, discovery)
         owner = self._own(stack)
@@ -222,9 +223,8 @@ class App:
             refs.add(None)
         looking = asyncio.sleep(0) if self.options.is_offline else self.models.look(refs)
         self.prices, _ = await asyncio.gather(asyncio.to_thread(open_prices, self.settings), looking)
-        stack.push_async_callback(self.models.close)
-        stack.push_async_callback(self._http.close)
-        stack.push_async_callback(self._workshop.sandbox.close)
+        for close in (self.models.close, self._http.close, self._workshop.sandbox.close):
+            stack.push_async_callback(close)
         stack.callback(self.repositories.close)
         for lifespan in discovery.lifespans:
             self._state |= dict(await stack.enter_async_context(lifespan()) or {})

@@ -50,6 +50,7 @@ class GraphRun:
         self._past: dict[tuple[str, bytes, int], object] = {}
         self._passed: Counter[tuple[str, bytes]] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     def from_start(self) -> None:
         """The whole graph runs once more: all that it asks for again is known, by its lanes."""
@@ -60,7 +61,8 @@ class GraphRun:
         self._counts.clear()
 
     def close(self) -> None:
-        """Stop what threads still wait for."""
+        """Stop what threads still wait for, and what they ask for after this."""
+        self._is_closed = True
         for task in self._tasks:
             task.cancel()
 
@@ -90,9 +92,18 @@ class GraphRun:
         raise RunError("a node that is an async function awaits what it calls: use `ainvoke` in place of `invoke`")
 
     def _begin(self, work: Coroutine[Any, Any, T], done: Future[T], around: ContextOfCode) -> None:
+        def settle(task: asyncio.Task[None]) -> None:
+            self._tasks.discard(task)
+            work.close()
+            if not done.done():
+                # One that is cancelled before its first turn hands nothing over.
+                done.set_exception(asyncio.CancelledError())
+
         task = self._loop.create_task(_hand_over(work, done), context=around)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(settle)
+        if self._is_closed:
+            task.cancel()
 
     def _here(self) -> tuple[str, Context]:
         """The task of the graph that asks, and the context of its lane."""

@@ -22,6 +22,7 @@ from runwright.agents.input import INPUT_SCHEMA, read_json, read_messages
 from runwright.core.agent import CodeFlow
 from runwright.core.context import Context
 from runwright.core.message import Message
+from runwright.core.parking import is_parking
 from runwright.core.values import is_object
 from runwright.errors import ConfigError, InvalidRequest
 from runwright.tools.result import encode
@@ -143,6 +144,8 @@ async def _run(served: Served, context: Context, given: object, *, graph: Graph)
     deps = await deps if inspect.isawaitable(deps) else deps
     run = GraphRun(context, served.effects)
     current.set(run)
+    # LangChain runs plain functions in the loop's threads, and they wait there for their steps.
+    is_parking.set(True)
     try:
         return await _walk(graph, _state(given, context.history), run, deps=deps)
     finally:

@@ -27,7 +27,7 @@ from langgraph.types import Send, interrupt
 from pydantic import BaseModel, Field
 
 from runwright import Agent, App, Context
-from runwright.agents.bridges.graph_run import current
+from runwright.agents.bridges.graph_run import GraphRun, current
 from runwright.agents.bridges.langchain import StepModel, as_step
 from runwright.app import AppOptions
 from runwright.core.event import CustomEmitted, Event, MessageDelta
@@ -42,6 +42,8 @@ from runwright.settings import Settings
 pytestmark = pytest.mark.anyio
 
 ENTERED: list[str] = []
+MORE = 40
+"""More runs than a loop has threads."""
 
 
 @tool
@@ -58,6 +60,12 @@ async def book(city: str, state: Annotated[dict[str, Any], InjectedState]) -> di
     if city == "Nowhere":
         raise ToolException("there is no such place")
     return {"booked": city}
+
+
+@tool
+def look(item: str) -> str:
+    """Look at an item."""
+    return item
 
 
 def asking(*tools: BaseTool, is_sync: bool = False, stops: Sequence[str] = (), **handling: Any) -> Any:
@@ -247,6 +255,11 @@ def waiting(*, is_sync: bool) -> Any:
     return single(begin_sync if is_sync else begin)
 
 
+def call_in_thread(state: dict[str, str]) -> dict[str, str]:
+    """Call a plain function as a step, in a node that is one."""
+    return {"answer": as_step(look, effect="read").invoke({"item": state["item"]})}
+
+
 def straying(*, is_sync: bool) -> Any:
     """A graph that connects to a port where nobody listens."""
 
@@ -311,6 +324,7 @@ AGENTS = [
     Agent("stops", template="langgraph", config={"graph": single(stop_in_tool)}),
     Agent("waits", template="langgraph", config={"graph": waiting(is_sync=False)}),
     Agent("waits-in-a-thread", template="langgraph", config={"graph": waiting(is_sync=True)}),
+    Agent("calls-in-a-thread", template="langgraph", config={"graph": single(call_in_thread)}),
     Agent("strays", template="langgraph", config={"graph": straying(is_sync=False)}),
     Agent("strays-in-a-thread", template="langgraph", config={"graph": straying(is_sync=True)}),
     Agent(
@@ -498,6 +512,35 @@ async def test_a_tool_that_is_a_step_cannot_interrupt(app: App) -> None:
     view = await app.run("stops", {"item": "tea"})
     assert (view.status, view.error and view.error.code) == ("failed", "tool_failed")
     assert "cannot interrupt the graph" in (view.error.message if view.error else "")
+
+
+async def test_more_threads_wait_than_the_loop_has(app: App) -> None:
+    """Plain functions that hold a thread until their step is done take none from it, and none from other runs."""
+    views = await asyncio.gather(*(app.run("calls-in-a-thread", {"item": "Rome"}) for _ in range(MORE)))
+    assert [view.status for view in views] == ["completed"] * MORE
+
+
+@pytest.mark.parametrize("is_late", [False, True], ids=["before_its_turn", "after_the_run"])
+async def test_no_thread_waits_for_a_run_that_is_over(is_late: bool) -> None:
+    """What a thread asks for as its run ends, and after it, is cancelled."""
+    context: Any = None
+    run, loop = GraphRun(context, {}), asyncio.get_running_loop()
+
+    async def work() -> int:
+        return 1
+
+    def ask() -> str:
+        if not is_late:
+            # In the turn after the one in which the work begins, or in the same.
+            loop.call_soon_threadsafe(loop.call_soon, run.close)
+        try:
+            return str(run.in_thread(work()))
+        except asyncio.CancelledError:
+            return "cancelled"
+
+    if is_late:
+        run.close()
+    assert await asyncio.to_thread(ask) == "cancelled"
 
 
 async def test_cancelled(app: App) -> None:
