@@ -138,7 +138,15 @@ def test_the_tree_is_walked_with_keys_alone(seen: Watched) -> None:
     expect(tree.get_by_role("treeitem")).to_have_count(3)
     expect(page.locator("#step .problem")).to_contain_text("ValueError")
     page.get_by_role("button", name="Keys").click()
-    expect(page.get_by_role("dialog")).to_be_visible()
+    expect(page.get_by_role("dialog")).to_contain_text("next error")
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    page.keyboard.press("g")
+    page.keyboard.press("c")
+    page.wait_for_url("**/costs")
 
 
 def test_twenty_thousand_steps_are_few_elements(seen: Watched) -> None:

@@ -30,10 +30,15 @@ function go(letter) {
   if (link instanceof HTMLElement) link.click();
 }
 
+/** Show which keys there are. */
+export function openSheet() {
+  /** @type {HTMLDialogElement | null} */ (document.getElementById("keys"))?.showModal();
+}
+
 /** @type {Record<string, () => void>} */
 const KEYS = {
   "/": () => /** @type {HTMLElement | null} */ (document.querySelector("[role=search] input"))?.focus(),
-  "?": () => /** @type {HTMLDialogElement | null} */ (document.getElementById("keys"))?.showModal(),
+  "?": openSheet,
   j: () => move(1),
   k: () => move(-1),
   x: () => /** @type {HTMLElement | null} */ (document.activeElement?.closest("tr")?.querySelector("input[type=checkbox]"))?.click(),
@@ -43,13 +48,23 @@ const KEYS = {
   },
 };
 
-document.addEventListener("keydown", (event) => {
+/** Whether a key is for who types, or for the browser. @param {KeyboardEvent} event */
+function isTyped(event) {
   const isTyping = event.target instanceof HTMLElement && event.target.closest("input:not([type=checkbox]), textarea, select, [contenteditable], dialog");
-  if (isTyping || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (isGoing) {
-    isGoing = false;
-    return go(event.key);
-  }
+  return isTyping || event.ctrlKey || event.metaKey || event.altKey;
+}
+
+// Before the keys of a part of the page: the letter behind `g` is no other key.
+document.addEventListener("keydown", (event) => {
+  if (!isGoing || isTyped(event)) return;
+  isGoing = false;
+  event.preventDefault();
+  event.stopPropagation();
+  go(event.key);
+}, { capture: true });
+
+document.addEventListener("keydown", (event) => {
+  if (isTyped(event) || event.defaultPrevented) return;
   const act = Object.hasOwn(KEYS, event.key) ? KEYS[event.key] : undefined;
   if (!act) return;
   event.preventDefault();

@@ -1,21 +1,10 @@
 /**
- * The keys of the tree of steps, and the sheet that tells them.
+ * The keys of the tree of steps.
  */
 
 /** @typedef {any} Trace the element `trace-waterfall` */
 
 const FOLLOW_MS = 150;
-const SHEET = [
-  ["j k ↓ ↑", "next, previous row"],
-  ["← →", "close, open a lane"],
-  ["Enter", "see the step"],
-  ["[ ]", "previous, next in the same lane"],
-  ["e", "next error"],
-  ["f", "zoom to the row, or out"],
-  ["c", "compare this run with another"],
-  ["/", "filter"],
-  ["?", "this sheet"],
-];
 
 /** @param {Trace} trace @param {AbortSignal} signal */
 export function bindKeys(trace, signal) {
@@ -29,8 +18,7 @@ export function bindKeys(trace, signal) {
   document.addEventListener("keydown", (event) => {
     const isTyping = event.target instanceof HTMLElement && event.target.closest("input, textarea, select, dialog");
     if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "?") openSheet(trace);
-    else if (event.key === "c") location.href = trace.getAttribute("compare") ?? "";
+    if (event.key === "c") location.href = trace.getAttribute("compare") ?? "";
     else if (["e", "j", "k"].includes(event.key) && event.target !== trace.tree) {
       trace.tree.focus();
       KEYS[event.key](trace);
@@ -114,28 +102,4 @@ function nextError(trace) {
   const errors = rows.map((/** @type {number} */ row, /** @type {number} */ index) => [row, index]).filter(([row]) => row >= 0 && trace.steps.isError(row));
   const next = errors.find(([, index]) => index > from) ?? errors[0];
   if (next) trace.select(next[0], true);
-}
-
-/** @param {Trace} trace */
-export function openSheet(trace) {
-  let sheet = trace.querySelector("dialog");
-  if (!sheet) {
-    sheet = document.createElement("dialog");
-    sheet.setAttribute("aria-label", "Keys");
-    const list = document.createElement("dl");
-    for (const [keys, what] of SHEET) {
-      const key = document.createElement("dt");
-      const text = document.createElement("dd");
-      key.textContent = keys;
-      text.textContent = what;
-      list.append(key, text);
-    }
-    const done = document.createElement("button");
-    done.className = "plain";
-    done.textContent = "Close";
-    done.addEventListener("click", () => sheet.close());
-    sheet.append(list, done);
-    trace.append(sheet);
-  }
-  if (!sheet.open) sheet.showModal();
 }

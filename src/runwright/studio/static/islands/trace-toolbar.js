@@ -2,11 +2,12 @@
  * What stands above the tree of steps: the filter, the level, and which sign stands for what.
  */
 
+import { openSheet } from "./studio.js";
 import { make, sign } from "./trace-rows.js";
 
 const KINDS = ["model", "tool", "child", "memory", "http", "failed"];
 
-/** @param {import("./trace-steps.js").Steps} steps @param {import("./trace-steps.js").View} view @param {{change: () => void, fit: () => void, help: () => void}} on */
+/** @param {import("./trace-steps.js").Steps} steps @param {import("./trace-steps.js").View} view @param {{change: () => void, fit: () => void}} on */
 export function toolbar(steps, view, on) {
   const form = document.createElement("form");
   form.className = "tools";
@@ -37,7 +38,7 @@ export function toolbar(steps, view, on) {
     keys.set(kind, key);
     legend.append(key);
   }
-  form.append(field, level, button("Fit", on.fit), button("Keys", on.help), legend, count);
+  form.append(field, level, button("Fit", on.fit), button("Keys", openSheet), legend, count);
   return {
     form,
     /** The element that has the colour of a kind. @param {string} kind */

@@ -6,7 +6,7 @@
  */
 
 import { load } from "./fragments.js";
-import { bindKeys, openSheet } from "./trace-keys.js";
+import { bindKeys } from "./trace-keys.js";
 import { Minimap } from "./trace-minimap.js";
 import { RowList, inert, make, sign, span } from "./trace-rows.js";
 import { Ruler } from "./trace-ruler.js";
@@ -57,7 +57,6 @@ class TraceWaterfall extends HTMLElement {
     this.bar = toolbar(this.steps, this.view, {
       change: () => this.relayout(true),
       fit: () => this.fit(),
-      help: () => openSheet(this),
     });
     this.replaceChildren(this.bar.form, this.map, this.ruler.element, this.tree);
     this.list = new RowList(this.tree, (row) => this.show(row));
