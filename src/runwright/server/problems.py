@@ -28,6 +28,7 @@ from runwright.server.login import login_url
 from runwright.server.wire import ClientGone, Header, encode
 from runwright.service.views import Problem
 from runwright.studio import Studio
+from runwright.studio.page import Ask
 
 _log = logging.getLogger("runwright.server")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -198,13 +199,18 @@ class Problems:
             told = await shown(error, request_id=request_id.decode(), path=scope["path"])
             if has_begun:
                 raise
-            if isinstance(told, Unauthorized) and scope["method"] == "GET" and _is_browser(scope):
+            if isinstance(told, Unauthorized) and _is_way(scope):
                 there = login_url(self._prefix, scope["path"], scope["query_string"])
                 return await RedirectResponse(there, status_code=303)(scope, receive, answer)
             if _is_browser(scope):
                 page = await self._studio.error(Request(scope), told)
                 return await page(scope, receive, answer)
             await _send_error(told, scope, answer, request_id=request_id.decode())
+
+
+def _is_way(scope: Scope) -> bool:
+    """Whether a person goes to a page, and does not send a form or look at a page a part of which is asked for."""
+    return scope["method"] == "GET" and _is_browser(scope) and not Ask(Request(scope)).is_part
 
 
 def _is_browser(scope: Scope) -> bool:

@@ -47,9 +47,20 @@ class Ask:
         return self._request.url.query
 
     @property
+    def is_part(self) -> bool:
+        """Whether the answer goes into a page that is there already."""
+        return self._request.headers.get("hx-request-type") == "partial"
+
+    @property
+    def came_from(self) -> str:
+        """The page that a form or a part belongs to, as the browser tells it, without the prefix of a proxy."""
+        path = "/" + self._request.headers.get("referer", "").partition("://")[2].partition("/")[2]
+        return own_path(path.removeprefix(self._prefix), "/")
+
+    @property
     def fragment(self) -> str | None:
         """The block of the template that htmx wants, by the id of the element it goes into."""
-        if self._request.headers.get("hx-request-type") != "partial":
+        if not self.is_part:
             return None
         return self._request.headers.get("hx-target", "").partition("#")[2].replace("-", "_") or None
 

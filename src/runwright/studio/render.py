@@ -52,12 +52,13 @@ class Renderer:
 
     async def page(self, page: Page, ask: Ask, view: msgspec.Struct) -> bytes:
         """A whole page, or the block of it that htmx asked for."""
-        given = {"view": view, "title": page.title, "curl": self._curl(ask)}
+        given = {"view": view, "title": page.title, "curl": self._curl(ask), "part": ask.fragment}
         return await self._rendered(page.template, ask, given)
 
     async def error(self, ask: Ask, error: RunwrightError) -> bytes:
-        """The page of an error."""
-        given = {"error": error, "title": error.code, "curl": None}
+        """The page of an error; where it goes into a part of a page, what it says alone."""
+        part = "main" if ask.is_part else ""
+        given = {"error": error, "title": error.code, "curl": None, "part": part}
         return await self._rendered("error.html", ask, given)
 
     def static(self, path: str) -> tuple[bytes, str]:
@@ -75,7 +76,7 @@ class Renderer:
         template = self._environment.get_template(name)
         known = {**self._known, **given, "ask": ask, "url": ask.url}
         parts = self._environment.get_template("_parts.html").make_module(known)
-        block = template.blocks.get(ask.fragment or "")
+        block = template.blocks.get(str(given["part"]))
         context = template.new_context(known | {"parts": parts})
         return "".join((block or template.root_render_func)(context)).encode("utf-8", "replace")
 

@@ -91,6 +91,26 @@ async def test_a_browser_is_led_to_the_login_and_back(shut: Site) -> None:
     assert (await shut.client.get(static[1])).status_code == 200
 
 
+@pytest.mark.parametrize("prefix", ["", "/tools"])
+async def test_an_ended_session_leads_from_a_part_and_a_form_to_the_login(open_site: Open, prefix: str) -> None:
+    """Without its session a page gets the link alone for a part, and a whole page for a form; both lead back to it."""
+    async with open_site(api_key=KEY, root_path=prefix) as site:
+        referer = {"referer": f"http://localhost{prefix}/runs?agent=a"}
+        asked = {"hx-request-type": "partial", "hx-target": "div#summary", **referer}
+        part = await site.client.get("/runs/one", headers=asked)
+        form = await site.client.post("/runs/one/pin", headers=referer)
+        for answer in (part, form):
+            assert answer.status_code == 401
+            assert f'href="{prefix}/login?next=%2Fruns%3Fagent%3Da"' in answer.text
+        assert ("<nav" in part.text, "<nav" in form.text) == (False, True)
+
+
+async def test_an_error_in_a_part_is_no_page(site: Site) -> None:
+    """What fails for a part of a page is told in its place, without the frame of a page."""
+    answer = await site.client.get("/runs/none", headers={"hx-request-type": "partial", "hx-target": "div#summary"})
+    assert (answer.status_code, "none" in answer.text, "<nav" in answer.text) == (404, True, False)
+
+
 async def test_a_session_reads_and_changes(shut: Site) -> None:
     """With the cookie of a login, pages and the API are open until the browser logs out."""
     answer = await entered(shut)
