@@ -200,9 +200,11 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
 class RunFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which runs to list, newest first; `after` is the id of the last run of the page before.
 
-    `is_root` leaves those out that other runs began. `reason` is what a run waits for.
+    `is_root` leaves those out that other runs began. `reason` is what a run waits for,
+    `ids` are those of the runs themselves.
     """
 
+    ids: Sequence[str] | None = None
     agent: str | None = None
     status: RunStatus | None = None
     reason: WaitReason | None = None

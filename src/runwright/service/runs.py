@@ -25,6 +25,12 @@ from runwright.service.views import Page, Resolution, RunView, StepView, run_vie
 POLL_S = 0.2
 """How often the store is read for a run that another process executes."""
 
+BRIEF_BYTES = 2000
+"""Bytes of an input that a brief view gives whole."""
+
+BRIEF = 240
+"""Characters of a longer one that it gives."""
+
 Events = AsyncIterator[Sequence[Event]]
 
 
@@ -75,9 +81,9 @@ class Runs:
         """A run with its input and output. Raises NotFound."""
         return await asyncio.to_thread(self._view, await self._row(run_id))
 
-    async def find(self, where: RunFilter) -> Page[RunView]:
-        """A page of runs, newest first."""
-        return await asyncio.to_thread(self._find, where)
+    async def find(self, where: RunFilter, *, is_brief: bool = False) -> Page[RunView]:
+        """A page of runs, newest first; brief ones are without output, with the beginning of a long input as a text."""
+        return await asyncio.to_thread(self._find, where, is_brief=is_brief)
 
     async def parents(self, run_ids: Sequence[str]) -> frozenset[str]:
         """Those of the runs that began others."""
@@ -213,18 +219,17 @@ class Runs:
             else:
                 await asyncio.sleep(POLL_S)
 
-    def _find(self, where: RunFilter) -> Page[RunView]:
+    def _find(self, where: RunFilter, *, is_brief: bool) -> Page[RunView]:
         rows = self._store.find(msgspec.structs.replace(where, limit=where.limit + 1))
         shown = rows[: where.limit]
         has_more = len(rows) > where.limit
-        return Page(data=[self._view(run) for run in shown], has_more=has_more, next=shown[-1].id if has_more else None)
+        data = [_brief(self._reader, run) if is_brief else self._view(run) for run in shown]
+        return Page(data=data, has_more=has_more, next=shown[-1].id if has_more else None)
 
     def _view(self, run: Run) -> RunView:
         """A run with its input, which stands in its first event, and its output, which stands in its completion."""
-        first = self._reader.page(run.id, limit=1)
-        input = first[0].data.input if first and isinstance(first[0].data, RunQueued) else b"null"
         end = _completion(self._reader, run) if run.status == "completed" else None
-        return run_view(run, input=bytes(input), end=end)
+        return run_view(run, input=_input(self._reader, run), end=end)
 
 
 def _steps(store: RunStore, reader: JournalReader, run_id: str, *, after: int, limit: int) -> Page[StepView]:
@@ -241,6 +246,19 @@ def _until_ended(reader: JournalReader, shown: Sequence[Step]) -> Sequence[Event
     ends = [step.end_seq for step in shown if step.end_seq is not None]
     last = max(ends) if len(ends) == len(shown) else LARGEST
     return list(takewhile(lambda event: event.seq <= last, reader.events(shown[0].run_id)))
+
+
+def _brief(reader: JournalReader, run: Run) -> RunView:
+    input = _input(reader, run)
+    if len(input) > BRIEF_BYTES:
+        text = input[:BRIEF_BYTES].decode("utf-8", "replace").removeprefix('"')
+        input = msgspec.json.encode(text[:BRIEF])
+    return run_view(run, input=input)
+
+
+def _input(reader: JournalReader, run: Run) -> bytes:
+    first = reader.page(run.id, limit=1)
+    return bytes(first[0].data.input) if first and isinstance(first[0].data, RunQueued) else b"null"
 
 
 def _completion(reader: JournalReader, run: Run) -> RunCompleted | None:

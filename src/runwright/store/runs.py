@@ -108,6 +108,8 @@ def _matching(where: RunFilter) -> Select[tuple[object, ...]]:
     for column, value in equal:
         if value is not None:
             query = query.where(column == value)
+    if where.ids is not None:
+        query = query.where(runs.c.id.in_(where.ids))
     if where.reason is not None:
         query = query.where(runs.c.status == "waiting", runs.c.reason == where.reason, NOT_COMPLETED)
     if where.status is not None and where.status != "completed":

@@ -9,10 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from runwright.core.event import Event
+from runwright.core.ports import RunFilter
 from runwright.errors import Conflict, InvalidRequest
 from runwright.journal.read import JournalReader
 from runwright.service.views import Resolution
 from runwright.store import Stores, open_stores
+from runwright.studio.filters import gist
 from runwright.testing import ScriptedModel, ScriptedTool, calls
 from tests.unit.engine.harness import PATIENCE_S, QUICK, HeldModel, looping, started, until
 
@@ -128,3 +130,17 @@ async def test_a_page_of_steps_reads_no_further(monkeypatch: pytest.MonkeyPatch)
     assert page.data == whole[:2]
     assert [bytes(step.result) for step in page.data][1] == b'"seen"'
     assert read[-1] <= whole[2].seq
+
+
+async def test_a_brief_list_has_no_whole_texts() -> None:
+    """A brief run has no output and the beginning of a long input, as JSON; a short input is whole."""
+    async with started(looping(), model=ScriptedModel("one", "two")) as process:
+        long, short = await process.run('"é' * 2000), await process.run("short")
+        brief = (await process.runs.find(RunFilter(), is_brief=True)).data
+        whole = (await process.runs.find(RunFilter())).data
+    assert [run.id for run in brief] == [short.id, long.id]
+    assert [bytes(run.output) for run in brief] == [b"null", b"null"]
+    assert bytes(brief[0].input) == b'"short"'
+    assert msgspec.json.decode(brief[1].input) == msgspec.json.encode('"é' * 2000).decode()[1:241]
+    assert [gist(run.input) for run in brief] == [gist(run.input) for run in whole]
+    assert [bytes(run.output) for run in whole] == [b'"two"', b'"one"']

@@ -145,6 +145,15 @@ def test_runs_that_wait_by_what_they_wait_for(stores: Stores) -> None:
     assert list(stores.runs.find(RunFilter(reason="unknown_effect"))) == [wanted]
 
 
+def test_runs_by_their_ids(stores: Stores) -> None:
+    """Those that are there come newest first, beside the other filters; of no ids comes none."""
+    made = [run(number) for number in range(1, 4)]
+    stores.writes.append([new(each) for each in made])
+    assert list(stores.runs.find(RunFilter(ids=[made[0].id, "run_none", made[2].id]))) == [made[2], made[0]]
+    assert list(stores.runs.find(RunFilter(ids=[made[0].id], agent="other"))) == []
+    assert list(stores.runs.find(RunFilter(ids=[]))) == []
+
+
 def test_runs_by_tag(stores: Stores) -> None:
     """A run is found by each of its tags, also when it names one twice."""
     wanted = run(2, tags=("a", "b", "a"))

@@ -90,7 +90,7 @@ async def show_agent(ask: Ask) -> AgentPage:
         agent=agent,
         versions=(await app.agents.versions(name)).data,
         schema=await app.agents.schema(name, version),
-        runs=await app.runs.find(RunFilter(agent=name, limit=RECENT)),
+        runs=await app.runs.find(RunFilter(agent=name, limit=RECENT), is_brief=True),
         ran=ran.total,
         called=called.total,
         can_change=agent.source == "api",

@@ -74,7 +74,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
 async def list_waiting(ask: Ask) -> WaitingList:
     """What waits for a person, that of the newest run first."""
     found = await ask.app.approvals.find(ApprovalQuery(after=ask.query.get("after"), limit=ON_A_PAGE))
-    runs = await ask.app.runs.find(RunFilter(reason="unknown_effect", limit=UNKNOWN))
+    runs = await ask.app.runs.find(RunFilter(reason="unknown_effect", limit=UNKNOWN), is_brief=True)
     unknown = [each for run in runs.data for each in await unknown_of(ask, run)]
     return WaitingList(
         waiting=[waiting(each) for each in found.data],

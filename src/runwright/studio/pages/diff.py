@@ -93,7 +93,7 @@ async def show_change(ask: Ask) -> ChangePage:
 async def choose(ask: Ask) -> ChoicePage:
     """What a run can be compared with. Raises NotFound."""
     run = await ask.app.runs.get(ask.name("run"))
-    recent = await ask.app.runs.find(RunFilter(agent=run.agent, limit=RECENT))
+    recent = await ask.app.runs.find(RunFilter(agent=run.agent, limit=RECENT), is_brief=True)
     others = [each for each in recent.data if each.id != run.id]
     return ChoicePage(
         run=run,

@@ -67,7 +67,7 @@ async def show_home(ask: Ask) -> HomeView:
     days = {each.key: each for each in costs.data}
     return HomeView(
         position=position,
-        is_empty=not (await app.runs.find(RunFilter(limit=1))).data,
+        is_empty=not (await app.runs.find(RunFilter(limit=1), is_brief=True)).data,
         running=running,
         failed=[run for run in failed if run.created_at > now - DAY],
         waiting=[run for run in waiting if run.reason not in {"approval", "input"}],
@@ -80,7 +80,7 @@ async def show_home(ask: Ask) -> HomeView:
 
 
 async def _newest(ask: Ask, status: RunStatus) -> Sequence[RunView]:
-    return (await ask.app.runs.find(RunFilter(status=status, limit=SHOWN))).data
+    return (await ask.app.runs.find(RunFilter(status=status, limit=SHOWN), is_brief=True)).data
 
 
 async def _hours(ask: Ask, now: datetime) -> Sequence[Hour]:

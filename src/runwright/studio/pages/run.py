@@ -84,7 +84,7 @@ async def show_run(ask: Ask) -> RunPage:
     run = await runs.get(run_id)
     seq = ask.number("step", 0, most=LARGEST)
     children, pin, outline = await asyncio.gather(
-        runs.find(RunFilter(parent_run_id=run_id, limit=CHILDREN)),
+        runs.find(RunFilter(parent_run_id=run_id, limit=CHILDREN), is_brief=True),
         ask.app.pins.get(run_id),
         ask.app.outlines.get(run_id, limit=PLAIN_STEPS),
     )

@@ -11,7 +11,7 @@ import msgspec
 
 from runwright.core.ports import RunFilter
 from runwright.core.run import TERMINAL, RunStatus
-from runwright.errors import InvalidRequest, NotFound
+from runwright.errors import InvalidRequest
 from runwright.service.views import RunView
 from runwright.studio.page import Action, Ask, Page
 
@@ -36,7 +36,7 @@ class RunList(msgspec.Struct, frozen=True, kw_only=True):
     """A page of runs, newest first, and what was asked for. `position` is where the store stood before.
 
     Runs below others are left out, but those below an `open` one, and where `children` are asked for. `picks` are the
-    runs that are chosen.
+    runs that are chosen. Runs are without output, and of a long input they have the beginning.
     """
 
     position: int
@@ -66,7 +66,7 @@ async def list_runs(ask: Ask) -> RunList:
         asked = msgspec.convert(
             {**where, "after": ask.query.get("after"), "is_root": not has_children, "limit": ON_A_PAGE}, RunFilter
         )
-        page = await ask.app.runs.find(asked)
+        page = await ask.app.runs.find(asked, is_brief=True)
         found, last = page.data, page.next
     return RunList(
         position=position,
@@ -103,13 +103,8 @@ def _names(ask: Ask, parameter: str) -> Sequence[str]:
 
 async def _named(ask: Ask, run_ids: Sequence[str]) -> Sequence[RunView]:
     """The runs with these ids that are there."""
-    found: list[RunView] = []
-    for run_id in run_ids:
-        try:
-            found.append(await ask.app.runs.get(run_id))
-        except NotFound:
-            continue
-    return found
+    page = await ask.app.runs.find(RunFilter(ids=run_ids, limit=ON_A_PAGE), is_brief=True)
+    return sorted(page.data, key=lambda run: run_ids.index(run.id))
 
 
 async def _rows(ask: Ask, runs: Sequence[RunView], opened: Sequence[str], *, depth: int = 0) -> list[RunRow]:
@@ -119,7 +114,7 @@ async def _rows(ask: Ask, runs: Sequence[RunView], opened: Sequence[str], *, dep
         is_open = run.id in opened and run.id in parents
         rows.append(RunRow(run=run, took_s=_took(run), depth=depth, is_parent=run.id in parents, is_open=is_open))
         if is_open:
-            below = await ask.app.runs.find(RunFilter(parent_run_id=run.id, limit=ON_A_PAGE))
+            below = await ask.app.runs.find(RunFilter(parent_run_id=run.id, limit=ON_A_PAGE), is_brief=True)
             rows += await _rows(ask, below.data[::-1], opened, depth=depth + 1)
     return rows
 
