@@ -316,7 +316,7 @@ class App:
         self.schedules = Schedules(rows, self._engine.scheduler, self.registry, clock=clock)
         self.pins = Pins(stores.pins, stores.runs, clock)
         self.diffs = Diffs(stores.runs, rows.reader)
-        self.groups = Groups(stores.runs)
+        self.groups = Groups(stores.runs, stores.stories)
         self.exports = Exports(stores.runs, rows.reader, stores.imports, pins=stores.pins, clock=clock)
 
     def _retain(self, stack: AsyncExitStack, reader: JournalReader, clock: Clock) -> None:

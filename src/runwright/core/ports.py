@@ -266,6 +266,14 @@ class RunStore(Protocol):
         ...
 
 
+class StoryStore(Protocol):
+    """What the runs of a group did, together."""
+
+    def story(self, group: str, *, since: str, limit: int) -> Sequence[Step]:
+        """The first steps of the runs with this label, from the run `since` on, in the order of time."""
+        ...
+
+
 SignalKind = Literal["cancel", "resolve", "resume", "pause"]
 
 

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from runwright.core.money import NO_COST
-from runwright.core.ports import RunFilter, RunStore
+from runwright.core.ports import RunFilter, RunStore, StoryStore
 from runwright.core.run import Run, RunStatus
 from runwright.core.step import Step, StepKind, StepStatus
 from runwright.core.usage import NO_USAGE, Usage
@@ -74,8 +74,9 @@ class GroupView(msgspec.Struct, frozen=True, kw_only=True):
 class Groups:
     """What a caller can ask about groups."""
 
-    def __init__(self, store: RunStore) -> None:
+    def __init__(self, store: RunStore, stories: StoryStore) -> None:
         self._store = store
+        self._stories = stories
 
     async def get(self, group: str, *, steps: int = 0) -> GroupView:
         """A group, with its first steps. Raises NotFound when no run carries the label."""
@@ -86,7 +87,7 @@ class Groups:
         if not runs:
             raise NotFound(f"No run carries the group {group!r}.")
         shown = runs[-LARGEST:]
-        story = self._story(shown, steps)
+        story = self._stories.story(group, since=shown[0].id, limit=steps + 1) if steps else ()
         usage, cost = NO_USAGE, NO_COST
         for run in shown:
             usage, cost = usage + run.usage, cost + run.cost
@@ -116,12 +117,6 @@ class Groups:
                 break
             where = replace(where, after=page[-1].id)
         return found[: LARGEST + 1][::-1]
-
-    def _story(self, runs: Sequence[Run], limit: int) -> Sequence[Step]:
-        if not limit:
-            return ()
-        steps = [step for run in runs for step in self._store.steps(run.id, limit=limit + 1)]
-        return sorted(steps, key=lambda step: (step.started_at, step.run_id, step.seq))
 
 
 def _step(step: Step) -> GroupStep:

@@ -18,7 +18,7 @@ from runwright.store.statements import unindexed
 
 
 class SqlRunStore:
-    """The RunStore port over a database."""
+    """The RunStore and StoryStore ports over a database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -41,6 +41,15 @@ class SqlRunStore:
         with self._database.read() as connection:
             found = connection.execute(query.order_by(steps.c.seq).limit(limit))
             return [step_of(row) for row in found]
+
+    def story(self, group: str, *, since: str, limit: int) -> Sequence[Step]:
+        """The first steps of the runs with this label, from the run `since` on, in the order of time."""
+        of_group = (
+            select(steps).join(runs, runs.c.id == steps.c.run_id).where(runs.c.group == group, runs.c.id >= since)
+        )
+        query = of_group.order_by(steps.c.started_at, steps.c.run_id, steps.c.seq).limit(limit)
+        with self._database.read() as connection:
+            return [step_of(row) for row in connection.execute(query)]
 
     def events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[Stored]:
         """The stored events of a run with numbers above `after`, in order. Rows that end above it count."""

@@ -17,6 +17,7 @@ from runwright.core.ports import (
     RunStore,
     SignalStore,
     StatStore,
+    StoryStore,
     ThreadStore,
     Writes,
 )
@@ -50,6 +51,7 @@ class Stores(msgspec.Struct, frozen=True, kw_only=True):
     writes: Writes
     imports: Writes
     runs: RunStore
+    stories: StoryStore
     agents: AgentStore
     threads: ThreadStore
     signals: SignalStore
@@ -105,6 +107,7 @@ def _over(database: Database, prepare: Callable[[], None]) -> Stores:
         writes=SqlWrites(database),
         imports=SqlWrites(database),
         runs=SqlRunStore(database),
+        stories=SqlRunStore(database),
         agents=SqlAgentStore(database),
         threads=SqlThreadStore(database),
         signals=SqlSignalStore(database),

@@ -105,12 +105,26 @@ async def test_a_run_at_work_is_compared_as_far_as_it_went() -> None:
         other = await process.create("Oslo", mode="background")
         await tool.is_entered.wait()
         await process.settled(other.run_id, "running")
-        diff = await told(process).between(one.id, other.run_id)
+        diffs = told(process)
+        diff = await diffs.between(one.id, other.run_id)
         tool.go.set()
         await other.wait()
-        assert (await told(process).between(one.id, other.run_id)).is_same
+        assert (await diffs.between(one.id, other.run_id)).is_same
     assert not diff.is_same
     assert diff.right.measure.duration_s is None
+
+
+async def test_the_last_diffs_are_made_once() -> None:
+    """The places of a diff are asked for one by one: it is made once, and few are kept."""
+    async with started(looping(), model=ScriptedModel("one", "two", "three")) as process:
+        one, two, three = [(await process.run()).id for _ in range(3)]
+        diffs = told(process)
+        first = await diffs.between(one, two)
+        assert await diffs.between(one, two) is first
+        assert (await diffs.between(two, one)).left.run_id == two
+        assert await diffs.between(one, two) is first
+        await diffs.between(two, three)
+        assert await diffs.between(one, two) is not first
 
 
 @pytest.mark.parametrize("missing", ["left", "right"])

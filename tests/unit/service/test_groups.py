@@ -9,9 +9,14 @@ from runwright.core.run import RunRequest
 from runwright.errors import NotFound
 from runwright.service.groups import Groups
 from runwright.testing import ScriptedModel, ScriptedTool, calls
-from tests.unit.engine.harness import looping, started
+from tests.unit.engine.harness import Process, looping, started
 
 pytestmark = pytest.mark.anyio
+
+
+def told(process: Process) -> Groups:
+    """Groups over what a process stored."""
+    return Groups(process.stores.runs, process.stores.stories)
 
 
 async def test_a_group_sums_up_its_runs() -> None:
@@ -22,7 +27,7 @@ async def test_a_group_sums_up_its_runs() -> None:
         first = await process.run(group="story")
         second = await process.run(group="story")
         await process.run()
-        view = await Groups(process.stores.runs).get("story", steps=10)
+        view = await told(process).get("story", steps=10)
     assert [member.run_id for member in view.members] == [first.id, second.id]
     assert (view.runs, view.statuses, view.agents) == (2, {"completed": 2}, {"agent": 2})
     assert view.usage == first.usage + second.usage
@@ -36,7 +41,7 @@ async def test_a_replay_in_a_group_costs_nothing_again() -> None:
         first = await process.run(group="story")
         request = RunRequest(agent="", input=b"", group="story", replay=Replay(of=first.id))
         await (await process.runs.create(request)).wait()
-        view = await Groups(process.stores.runs).get("story")
+        view = await told(process).get("story")
     assert (view.runs, view.usage) == (2, first.usage)
 
 
@@ -44,7 +49,7 @@ async def test_a_label_that_no_run_carries() -> None:
     """A group without runs is not found."""
     async with started(looping()) as process:
         with pytest.raises(NotFound, match="No run carries"):
-            await Groups(process.stores.runs).get("nobody")
+            await told(process).get("nobody")
 
 
 async def test_steps_are_bounded() -> None:
@@ -52,5 +57,5 @@ async def test_steps_are_bounded() -> None:
     async with started(looping(), model=ScriptedModel("one", "two")) as process:
         for _ in range(2):
             await process.run(group="story")
-        view = await Groups(process.stores.runs).get("story", steps=1)
+        view = await told(process).get("story", steps=1)
     assert (len(view.steps), view.has_more) == (1, True)

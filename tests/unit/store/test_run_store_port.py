@@ -162,6 +162,24 @@ def test_runs_by_tag(stores: Stores) -> None:
     assert len(stores.runs.find(RunFilter(tag="b"))) == 2
 
 
+def test_steps_of_a_group(stores: Stores) -> None:
+    """The steps of the runs of a group come in the order of time, from one run on, as many as asked for."""
+    old, first, second = (run(number, group="g") for number in (1, 2, 3))
+    other = run(4)
+    late, early = step(first, 2, started_at=later(9)), step(first, 3, started_at=later(1))
+    between, same = step(second, 2, started_at=later(5)), step(second, 4, started_at=later(1))
+    stores.writes.append(
+        [
+            new(old, steps=(step(old, 2),)),
+            new(first, steps=(late, early)),
+            new(second, steps=(between, same)),
+            new(other, steps=(step(other, 2),)),
+        ]
+    )
+    assert list(stores.stories.story("g", since=first.id, limit=9)) == [early, same, between, late]
+    assert list(stores.stories.story("g", since=first.id, limit=2)) == [early, same]
+
+
 def test_runs_in_some_statuses(stores: Stores) -> None:
     """The runs that a process may take up come oldest first."""
     made = [run(1, status="running"), run(2, status="completed"), run(3, status="waiting"), run(4)]

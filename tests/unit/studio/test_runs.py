@@ -5,6 +5,7 @@ import re
 import pytest
 
 from runwright import Agent, Context
+from runwright.studio.pages import groups
 from tests.unit.studio.conftest import Open, Site
 
 FORM = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
@@ -97,11 +98,18 @@ async def test_hostile_labels_are_inert(open_site: Open, path: str) -> None:
         assert not re.search("[\u202e\x1b]", page)
 
 
-async def test_a_group_is_one_story(open_site: Open) -> None:
-    """The page of a group has its runs and their steps; a label that no run carries is not found."""
+async def test_a_group_is_one_story(open_site: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page of a group has its runs, by pages, and their steps; a label that no run carries is not found."""
     async with open_site() as site:
         runs = [(await site.app.run("support", text, group="trip")).id for text in ("a", "b")]
         page = await site.text("/groups/trip")
         assert all(f"/runs/{run}?step=" in page for run in runs)
         assert "/groups/trip" in await site.text("/groups")
+        monkeypatch.setattr(groups, "MEMBERS", 1)
+        page = await site.text("/groups/trip")
+        assert 'href="/groups/trip?from=1" rel="next"' in page
+        members = re.findall(r'title="(run_\w+)"', page) + re.findall(
+            r'title="(run_\w+)"', await site.text("/groups/trip?from=1")
+        )
+        assert members == runs
         assert (await site.client.get("/groups/none")).status_code == 404
