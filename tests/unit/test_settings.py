@@ -148,6 +148,21 @@ def test_a_secret_file_that_is_missing_is_an_error(tmp_path: Path) -> None:
     assert "RUNWRIGHT_API_KEY_FILE" in refused(tmp_path, {"RUNWRIGHT_API_KEY_FILE": str(tmp_path / "no")}).message
 
 
+def test_urls_are_shown_without_what_they_may_hold_of_secrets(tmp_path: Path) -> None:
+    """The user and the query of a URL are hidden in every setting: alone, in a list, and in a policy of one model."""
+    (tmp_path / "runwright.toml").write_text(
+        'server = "https://ada:pw1@host:1/x?token=pw2"\n'
+        '[repositories]\nallow = ["https://ada:pw3@host/a", "https://pw4@host/b?key=pw5"]\n'
+        '[providers.acme]\nbase_url = "http://ada:p@pw6@host/v1?key=pw7&b=c"\n'
+        '[guard.fallback]\nmodels = ["https://ada:pw8@host/?k=pw9"]\n'
+    )
+    settings = {value.name: value.value or "" for value in shown(load(tmp_path))}
+    assert settings["server"] == "https://********@host:1/x?********"
+    assert settings["providers.acme.base_url"] == "http://********@host/v1?********"
+    assert settings["repositories.allow"].count("********") == 3
+    assert not [name for name, text in settings.items() if "pw" in text]
+
+
 def test_secrets_are_never_shown(tmp_path: Path) -> None:
     """Neither the settings nor an error about them contain a secret."""
     settings = load(tmp_path, {"RUNWRIGHT_API_KEY": "s3cret", "RUNWRIGHT_SECRET_X": "s3cret"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import cast
 
@@ -12,11 +13,13 @@ from runwright.core.trees import leaves
 from runwright.settings import TEMPLATES, SettingField, Settings, fields, variable
 
 HIDDEN = "********"
+_USER = re.compile(r"(://)[^/?#\s'\"]*@")
+_QUERY = re.compile(r"(://[^?#\s'\"]*\?)[^#\s'\"]*")
 POLICIES = ("retry", "breaker", "limit", "cache", "timeout", "hedge", "fallback")
 
 
 class Value(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting with its value as text; None is not set. Secrets are hidden."""
+    """One setting with its value as text; None is not set. Secrets are hidden, and what URLs may hold of them."""
 
     name: str
     value: str | None
@@ -69,7 +72,12 @@ def _text(settings: Settings, field: SettingField) -> str | None:
         return None
     if field.is_secret:
         return HIDDEN
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return str(value).lower() if isinstance(value, bool) else _without_secrets(str(value))
+
+
+def _without_secrets(text: str) -> str:
+    """Text without the users and queries of URLs in it: they may be passwords and tokens."""
+    return _QUERY.sub(rf"\1{HIDDEN}", _USER.sub(rf"\1{HIDDEN}@", text))
 
 
 def in_force(settings: Settings) -> dict[str, str]:
@@ -81,10 +89,13 @@ def in_force(settings: Settings) -> dict[str, str]:
         if policy is None:
             found[f"guard.{name}"] = "off"
         else:
-            found |= {f"guard.{name}.{figure}": text_of(value) for figure, value in leaves(figures_of(policy)).items()}
+            found |= {
+                f"guard.{name}.{figure}": _without_secrets(text_of(value))
+                for figure, value in leaves(figures_of(policy)).items()
+            }
     for name, value in leaves(settings.guard).items():
         if name.startswith(("models.", "tools.", "budget", "plugins")):
-            found[f"guard.{name}"] = text_of(value)
+            found[f"guard.{name}"] = _without_secrets(text_of(value))
     return found
 
 

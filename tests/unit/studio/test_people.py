@@ -38,6 +38,17 @@ async def mails(text: str, context: Context) -> str:
     return str(await context.tool("send_mail", to=text))
 
 
+@tool(effect="once", approval=True)
+async def note(text: str) -> str:
+    """Write a text down."""
+    return f"{len(text)} noted"
+
+
+async def notes(text: str, context: Context) -> str:
+    """An agent that writes down what it is told."""
+    return str(await context.tool("note", text=text))
+
+
 async def asks(text: str, context: Context) -> object:
     """An agent that asks a person."""
     return await context.ask("How many?", schema={"type": "integer", "minimum": 1})
@@ -52,6 +63,7 @@ TEAM = (
     Agent("support", model="demo"),
     Agent("treasurer", model="demo", tools=[pay]),
     Agent("mailer", run=mails, tools=[send_mail]),
+    Agent("noter", run=notes, tools=[note]),
     Agent("asker", run=asks),
     Agent("clerk", run=orders),
 )
@@ -164,6 +176,27 @@ async def test_a_turn_without_calls_reads_no_steps(open_site: Open, monkeypatch:
     async with open_site(TEAM) as site:
         monkeypatch.delattr(type(site.app.runs), "steps")
         assert "hello" in await said(site, "support", **{"/input": "hello"})
+
+
+async def test_hidden_characters_of_arguments_are_named_above_their_form(open_site: Open) -> None:
+    """What is to be approved is shown with its hidden characters named; in the field they stay as they are."""
+    async with open_site(TEAM) as site:
+        await site.app.run("noter", "safe\u202egnp.exe")
+        page = await site.text("/approvals")
+        assert "safe⟨U+202E⟩gnp.exe" in unescape(page.partition("<textarea")[0])
+        assert "safe\u202egnp.exe" in unescape(page.partition("<textarea")[2])
+
+
+async def test_long_arguments_are_approved_as_they_are(open_site: Open) -> None:
+    """Arguments that are too long for a field are shown without one, and approving them changes nothing in them."""
+    async with open_site(TEAM) as site:
+        run = await site.app.run("noter", "x" * 30_000)
+        page = await site.text("/approvals")
+        path = re.findall(r'action="(/approvals/run_[^"]+)"', page)[0]
+        assert 'name="/arguments"' not in page
+        assert f'href="{path}.json"' in page
+        assert (await site.client.post(path, data={"do": "approve"})).status_code == 303
+        assert bytes((await site.app.runs.wait(run.id)).output) == b'"30000 noted"'
 
 
 async def test_a_denial_is_told_to_the_model(open_site: Open) -> None:

@@ -26,6 +26,9 @@ MOST = 100_000
 """Steps of a run that are looked through for unknown outcomes."""
 
 ANY_OBJECT: Schema = {"type": "object", "title": "Arguments"}
+EDITABLE = 20_000
+"""Bytes of arguments that stand in a form; longer ones are approved or denied as they are."""
+
 SETTLE_S = 2.0
 """Seconds that a page waits for a run that goes on, before it shows it as it is."""
 
@@ -37,6 +40,11 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     form: Field
     by: str = ""
     note: str = ""
+
+    @property
+    def is_editable(self) -> bool:
+        """Whether what was asked for may be changed here."""
+        return is_editable(self.approval)
 
 
 class Unknown(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,9 +169,14 @@ async def resolve_unknown(ask: Ask) -> str | Again:
 def waiting(view: ApprovalView) -> Waiting:
     """What waits, with a form in which its arguments stand, or an empty one for an answer."""
     schema, home = _schema(view)
-    given: object = msgspec.json.decode(view.arguments)
-    data: dict[str, object] = {} if view.kind == "input" else {"arguments": given}
+    has_field = view.kind == "approval" and is_editable(view)
+    data: dict[str, object] = {"arguments": msgspec.json.decode(view.arguments)} if has_field else {}
     return Waiting(approval=view, form=form(schema, Posted(data=data), home=home))
+
+
+def is_editable(view: ApprovalView) -> bool:
+    """Whether the arguments are short enough for a form."""
+    return len(bytes(view.arguments)) <= EDITABLE
 
 
 async def unknown_of(ask: Ask, run: RunView) -> Sequence[Unknown]:
@@ -184,7 +197,7 @@ async def unknown_steps(ask: Ask, run: RunView) -> Sequence[int]:
 def _schema(view: ApprovalView) -> tuple[Schema, Schema]:
     """The schema of the form, and what its references point into."""
     if view.kind == "approval":
-        return around("arguments", ANY_OBJECT), ANY_OBJECT
+        return around("arguments", ANY_OBJECT) if is_editable(view) else ANY_OBJECT, ANY_OBJECT
     given: object = msgspec.json.decode(view.schema)
     schema: Schema = given if is_object(given) else {"type": "string", "title": "Text"}
     return around("answer", schema), schema
