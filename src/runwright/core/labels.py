@@ -24,6 +24,14 @@ Note = Annotated[str, msgspec.Meta(max_length=4096)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=LARGEST)]
 
 
+def number(text: str, most: int = LARGEST) -> int | None:
+    """The number from 0 to `most` that a text is; None for any other text."""
+    # Python refuses to read thousands of digits, and calls more characters digits than it reads.
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(most)) or int(text) > most:
+        return None
+    return int(text)
+
+
 def check_thread_id(thread_id: str | None, *, at: str) -> None:
     """Raises InvalidRequest for an id that no path of a URL can name, with `at` as the place of the mistake."""
     if thread_id is not None and ("/" in thread_id or thread_id in {".", ".."}):

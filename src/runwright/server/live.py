@@ -11,7 +11,7 @@ import msgspec
 from starlette.types import Receive, Scope, Send
 
 from runwright.core.event import NULL, Event, EventData
-from runwright.core.labels import LARGEST
+from runwright.core.labels import LARGEST, number
 from runwright.errors import InvalidRequest, RunwrightError
 from runwright.server.problems import shown
 from runwright.server.sse import StreamError, Streams, event_json
@@ -124,9 +124,10 @@ def _topics(scope: Scope) -> Topics:
 
 
 def _number(text: str, name: str) -> int:
-    if not text.isascii() or not text.isdigit() or len(text) > len(str(LARGEST)) or int(text) > LARGEST:
+    found = number(text)
+    if found is None:
         raise _wrong(name, f"a number from 0 to {LARGEST}", text)
-    return int(text)
+    return found
 
 
 def _wrong(name: str, expected: str, text: str) -> InvalidRequest:

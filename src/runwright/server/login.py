@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from runwright.server.sessions import LIFE_S, Sessions
 from runwright.studio import Studio
-from runwright.studio.page import Ask, Page, own_path
+from runwright.studio.page import Ask, Page, is_https, own_path, quoted
 
 PATH = "/login"
 HOME = "/"
@@ -66,7 +66,7 @@ class Login:
             self._sessions.begin(),
             max_age=LIFE_S,
             path=self._prefix or "/",
-            secure=_is_https(request),
+            secure=is_https(request),
             httponly=True,
             samesite="lax",
         )
@@ -77,7 +77,7 @@ class Login:
         answer.delete_cookie(
             self._sessions.cookie,
             path=self._prefix or "/",
-            secure=_is_https(request),
+            secure=is_https(request),
             httponly=True,
             samesite="lax",
         )
@@ -86,15 +86,8 @@ class Login:
 
 def login_url(prefix: str, path: str, query: bytes) -> str:
     """Where a browser without a session is sent, to come back to the page it asked for."""
-    asked = path + (f"?{query.decode('latin-1')}" if query else "")
+    asked = quoted(path) + (f"?{query.decode('latin-1')}" if query else "")
     return f"{prefix}{PATH}?next={quote(asked, safe='/')}"
-
-
-def _is_https(request: Request) -> bool:
-    """Whether the browser's side of the connection is encrypted, which a proxy says for itself."""
-    headers = request.headers
-    said = headers.get("x-forwarded-proto", "").partition(",")[0].strip()
-    return "https" in {request.url.scheme, said, headers.get("origin", "").partition(":")[0]}
 
 
 def _first(pairs: Mapping[str, Sequence[str]], name: str) -> str:

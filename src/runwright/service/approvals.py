@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from runwright.core.event import NULL, Event, StepHeld, StepResolved, StepStarted
-from runwright.core.labels import LARGEST
+from runwright.core.labels import number
 from runwright.core.need import NeedsApproval, NeedsInput
 from runwright.core.ports import RunFilter, RunStore
 from runwright.core.run import Run
@@ -118,10 +118,10 @@ def approval_id(run_id: str, step: int) -> str:
 
 def _parts(given: str) -> tuple[str, int]:
     run_id, _, step = given.rpartition(".")
-    # Longer ones are no numbers of events, and Python refuses to read the longest.
-    if not run_id or not (step.isascii() and step.isdigit()) or len(step) > len(str(LARGEST)):
+    seq = number(step)
+    if not run_id or seq is None:
         raise NotFound(f"There is no approval {given!r}: an id is that of a run and the number of a step, as run_1.7.")
-    return run_id, int(step)
+    return run_id, seq
 
 
 def _view(run: Run, events: Sequence[Event], need: NeedsApproval | NeedsInput) -> ApprovalView:

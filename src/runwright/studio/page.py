@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, cast
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs, quote, urlencode
 
 import msgspec
 from starlette.requests import Request
 
+from runwright.core.labels import number
 from runwright.errors import InvalidRequest, NotFound, TooLarge
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ class Ask:
     @property
     def origin(self) -> str:
         """Scheme, host and prefix as the browser knows them."""
-        return f"{self._request.url.scheme}://{self._request.url.netloc}{self._prefix}"
+        scheme = "https" if is_https(self._request) else "http"
+        return f"{scheme}://{self._request.url.netloc}{self._prefix}"
 
     def name(self, key: str) -> str:
         """A name in the path. Raises NotFound for one that no name can have."""
@@ -81,10 +83,11 @@ class Ask:
         text = self.query.get(key)
         if text is None:
             return default
-        if not text.isascii() or not text.isdigit() or len(text) > len(str(most)) or int(text) > most:
+        found = number(text, most)
+        if found is None:
             detail = f"a whole number from 0 to {most}, not {text[:40]!r}"
             raise InvalidRequest(f"{key!r} is {detail}.", problems=[(f"/{key}", detail)])
-        return int(text)
+        return found
 
     def url(self, path: str, query: Mapping[str, object] | None = None) -> str:
         """The address of a path of this server, whatever prefix it is served under."""
@@ -93,7 +96,7 @@ class Ask:
 
     def here(self, **change: object) -> str:
         """The address of this page with some parameters changed; an empty one goes."""
-        return self.url(self.path, {**self.query, **change})
+        return self.url(quoted(self.path), {**self.query, **change})
 
     async def form(self) -> Mapping[str, list[str]]:
         """What a plain form sent. Raises TooLarge, and InvalidRequest for what is no form."""
@@ -106,6 +109,18 @@ class Ask:
             return parse_qs(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=10_000)
         except ValueError as error:
             raise InvalidRequest("The form cannot be read.", problems=[("", str(error))]) from error
+
+
+def quoted(path: str) -> str:
+    """A path with names of any characters, as it stands in an address."""
+    return quote(path, safe="/:@")
+
+
+def is_https(request: Request) -> bool:
+    """Whether the browser's side of the connection is encrypted, which a proxy says for itself."""
+    headers = request.headers
+    said = headers.get("x-forwarded-proto", "").partition(",")[0].strip()
+    return "https" in {request.url.scheme, said, headers.get("origin", "").partition(":")[0]}
 
 
 def own_path(text: str, default: str) -> str:

@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from runwright import __version__
 from runwright.errors import NotFound, RunwrightError
 from runwright.studio import filters
-from runwright.studio.page import Ask, Page
+from runwright.studio.page import Ask, Page, quoted
 
 AT_ONCE = 2
 """Pages that are rendered at the same time: they leave threads for everybody else."""
@@ -87,7 +87,7 @@ class Renderer:
 
     def _curl(self, ask: Ask) -> str:
         """The command that gives the page's twin."""
-        path = "/index" if ask.path == "/" else ask.path
+        path = "/index" if ask.path == "/" else quoted(ask.path)
         address = ask.origin + ask.url(f"{path}.json", ask.query).removeprefix(self._prefix)
         key = ' -H "Authorization: Bearer $RUNWRIGHT_API_KEY"' if self._has_key else ""
         return f"curl{key} {quote(address)}"

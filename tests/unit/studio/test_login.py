@@ -111,6 +111,12 @@ async def test_an_error_in_a_part_is_no_page(site: Site) -> None:
     assert (answer.status_code, "none" in answer.text, "<nav" in answer.text) == (404, True, False)
 
 
+def test_the_login_leads_back_to_names_of_any_characters() -> None:
+    """What stands in the path that was asked for is no query, fragment or escape of the address it leads back to."""
+    location = login_url("/x", "/threads/a?b#c%41", b"after=1")
+    assert location == "/x/login?next=/threads/a%253Fb%2523c%252541%3Fafter%3D1"
+
+
 async def test_a_session_reads_and_changes(shut: Site) -> None:
     """With the cookie of a login, pages and the API are open until the browser logs out."""
     answer = await entered(shut)

@@ -174,3 +174,16 @@ async def test_the_twin_of_a_step_holds_its_messages(site: Site) -> None:
     twin = msgspec.json.decode((await site.client.get(f"{path}.json")).content)
     assert [said["role"] for said in twin["conversation"]["first"]] == ["system", "user"]
     assert twin["conversation"]["answer"]["role"] == "assistant"
+
+
+async def test_fields_of_a_fork_hold_what_the_agent_has(open_site: Open) -> None:
+    """Instructions stand in their field as they are: a fork that changes nothing else runs with the same ones."""
+    instructions = "\nBe \u200bbrief."
+    agent = Agent("quiet", model="demo", instructions=instructions)
+    async with open_site(agents=[agent]) as site:
+        run = await site.app.run("quiet", "a")
+        page = await site.text(f"/runs/{run.id}/replay")
+        definition = (await site.app.agents.get("quiet")).definition
+        assert f'rows="6">\n{definition["instructions"]}</textarea>' in page
+        assert f'name="instructions_before" value="{definition["instructions"]}"' in page
+        assert "\u200b" in str(definition["instructions"])

@@ -5,10 +5,12 @@ import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import msgspec
 import pytest
 from starlette.requests import Request
 
 from runwright.errors import RunwrightError
+from runwright.service.memory_views import BlockBody
 from runwright.studio.page import Ask
 from runwright.studio.pages import PAGES
 from runwright.studio.render import Renderer
@@ -98,3 +100,46 @@ async def test_pages_leave_threads_to_others() -> None:
         group.create_task(asyncio.to_thread(gate.set))
     assert all(waited)
     assert all(b"slow" in page.result() for page in pages)
+
+
+async def test_addresses_hold_names_of_any_characters(site: Site) -> None:
+    """Links to the page itself, the curl of its twin and the way back from a form name what stands in their path."""
+    owner, path = "thread:a b?c#d%41é\u00ad", "/memory/thread:a%20b%3Fc%23d%2541%C3%A9%C2%AD"
+    await site.app.memory.put(owner, "notes", BlockBody(value=msgspec.Raw(b'"x"')))
+    page = await site.text(path)
+    assert f"curl &#39;http://localhost{path}.json" in page or f"curl http://localhost{path}.json" in page
+    assert f'href="{path}?block=notes"' in page
+    assert f'name="owner" value="{owner}"' in page
+    headers = {"sec-fetch-site": "same-origin"}
+    form = {"owner": owner, "commit": "1", "name": ""}
+    restored = await site.client.post("/memory/restore", data=form, headers=headers)
+    assert (restored.status_code, restored.headers["location"]) == (303, path)
+
+
+async def test_behind_https_the_curl_says_so(site: Site) -> None:
+    """The command that is copied sends the key over https where the browser came over it."""
+    page = await site.text("/runs", **{"x-forwarded-proto": "https"})
+    assert "https://localhost/runs.json" in page
+    assert "http://localhost/runs.json" in await site.text("/runs")
+
+
+NO_NUMBERS = ("²", "9" * 5000, "9" * 19, "-1", "x")
+
+
+@pytest.mark.parametrize("text", NO_NUMBERS, ids=["superscript", "5000-digits", "19-digits", "negative", "letter"])
+async def test_what_is_no_number_is_the_callers_mistake(site: Site, text: str) -> None:
+    """A number of a path, a query or a form that none can be is told as such, and is no error of the server."""
+    run = await site.app.run("support", "a")
+    await site.app.memory.put("agent:support", "notes", BlockBody(value=msgspec.Raw(b'"x"')))
+    own = {"sec-fetch-site": "same-origin"}
+    sent = [
+        (f"/runs/{run.id}/resolve", {"action": "retry", "step": text}),
+        (f"/runs/{run.id}/replay", {"at": text}),
+        ("/memory/restore", {"owner": "agent:support", "commit": text}),
+    ]
+    answers = [await site.client.post(path, data=form, headers=own) for path, form in sent]
+    asked = [f"/runs/{run.id}?step={text}", f"/memory/agent:support?at={text}&block=notes", f"/live?runs={text}"]
+    answers += [await site.client.get(path) for path in asked]
+    assert [answer.status_code for answer in answers] == [422] * 6
+    for path in (f"/runs/{run.id}/steps/{text}", f"/runs/{run.id}/diff/{run.id}/steps/{text}"):
+        assert (await site.client.get(path)).status_code == 404

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
+from runwright.core.labels import number
 from runwright.core.ports import RunFilter
 from runwright.errors import NotFound
 from runwright.journal.diff import Change, Measure, RunDiff, RunSide, StepDiff, StepMark
@@ -85,9 +86,10 @@ async def show_change(ask: Ask) -> ChangePage:
     """What differs in the step at a place. Raises NotFound."""
     left, right, place = ask.name("run"), ask.name("other"), ask.name("place")
     diff = await ask.app.diffs.between(left, right)
-    if not place.isascii() or not place.isdigit() or len(place) > len(str(MOST)) or int(place) >= len(diff.steps):
-        raise NotFound(f"{left} and {right} have no step at the place {place!r}.")
-    return ChangePage(left=left, right=right, place=int(place), step=diff.steps[int(place)])
+    found = number(place, len(diff.steps))
+    if found is None or found == len(diff.steps):
+        raise NotFound(f"{left} and {right} have no step at the place {place[:40]!r}.")
+    return ChangePage(left=left, right=right, place=found, step=diff.steps[found])
 
 
 async def choose(ask: Ask) -> ChoicePage:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from runwright.core.labels import LARGEST
+from runwright.core.labels import LARGEST, number
 from runwright.core.memory import Owner
 from runwright.errors import InvalidRequest
 from runwright.service.memory_views import BlockView, CommitView, LineView, MemoryDiff, RestoreBody
 from runwright.service.views import Page as Listed
-from runwright.studio.page import Action, Ask, Page
+from runwright.studio.page import Action, Ask, Page, quoted
 
 COMMITS = 30
 
@@ -45,7 +45,6 @@ async def show_memory(ask: Ask) -> MemoryView:
     memory, owner, asked = ask.app.memory, ask.name("owner"), ask.query
     at, block, left = asked.get("at"), asked.get("block", ""), asked.get("left")
     blocks = await memory.blocks(owner, at=at)
-    number = int(at) if at is not None and at.isascii() and at.isdigit() else None
     return MemoryView(
         owner=owner,
         at=at or "",
@@ -55,7 +54,7 @@ async def show_memory(ask: Ask) -> MemoryView:
         ),
         diff=None if left is None else await memory.diff(owner, left, asked.get("right")),
         block=block,
-        lines=(await memory.blame(owner, block, at=number)).data if block else (),
+        lines=(await memory.blame(owner, block, at=number(at or ""))).data if block else (),
     )
 
 
@@ -63,10 +62,10 @@ async def restore_memory(ask: Ask) -> str:
     """Let the content of an old commit stand again, of one block or of all. Raises NotFound and InvalidRequest."""
     form = await ask.form()
     owner, commit, name = (form.get(field, [""])[0] for field in ("owner", "commit", "name"))
-    if not commit.isascii() or not commit.isdigit() or int(commit) > LARGEST:
+    if (old := number(commit)) is None:
         raise InvalidRequest(f"A commit is a number, not {commit[:40]!r}.")
-    await ask.app.memory.restore(owner, RestoreBody(commit=int(commit), name=name or None))
-    return ask.url(f"/memory/{owner}", {"block": name})
+    await ask.app.memory.restore(owner, RestoreBody(commit=old, name=name or None))
+    return ask.url(f"/memory/{quoted(owner)}", {"block": name})
 
 
 PAGES = (

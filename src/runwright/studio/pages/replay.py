@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from runwright.agents.factory import refuse_files
-from runwright.core.labels import LARGEST
+from runwright.core.labels import LARGEST, number
 from runwright.core.replay import Replay
 from runwright.core.run import RunRequest
 from runwright.errors import InvalidRequest, NotFound
@@ -104,10 +104,11 @@ def _number(given: Mapping[str, str], name: str) -> int | None:
     text = given.get(name, "").strip()
     if not text:
         return None
-    if not text.isascii() or not text.isdigit() or len(text) > len(str(LARGEST)):
+    found = number(text)
+    if found is None:
         detail = f"the number of a step, not {text[:40]!r}"
         raise InvalidRequest(f"{name!r} is {detail}.", problems=[(f"/{name}", detail)])
-    return int(text)
+    return found
 
 
 async def _agent(ask: Ask, run: RunView) -> AgentView | None:

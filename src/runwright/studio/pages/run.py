@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from runwright.core.event import NULL
-from runwright.core.labels import LARGEST
+from runwright.core.labels import LARGEST, number
 from runwright.core.ports import RunFilter
 from runwright.core.run import TERMINAL
 from runwright.errors import InvalidRequest, NotFound
@@ -108,11 +108,12 @@ async def list_steps(ask: Ask) -> Outline:
 
 async def show_step(ask: Ask) -> StepPage:
     """A step. Raises NotFound."""
-    run_id, seq = ask.name("run"), ask.name("seq")
-    if not seq.isascii() or not seq.isdigit() or len(seq) > len(str(LARGEST)):
-        raise NotFound(f"{run_id} has no step {seq!r}.")
+    run_id, asked = ask.name("run"), ask.name("seq")
+    seq = number(asked)
+    if seq is None:
+        raise NotFound(f"{run_id} has no step {asked[:40]!r}.")
     run = await ask.app.runs.get(run_id)
-    return await _step(ask, run, int(seq))
+    return await _step(ask, run, seq)
 
 
 async def _step(ask: Ask, run: RunView, seq: int) -> StepPage:
@@ -156,11 +157,13 @@ async def resolve(ask: Ask) -> str:
     """Say what became of a step, or what is to become of it. An answer that is no JSON is taken as a text."""
     given = {name: values[-1].strip() for name, values in (await ask.form()).items()}
     answer, step = given.get("result", ""), given.get("step", "")
+    if step and number(step) is None:
+        raise InvalidRequest(f"A step is a number, not {step[:40]!r}.")
     try:
         said = msgspec.convert(
             {
                 "action": given.get("action"),
-                "step": int(step) if step.isdigit() else None,
+                "step": number(step),
                 "note": given.get("note", ""),
             },
             Resolution,
