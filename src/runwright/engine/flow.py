@@ -27,6 +27,7 @@ from runwright.core.ports import Gateway, Model
 from runwright.core.run import ErrorInfo, printable
 from runwright.core.spending import Quantities
 from runwright.core.step import StepKey, StepKind, may_have_acted
+from runwright.core.values import is_json
 from runwright.engine.allowance import Allowance
 from runwright.engine.asking import flow_request, to_send
 from runwright.engine.beginning import Beginning
@@ -34,7 +35,7 @@ from runwright.engine.branches import Branches
 from runwright.engine.decide import Fail, Finish, Wait, checked, model_key, short, tool_key
 from runwright.engine.escapes import watched
 from runwright.engine.fold import OpenStep
-from runwright.engine.gateway import Steps, is_json
+from runwright.engine.gateway import Steps
 from runwright.engine.holding import Held, Parking
 from runwright.engine.live import LiveRun
 from runwright.engine.pace import Pace

@@ -48,6 +48,7 @@ from runwright.core.ports import Model
 from runwright.core.run import error_info
 from runwright.core.step import StepKey
 from runwright.core.usage import Usage
+from runwright.core.values import is_json
 from runwright.engine import answers
 from runwright.engine.asking import asked, completed, received
 from runwright.engine.child import Above, named, perform
@@ -425,19 +426,6 @@ class Steps:
 def idempotency_key(run_id: str, match: StepKey) -> str:
     """The same for every attempt of a step: made from run, lane, tool and arguments (the key), and occurrence."""
     return f"{run_id}-{match.key}-{match.nth}" if not match.lane else f"{run_id}-{match.lane}-{match.key}-{match.nth}"
-
-
-def is_json(value: object) -> bool:
-    """Whether a value is JSON text as bytes, so that it can be stored and read again."""
-    if not isinstance(value, bytes):
-        return False
-    try:
-        # Raw values are passed over without a look at their text, so that is read first.
-        value.decode()
-        msgspec.json.decode(value, type=msgspec.Raw)
-    except ValueError:
-        return False
-    return True
 
 
 async def _result(tool: Tool, arguments: Mapping[str, object], context: Context, *, memory: RunMemory | None) -> bytes:

@@ -9,6 +9,7 @@ from runwright.core.event import GuardDecided
 from runwright.core.model import ModelResponse
 from runwright.core.policy import Guard, Plugin, named_plugins
 from runwright.core.policy_reader import strangers
+from runwright.core.values import is_json
 from runwright.errors import ConfigError, GuardError
 from runwright.guard.call import Call, Layer, Proceed
 
@@ -77,6 +78,8 @@ class PluginLayer:
 
         async def go_on(changed: Call[Any]) -> Any:  # noqa: ANN401 - as the call has it
             nonlocal sent
+            if changed.content is not call.content:
+                raise TypeError("it changed `content`, which is to be looked at only")
             sent = True
             try:
                 return await proceed(changed)
@@ -107,6 +110,6 @@ class PluginLayer:
     @staticmethod
     def _check(call: Call[Any], answer: object) -> None:
         # What is written down as the answer has to be one; a function that is guarded alone gives anything.
-        kind = ModelResponse if call.kind == "model" else bytes
-        if call.content is not None and not isinstance(answer, kind):
+        is_answer = isinstance(answer, ModelResponse) if call.kind == "model" else is_json(answer)
+        if call.content is not None and not is_answer:
             raise TypeError(f"it gave {answer!r} and not what `proceed` gives")

@@ -14,7 +14,7 @@ from runwright.core.labels import LARGEST, check_thread_id
 from runwright.core.ports import RunFilter, RunStore
 from runwright.core.run import Run, RunRequest
 from runwright.core.step import Step
-from runwright.engine.gateway import is_json
+from runwright.core.values import is_json
 from runwright.engine.live import LiveRun, Watcher
 from runwright.engine.worker import Claim, Engine, Outcome
 from runwright.errors import InvalidRequest, NotFound, OwnershipLost, StorageError

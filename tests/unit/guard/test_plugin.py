@@ -49,11 +49,23 @@ async def lies(_call: Call[Any], _proceed: Proceed[Any]) -> Any:
     return 7
 
 
+async def babbles(_call: Call[Any], _proceed: Proceed[Any]) -> Any:
+    """A layer that gives what cannot be stored."""
+    return b"mine"
+
+
+async def rewrites(call: Call[Any], proceed: Proceed[Any]) -> Any:
+    """A layer that wants something else to be sent."""
+    return await proceed(msgspec.structs.replace(call, content={"x": "other"}))
+
+
 MAKERS: dict[str, Make] = {
     "quota": lambda config: Quota(**config),
     "breaks": lambda _: breaks,
     "answers": lambda _: answers,
     "lies": lambda _: lies,
+    "babbles": lambda _: babbles,
+    "rewrites": lambda _: rewrites,
 }
 
 
@@ -91,7 +103,13 @@ async def test_what_is_behind_a_plugin_is_not_its_refusal() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "told"), [("breaks", "'breaks' refused: it failed: KeyError"), ("lies", "it gave 7 and not what")]
+    ("name", "told"),
+    [
+        ("breaks", "'breaks' refused: it failed: KeyError"),
+        ("lies", "it gave 7 and not what"),
+        ("babbles", "it gave b'mine' and not what"),
+        ("rewrites", "it changed `content`"),
+    ],
 )
 async def test_a_plugin_that_fails_lets_nothing_through(name: str, told: str) -> None:
     """A guard whose code is wrong refuses, because nobody knows what it would have said."""
@@ -136,7 +154,10 @@ def test_what_nobody_offers_is_refused_with_its_place() -> None:
     with pytest.raises(ConfigError) as caught:
         Offered(MAKERS).refuse({"/guard": wrong, "/other": None})
     assert caught.value.problems == (
-        ("/guard/plugins/0", "there is no guard 'gone' of a package; known: answers, breaks, lies, quota"),
+        (
+            "/guard/plugins/0",
+            f"there is no guard 'gone' of a package; known: {', '.join(sorted(MAKERS))}",
+        ),
         ("/guard/plugins/1", "calls are at least 0"),
     )
 
