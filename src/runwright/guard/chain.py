@@ -1,7 +1,8 @@
 """The guard: a list of layers around one call, outermost first.
 
-The outer layers see a logical call once; the inner ones see each target that it is sent to, and what stands within
-`retry` and `hedge` each attempt, so that each takes its own permits. What a policy switches off is not in the list.
+The outer layers see a logical call once, guards of packages also each model that is fallen back on. The inner ones see
+each target that it is sent to, and what stands within `retry` and `hedge` each attempt, so that each takes its own
+permits. What a policy switches off is not in the list.
 """
 
 from __future__ import annotations
@@ -70,15 +71,19 @@ def _to_target(plan: Plan, around: Surroundings) -> Proceed[Any]:
 
 
 def _outer(plan: Plan, around: Surroundings, others: Mapping[str, Plan]) -> Sequence[Layer[Any]]:
-    ways = {target: _to_target(other, around) for target, other in others.items()}
+    ways = {target: compose(_plugins(other, around), _to_target(other, around)) for target, other in others.items()}
     return _held(
         deadline,
-        *(around.offered.layer(each.plugin) for each in plan.plugins),
+        *_plugins(plan, around),
         _caching(plan, around),
         _resembling(plan, around),
         _admission(plan, around, others),
         Switching(plan.fallback, ways) if plan.fallback and ways else None,
     )
+
+
+def _plugins(plan: Plan, around: Surroundings) -> Sequence[Layer[Any]]:
+    return _held(*(around.offered.layer(each.plugin, is_of_run=each.scope == "run") for each in plan.plugins))
 
 
 def _caching(plan: Plan, around: Surroundings) -> Layer[Any] | None:

@@ -14,7 +14,7 @@ from runwright.errors import ConfigError, GuardError
 from runwright.guard.call import Call, Layer, Proceed
 
 MOST: Final = 500
-"""How many are kept: callers may name them with figures of their own."""
+"""How many of those are kept that callers name, with figures of their own."""
 
 Make = Callable[[Mapping[str, Any]], Layer[Any]]
 """Makes a layer from what a policy tells it."""
@@ -30,22 +30,32 @@ class Offered:
         self._makers = makers
         self._unknown = unknown
         self._made: dict[Plugin, PluginLayer] = {}
+        self._of_runs: dict[Plugin, PluginLayer] = {}
 
-    def layer(self, plugin: Plugin) -> PluginLayer | None:
-        """The layer that a policy names, the same one for the same figures. Raises ConfigError."""
+    def layer(self, plugin: Plugin, *, is_of_run: bool = False) -> PluginLayer | None:
+        """The layer that a policy names, the same one for the same figures. Raises ConfigError.
+
+        What calls go through that settings and definitions name is kept; of what only runs name, the latest.
+        """
         if self._makers is None:
             return None
-        if (known := self._made.get(plugin)) is not None:
-            return known
+        known = self._made.get(plugin) or self._of_runs.get(plugin) or self._make(plugin)
+        if not is_of_run:
+            self._made[plugin] = known
+            self._of_runs.pop(plugin, None)
+        elif plugin not in self._made:
+            self._of_runs[plugin] = known
+            if len(self._of_runs) > MOST:
+                del self._of_runs[next(iter(self._of_runs))]
+        return known
+
+    def _make(self, plugin: Plugin) -> PluginLayer:
+        assert self._makers is not None
         make = self._makers.get(plugin.name)
         if make is None:
             names = ", ".join(sorted(self._makers)) or "none is installed"
             raise ConfigError(f"there is no guard {plugin.name!r} of a package; known: {names}")
-        layer = PluginLayer(plugin.name, make(plugin.config))
-        if len(self._made) >= MOST:
-            del self._made[next(iter(self._made))]
-        self._made[plugin] = layer
-        return layer
+        return PluginLayer(plugin.name, make(plugin.config))
 
     def offer(self, makers: Mapping[str, Make]) -> None:
         """Take what packages offer now; what is made already stays."""
@@ -57,7 +67,8 @@ class Offered:
         for at, guard in guards.items():
             for index, plugin in enumerate(named_plugins(guard) if guard else ()):
                 try:
-                    self.layer(plugin)
+                    # What calls go through for a definition is kept from the first of them on.
+                    self.layer(plugin, is_of_run=True)
                 except ConfigError as error:
                     problems.append((f"{at}/plugins/{index}", error.message))
         if problems:

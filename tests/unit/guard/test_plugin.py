@@ -8,13 +8,13 @@ import msgspec
 import pytest
 
 from runwright.core.event import GuardDecided
-from runwright.core.policy import Cache, Guard, Plan, Plugin, ScopedPlugin, plan
+from runwright.core.policy import Cache, Fallback, Guard, Plan, Plugin, ScopedPlugin, plan
 from runwright.core.policy_reader import read_guard, write_guard
-from runwright.errors import ConfigError, GuardError, ToolFailed
+from runwright.errors import ConfigError, GuardError, ProviderUnavailable, ToolFailed
 from runwright.guard import Answers, Call, Offered, Registry, Surroundings
 from runwright.guard.call import Proceed
 from runwright.guard.chain import guard
-from runwright.guard.plugin import Make
+from runwright.guard.plugin import MOST, Make
 from tests.unit.guard.calls import Upstream, call_of
 
 
@@ -146,6 +146,40 @@ def test_the_same_figures_are_the_same_guard() -> None:
     assert first is again
     assert first is not other
     assert Offered(None).layer(Plugin(name="gone")) is None
+
+
+def test_runs_drive_out_no_guard_of_a_definition() -> None:
+    """A guard that settings or definitions name keeps its count however many others runs name, which are forgotten."""
+    offered, kept, other = Offered(MAKERS), *(Plugin(name="quota", config={"calls": count}) for count in (0, 1))
+    offered.refuse({"/guard": Guard(plugins=kept)})
+    first, forgotten = offered.layer(kept), offered.layer(other, is_of_run=True)
+    assert offered.layer(kept, is_of_run=True) is first
+    for count in range(2, MOST + 2):
+        offered.layer(Plugin(name="quota", config={"calls": count}), is_of_run=True)
+    assert offered.layer(kept) is first
+    assert offered.layer(other, is_of_run=True) is not forgotten
+
+
+async def test_the_model_that_is_fallen_back_on_is_asked_about() -> None:
+    """A guard that lets no content leave is asked about each target, also where only a later one has it."""
+
+    async def stays(call: Call[Any], proceed: Proceed[Any]) -> Any:
+        asked.append(call.target)
+        if call.target != "local:a":
+            raise GuardError(f"nothing is told to {call.target}")
+        return await proceed(call)
+
+    asked: list[str] = []
+    with_guard = Plan(plugins=(ScopedPlugin(Plugin(name="stays"), "app"),))
+    surroundings = Surroundings(registry=Registry(), offered=Offered({"stays": lambda _: stays}))
+    for first in (with_guard, Plan()):
+        upstream = Upstream(ProviderUnavailable("down"))
+        chosen = msgspec.structs.replace(first, fallback=Fallback(models=("far:b",)))
+        proceed = guard(chosen, surroundings, others={"far:b": with_guard})
+        with pytest.raises(GuardError, match="nothing is told to far:b"):
+            await proceed(call_of(upstream.send, target="local:a"))
+        assert [call.target for call in upstream.calls] == ["local:a"]
+    assert asked == ["local:a", "far:b", "far:b"]
 
 
 def test_what_nobody_offers_is_refused_with_its_place() -> None:
