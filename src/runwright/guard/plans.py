@@ -70,13 +70,13 @@ class Guards:
 
     def model_plan(self, ref: str, own: Own) -> Plan:
         """The policies of a model's calls."""
-        provider = ref.partition(":")[0]
-        set_for = ref if ref in self._settings.models else f"{provider}:*"
+        wide = f"{ref.partition(':')[0]}:*"
         chosen = _bounded(
             own,
             ("default", DEFAULT_GUARD),
             ("app", self._settings.app),
-            (f"model:{set_for}", self._settings.models.get(set_for)),
+            (f"model:{wide}", self._settings.models.get(wide)),
+            (f"model:{ref}", self._settings.models.get(ref)),
             (f"agent:{own.agent}", own.of_agent),
             (LIMITS, None if own.tokens is None else Guard(budget=Budget(tokens=own.tokens, per="tree"))),
             ("run", own.of_run),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from runwright.core.policy import Cache, Fallback, Guard, GuardSettings, Retry
+from runwright.core.policy import Budget, Cache, Fallback, Guard, GuardSettings, Plugin, Retry
 from runwright.guard import Guards, Own, surroundings
 from runwright.guard.plans import MOST_WAYS
 
@@ -39,6 +39,18 @@ def test_ways_do_not_pile_up() -> None:
     kept = [guards.model("demo:x", own) for own in others]
     assert all(guards.model("demo:x", own) is each for own, each in zip(others, kept, strict=True))
     assert guards.model("demo:x", first) is not way
+
+
+def test_what_a_model_sets_adds_to_what_its_provider_sets() -> None:
+    """Budgets and plugins of both entries hold; of other policies that of the model, where it says something."""
+    wide = Guard(budget=Budget(usd="1"), plugins=Plugin(name="a"), retry=Retry(attempts=2), cache=True)
+    narrow = Guard(budget=Budget(usd="2"), plugins=Plugin(name="b"), retry=False)
+    chosen = Guards(surroundings(), GuardSettings(models={"demo:*": wide, "demo:x": narrow})).model_plan(
+        "demo:x", Own()
+    )
+    assert [(each.budget.usd, each.scope) for each in chosen.budgets] == [("1", "model:demo:*"), ("2", "model:demo:x")]
+    assert [(each.plugin.name, each.scope) for each in chosen.plugins] == [("a", "model:demo:*"), ("b", "model:demo:x")]
+    assert (chosen.retry, chosen.cache) == (None, Cache())
 
 
 def test_what_tools_read_is_kept_where_agent_or_tool_say_so() -> None:
