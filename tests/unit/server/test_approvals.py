@@ -106,3 +106,14 @@ async def test_what_is_wrong_is_told(client: httpx2.AsyncClient) -> None:
         ]
     )
     assert (await client.get(f"{API}/{view['id']}")).json()["status"] == "waiting"
+
+
+async def test_waiting_runs_are_listed_by_their_reason(client: httpx2.AsyncClient) -> None:
+    """A reason keeps the runs that wait for it; a word that is none is refused."""
+    view = await begun(client, "pays")
+    listed = {
+        reason: [run["id"] for run in (await client.get("/api/v1/runs", params={"reason": reason})).json()["data"]]
+        for reason in ("approval", "timer")
+    }
+    assert listed == {"approval": [view["run_id"]], "timer": []}
+    assert (await client.get("/api/v1/runs", params={"reason": "none"})).status_code == 422
