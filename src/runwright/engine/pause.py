@@ -7,13 +7,12 @@ else says so: who executes a run looks before its next step, and what waits as p
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Final
 
 import msgspec
 
-from runwright.core.ports import RunFilter, Signal, SignalKind
+from runwright.core.ports import Signal, SignalKind
 from runwright.core.run import Run
 from runwright.engine.brake import Pause, PauseAsked, pause_of, pauses_at
 from runwright.engine.decide import PAUSABLE, paused
@@ -21,12 +20,14 @@ from runwright.engine.drive import Driver, Rows
 from runwright.engine.resume import Resumer
 from runwright.errors import Conflict, OwnershipLost
 
-PAGE: Final = 1_000
-"""Runs that are looked at together."""
-
 
 class Pauses:
-    """Pauses runs and lets them go on. `leave` leaves a message; `is_adopting` engines touch runs that wait."""
+    """Pauses runs and lets them go on. `leave` leaves a message; `is_adopting` engines touch runs that wait.
+
+    `look` has the engine look at all runs that wait.
+    """
+
+    look: Callable[[], None]
 
     def __init__(
         self,
@@ -45,9 +46,10 @@ class Pauses:
         self._heard: dict[str, Signal] = {}
         self._paused: frozenset[str] = frozenset()
         self._roots: frozenset[str] = frozenset()
+        self._settled: dict[str, int] = {}
 
     async def pause(self, run: Run, reason: str) -> None:
-        """Pause a run and all below it: at once where nobody executes it, else before its next step.
+        """Pause a run, at once where nobody executes it, else before its next step, and soon all below it.
 
         The message is on disk when this returns. Raises Conflict for a run that is over.
         """
@@ -56,7 +58,7 @@ class Pauses:
         if not await self._own(run):
             body = PauseAsked(reason=reason, root=run.root_run_id or run.id)
             await self._leave(run.id, "pause", msgspec.json.encode(body))
-        await self._settle_all(run)
+        await self._settle_first(run)
 
     async def resume(self, run: Run) -> bool:
         """Take the pause of a run back, and let all go on that waited for that; False where there is none.
@@ -71,7 +73,7 @@ class Pauses:
             raise Conflict(f"{run.id} is paused with {pause.run}; resume that.")
         for signal in own:
             await asyncio.to_thread(self._rows.signals.drop, signal.id)
-        await self._settle_all(run)
+        await self._settle_first(run)
         return True
 
     def hear(self, messages: Sequence[Signal]) -> bool:
@@ -82,12 +84,16 @@ class Pauses:
             if message.id in changed:
                 self._touch(_root(message))
         self._heard = present
+        if changed:
+            self._settled = {}
         self._paused = frozenset(message.run_id for message in messages)
         self._roots = frozenset(map(_root, messages))
         return bool(changed)
 
     def concerns(self, run: Run) -> bool:
         """Whether a run may wait otherwise than the messages say that were heard last."""
+        if self._settled.get(run.id) == run.last_seq:
+            return False
         if run.reason == "paused":
             return run.id not in self._paused
         return run.reason in PAUSABLE and (run.root_run_id or run.id) in self._roots
@@ -98,12 +104,16 @@ class Pauses:
         Raises StorageError.
         """
         while True:
+            settled = self._settled
             run = await asyncio.to_thread(self._rows.runs.get, run_id)
             if run is None or run.status != "waiting" or run_id in self.driver.live:
                 return False
             pause = await self._pause_of(run)
             is_paused = run.reason == "paused"
             if is_paused == (pause is not None) or (pause is not None and run.reason not in PAUSABLE):
+                # A message that was not heard yet could be taken back without being missed.
+                if pause is None or pause.run in self._paused:
+                    settled[run_id] = run.last_seq
                 return is_paused
             # Where somebody else was first, it is looked at once more.
             with suppress(Conflict, OwnershipLost):
@@ -120,27 +130,18 @@ class Pauses:
                 if run is None or run.is_over:
                     await asyncio.to_thread(self._rows.signals.drop, message.id)
 
-    async def _settle_all(self, run: Run) -> None:
+    async def _settle_first(self, run: Run) -> None:
+        """Settle a run. Those below it can be many: whoever tends the engine settles them."""
         self._touch(run.root_run_id or run.id)
         if self._is_adopting:
-            for each in await asyncio.to_thread(lambda: list(self._tree(run.id))):
-                await self.settle(each)
+            await self.settle(run.id)
+            self.look()
 
     def _touch(self, root: str) -> None:
         """Have the live runs of a tree look whether they are paused."""
         for live in self.driver.live.values():
             if root in {live.run.id, live.run.root_run_id}:
                 live.brake.touch()
-
-    def _tree(self, run_id: str) -> Iterator[str]:
-        """A run and those below it, from below."""
-        after: str | None = None
-        while page := self._rows.runs.find(RunFilter(parent_run_id=run_id, after=after, limit=PAGE)):
-            for child in page:
-                if not child.is_over:
-                    yield from self._tree(child.id)
-            after = page[-1].id
-        yield run_id
 
     async def _own(self, run: Run) -> Sequence[Signal]:
         return await asyncio.to_thread(pauses_at, self._rows.signals, (run.id,))

@@ -108,7 +108,7 @@ class Engine:
             clock=clock,
             is_firing=options.is_adopting,
         )
-        self._children.wake = self._tender.look
+        self._children.wake = self._pauses.look = self._tender.look
         self.drain = Drain(self._driver, self._tender, self.scheduler)
 
     @property

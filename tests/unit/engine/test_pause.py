@@ -15,6 +15,7 @@ from runwright.core.ports import RunFilter, Signal
 from runwright.core.replay import Replay
 from runwright.core.run import RunRequest
 from runwright.engine.held import Outcome
+from runwright.engine.pause import Pauses
 from runwright.errors import Conflict
 from runwright.store import Stores
 from runwright.testing import ScriptedModel, ScriptedTool, calls
@@ -190,6 +191,40 @@ async def test_the_runs_below_are_paused_and_go_on_with_it() -> None:
         await process.runs.resume(handle.run_id)
         view = await process.settled(handle.run_id, "completed")
         assert (json.decode(view.output), len(last.entered)) == (["done", "last"], 1)
+
+
+async def test_what_is_paused_with_another_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that waits as it should is not looked at in each round, until a pause comes or goes."""
+    settled: list[str] = []
+    rounds: list[int] = []
+    settle, tidy = Pauses.settle, Pauses.tidy
+
+    async def counted(pauses: Pauses, run_id: str) -> bool:
+        settled.append(run_id)
+        return await settle(pauses, run_id)
+
+    async def ended(pauses: Pauses) -> None:
+        rounds.append(len(settled))
+        await tidy(pauses)
+
+    monkeypatch.setattr(Pauses, "settle", counted)
+    monkeypatch.setattr(Pauses, "tidy", ended)
+
+    async def asks(context: Context, _value: object) -> object:
+        return await context.ask("Really?")
+
+    async def hands_over(context: Context, value: object) -> object:
+        return await context.run("agent", value)
+
+    async with started(flowing(asks), flowing(hands_over, name="parent")) as process:
+        view = await process.run(agent="parent")
+        (child,) = await asyncio.to_thread(process.stores.runs.find, RunFilter(parent_run_id=view.id))
+        await process.runs.pause(view.id)
+        await until(lambda: len(rounds) > 4 and rounds[-4] == rounds[-1] and child.id in settled)
+        assert (await process.runs.get(child.id)).reason == "paused"
+        await process.runs.resume(view.id)
+        await process.engine.resolve(child.id, Outcome(action="answer", result=b'"yes"'))
+        assert bytes((await process.settled(view.id, "completed")).output) == b'"yes"'
 
 
 async def test_a_child_alone_is_paused() -> None:
