@@ -154,7 +154,11 @@ class Clones:
             if not await asyncio.to_thread(path.is_dir):
                 await self._check(wanted, "init", "--quiet", "--bare", "--template=", "--end-of-options", str(path))
             await asyncio.to_thread(note_use, path)
-            yield path
+            try:
+                yield path
+            finally:
+                # A fetch may take longer than a copy that nobody reads is kept.
+                await asyncio.to_thread(note_use, path)
         finally:
             await lock.release(force=True)
 

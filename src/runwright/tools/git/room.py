@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+from uuid import uuid4
 
 from filelock import FileLock, Timeout
 
@@ -40,23 +41,29 @@ def make_room(path: Path, *, total: int) -> None:
     for used, each in sorted((_used_at(each), each) for each in copies if each != path):
         if taken < total or now - used < IDLE_S:
             break
-        if _take_away(each):
+        if _take_away(each, used=used):
             taken -= copies[each]
     if taken >= total:
         told = f"Copies of repositories that are in use take {taken:,} bytes of {total:,}"
         raise ToolFailed(f"{told}: try again in some minutes, or raise the setting repositories.total.")
 
 
-def _take_away(path: Path) -> bool:
-    """Delete a copy, unless somebody fetches it now."""
+def _take_away(path: Path, *, used: float) -> bool:
+    """Delete a copy, unless somebody fetches it now, or read it later than was seen."""
     lock = FileLock(f"{path}.lock", timeout=0, mode=0o600)
     try:
         lock.acquire()
     except Timeout:
         return False
+    # Another process may still delete one that was here before.
+    gone = path.with_name(f"{path.name}.{uuid4().hex}{GONE}")
     try:
-        gone = path.with_name(f"{path.name}{GONE}")
+        if _used_at(path) > used:
+            return False
         path.rename(gone)
+    except FileNotFoundError:
+        # Another process took it away.
+        return True
     finally:
         lock.release()
     shutil.rmtree(gone, ignore_errors=True)

@@ -216,3 +216,16 @@ async def test_an_unknown_command_is_told(home: Path) -> None:
     done = await Git(lambda: home).run(None, "no-such-command")
     assert done.status != 0
     assert "no-such-command" in done.told
+
+
+async def test_a_fetch_counts_as_a_read(origin: Origin, home: Path) -> None:
+    """A copy is as fresh as the end of its fetch, however long that took."""
+    origin.commit("Begin")
+    clones, wanted = _clones(home), _wanted(origin)
+    used = clones.path(wanted) / "used"
+
+    def age(_message: str, _fraction: float | None) -> None:
+        os.utime(used, (1, 1))
+
+    await clones.commit(wanted, None, refresh_s=0, progress=age)
+    assert used.stat().st_mtime > 1
