@@ -20,6 +20,7 @@ from filelock import FileLock
 
 from runwright.core.sandbox import SandboxSpec
 from runwright.errors import ConfigError
+from runwright.tools.sandbox import dependencies
 from runwright.tools.sandbox.dependencies import WHEELS, Dependencies, check_requirement
 from tests.integration.sandbox.ways import KERNEL, need, opened
 
@@ -133,6 +134,18 @@ async def test_code_cannot_change_its_packages(way: str, index: Path, tmp_path: 
             outcome = await session.run("main", {})
     assert outcome.error is not None
     assert outcome.error.type in {"OSError", "PermissionError"}
+
+
+async def test_two_processes_have_one_lock(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waited while another process resolved the same packages takes over what that found."""
+    known = "tiny==1.0 --hash=sha256:0\n"
+
+    def waited(path: str) -> FileLock:
+        Path(path.removesuffix(".lock")).write_text(known)
+        return FileLock(path)
+
+    monkeypatch.setattr(dependencies, "FileLock", waited)
+    assert await Dependencies(tmp_path / "cache").resolve("python", ["tiny"]) == known
 
 
 async def test_what_is_cached_needs_no_index(index: Path, tmp_path: Path) -> None:

@@ -126,8 +126,13 @@ class Dependencies:
 
     def _resolve(self, language: Language, wanted: Sequence[str], place: Path, *, stop: threading.Event) -> str:
         limits = self._limits(stop)
-        lock = self._pip(limits).resolve(wanted) if language == "python" else self._npm(limits).resolve(wanted)
-        _write(place, lock)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with _held(place, limits):
+            # Of a process that resolved the same meanwhile.
+            if (known := _read(place)) is not None:
+                return known
+            lock = self._pip(limits).resolve(wanted) if language == "python" else self._npm(limits).resolve(wanted)
+            _write(place, lock)
         return lock
 
     def _install(self, folder: Path, lock: str, *, stop: threading.Event) -> Path:

@@ -24,6 +24,7 @@ OUT: Final = "{out}"
 """Stands in a command for the number of the descriptor on which Python's harness writes."""
 
 IMAGE: Final = "runwright-sandbox:1"
+DOCKER_S: Final = 10.0
 NOBODY: Final = 65534
 INODES: Final = 10_000
 IDLE_THREADS: Final = 2
@@ -345,7 +346,7 @@ WAYS: Final[tuple[Callable[[Interpreters], Way], ...]] = (Bubblewrap, Docker, La
 def import_image() -> None:
     """Give the engine an image with nothing in it but where things are mounted. Raises OSError with what it says."""
     docker = shutil.which("docker") or "docker"
-    known = subprocess.run([docker, "image", "inspect", IMAGE], capture_output=True, check=False)
+    known = _docker([docker, "image", "inspect", IMAGE])
     if known.returncode == 0:
         return
     archive = io.BytesIO()
@@ -359,9 +360,16 @@ def import_image() -> None:
                 info = tarfile.TarInfo(place.lstrip("/"))
                 info.type, info.linkname = tarfile.SYMTYPE, os.readlink(place)
                 files.addfile(info)
-    done = subprocess.run([docker, "import", "-", IMAGE], input=archive.getvalue(), capture_output=True, check=False)
+    done = _docker([docker, "import", "-", IMAGE], given=archive.getvalue())
     if done.returncode != 0:
         raise OSError(done.stderr.decode(errors="replace").strip())
+
+
+def _docker(command: Sequence[str], *, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(command, input=given, capture_output=True, check=False, timeout=DOCKER_S)
+    except subprocess.TimeoutExpired:
+        raise OSError(f"docker does not answer within {DOCKER_S:g} s") from None
 
 
 def _user(setup: Setup) -> str:
