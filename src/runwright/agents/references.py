@@ -24,7 +24,7 @@ LOOKS: Final = 2_000
 AGAIN: Final = 10
 """Times that each part may look at each value, beside `LOOKS` in all: some tenths of a second."""
 
-PAIRS: Final = 100_000
+PAIRS: Final = 10_000
 """Parts with what they look at that are counted."""
 
 REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
@@ -57,11 +57,14 @@ class Paths:
         self._named: dict[str, list[Node]] = {}
         self._also: dict[int, int | None] = {}
         self._within: dict[int, int] = {}
+        self._is_tree = True
         self._index(schema, "")
 
     def within(self, node: Node, at: str) -> int:
         """The most parts that look at one value in or below what this part looks at; a tree is followed once."""
-        if id(node) not in self._within:
+        if id(node) in self._within:
+            self._is_tree = False
+        else:
             self._within[id(node)] = 1
             self.also(node, at)
             beside = sum(self.within(each, place) for place, each in self.beside(node, at))
@@ -84,6 +87,9 @@ class Paths:
         """Whether few parts look at anything in a value more than once: those of a schema that leads back to itself by
         two ways do so twice as often with each level.
         """
+        # Where one way alone leads to each part, it looks at each value once.
+        if self._is_tree:
+            return True
         looks = _Looks(self)
         try:
             return looks.count(self.root, value) <= LOOKS + AGAIN * looks.pairs
@@ -136,6 +142,7 @@ class _Looks:
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
         self._known: dict[tuple[int, int], int] = {}
+        self._beside: dict[int, list[Node]] = {}
         self.pairs = 0
 
     def count(self, node: Node, value: object) -> int:
@@ -146,7 +153,9 @@ class _Looks:
         self.pairs += 1
         if self.pairs > PAIRS:
             raise OverflowError
-        beside = sum(self.count(each, value) for _, each in self._paths.beside(node))
+        if id(node) not in self._beside:
+            self._beside[id(node)] = [each for _, each in self._paths.beside(node)]
+        beside = sum(self.count(each, value) for each in self._beside[id(node)])
         looks = 1 + beside + sum(self.count(each, part) for each, part in _below(node, value))
         # One text or number may stand in many places.
         if is_list(value) or is_object(value):

@@ -124,5 +124,14 @@ def test_a_deep_value_is_checked_all_the_same(schema: dict[str, Any]) -> None:
 def test_mistakes_in_a_long_value_are_told() -> None:
     """What is long, and not deep, is looked at once in each place, so each mistake is told with its own."""
     check = SchemaOutput({"type": "array", "items": {"type": "object", "properties": {"x": LEAF}}})
-    found = check.problems([*({"x": 1} for _ in range(5_000)), {"x": "no"}])
-    assert [place for place, _ in found] == ["/5000/x"]
+    found = check.problems([*({"x": 1} for _ in range(20_000)), {"x": "no"}])
+    assert [place for place, _ in found] == ["/20000/x"]
+
+
+def test_mistakes_in_a_long_value_of_many_ways_are_not_searched_for() -> None:
+    """Where a schema leads to its parts in several ways, a value of many parts is not counted through to the end."""
+    parts = {"a": {"$ref": "#"}, "l": {"type": "array", "items": {"$ref": "#"}}}
+    check = SchemaOutput({"type": "object", "properties": parts, "additionalProperties": False})
+    few, many = ([dict[str, object]() for _ in range(count)] for count in (2_000, 20_000))
+    assert check.problems({"l": few, "bad": 1})[0][1] != TOO_DEEP
+    assert check.problems({"l": many, "bad": 1}) == [("", TOO_DEEP)]
