@@ -21,7 +21,7 @@ from runwright.errors import StorageVersion
 from runwright.store import Database, current, open_database, open_stores, open_stores_to_read, upgrade
 from runwright.store.migrate import HEAD, REVISIONS
 from runwright.store.rows import run_values
-from runwright.store.schema import metadata, runs
+from runwright.store.schema import metadata, runs, signals
 from runwright.store.signals import SqlSignalStore
 from tests.unit.store.rows import run
 
@@ -73,6 +73,26 @@ def test_paused_runs_stay_paused(path: Path) -> None:
     (message,) = SqlSignalStore(database).pending()
     assert (message.run_id, message.kind) == (above.id, "pause")
     assert json.decode(message.body) == {"reason": "", "root": above.id}
+    database.close()
+
+
+def test_pauses_that_an_older_release_asked_for(path: Path) -> None:
+    """Messages of children name the root of their tree, and go where one above is paused; no run has two."""
+    database = open_database(path)
+    root, alone = run(1, status="running"), run(2, status="running", parent_run_id=run(1).id, root_run_id=run(1).id)
+    top, below = run(3, status="waiting", reason="paused"), run(4, status="running", parent_run_id=run(3).id)
+    lowest = run(5, status="running", parent_run_id=alone.id)
+    asked = {"id": "", "kind": "pause", "body": b'{"reason":"x"}', "created_at": 0, "is_consumed": False}
+    with database.write() as connection:
+        command.upgrade(config(connection), "0012")
+        rows = map(run_values, (root, alone, top, below, lowest))
+        connection.execute(insert(runs), [dict(zip(runs.columns.keys(), row, strict=True)) for row in rows])
+        left = [{**asked, "id": f"sig_{each.id[-1]}", "run_id": each.id} for each in (alone, top, below, lowest)]
+        connection.execute(insert(signals), left)
+        command.upgrade(config(connection), "head")
+    messages = {each.run_id: json.decode(each.body) for each in SqlSignalStore(database).pending()}
+    assert messages == {alone.id: {"reason": "x", "root": root.id}, top.id: {"reason": "x", "root": top.id}}
+    assert len(SqlSignalStore(database).pending()) == len(messages)
     database.close()
 
 
