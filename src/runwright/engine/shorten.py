@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from runwright.core.event import NULL, HistoryCut
-from runwright.core.history import History, Summary
+from runwright.core.history import OPENING, History, Summary
 from runwright.core.message import (
     AssistantMessage,
     Message,
@@ -38,7 +38,6 @@ LINE = 4000
 LONGEST = 8
 """Characters for each token that a summary may have, for models that say more than they were asked for."""
 
-_OPENING = "A summary of what was said before, made by a model:\n<summary>\n"
 _CLOSING = "\n</summary>"
 
 
@@ -99,7 +98,7 @@ def summarised(state: Conversation, found: Overlong, summary: Summary, *, text: 
     """What was summed up is left out, and the summary stands in its place."""
     piece = _piece(state, found, summary)
     text = text.strip()[: summary.max_tokens * LONGEST]
-    message = said(UserMessage(content=f"{_OPENING}{text}{_CLOSING}"))
+    message = said(UserMessage(content=f"{OPENING}{text}{_CLOSING}"))
     return _cut(state, found, piece, summary=msgspec.Raw(message.raw))
 
 
@@ -205,7 +204,7 @@ def _piece(state: Conversation, found: Overlong, summary: Summary) -> Sequence[i
 
 
 def _told(summary: Said) -> str:
-    return text_of(summary.message).removeprefix(_OPENING).removesuffix(_CLOSING)
+    return text_of(summary.message).removeprefix(OPENING).removesuffix(_CLOSING)
 
 
 def _line(message: Message) -> str:

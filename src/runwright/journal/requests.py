@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 from msgspec.structs import replace
 
 from runwright.core.event import ConversationLeft, Event, HistoryCut, MessageCompleted, RunStarted, StepStarted
-from runwright.core.history import Recap
-from runwright.core.message import Said, SystemMessage, said_raw
+from runwright.core.history import OPENING, Recap
+from runwright.core.message import Said, SystemMessage, said_raw, text_of
 
 
 def sent_messages(events: Iterable[Event]) -> Mapping[int, tuple[msgspec.Raw, ...]]:
@@ -57,8 +57,15 @@ def handover(events: Iterable[Event]) -> Handover:
     entries = (said_raw(bytes(raw)) for raw in left)
     messages = tuple(entry for entry in entries if not isinstance(entry.message, SystemMessage))
     # Code of a framework may leave something else than it was handed.
-    is_same = recap is not None and recap.first <= len(messages)
-    return Handover(messages=messages, recap=recap if is_same else None)
+    return Handover(messages=messages, recap=recap if recap is not None and _is_of(recap, messages) else None)
+
+
+def _is_of(recap: Recap, messages: Sequence[Said]) -> bool:
+    if recap.first > len(messages):
+        return False
+    if recap.at is None:
+        return True
+    return recap.at < len(messages) and text_of(messages[recap.at].message).startswith(OPENING)
 
 
 def _said(asked: Mapping[int, StepStarted], answers: Mapping[int, msgspec.Raw]) -> tuple[msgspec.Raw, ...]:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from runwright.core.event import Data, Event, MessageCompleted, RunStarted, StepStarted
+from runwright.core.event import ConversationLeft, Data, Event, MessageCompleted, RunStarted, StepStarted
+from runwright.core.history import OPENING, Recap
 from runwright.core.message import AssistantMessage, Message, SystemMessage, UserMessage, said
 from runwright.journal.requests import Handover, handover, sent_messages
 
@@ -71,3 +72,13 @@ def test_other_lanes_are_no_history() -> None:
 def test_a_run_without_a_model_leaves_no_history() -> None:
     """A run that asked no model leaves nothing."""
     assert handover([_event(1, RunStarted(loop=1))]) == Handover()
+
+
+def test_a_recap_is_of_the_conversation_that_has_it() -> None:
+    """What code leaves that begins with no summary has none, however long it is."""
+    recap = Recap(messages=4, first=1, at=0)
+    begun = _event(1, RunStarted(loop=1, recap=recap))
+    summary = UserMessage(content=f"{OPENING}It was said.")
+    for first, kept in ((summary, recap), (ONE, None)):
+        left = tuple(msgspec.Raw(said(message).raw) for message in (first, YES))
+        assert handover([begun, _event(2, ConversationLeft(messages=left))]).recap == kept
