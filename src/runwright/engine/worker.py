@@ -7,6 +7,7 @@ import logging
 from contextlib import suppress
 from copy import copy
 from functools import partial
+from typing import Final
 
 import msgspec
 from msgspec.structs import replace
@@ -45,6 +46,9 @@ from runwright.errors import (
 )
 from runwright.guard.budget import has_room
 from runwright.journal.write import Journal
+
+TRIES: Final = 5
+"""Times that a run is resumed which goes on without that, and waits again."""
 
 _logger = logging.getLogger("runwright.engine")
 
@@ -262,18 +266,22 @@ class Engine:
 
     async def resume(self, run_id: str) -> None:
         """Let a run go on that waits, with the current code, or whose process is gone. Raises NotFound or Conflict."""
-        run = await self._row(run_id)
-        if await self._pauses.resume(run):
-            return
-        if run.is_over or (run.status != "waiting" and (self.live(run_id) or not await self.resumer.is_free(run))):
-            raise Conflict(f"{run_id} is {run.status}; only a run that waits, or that nobody executes, can be resumed.")
-        if run.reason == "unknown_effect" and await self.resumer.resolutions.has_unknown(run):
-            raise Conflict(f"{run_id} waits for a step of unknown outcome: resolve it instead.")
-        if not self._options.is_adopting:
-            await self._leave(run_id, "resume", b"{}")
-        elif not await self.resumer.force(run, consumed=()) and (await self._row(run_id)).status == "waiting":
-            # It went on without this, and waits again, maybe for something else.
-            await self.resume(run_id)
+        for _ in range(TRIES):
+            run = await self._row(run_id)
+            if await self._pauses.resume(run):
+                return
+            if run.is_over or (run.status != "waiting" and (self.live(run_id) or not await self.resumer.is_free(run))):
+                told = "only a run that waits, or that nobody executes, can be resumed"
+                raise Conflict(f"{run_id} is {run.status}; {told}.")
+            if run.reason == "unknown_effect" and await self.resumer.resolutions.has_unknown(run):
+                raise Conflict(f"{run_id} waits for a step of unknown outcome: resolve it instead.")
+            if not self._options.is_adopting:
+                await self._leave(run_id, "resume", b"{}")
+                return
+            # Else it may have gone on without this, and wait again, maybe for something else.
+            if await self.resumer.force(run, consumed=()) or (await self._row(run_id)).status != "waiting":
+                return
+        raise Conflict(f"{run_id} went on {TRIES} times meanwhile, and waits again: look what for, and resume it then.")
 
     def _refuse(self, *, is_child: bool) -> None:
         """Whether a run can be taken in now; a child is part of a run that was."""

@@ -14,8 +14,9 @@ from runwright.core.event import RunResumed, RunStarted, StepRestarted
 from runwright.core.message import SystemMessage
 from runwright.core.ports import Batch, RunRow, Stored
 from runwright.core.run import Run
+from runwright.engine.resume import Resumer
 from runwright.engine.worker import EngineOptions
-from runwright.errors import StorageFull
+from runwright.errors import Conflict, StorageFull
 from runwright.service.views import Resolution
 from runwright.store import Stores
 from runwright.testing import ScriptedModel, ScriptedTool, Silence, calls
@@ -760,3 +761,19 @@ def _insert_damaged(stores: Stores, run: Run) -> None:
 
     event = Stored(run.id, 1, run.created_at, "run.queued", None, b'{"type":', 1)
     stores.writes.append([Batch(run=RunRow(run, True), events=(event,))])
+
+
+async def test_a_resume_that_somebody_else_is_always_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who resumes a run that goes on without that each time, and waits again, is told so."""
+
+    async def forced(_resumer: Resumer, _run: Run, *, consumed: tuple[str, ...]) -> bool:
+        return False
+
+    async def asks(context: Context, _value: object) -> object:
+        return await context.ask("Well?")
+
+    monkeypatch.setattr(Resumer, "force", forced)
+    async with started(flowing(asks)) as process:
+        view = await process.run()
+        with pytest.raises(Conflict, match="went on 5 times meanwhile"):
+            await process.runs.resume(view.id)
