@@ -49,6 +49,8 @@ class Auth:
             raise Forbidden(f"{told}; RUNWRIGHT_HOSTS names further ones.")
         if scope["method"] not in SAFE_METHODS:
             _refuse_other_sites(headers)
+        elif self._sessions is None:
+            _refuse_parts_of_other_sites(headers)
         scope[CALLER] = await self._caller(headers, scope["path"])
 
     async def _caller(self, headers: Mapping[bytes, bytes], path: str) -> str:
@@ -80,6 +82,12 @@ def _refuse_other_sites(headers: Mapping[bytes, bytes]) -> None:
         raise Forbidden(
             f"A web page of another site ({(origin or site or b'').decode('latin-1')!r}) may not change anything here."
         )
+
+
+def _refuse_parts_of_other_sites(headers: Mapping[bytes, bytes]) -> None:
+    """Without a key a page of another site may lead a person here, but may not load anything into itself."""
+    if headers.get(b"sec-fetch-site") == b"cross-site" and headers.get(b"sec-fetch-mode") != b"navigate":
+        raise Forbidden("A web page of another site may not read anything here without the key.")
 
 
 def _given_key(headers: Mapping[bytes, bytes]) -> bytes:

@@ -14,7 +14,7 @@ from runwright.core.event import NULL, Event, EventData
 from runwright.core.labels import LARGEST, number
 from runwright.errors import InvalidRequest, RunwrightError
 from runwright.server.problems import shown
-from runwright.server.sse import StreamError, Streams, event_json
+from runwright.server.sse import StreamError, Streams, event_json, only_get
 from runwright.server.wire import encode, read_body
 from runwright.service.live import Live
 from runwright.service.runs import Runs
@@ -54,7 +54,8 @@ class LiveStream:
         self._streams = streams
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Listen. Raises InvalidRequest."""
+        """Listen. Raises InvalidRequest, and MethodNotAllowed for HEAD."""
+        only_get(scope)
         topics = _topics(scope)
         await read_body(receive)
         await self._streams.tell(partial(self._story, topics), _failure, (receive, send))

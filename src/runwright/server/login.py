@@ -55,6 +55,8 @@ class Login:
             return self._enter(request, follows)
         if key and self._sessions.is_key(key.encode("utf-8", "replace")):
             return self._enter(request, follows)
+        if not token and not key:
+            return await self._studio.show(request, _PAGE, LoginView(next=follows, problem="Type the key."), status=422)
         await self._sessions.refuse()
         problem = "This is not the key." if key else "This link was used, or is too old: log in with the key."
         return await self._studio.show(request, _PAGE, LoginView(next=follows, problem=problem), status=401)

@@ -178,8 +178,8 @@ class Problems:
         """Handle one request."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        if self._prefix and scope["path"].startswith(self._prefix + "/"):
-            scope = {**scope, "path": scope["path"].removeprefix(self._prefix)}
+        if self._prefix and f"{scope['path']}/".startswith(self._prefix + "/"):
+            scope = {**scope, "path": scope["path"].removeprefix(self._prefix) or "/"}
         request_id = _request_id(scope)
         has_begun = False
 

@@ -21,7 +21,7 @@ from runwright.errors import InvalidRequest
 from runwright.journal.diff import RunDiff
 from runwright.server.auth import caller
 from runwright.server.reference import FastRoute, documented, parameter
-from runwright.server.sse import NativeFrames, Streams
+from runwright.server.sse import NativeFrames, Streams, only_get
 from runwright.server.wire import (
     Answer,
     Header,
@@ -216,6 +216,7 @@ class RunEvents:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Attach to a run. Nothing after the last event is 204, at which browsers stop to reconnect."""
+        only_get(scope)
         run_id: str = scope["path_params"]["run"]
         after = _after(scope)
         view = await self._runs.get(run_id)

@@ -8,10 +8,10 @@ from functools import partial
 from typing import Protocol
 
 import msgspec
-from starlette.types import Receive, Send
+from starlette.types import Receive, Scope, Send
 
 from runwright.core.event import Event
-from runwright.errors import RunwrightError, Unavailable
+from runwright.errors import MethodNotAllowed, RunwrightError, Unavailable
 from runwright.server.problems import shown
 from runwright.server.wire import ClientGone, Header, encode
 
@@ -21,6 +21,12 @@ HEADERS: tuple[Header, ...] = (
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),
 )
+
+
+def only_get(scope: Scope) -> None:
+    """Raises MethodNotAllowed for HEAD, whose answer would have to go on as long as the stream."""
+    if scope["method"] == "HEAD":
+        raise MethodNotAllowed("A stream is read with GET alone.", allowed=["GET"])
 
 
 class Frames(Protocol):

@@ -32,7 +32,7 @@ class Renderer:
         self._has_key = has_key
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._static = dict(_static_files())
-        self._version = _digest(self._static)
+        self.version = _digest(self._static)
         self._environment = Environment(
             loader=PackageLoader("runwright.studio"),
             autoescape=True,
@@ -83,7 +83,7 @@ class Renderer:
     def _static_url(self, path: str) -> str:
         if path not in self._static:
             raise LookupError(f"a template names the static file {path!r}, which does not exist")
-        return f"{self._prefix}/static/{self._version}/{path}"
+        return f"{self._prefix}/static/{self.version}/{path}"
 
     def _curl(self, ask: Ask) -> str:
         """The command that gives the page's twin."""

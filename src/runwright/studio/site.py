@@ -29,7 +29,11 @@ HEADERS = {
     "cache-control": "no-store",
     "vary": "accept-encoding, hx-request-type",
 }
-FOR_EVER = {"cache-control": "public, max-age=31536000, immutable", "x-content-type-options": "nosniff"}
+FOR_EVER = {
+    "cache-control": "public, max-age=31536000, immutable",
+    "x-content-type-options": "nosniff",
+    "vary": "accept-encoding",
+}
 STATIC = "/static/"
 WORTH_PACKING = 1024
 """Bytes from which an answer is sent compressed."""
@@ -92,7 +96,9 @@ class Studio:
     async def _static(self, request: Request) -> Response:
         renderer = await self._open()
         body, media = renderer.static(request.path_params["path"])
-        return await _answer(request, body, media=media, headers=FOR_EVER)
+        is_ours = request.path_params["version"] == renderer.version
+        headers = FOR_EVER if is_ours else {**FOR_EVER, "cache-control": "no-store"}
+        return await _answer(request, body, media=media, headers=headers)
 
     async def _open(self) -> Renderer:
         """Templates and what renders them, loaded by the first browser and not at every start."""

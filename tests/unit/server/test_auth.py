@@ -110,7 +110,17 @@ async def test_a_page_of_another_site_changes_nothing(headers: dict[bytes, bytes
         with pytest.raises(Forbidden, match="another site"):
             await ask(key, *given, method=method)
     for method in ("GET", "HEAD", "OPTIONS"):
-        await ask(key, *given, method=method)
+        await ask(key, *given, (b"sec-fetch-mode", b"navigate"), method=method)
+
+
+@pytest.mark.parametrize("mode", [b"no-cors", b"cors", b""])
+async def test_without_a_key_another_site_loads_nothing(mode: bytes) -> None:
+    """A page of another site may lead a person here, but nothing it loads into itself is answered."""
+    site = (b"sec-fetch-site", b"cross-site")
+    for method in ("GET", "HEAD"):
+        with pytest.raises(Forbidden, match="another site"):
+            await ask(None, LOCAL, site, (b"sec-fetch-mode", mode), method=method)
+    assert await ask(KEY, LOCAL, site, (b"sec-fetch-mode", mode), (b"x-api-key", b"secret-key"), method="GET") == "key"
 
 
 @pytest.mark.parametrize(

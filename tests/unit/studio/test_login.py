@@ -160,6 +160,14 @@ async def test_a_wrong_key_is_refused(shut: Site) -> None:
     assert "guessed-key" not in answer.text
 
 
+async def test_an_empty_key_is_no_guess(shut: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sends the form without a key is told to type it, and waits for nothing."""
+    monkeypatch.delattr(Sessions, "refuse")
+    answer = await shut.client.post("/login", data={"key": " ", "next": "/agents"})
+    assert (answer.status_code, "Type the key." in answer.text) == (422, True)
+    assert 'name="next" value="/agents"' in answer.text
+
+
 async def test_a_link_logs_in_by_its_button(shut: Site) -> None:
     """To look at a link does nothing, so that whoever previews it does not use it up; a used one says so."""
     token = shut.sessions.link()

@@ -65,6 +65,8 @@ async def test_every_link_stays_below_the_prefix(open_site: Open) -> None:
         assert len(links) > 5
         assert [link for link in links if not link.startswith(("/tools/runwright/", "#"))] == []
         assert await site.text("/tools/runwright/runs") == page
+        assert "<h1" in await site.text("/tools/runwright")
+        assert (await site.client.get("/tools/runwrightly")).status_code == 404
 
 
 async def test_static_files_are_kept_for_ever_under_their_version(site: Site) -> None:
@@ -75,6 +77,9 @@ async def test_static_files_are_kept_for_ever_under_their_version(site: Site) ->
     answer = await site.client.get(found[1])
     assert answer.headers["content-encoding"] == "gzip"
     assert "immutable" in answer.headers["cache-control"]
+    assert answer.headers["vary"] == "accept-encoding"
+    other = await site.client.get("/static/0123456789abcdef/studio.css")
+    assert (other.status_code, other.headers["cache-control"]) == (200, "no-store")
     assert (await site.client.get("/static/x/../../site.py")).status_code == 404
 
 
@@ -143,3 +148,11 @@ async def test_what_is_no_number_is_the_callers_mistake(site: Site, text: str) -
     assert [answer.status_code for answer in answers] == [422] * 6
     for path in (f"/runs/{run.id}/steps/{text}", f"/runs/{run.id}/diff/{run.id}/steps/{text}"):
         assert (await site.client.get(path)).status_code == 404
+
+
+async def test_a_stream_has_no_head(site: Site) -> None:
+    """A stream is read with GET alone: the head of one would have to go on as long as the stream."""
+    run = await site.app.run("support", "a")
+    for path in (f"/live?run={run.id}@0", f"/api/v1/runs/{run.id}/events"):
+        answer = await site.client.head(path, headers={"accept": "*/*"})
+        assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
