@@ -1,5 +1,6 @@
 """Talk to an agent, allow a call, change an agent and log in, as a person does."""
 
+import json
 import re
 from collections.abc import Iterator
 from urllib.error import HTTPError
@@ -59,6 +60,33 @@ def test_an_answer_streams_and_leads_to_its_run(people: Watched) -> None:
     assert re.search(r"\?thread=thr_", page.url)
     press(page.get_by_role("link", name="its run"))
     page.wait_for_url(re.compile("/runs/run_"))
+
+
+def test_what_streams_is_inert(people: Watched) -> None:
+    """Words, names and results that come while a turn is at work do not act on the page, and long ones are cut."""
+    page = people.open("/playground/support")
+    told = (
+        {"type": "step.started", "seq": 1, "kind": "tool", "name": "l\u202eook", "request": {"at": "x" * 30_000}},
+        {"type": "step.completed", "seq": 2, "step_id": 1, "result": "\U000e0041"},
+        {"type": "message.delta", "seq": 3, "step_id": 3, "text": "a\u202eb"},
+    )
+    frames = "".join(f"data: {json.dumps(event)}\n\n" for event in told)
+    page.route("**/told?after=0", lambda route: route.fulfill(body=frames))
+    page.route("**/told?after=3", lambda route: route.fulfill(status=204))
+    page.route("**/turn", lambda route: route.fulfill(body="<p></p>", content_type="text/html"))
+    page.evaluate("""() => {
+      const turn = document.createElement("chat-turn");
+      turn.setAttribute("events", location.origin + "/told");
+      turn.setAttribute("turn", location.origin + "/turn");
+      turn.innerHTML = "<div class=answer></div>";
+      document.querySelector("main").append(turn);
+    }""")
+    turn = page.locator("chat-turn").last
+    expect(turn.locator(".stream")).to_have_text("a⟨U+202E⟩b")
+    expect(turn.locator("summary code")).to_have_text("l⟨U+202E⟩ook")
+    turn.locator("summary").click()
+    expect(turn.locator("pre").first).to_contain_text("more characters")
+    expect(turn.locator("pre").last).to_have_text("⟨U+E0041⟩")
 
 
 def test_a_waiting_tool_is_approved_in_its_turn(people: Watched) -> None:

@@ -5,6 +5,8 @@
  * the turn is over and nothing is done.
  */
 
+import { cut, inert } from "./inert.js";
+
 const AGAIN_MS = 1000;
 const BY_ITSELF = new Set(["child", "timer"]);
 
@@ -71,14 +73,14 @@ class ChatTurn extends HTMLElement {
     if (event.seq) this.#seen = event.seq;
     switch (event.type) {
       case "message.delta":
-        this.#text(event, "stream").append(event.text);
+        this.#text(event, "stream").append(inert(event.text));
         break;
       case "reasoning.delta":
-        this.#text(event, "stream soft").append(event.text);
+        this.#text(event, "stream soft").append(inert(event.text));
         break;
       case "message.completed": {
         const place = this.#text(event, "stream");
-        if (!place.textContent && typeof event.message.content === "string") place.append(event.message.content);
+        if (!place.textContent && typeof event.message.content === "string") place.append(inert(event.message.content));
         break;
       }
       case "step.started":
@@ -117,7 +119,7 @@ class ChatTurn extends HTMLElement {
     call.className = "call";
     const head = document.createElement("summary");
     const name = document.createElement("code");
-    name.textContent = event.name;
+    name.textContent = inert(event.name);
     head.append(status("running"), " ", name);
     call.append(head, body(event.request));
     this.querySelector(".answer")?.before(call);
@@ -159,7 +161,7 @@ function body(value) {
   const shown = document.createElement("pre");
   shown.className = "json";
   shown.tabIndex = 0;
-  shown.textContent = typeof value === "string" ? value : JSON.stringify(value, null, 2);
+  shown.textContent = inert(cut(typeof value === "string" ? value : JSON.stringify(value ?? null, null, 2)));
   return shown;
 }
 

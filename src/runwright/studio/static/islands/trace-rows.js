@@ -3,6 +3,8 @@
  * frame changes what changed and nothing else.
  */
 
+import { inert } from "./inert.js";
+
 export const ROW_PX = 26;
 const AROUND = 4;
 const INDENT_PX = 14;
@@ -149,11 +151,7 @@ export function span(ms) {
   return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-const UNSEEN =
-  /[\x00-\x08\x0a-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\u{e0000}-\u{e007f}]/gu;
-
-/** Text that does not act on what stands around it, at most 200 characters long. @param {string} text */
-export function inert(text) {
-  const cut = text.length > 200 ? `${text.slice(0, 200)}…` : text;
-  return cut.replace(UNSEEN, (found) => `⟨U+${(found.codePointAt(0) ?? 0).toString(16).toUpperCase().padStart(4, "0")}⟩`);
+/** A name in a row, at most 200 characters long. @param {string} text */
+export function brief(text) {
+  return inert(text.length > 200 ? `${text.slice(0, 200)}…` : text);
 }

@@ -8,7 +8,7 @@
 import { load } from "./fragments.js";
 import { bindKeys } from "./trace-keys.js";
 import { Minimap } from "./trace-minimap.js";
-import { RowList, inert, make, sign, span } from "./trace-rows.js";
+import { RowList, brief, make, sign, span } from "./trace-rows.js";
 import { Ruler } from "./trace-ruler.js";
 import { Steps } from "./trace-steps.js";
 import { toolbar } from "./trace-toolbar.js";
@@ -153,19 +153,19 @@ class TraceWaterfall extends HTMLElement {
     const right = Math.min(100, Math.max(0, (100 * (this.axis.place(end) - this.left)) / this.width));
     const place = { left: round(left), width: round(Math.max(0.15, right - left)) };
     if (isLane) {
-      const label = `${inert(lane.name)} (${lane.steps})${lane.errors ? ` ✗ ${lane.errors}` : ""}`;
+      const label = `${brief(lane.name)} (${lane.steps})${lane.errors ? ` ✗ ${lane.errors}` : ""}`;
       const isOpen = lane.isOpen || Boolean(this.view.query);
-      const spoken = `lane ${inert(lane.name)}, ${lane.steps} steps, ${lane.errors} errors`;
+      const spoken = `lane ${brief(lane.name)}, ${lane.steps} steps, ${lane.errors} errors`;
       return { ...place, glyph: isOpen ? "▾" : "▸", kind: "lane", label, meta: span(end - start), state: lane.errors ? "failed" : "", spoken, isOpen };
     }
     const status = steps.status[row];
     const isError = steps.isError(row);
     const took = steps.duration[row] === null ? status : span(end - start);
     const again = steps.attempt[row] > 1 ? ` ↻${steps.attempt[row]}` : "";
-    const label = `${isError ? "✗ " : ""}${inert(steps.name[row])}${again}`;
+    const label = `${isError ? "✗ " : ""}${brief(steps.name[row])}${again}`;
     const tokens = steps.tokens[row] ? `${steps.tokens[row]} tok · ` : "";
     const state = `${isError ? "failed" : status}${row === this.opened ? " opened" : ""}`;
-    const spoken = `${steps.kind[row]} ${inert(steps.name[row])}, ${status}, ${span(end - start)}`;
+    const spoken = `${steps.kind[row]} ${brief(steps.name[row])}, ${status}, ${span(end - start)}`;
     return { ...place, glyph: sign(steps.kind[row]), kind: steps.kind[row], label, meta: tokens + took, state, spoken, isOpen: null };
   }
 
