@@ -103,6 +103,20 @@ def test_a_waiting_tool_is_approved_in_its_turn(people: Watched) -> None:
     expect(page.locator("chat-turn .status.completed").last).to_be_visible()
 
 
+def test_an_answer_that_is_written_stays(people: Watched) -> None:
+    """What a person writes on the page of a run that waits is not replaced when the run is answered elsewhere."""
+    run = people.site.run("careful", "What is the weather in Paris?")
+    page = people.open(f"/runs/{run}")
+    assert people.shut_out() == []
+    write(page.get_by_label("Note"), "because")
+    people.site.post(f"/api/v1/runs/{run}/resolve", {"action": "approve"})
+    expect(page.locator("#output")).to_contain_text("sunny in Paris")
+    expect(page.get_by_label("Note")).to_have_value("because")
+    page.get_by_label("Note").fill("")
+    page.keyboard.press("Tab")
+    expect(page.locator("#summary .status.completed")).to_be_visible()
+
+
 def test_an_agent_is_changed_through_its_form(people: Watched) -> None:
     """With the keyboard alone: a row is added without losing what is typed, a check stores nothing, and the next
     version is served.

@@ -34,7 +34,13 @@ async def flow(text: str, context: Context) -> str:
     return str(await context.tool(send, to="ann"))
 
 
+async def asks(text: str, context: Context) -> object:
+    """Ask a person."""
+    return await context.ask(text)
+
+
 AGENTS = (
+    Agent("asks", run=asks),
     Agent("flow", model="demo", run=flow, tools=[look, send]),
     Agent("support", model="demo", instructions="Be brief."),
     Agent("busy", model="demo:fail-500", guard={"retry": {"attempts": 2, "backoff": {"base_s": 0.001}}}),
@@ -97,17 +103,37 @@ async def test_what_is_not_there_is_said(site: Site, path: str) -> None:
 
 
 async def test_a_waiting_run_is_answered_on_its_page(open_site: Open) -> None:
-    """The tool call that waits is shown with its arguments; a form approves it, and the run goes on."""
+    """The tool call that waits is shown with its arguments; a form approves it with a name, and the run goes on."""
     async with open_site(agents=AGENTS) as site:
         run = await site.app.run("flow", HOSTILE)
         page = await site.text(f"/runs/{run.id}")
         assert "has to be allowed" in page
-        step = re.search(r'name="step" value="(\d+)"', page)
-        assert step is not None
-        assert await _post(site, f"/runs/{run.id}/resolve", step=step[1], action="approve") == f"/runs/{run.id}"
+        assert f'name="next" value="/runs/{run.id}"' in page
+        form = {"/arguments": '{"to": "ann"}', "do": "approve", "by": "ada", "next": f"/runs/{run.id}"}
+        approval = re.findall(r'action="(/approvals/[^"]+)"', page)[0]
+        assert await _post(site, approval, **form) == f"/runs/{run.id}"
         assert (await site.app.runs.wait(run.id)).status == "completed"
-        wrong = await site.client.post(f"/runs/{run.id}/resolve", data={"action": "perhaps"})
-        assert wrong.status_code == 422
+        assert (await site.app.approvals.get(approval.rpartition("/")[2])).by == "ada"
+
+
+async def test_an_answer_on_the_page_of_a_run_is_of_its_schema(open_site: Open) -> None:
+    """A number that answers a question for a text is a text."""
+    async with open_site(agents=AGENTS) as site:
+        run = await site.app.run("asks", "How many?")
+        question = re.findall(r'action="(/approvals/[^"]+)"', await site.text(f"/runs/{run.id}"))[0]
+        await _post(site, question, **{"/answer": "42", "do": "answer"})
+        ended = await site.app.runs.wait(run.id)
+        assert (ended.status, bytes(ended.output)) == ("completed", b'"42"')
+
+
+async def test_a_part_of_a_run_does_not_read_the_step_beside_it(site: Site) -> None:
+    """The step of the address is read for the whole page, and not with the status or the output."""
+    run = await site.app.run("support", "hi")
+    (path,) = _steps(await site.text(f"/runs/{run.id}"))
+    twin = f"/runs/{run.id}.json?step={path.rpartition('/')[2]}"
+    part = {"hx-request-type": "partial", "hx-target": "div#summary"}
+    assert (await site.client.get(twin)).json()["step"] is not None
+    assert (await site.client.get(twin, headers=part)).json()["step"] is None
 
 
 async def test_what_a_run_said_is_inert_on_every_page(open_site: Open) -> None:

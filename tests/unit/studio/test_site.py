@@ -138,14 +138,13 @@ async def test_what_is_no_number_is_the_callers_mistake(site: Site, text: str) -
     await site.app.memory.put("agent:support", "notes", BlockBody(value=msgspec.Raw(b'"x"')))
     own = {"sec-fetch-site": "same-origin"}
     sent = [
-        (f"/runs/{run.id}/resolve", {"action": "retry", "step": text}),
         (f"/runs/{run.id}/replay", {"at": text}),
         ("/memory/restore", {"owner": "agent:support", "commit": text}),
     ]
     answers = [await site.client.post(path, data=form, headers=own) for path, form in sent]
     asked = [f"/runs/{run.id}?step={text}", f"/memory/agent:support?at={text}&block=notes", f"/live?runs={text}"]
     answers += [await site.client.get(path) for path in asked]
-    assert [answer.status_code for answer in answers] == [422] * 6
+    assert [answer.status_code for answer in answers] == [422] * 5
     for path in (f"/runs/{run.id}/steps/{text}", f"/runs/{run.id}/diff/{run.id}/steps/{text}"):
         assert (await site.client.get(path)).status_code == 404
 

@@ -182,11 +182,11 @@ def is_editable(view: ApprovalView) -> bool:
 async def unknown_of(ask: Ask, run: RunView) -> Sequence[Unknown]:
     """The steps of a run whose outcome nobody knows."""
     empty = form(_RESULT, Posted(data={}))
-    found = await unknown_steps(ask, run)
+    found = await _unknown_steps(ask, run)
     return [Unknown(run=run, step=await ask.app.runs.step(run.id, seq), form=empty) for seq in found]
 
 
-async def unknown_steps(ask: Ask, run: RunView) -> Sequence[int]:
+async def _unknown_steps(ask: Ask, run: RunView) -> Sequence[int]:
     """The numbers of these steps, without what was said in any."""
     if run.status != "waiting" or run.reason != "unknown_effect":
         return ()

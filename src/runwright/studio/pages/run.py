@@ -7,17 +7,16 @@ from collections.abc import Sequence
 
 import msgspec
 
-from runwright.core.event import NULL
 from runwright.core.labels import LARGEST, number
 from runwright.core.ports import RunFilter
 from runwright.core.run import TERMINAL
-from runwright.errors import InvalidRequest, NotFound
-from runwright.service.approval_views import ApprovalQuery, ApprovalView
+from runwright.errors import NotFound
+from runwright.service.approval_views import ApprovalQuery
 from runwright.service.outline import Outline
 from runwright.service.steps import StepDetail
-from runwright.service.views import Resolution, RunView
+from runwright.service.views import RunView
 from runwright.studio.page import Action, Ask, Page
-from runwright.studio.pages.approvals import unknown_steps
+from runwright.studio.pages.approvals import Unknown, Waiting, unknown_of, waiting
 from runwright.studio.said import Conversation, read_conversation
 
 PLAIN_STEPS = 50
@@ -49,17 +48,18 @@ class StepPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A run with its first steps, the runs that it began, and what it waits for. `step` is the one that is asked for.
+    """A run with its first steps, the runs that it began, and what it waits for.
 
-    `unknown` are the steps of which somebody has to say what became of them.
+    `step` is the one that is asked for with a whole page. `unknown` are those of which somebody has to say what became
+    of them.
     """
 
     run: RunView
     outline: Outline
     is_pinned: bool
     children: Sequence[RunView]
-    needs: Sequence[ApprovalView]
-    unknown: Sequence[int]
+    needs: Sequence[Waiting]
+    unknown: Sequence[Unknown]
     step: StepPage | None
 
     @property
@@ -89,14 +89,15 @@ async def show_run(ask: Ask) -> RunPage:
         ask.app.outlines.get(run_id, limit=PLAIN_STEPS),
     )
     is_asking = run.status == "waiting" and run.reason in {"approval", "input"}
+    asked = (await ask.app.approvals.find(ApprovalQuery(run=run_id))).data if is_asking else ()
     return RunPage(
         run=run,
         outline=outline,
         is_pinned=pin.is_pinned,
         children=children.data[::-1],
-        needs=(await ask.app.approvals.find(ApprovalQuery(run=run_id))).data if is_asking else (),
-        unknown=await unknown_steps(ask, run),
-        step=await _step(ask, run, seq) if seq else None,
+        needs=[waiting(each) for each in asked],
+        unknown=await unknown_of(ask, run),
+        step=await _step(ask, run, seq) if seq and not ask.fragment else None,
     )
 
 
@@ -153,28 +154,6 @@ async def unpin(ask: Ask) -> str:
     return _back(ask)
 
 
-async def resolve(ask: Ask) -> str:
-    """Say what became of a step, or what is to become of it. An answer that is no JSON is taken as a text."""
-    given = {name: values[-1].strip() for name, values in (await ask.form()).items()}
-    answer, step = given.get("result", ""), given.get("step", "")
-    if step and number(step) is None:
-        raise InvalidRequest(f"A step is a number, not {step[:40]!r}.")
-    try:
-        said = msgspec.convert(
-            {
-                "action": given.get("action"),
-                "step": number(step),
-                "note": given.get("note", ""),
-            },
-            Resolution,
-        )
-    except msgspec.ValidationError as error:
-        raise InvalidRequest("The form is not valid.", problems=[("", str(error))]) from error
-    result = as_json(answer) if answer else NULL
-    await ask.app.runs.resolve(ask.name("run"), msgspec.structs.replace(said, result=result))
-    return _back(ask)
-
-
 def as_json(text: str) -> msgspec.Raw:
     """What somebody typed: JSON, or else a text."""
     try:
@@ -199,5 +178,4 @@ ACTIONS = (
     Action(path="/runs/{run}/resume", act=resume),
     Action(path="/runs/{run}/pin", act=pin),
     Action(path="/runs/{run}/unpin", act=unpin),
-    Action(path="/runs/{run}/resolve", act=resolve),
 )

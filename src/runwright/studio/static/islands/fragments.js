@@ -10,3 +10,18 @@ export function load(id, url) {
   const headers = { "HX-Target": `${target.tagName.toLowerCase()}#${id}` };
   htmx.ajax("GET", url, { source: target, target, swap: "innerHTML", headers });
 }
+
+/** Whether somebody writes in a part of the page, or has written there. @param {Element} part */
+export function isWritten(part) {
+  const fields = [...part.querySelectorAll("input:not([type=hidden]), textarea, select")];
+  return fields.some((field) => field === document.activeElement || isChanged(field));
+}
+
+/** @param {Element} field */
+function isChanged(field) {
+  if (field instanceof HTMLSelectElement) {
+    return field.selectedIndex !== Math.max(0, [...field.options].findIndex((option) => option.defaultSelected));
+  }
+  const { value, defaultValue, checked, defaultChecked } = /** @type {HTMLInputElement} */ (field);
+  return value !== defaultValue || checked !== defaultChecked;
+}

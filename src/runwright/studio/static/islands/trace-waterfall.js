@@ -5,7 +5,7 @@
  * over, `compare` where `c` leads. What is shown stands in the address of the page.
  */
 
-import { load } from "./fragments.js";
+import { isWritten, load } from "./fragments.js";
 import { bindKeys } from "./trace-keys.js";
 import { Minimap } from "./trace-minimap.js";
 import { RowList, brief, make, sign, span } from "./trace-rows.js";
@@ -15,6 +15,7 @@ import { toolbar } from "./trace-toolbar.js";
 
 const SETTLED_MS = 150;
 const MAP_MS = 400;
+const WRITTEN_MS = 1000;
 
 class TraceWaterfall extends HTMLElement {
   async connectedCallback() {
@@ -37,6 +38,7 @@ class TraceWaterfall extends HTMLElement {
   disconnectedCallback() {
     this.gone?.abort();
     clearInterval(this.clock);
+    clearTimeout(this.asking);
   }
 
   /** What the address says. */
@@ -94,7 +96,8 @@ class TraceWaterfall extends HTMLElement {
     if (events.some((each) => each.type.startsWith("run."))) {
       this.isLive = events.findLast((each) => each.type.startsWith("run.")).type !== "run.waiting" && !is_over;
       // The new status and output; what somebody reads below stays.
-      for (const part of ["summary", "output"]) load(part, location.href);
+      load("output", location.href);
+      this.summarize();
     }
     if (is_over) {
       this.isLive = false;
@@ -102,6 +105,14 @@ class TraceWaterfall extends HTMLElement {
       this.relayout();
     }
     this.later();
+  }
+
+  /** Fetch the status anew; not under who answers there. */
+  summarize() {
+    clearTimeout(this.asking);
+    const summary = document.getElementById("summary");
+    if (!summary || !isWritten(summary)) return load("summary", location.href);
+    this.asking = setTimeout(() => this.summarize(), WRITTEN_MS);
   }
 
   /** While steps run their bars grow. */
