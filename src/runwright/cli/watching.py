@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,8 @@ from watchdog.events import (
 )
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
+
+_logger = logging.getLogger("runwright.cli")
 
 QUIET_S = 0.02
 """Silence that ends a group."""
@@ -40,6 +43,7 @@ class Changes(FileSystemEventHandler):
         self._observer = observer
         self._sources: frozenset[Path] = frozenset()
         self._folders: set[Path] = set()
+        self._unwatched: set[Path] = set()
         self._files: frozenset[Path] = frozenset()
         self._loop = asyncio.get_running_loop()
         self._seen: asyncio.Queue[Path] = asyncio.Queue()
@@ -58,9 +62,17 @@ class Changes(FileSystemEventHandler):
 
     def _observe(self, folder: Path, *, is_deep: bool) -> None:
         """A file that is saved by a rename is another file then: its folder is what stays."""
-        if folder not in self._folders:
-            self._folders.add(folder)
+        if folder in self._folders:
+            return
+        try:
             self._observer.schedule(self, folder, recursive=is_deep, event_filter=KINDS)
+        # It is gone, or the system watches no more folders: tried again at the next change.
+        except OSError as error:
+            if folder not in self._unwatched:
+                _logger.warning("changes in %s are not seen: %s", folder, error)
+            self._unwatched.add(folder)
+        else:
+            self._folders.add(folder)
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Keep the files of an event: a move has two."""
@@ -87,10 +99,11 @@ async def watching(
     """The changes of wanted files at or below the paths, and of other ones, while the block lasts."""
     observer = Observer()
     changes = Changes(is_wanted, observer)
-    await asyncio.to_thread(changes.below, paths)
-    await asyncio.to_thread(changes.also, also)
+    # First, since each folder that cannot be watched is told then, and the others are.
     await asyncio.to_thread(observer.start)
     try:
+        await asyncio.to_thread(changes.below, paths)
+        await asyncio.to_thread(changes.also, also)
         yield changes
     finally:
         await asyncio.to_thread(observer.stop)

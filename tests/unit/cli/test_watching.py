@@ -4,6 +4,8 @@ import asyncio
 import os
 from pathlib import Path
 
+import pytest
+
 from runwright.cli.watching import watching
 
 WAIT_S = 30
@@ -51,5 +53,20 @@ async def test_files_that_are_named_are_told(tmp_path: Path) -> None:
     async with watching([inside], _is_source) as changes:
         await asyncio.to_thread(changes.also, [code])
         await asyncio.to_thread((outside / "a.py").write_text, "x = 1")
+        await asyncio.to_thread(code.write_text, "1")
+        assert await asyncio.wait_for(changes.group(), WAIT_S) == {code}
+
+
+async def test_a_folder_that_is_missing_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What cannot be watched ends nothing, and is watched from the next time on that it can be."""
+    gone = tmp_path / "gone"
+    code = gone / "code.js"
+    inside = tmp_path / "in"
+    await asyncio.to_thread(inside.mkdir)
+    async with watching([inside], _is_source, also=[code]) as changes:
+        await asyncio.to_thread(changes.also, [code])
+        assert [record.getMessage().partition(" are ")[0] for record in caplog.records] == [f"changes in {gone}"]
+        await asyncio.to_thread(gone.mkdir)
+        await asyncio.to_thread(changes.also, [code])
         await asyncio.to_thread(code.write_text, "1")
         assert await asyncio.wait_for(changes.group(), WAIT_S) == {code}
