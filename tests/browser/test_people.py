@@ -74,13 +74,14 @@ def test_what_streams_is_inert(people: Watched) -> None:
     page.route("**/told?after=0", lambda route: route.fulfill(body=frames))
     page.route("**/told?after=3", lambda route: route.fulfill(status=204))
     page.route("**/turn", lambda route: route.fulfill(body="<p></p>", content_type="text/html"))
-    page.evaluate("""() => {
+    script = """(site) => {
       const turn = document.createElement("chat-turn");
-      turn.setAttribute("events", location.origin + "/told");
-      turn.setAttribute("turn", location.origin + "/turn");
+      turn.setAttribute("events", site + "/told");
+      turn.setAttribute("turn", site + "/turn");
       turn.innerHTML = "<div class=answer></div>";
       document.querySelector("main").append(turn);
-    }""")
+    }"""
+    page.evaluate(script, people.site.url)
     turn = page.locator("chat-turn").last
     expect(turn.locator(".stream")).to_have_text("a⟨U+202E⟩b")
     expect(turn.locator("summary code")).to_have_text("l⟨U+202E⟩ook")
