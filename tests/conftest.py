@@ -9,8 +9,8 @@ from typing import cast
 import pytest
 from blockbuster import blockbuster_ctx
 
-# Tests whose server runs in a process of its own.
-OWN_PROCESS = {"browser", "crash", "e2e"}
+# Tests whose server runs in a process of its own, and those of a command, which opens things before it serves anybody.
+MAY_BLOCK = {"browser", "command", "crash", "e2e"}
 _refused: list[str] = []
 
 
@@ -68,7 +68,7 @@ def no_network() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def no_blocking(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test in which Runwright's own code blocks the event loop."""
-    if {mark.name for mark in request.node.iter_markers()} & OWN_PROCESS:
+    if {mark.name for mark in request.node.iter_markers()} & MAY_BLOCK:
         yield
         return
     with blockbuster_ctx("runwright") as guard:

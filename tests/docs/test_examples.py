@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from runwright.cli import main
 from tests.docs.pages import ROOT
 
 EXAMPLES = ROOT / "examples"
@@ -38,9 +39,14 @@ def agent_files() -> list[Path]:
     return [path for folder in AGENTS for path in folder.iterdir() if path.suffix in {".py", ".yaml"}]
 
 
+def demo(data: Path) -> dict[str, str]:
+    """What commands are told: the demo model, and a data directory of the test's own."""
+    return {"RUNWRIGHT_MODEL": "demo", "RUNWRIGHT_DATA": str(data)}
+
+
 def environment(data: Path, **more: str) -> dict[str, str]:
-    """What commands see: the demo model, and a data directory of the test's own."""
-    return {**os.environ, "RUNWRIGHT_MODEL": "demo", "RUNWRIGHT_DATA": str(data), **more}
+    """All that commands see."""
+    return {**os.environ, **demo(data), **more}
 
 
 def _python(*arguments: str, environ: dict[str, str]) -> str:
@@ -80,13 +86,29 @@ def test_every_agent_example_names_a_command() -> None:
     assert {name for name, _ in commands()} == files
 
 
+@pytest.mark.command
 @pytest.mark.parametrize(("name", "command"), commands())
-def test_an_agent_example_runs(name: str, command: str, tmp_path: Path) -> None:
-    """The command that an example names completes a run, without a key or a network."""
-    arguments = shlex.split(command)[1:]
-    assert _python("-m", "runwright", *arguments, environ=environment(tmp_path)).strip(), name
+def test_an_agent_example_runs(
+    name: str, command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command that an example names completes a run, without a key or a network.
+
+    Here it is called in this process; tests/e2e runs each as a process, and replays it.
+    """
+    monkeypatch.chdir(ROOT)
+    for variable, value in demo(tmp_path).items():
+        monkeypatch.setenv(variable, value)
+    main(shlex.split(command)[1:])
+    assert capsys.readouterr().out.strip(), name
 
 
+def test_an_example_runs_as_a_process(tmp_path: Path) -> None:
+    """The first command that an example names does the same as a process of its own."""
+    name, command = commands()[0]
+    assert _python("-m", *shlex.split(command), environ=environment(tmp_path)).strip(), name
+
+
+@pytest.mark.e2e
 @pytest.mark.parametrize("name", CLIENTS)
 def test_a_client_example_runs(name: str, server: str, tmp_path: Path) -> None:
     """A client talks to a server with the example agents."""
@@ -94,6 +116,7 @@ def test_a_client_example_runs(name: str, server: str, tmp_path: Path) -> None:
     assert "customer" in printed or "run.completed" in printed
 
 
+@pytest.mark.e2e
 def test_the_example_of_a_test_passes(tmp_path: Path) -> None:
     """The example of how an agent is tested is a test that passes."""
     file = EXAMPLES / "testing" / "test_agent.py"
