@@ -10,7 +10,7 @@ from runwright.core.model import ModelResponse
 from runwright.core.policy import Guard, Plugin, named_plugins
 from runwright.core.policy_reader import strangers
 from runwright.core.values import is_json
-from runwright.errors import ConfigError, GuardError
+from runwright.errors import ConfigError, GuardError, Judged
 from runwright.guard.call import Call, Layer, Proceed
 
 MOST: Final = 500
@@ -112,7 +112,10 @@ class PluginLayer:
     def _refused(self, call: Call[Any], error: Exception) -> GuardError:
         told = error.message if isinstance(error, GuardError) else f"it failed: {type(error).__name__}: {error}"
         call.note(self._decided(call, "refused", told))
-        return error if isinstance(error, GuardError) else GuardError(f"The guard {self._name!r} refused: {told}")
+        ours = error if isinstance(error, GuardError) else GuardError(f"The guard {self._name!r} refused: {told}")
+        # It was asked about this target: among those that are fallen back on, the next one is asked about anew.
+        ours.judged = ours.judged or Judged("fatal", is_of_target=True)
+        return ours
 
     def _decided(self, call: Call[Any], action: str, why: str = "") -> GuardDecided:
         reason = f"{self._name}: {why}" if why else self._name

@@ -176,10 +176,34 @@ async def test_the_model_that_is_fallen_back_on_is_asked_about() -> None:
         upstream = Upstream(ProviderUnavailable("down"))
         chosen = msgspec.structs.replace(first, fallback=Fallback(models=("far:b",)))
         proceed = guard(chosen, surroundings, others={"far:b": with_guard})
-        with pytest.raises(GuardError, match="nothing is told to far:b"):
+        with pytest.raises(ProviderUnavailable, match="down.*nothing is told to far:b"):
             await proceed(call_of(upstream.send, target="local:a"))
         assert [call.target for call in upstream.calls] == ["local:a"]
     assert asked == ["local:a", "far:b", "far:b"]
+
+
+async def test_what_is_refused_of_one_target_is_asked_of_the_next() -> None:
+    """A guard rules out a target that is fallen back on and no other; where none is left, all reasons are told."""
+
+    async def homely(call: Call[Any], proceed: Proceed[Any]) -> Any:
+        if call.target.startswith("far:"):
+            raise GuardError(f"nothing is told to {call.target}")
+        return await proceed(call)
+
+    with_guard = Plan(plugins=(ScopedPlugin(Plugin(name="homely"), "app"),))
+    surroundings = Surroundings(registry=Registry(), offered=Offered({"homely": lambda _: homely}))
+    others = ("far:b", "local:c", "far:d")
+    chosen = msgspec.structs.replace(with_guard, fallback=Fallback(models=others))
+    proceed = guard(chosen, surroundings, others=dict.fromkeys(others, with_guard))
+    upstream = Upstream(ProviderUnavailable("down"), b"1")
+    assert await proceed(call_of(upstream.send, target="local:a")) == b"1"
+    assert [call.target for call in upstream.calls] == ["local:a", "local:c"]
+    upstream = Upstream(ProviderUnavailable("down"), ProviderUnavailable("away"))
+    with pytest.raises(ProviderUnavailable, match=r"down.*told to far:b.*'local:c'.*away.*told to far:d"):
+        await proceed(call_of(upstream.send, target="local:a"))
+    with pytest.raises(GuardError, match="told to far:a") as refused:
+        await proceed(call_of(upstream.send, target="far:a"))
+    assert "failed" not in refused.value.message
 
 
 def test_what_nobody_offers_is_refused_with_its_place() -> None:
