@@ -1,6 +1,7 @@
 """`runwright dev`: how edited files are read."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -95,6 +96,19 @@ async def test_a_file_that_is_gone_for_a_moment(tmp_path: Path) -> None:
         await asyncio.to_thread(file.unlink)
         await until(lambda: "agents: other" in call.noted)
         assert [entry.agent.name for entry in app.registry.all()] == ["other"]
+
+
+async def test_a_folder_that_is_made_again(tmp_path: Path) -> None:
+    """A folder of agents may be deleted and made again, as by a change of branch: its new agents are served."""
+    file = tmp_path / "agents" / "a.yaml"
+    await write(file, "name: before\n")
+    async with followed(file.parent) as (_, call):
+        await asyncio.to_thread(shutil.rmtree, file.parent)
+        await until(lambda: "last good version serves on" in call.noted)
+        await write(file, "name: after\n")
+        await until(lambda: "agents: after" in call.noted)
+        await write(file, "name: again\n")
+        await until(lambda: "agents: again" in call.noted)
 
 
 async def test_code_that_a_definition_names_is_live(tmp_path: Path) -> None:

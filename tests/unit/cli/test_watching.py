@@ -2,11 +2,12 @@
 
 import asyncio
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
-from runwright.cli.watching import watching
+from runwright.cli.watching import Changes, watching
 
 WAIT_S = 30
 
@@ -70,3 +71,30 @@ async def test_a_folder_that_is_missing_is_told_once(tmp_path: Path, caplog: pyt
         await asyncio.to_thread(changes.also, [code])
         await asyncio.to_thread(code.write_text, "1")
         assert await asyncio.wait_for(changes.group(), WAIT_S) == {code}
+
+
+@pytest.mark.parametrize("is_moved", [False, True], ids=["deleted", "moved"])
+async def test_a_folder_that_is_made_again_is_watched(tmp_path: Path, is_moved: bool) -> None:
+    """A folder of agents that is deleted or moved away, with what stands above it, is seen when it is there again."""
+    above = tmp_path / "above"
+    folder, file = above / "agents", above / "agents" / "a.py"
+    await asyncio.to_thread(folder.mkdir, parents=True)
+    async with watching([folder], _is_source) as changes:
+        await asyncio.to_thread(file.write_text, "x = 1")
+        await told(changes, file)
+        if is_moved:
+            await asyncio.to_thread(above.rename, tmp_path / "away")
+        else:
+            await asyncio.to_thread(shutil.rmtree, above)
+        await told(changes, folder)
+        await asyncio.to_thread(folder.mkdir, parents=True)
+        await told(changes, folder)
+        await asyncio.to_thread(file.write_text, "x = 2")
+        await told(changes, file)
+
+
+async def told(changes: Changes, path: Path) -> None:
+    """Wait until a path is told."""
+    async with asyncio.timeout(WAIT_S):
+        while path not in await changes.group():
+            pass
