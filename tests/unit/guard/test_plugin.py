@@ -176,7 +176,7 @@ async def test_the_model_that_is_fallen_back_on_is_asked_about() -> None:
         upstream = Upstream(ProviderUnavailable("down"))
         chosen = msgspec.structs.replace(first, fallback=Fallback(models=("far:b",)))
         proceed = guard(chosen, surroundings, others={"far:b": with_guard})
-        with pytest.raises(ProviderUnavailable, match="down.*nothing is told to far:b"):
+        with pytest.raises(ProviderUnavailable, match=r"down.*nothing is told to far:b"):
             await proceed(call_of(upstream.send, target="local:a"))
         assert [call.target for call in upstream.calls] == ["local:a"]
     assert asked == ["local:a", "far:b", "far:b"]
