@@ -13,7 +13,6 @@ from runwright.agents.schema import Fields, did_you_mean
 from runwright.core.values import is_list, is_object
 from runwright.errors import InvalidRequest
 
-ROOTS = ("input", "last", "steps")
 _WHOLE = re.compile(r"\$(?P<path>[A-Za-z_].*)", re.DOTALL)
 _INSIDE = re.compile(r"\{\{(?P<path>.*?)\}\}", re.DOTALL)
 

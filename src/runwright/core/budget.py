@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, Protocol, get_args
 
@@ -184,10 +183,6 @@ class BudgetStore(Protocol):
 
     def put(self, raised: Raise) -> None:
         """Raise an account: in the units that are given, the others stay."""
-        ...
-
-    def raises(self) -> Sequence[Raise]:
-        """All accounts that were raised, by name."""
         ...
 
 

@@ -175,6 +175,10 @@ class Sandbox(Protocol):
         """Every way to run code, best first, each tried by running something in it."""
         ...
 
+    def why_not(self, language: Language, min_isolation: int) -> str | None:
+        """Why code in a language cannot be run, as far as that is known without trying something now."""
+        ...
+
     async def start(
         self, spec: SandboxSpec, answer: AnswerCall | None = None, *, rests: Callable[[], None] | None = None
     ) -> SandboxSession:

@@ -55,11 +55,6 @@ class SqlBudgetStore:
             if changed.rowcount == 0:
                 connection.execute(insert(budgets).values(account=raised.account, **values_now))
 
-    def raises(self) -> Sequence[Raise]:
-        """All accounts that were raised, by name."""
-        with self._database.read() as connection:
-            return [_raise(row) for row in connection.execute(select(budgets).order_by(budgets.c.account))]
-
 
 def _spend(row: Row) -> Spend:
     calls, tokens, nano_usd = row

@@ -47,7 +47,6 @@ class DiffPage(msgspec.Struct, frozen=True, kw_only=True):
     delta: Measure
     changes: Sequence[Change]
     first: StepDiff | None
-    first_place: int | None
     counts: dict[StepMark, int]
     rows: Sequence[DiffRow]
     start: int
@@ -127,7 +126,6 @@ def _page(diff: RunDiff, *, start: int, is_unfolded: bool, is_replay: bool) -> D
         delta=diff.delta,
         changes=diff.changes,
         first=diff.divergence,
-        first_place=diff.first_divergence,
         counts=counts,
         rows=rows,
         start=start,

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 from anyio import to_thread
 
-from runwright.core.sandbox import MIB
+from runwright.core.sandbox import MIB, Sandbox
 from runwright.errors import ConfigError, ToolFailed
 from runwright.sections import SandboxSettings
 from runwright.tools.http import HttpClient
@@ -53,7 +53,7 @@ class Workshop(msgspec.Struct, frozen=True):
     The latter are by the name of a limit.
     """
 
-    sandbox: LocalSandbox
+    sandbox: Sandbox
     dependencies: Dependencies
     pinned: Pinned
     api_hosts: tuple[str, ...] = ()

@@ -8,7 +8,6 @@ from typing import Final
 FOLDER: Final = Path(__file__).parent
 CONFINE: Final = FOLDER / "confine.py"
 TIE: Final = FOLDER / "tie.py"
-OUTLIVE: Final = FOLDER / "outlive.py"
 PYTHON_HARNESS: Final = FOLDER / "harness.py"
 DENO_HARNESS: Final = FOLDER / "harness.ts"
 PYTHON_ATTACKS: Final = (FOLDER / "attacks.py", FOLDER / "attacks_on_kernel.py")
