@@ -175,6 +175,10 @@ class Sandbox(Protocol):
         """Every way to run code, best first, each tried by running something in it."""
         ...
 
+    def look(self) -> None:
+        """Look for what it needs, so that `why_not` need not, and remove what killed processes left. Blocks."""
+        ...
+
     def why_not(self, language: Language, min_isolation: int) -> str | None:
         """Why code in a language cannot be run, as far as that is known without trying something now."""
         ...
