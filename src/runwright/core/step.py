@@ -36,7 +36,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     """The row of a step. `seq` is the number of its `step.started` event and names the step within its run.
 
     Request and result stand in the events `seq` and `end_seq`. `taped` is the number of the step of the replayed run
-    that gave the answer. `reserves` is what one with budgets may use.
+    that gave the answer. `reserves` is what one with budgets may use. `decided` are the guard's decisions, each once:
+    layer and action, as in `cache hit`.
     """
 
     run_id: str
@@ -57,6 +58,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     cost: Cost = NO_COST
     taped: int | None = None
     reserves: Spend | None = None
+    decided: tuple[str, ...] = ()
 
     @property
     def match(self) -> StepKey:

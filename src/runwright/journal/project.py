@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from runwright.core.event import (
     Event,
+    GuardDecided,
     RunCancelled,
     RunCompleted,
     RunFailed,
@@ -30,7 +31,9 @@ from runwright.core.step import Effect, Step, first_attempt, held_attempt
 from runwright.core.usage import NO_USAGE, Usage
 
 RunEvent = RunQueued | RunStarted | RunResumed | RunWaiting | RunCompleted | RunFailed | RunCancelled | RunTainted
-StepEvent = StepStarted | StepRestarted | StepHeld | StepCharged | StepCompleted | StepFailed | StepResolved
+StepEvent = (
+    StepStarted | StepRestarted | StepHeld | StepCharged | StepCompleted | StepFailed | StepResolved | GuardDecided
+)
 
 RUN_EVENTS: frozenset[type] = frozenset(get_args(RunEvent))
 STEP_EVENTS: frozenset[type] = frozenset(get_args(StepEvent))
@@ -90,10 +93,11 @@ def project_step(step: Step | None, event: Event, data: StepEvent) -> Step:
             return replace(step, cost=step.cost + data.cost)
         case StepCompleted() | StepFailed():
             return _ended(step, event, data)
-        case StepResolved(action="fail"):
-            return replace(step, status="failed", end_seq=event.seq, ended_at=event.ts)
         case StepResolved():
-            return step
+            is_failed = data.action == "fail"
+            return replace(step, status="failed", end_seq=event.seq, ended_at=event.ts) if is_failed else step
+        case GuardDecided():
+            return _decided(step, f"{data.layer} {data.action}")
         case _:
             assert_never(data)
 
@@ -103,6 +107,10 @@ def _ended(step: Step, event: Event, data: StepCompleted | StepFailed) -> Step:
     status = "completed" if isinstance(data, StepCompleted) else "unknown" if data.is_unknown else "failed"
     ended = replace(step, status=status, end_seq=event.seq, ended_at=event.ts, error=error)
     return replace(ended, usage=data.usage, cost=step.cost + data.cost, taped=data.taped)
+
+
+def _decided(step: Step, what: str) -> Step:
+    return step if what in step.decided else replace(step, decided=(*step.decided, what))
 
 
 def is_charged_once(effect: Effect) -> bool:

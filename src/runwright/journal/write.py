@@ -15,7 +15,7 @@ from typing import cast
 import msgspec
 from msgspec.structs import replace
 
-from runwright.core.event import Data, Delta, Event, StepFailed, StepStarted
+from runwright.core.event import Data, Delta, Event, GuardDecided, StepFailed, StepStarted
 from runwright.core.ports import Batch, Claimed, Clock, Reader, RunRow, Writes
 from runwright.core.run import ErrorInfo, Run
 from runwright.core.step import Step
@@ -411,7 +411,7 @@ class RunLog:
             data = cast("StepEvent", data)
             step = project_step(self._steps.get(event.step), event, data)
             self._steps[step.seq] = steps[step.seq] = step
-            if kind is not StepStarted:
+            if kind is not StepStarted and kind is not GuardDecided:
                 self._void(step, voided)
             if step.is_over:
                 del self._steps[step.seq]

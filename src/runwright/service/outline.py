@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ from runwright.errors import NotFound
 from runwright.journal.read import JournalReader
 from runwright.service.steps import StepDetail, find_detail
 
-Word = TypeVar("Word", bound=str)
+Word = TypeVar("Word", bound=Hashable)
 
 
 class StepLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,16 +32,18 @@ class StepLine(msgspec.Struct, frozen=True, kw_only=True):
     offset_s: float
     duration_s: float | None
     tokens: int
+    is_taped: bool
+    decided: Sequence[str]
 
 
 class Outline(msgspec.Struct, frozen=True, kw_only=True):
-    """The steps of a run in order. Every column has one entry a step; `lane`, `kind`, `name` and `status` are places
-    in the lists `lanes`, `kinds`, `names` and `statuses`.
+    """The steps of a run in order. Every column has one entry a step; `lane`, `kind`, `name`, `status_of` and
+    `decided` are places in the lists `lanes`, `kinds`, `names`, `statuses` and `decisions`.
 
     `start_us` counts from `began_at`; `duration_us` is null while a step runs, `nano_usd` where a price is not known.
-    What was answered by the record of another run is `taped`. `is_lost` says that the process of a run which is not
-    over is gone, and `resumptions` how often it was taken up again, after a crash or a wait. `next` is the `after` of
-    the next page.
+    What was answered by the record of another run is `taped`. `decisions` are those of the guard, as `retry resend`.
+    `is_lost` says that the process of a run which is not over is gone, and `resumptions` how often it was taken up
+    again, after a crash or a wait. `next` is the `after` of the next page.
     """
 
     run_id: str
@@ -55,6 +57,7 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
     kinds: Sequence[StepKind]
     names: Sequence[str]
     statuses: Sequence[StepStatus]
+    decisions: Sequence[Sequence[str]]
     seq: Sequence[int]
     lane: Sequence[int]
     kind: Sequence[int]
@@ -67,6 +70,7 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: Sequence[int]
     nano_usd: Sequence[int | None]
     taped: Sequence[int]
+    decided: Sequence[int]
     next: int | None
 
     def lines(self) -> Iterator[StepLine]:
@@ -83,6 +87,8 @@ class Outline(msgspec.Struct, frozen=True, kw_only=True):
                 offset_s=self.start_us[at] / 1e6,
                 duration_s=None if took is None else took / 1e6,
                 tokens=self.input_tokens[at] + self.output_tokens[at],
+                is_taped=bool(self.taped[at]),
+                decided=self.decisions[self.decided[at]],
             )
 
 
@@ -112,6 +118,7 @@ class Outlines:
 def _outline(run: Run, steps: Sequence[Step], *, is_lost: bool, has_more: bool) -> Outline:
     began = run.started_at or run.created_at
     lanes, kinds, names, statuses = _Places[str](), _Places[StepKind](), _Places[str](), _Places[StepStatus]()
+    decisions = _Places[tuple[str, ...]]()
     return Outline(
         run_id=run.id,
         status=run.status,
@@ -132,10 +139,12 @@ def _outline(run: Run, steps: Sequence[Step], *, is_lost: bool, has_more: bool) 
         output_tokens=[step.usage.output_tokens for step in steps],
         nano_usd=[step.cost.nano_usd for step in steps],
         taped=[int(step.taped is not None) for step in steps],
+        decided=[decisions[step.decided] for step in steps],
         lanes=list(lanes),
         kinds=list(kinds),
         names=list(names),
         statuses=list(statuses),
+        decisions=list(decisions),
         next=steps[-1].seq if has_more else None,
     )
 

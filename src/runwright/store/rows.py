@@ -231,6 +231,7 @@ def step_values(step: Step) -> Values:
         step.cost.source,
         step.taped,
         *((None, None) if reserves is None else (reserves.tokens, reserves.nano_usd)),
+        _encode(step.decided) if step.decided else None,
     )
 
 
@@ -255,6 +256,7 @@ def step_of(row: Row) -> Step:
         cost=UNPRICED if row[23] is None else Cost(nano_usd=row[22], source=row[23]),
         taped=row[24],
         reserves=None if row[25] is None else Spend(row[25], row[26]),
+        decided=_tags(row[27]) if row[27] else (),
     )
 
 

@@ -145,6 +145,7 @@ steps = Table(
     # What a step with budgets may use.
     Column("reserved_tokens", BigInteger),
     Column("reserved_nano", BigInteger),
+    Column("decided", LargeBinary),
     sqlite_with_rowid=False,
 )
 

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runwright.core.event import Event, StepCompleted, StepStarted
+from runwright.core.event import Event, GuardDecided, StepCompleted, StepStarted
 from runwright.core.money import NO_COST, UNPRICED, Cost, CostLine, cost_line
 from runwright.core.run import Run
 from runwright.journal.project import account, project_step
@@ -43,3 +43,14 @@ def test_a_run_costs_what_its_own_lines_say(calls: list[tuple[Cost, bool]]) -> N
     else:
         assert run.cost.nano_usd == sum(line.amount_nano for cost in spent for line in cost.lines)
         assert run.cost == (Cost(nano_usd=run.cost.nano_usd, source="overlay") if spent else NO_COST)
+
+
+def test_a_step_keeps_what_the_guard_decided() -> None:
+    """Layer and action of each decision stand in the row of its step, each once, in the order in which they came."""
+    begun = StepStarted(kind="model", name="m", key="k")
+    step = project_step(None, Event("run_1", 1, NOW, begun, 1), begun)
+    waited, resent = GuardDecided(layer="rate", action="waited"), GuardDecided(layer="retry", action="resend")
+    for decision in (waited, resent, waited):
+        step = project_step(step, Event("run_1", 2, NOW, decision, 1), decision)
+    assert step.decided == ("rate waited", "retry resend")
+    assert step.status == "running"

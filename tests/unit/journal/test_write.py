@@ -12,6 +12,7 @@ import pytest
 from runwright.core.event import (
     CustomEmitted,
     Event,
+    GuardDecided,
     MessageCompleted,
     MessageDelta,
     ProgressReported,
@@ -239,6 +240,19 @@ async def test_a_restart_voids_deltas() -> None:
         await log.durable()
         assert "deltas" not in await at.rows(log.run.id)
         assert await at.blobs() == 0
+
+
+async def test_a_decision_of_the_guard_voids_no_deltas() -> None:
+    """What the guard decides stands in the row of its step, and what was said before it stays."""
+    async with scene() as at:
+        log = at.new()
+        step = await _asking(at, log)
+        say(log, step, *("x" * DELTA_FLUSH_COUNT))
+        log.append((GuardDecided(layer="hedge", action="doubled"), step))
+        await log.durable()
+        assert "deltas" in await at.rows(log.run.id)
+        rows = await asyncio.to_thread(at.stores.runs.steps, log.run.id)
+        assert [row.decided for row in rows] == [("hedge doubled",)]
 
 
 @pytest.mark.parametrize("is_restarted", [True, False])

@@ -174,6 +174,7 @@ def go_back(path: Path) -> None:
             connection.execute(f"DROP TABLE {table}")
         for index in ("blobs_seen", "idempotency_run", "runs_parent"):
             connection.execute(f"DROP INDEX {index}")
-        for table, column in (("blobs", "seen"), ("steps", "reserved_tokens"), ("steps", "reserved_nano")):
+        of_steps = [("steps", name) for name in ("reserved_tokens", "reserved_nano", "decided")]
+        for table, column in (("blobs", "seen"), *of_steps):
             connection.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         connection.execute("UPDATE alembic_version SET version_num = '0003'")

@@ -85,6 +85,7 @@ STEP = st.builds(
     error=st.none() | ERROR,
     usage=USAGE,
     cost=COST,
+    decided=st.lists(TEXT, max_size=2).map(tuple),
 )
 
 

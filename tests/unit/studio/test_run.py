@@ -164,11 +164,16 @@ async def test_a_megabyte_is_cut_with_the_whole_behind_a_link(site: Site) -> Non
 
 
 async def test_guard_decisions_memory_and_cost_stand_with_their_step(open_site: Open) -> None:
-    """A step tells what the guard did with its call, and what it wrote to memory."""
+    """A step tells what the guard did with its call, in a word beside its name too, and what it wrote to memory."""
     async with open_site(agents=AGENTS) as site:
         busy = await site.app.run("busy", "hi")
-        (path, *_) = _steps(await site.text(f"/runs/{busy.id}"))
+        page = await site.text(f"/runs/{busy.id}")
+        assert "2 attempts" in page
+        assert "retry gave up" in page
+        (path, *_) = _steps(page)
         assert "<b>retry</b>" in await site.text(path)
+        outline = (await site.client.get(f"/runs/{busy.id}/steps.json")).json()
+        assert outline["decisions"][outline["decided"][0]] == ["retry resend", "retry gave_up"]
         run = await site.app.run("flow", "hi")
         texts = [await site.text(path) for path in dict.fromkeys(_steps(await site.text(f"/runs/{run.id}")))]
         assert any("Memory written" in text and "agent:flow" in text for text in texts)

@@ -10,7 +10,7 @@ const AROUND = 4;
 const INDENT_PX = 14;
 const SIGNS = { model: "◆", tool: "■", child: "▣", memory: "▤", http: "↔", input: "?", sleep: "◌" };
 
-/** @typedef {{glyph: string, kind: string, label: string, meta: string, state: string, spoken: string, left: number, width: number, isOpen: boolean | null}} Shown */
+/** @typedef {{glyph: string, kind: string, label: string, marks: string, told: string, meta: string, state: string, spoken: string, left: number, width: number, isOpen: boolean | null}} Shown */
 
 export class RowList {
   /** @param {HTMLElement} tree @param {(row: number) => Shown} show */
@@ -83,18 +83,19 @@ class Row {
     this.element.setAttribute("role", "treeitem");
     this.glyph = make("span", "glyph");
     this.label = make("span", "label");
+    this.marks = make("span", "marks");
     this.meta = make("span", "meta");
     const track = make("span", "track");
     this.bar = make("i", "bar");
     track.append(this.bar);
-    this.element.append(this.glyph, this.label, this.meta, track);
+    this.element.append(this.glyph, this.label, this.marks, this.meta, track);
     sheet.append(this.element);
     /** @type {Map<string, unknown>} */ this.was = new Map();
   }
 
   /** @param {Shown} shown @param {number} key @param {number} index @param {number} depth @param {number} size @param {boolean} isSelected */
   update(shown, key, index, depth, size, isSelected) {
-    const { element, glyph, label, meta, bar } = this;
+    const { element, glyph, label, marks, meta, bar } = this;
     this.set("key", key, () => {
       element.id = `row${key}`;
       element.dataset.row = `${key}`;
@@ -111,6 +112,8 @@ class Row {
     this.set("look", `${shown.kind} ${shown.state}`, () => (element.className = `row ${shown.kind} ${shown.state}`));
     this.set("glyph", shown.glyph, () => (glyph.textContent = shown.glyph));
     this.set("label", shown.label, () => (label.textContent = shown.label));
+    this.set("marks", shown.marks, () => (marks.textContent = shown.marks));
+    this.set("told", shown.told, () => (marks.title = shown.told));
     this.set("meta", shown.meta, () => (meta.textContent = shown.meta));
     this.set("spoken", shown.spoken, () => element.setAttribute("aria-label", shown.spoken));
     this.set("left", shown.left, () => (bar.style.left = `${shown.left}%`));

@@ -22,6 +22,8 @@ export class Steps {
     /** @type {string[]} */ this.name = [];
     /** @type {string[]} */ this.status = [];
     /** @type {number[]} */ this.attempt = [];
+    /** @type {boolean[]} whether the record of another run answered */ this.taped = [];
+    /** @type {string[][]} what the guard decided */ this.decided = [];
     /** @type {number[]} milliseconds since the run began */ this.start = [];
     /** @type {(number | null)[]} */ this.duration = [];
     /** @type {number[]} */ this.tokens = [];
@@ -40,6 +42,8 @@ export class Steps {
       const took = outline.duration_us[at];
       this.status[place] = outline.statuses[outline.status_of[at]];
       this.attempt[place] = outline.attempt[at];
+      this.taped[place] = Boolean(outline.taped[at]);
+      this.decided[place] = outline.decisions[outline.decided[at]];
       this.start[place] = outline.start_us[at] / 1000;
       this.duration[place] = took === null ? null : took / 1000;
       this.tokens[place] = outline.input_tokens[at] + outline.output_tokens[at];
@@ -58,6 +62,8 @@ export class Steps {
     this.name.push(name);
     this.status.push("running");
     this.attempt.push(1);
+    this.taped.push(false);
+    this.decided.push([]);
     this.start.push(0);
     this.duration.push(null);
     this.tokens.push(0);
@@ -91,11 +97,18 @@ export class Steps {
       const place = this.places.get(event.step_id);
       if (place === undefined) continue;
       if (event.type === "step.restarted") this.attempt[place] = event.attempt;
+      if (event.type === "guard.decided") this.decide(place, `${event.layer} ${event.action}`);
       if (event.type !== "step.completed" && event.type !== "step.failed") continue;
       this.status[place] = event.type === "step.completed" ? "completed" : event.is_unknown ? "unknown" : "failed";
+      this.taped[place] = event.taped != null;
       this.duration[place] = at - this.start[place];
       this.tokens[place] = (event.usage?.input_tokens ?? 0) + (event.usage?.output_tokens ?? 0);
     }
+  }
+
+  /** @param {number} place @param {string} decision */
+  decide(place, decision) {
+    if (!this.decided[place].includes(decision)) this.decided[place] = [...this.decided[place], decision];
   }
 
   /** When a step ended, or how far it is. @param {number} place */
@@ -130,7 +143,7 @@ export class Steps {
       const isError = this.isError(at);
       if (!view.isFull && !PLAIN.has(this.kind[at]) && !isError) return false;
       if (!words) return true;
-      return `${this.name[at]} ${this.kind[at]} ${this.lanes[this.lane[at]].path} ${this.status[at]}`.toLowerCase().includes(words);
+      return `${this.name[at]} ${this.kind[at]} ${this.lanes[this.lane[at]].path} ${this.status[at]} ${this.decided[at]}`.toLowerCase().includes(words);
     };
     /** @param {Lane} each @param {boolean} isHidden */
     const walk = (each, isHidden) => {

@@ -7,6 +7,7 @@
 
 import { isWritten, load } from "./fragments.js";
 import { bindKeys } from "./trace-keys.js";
+import { marks } from "./trace-marks.js";
 import { Minimap } from "./trace-minimap.js";
 import { RowList, brief, make, sign, span } from "./trace-rows.js";
 import { Ruler } from "./trace-ruler.js";
@@ -167,17 +168,17 @@ class TraceWaterfall extends HTMLElement {
       const label = `${brief(lane.name)} (${lane.steps})${lane.errors ? ` ✗ ${lane.errors}` : ""}`;
       const isOpen = lane.isOpen || Boolean(this.view.query);
       const spoken = `lane ${brief(lane.name)}, ${lane.steps} steps, ${lane.errors} errors`;
-      return { ...place, glyph: isOpen ? "▾" : "▸", kind: "lane", label, meta: span(end - start), state: lane.errors ? "failed" : "", spoken, isOpen };
+      return { ...place, glyph: isOpen ? "▾" : "▸", kind: "lane", label, marks: "", told: "", meta: span(end - start), state: lane.errors ? "failed" : "", spoken, isOpen };
     }
     const status = steps.status[row];
     const isError = steps.isError(row);
     const took = steps.duration[row] === null ? status : span(end - start);
-    const again = steps.attempt[row] > 1 ? ` ↻${steps.attempt[row]}` : "";
-    const label = `${isError ? "✗ " : ""}${brief(steps.name[row])}${again}`;
+    const label = `${isError ? "✗ " : ""}${brief(steps.name[row])}`;
+    const told = marks({ attempt: steps.attempt[row], isTaped: steps.taped[row], decided: steps.decided[row] }, this.view.isFull);
     const tokens = steps.tokens[row] ? `${steps.tokens[row]} tok · ` : "";
     const state = `${isError ? "failed" : status}${row === this.opened ? " opened" : ""}`;
-    const spoken = `${steps.kind[row]} ${brief(steps.name[row])}, ${status}, ${span(end - start)}`;
-    return { ...place, glyph: sign(steps.kind[row]), kind: steps.kind[row], label, meta: tokens + took, state, spoken, isOpen: null };
+    const spoken = `${steps.kind[row]} ${brief(steps.name[row])}, ${status}, ${span(end - start)}${told.long && `, ${told.long}`}`;
+    return { ...place, glyph: sign(steps.kind[row]), kind: steps.kind[row], label, marks: told.short, told: told.long, meta: tokens + took, state, spoken, isOpen: null };
   }
 
   /** @param {MouseEvent} event */
