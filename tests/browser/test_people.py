@@ -97,6 +97,7 @@ def test_a_waiting_tool_is_approved_in_its_turn(people: Watched) -> None:
     page = people.open("/playground/careful")
     write(page.get_by_label("Message"), "What is the weather in Paris?")
     press(page.get_by_role("button", name="Send"))
+    press(page.get_by_text("Change the arguments"))
     write(page.get_by_label("arguments"), '{"city": "Oslo"}')
     write(page.get_by_label("Your name"), "ada")
     press(page.get_by_role("button", name="Approve"))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Literal
 
 import msgspec
 from markdown_it import MarkdownIt
@@ -29,6 +30,9 @@ _UNSEEN = re.compile(
 """Control characters, and those that turn the direction of text or that nobody sees."""
 
 
+_CODE = re.compile("`([^`]+)`")
+
+
 def inert(value: object) -> object:
     """Show characters that act on what stands around them as their names. Jinja calls it for every value."""
     if isinstance(value, Markup) or not isinstance(value, str):
@@ -36,17 +40,25 @@ def inert(value: object) -> object:
     return _UNSEEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", value)
 
 
+def coded(text: str) -> Markup:
+    """A line of ours with what stands between backticks as code."""
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(inert(text)))))
+
+
 def typed(text: str) -> Markup:
     """Text in a field, as it is: what was made inert there would be saved so."""
     return escape(text)
 
 
-def when(at: datetime | None) -> Markup:
-    """A time, in UTC; the browser shows it in its own zone."""
+def when(at: datetime | None, kind: Literal["ago", "exact"] = "ago") -> Markup:
+    """A time, in UTC; the browser says how long ago that is, or shows it in its own zone where it is `exact`."""
     if at is None:
         return Markup("<span class=none>–</span>")
     utc = at.astimezone(UTC)
-    return Markup("<time datetime={}>{}</time>").format(utc.isoformat(), utc.strftime("%Y-%m-%d %H:%M:%S"))
+    shown = utc.strftime("%Y-%m-%d %H:%M:%S UTC")
+    return Markup("<time datetime={}{}>{}</time>").format(
+        utc.isoformat(), Markup(" class=exact") if kind == "exact" else "", shown
+    )
 
 
 def duration(seconds: float | None) -> str:
@@ -59,7 +71,9 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+    if hours:
+        return f"{hours} h {minutes:02} min" if minutes else f"{hours} h"
+    return f"{minutes} min {rest:02} s" if rest else f"{minutes} min"
 
 
 def usd(amount: str | Decimal | None) -> str:
@@ -192,6 +206,7 @@ def _tame(token: Token) -> None:
 
 
 FILTERS: Mapping[str, Callable[..., object]] = {
+    "coded": coded,
     "typed": typed,
     "when": when,
     "duration": duration,

@@ -146,11 +146,16 @@ class _Builder:
                 data.get(name, ABSENT),
                 is_needed=is_list(needed) and name in needed,
                 depth=depth + 1,
-                label=name.replace("_", " "),
+                label=_label(name),
             )
         for name in data:
             if name not in known:
                 yield self.field({}, f"{at}/{_escaped(name)}", data[name], depth=depth + 1, label=name)
+
+
+def _label(name: str) -> str:
+    """The name of a field as words; those that end in `_s` are durations."""
+    return f"{name[:-2]} in seconds".replace("_", " ") if name.endswith("_s") else name.replace("_", " ")
 
 
 class _Reader:

@@ -96,7 +96,8 @@ def test_money_has_the_digits_that_tell_something(amount: str | None, shown: str
 
 
 @pytest.mark.parametrize(
-    ("seconds", "shown"), [(None, "–"), (0.0421, "42 ms"), (3.25, "3.2 s"), (75, "1 min 15 s"), (3720, "1 h 02 min")]
+    ("seconds", "shown"),
+    [(None, "–"), (0.0421, "42 ms"), (3.25, "3.2 s"), (75, "1 min 15 s"), (3720, "1 h 02 min"), (7200, "2 h")],
 )
 def test_durations_are_read_at_a_glance(seconds: float | None, shown: str) -> None:
     """Milliseconds below a second, minutes and hours above."""
@@ -106,7 +107,13 @@ def test_durations_are_read_at_a_glance(seconds: float | None, shown: str) -> No
 def test_a_time_is_for_the_browser_to_localise() -> None:
     """A time stands as UTC with a zone, in an element that scripts find."""
     at = datetime(2026, 11, 22, 7, 1, 11, tzinfo=UTC)
-    assert filters.when(at) == "<time datetime=2026-11-22T07:01:11+00:00>2026-11-22 07:01:11</time>"
+    assert filters.when(at) == "<time datetime=2026-11-22T07:01:11+00:00>2026-11-22 07:01:11 UTC</time>"
+    assert str(filters.when(at, "exact")).startswith("<time datetime=2026-11-22T07:01:11+00:00 class=exact>")
+
+
+def test_help_shows_names_as_code_and_stays_inert() -> None:
+    """What stands between backticks is code, and nothing in the line is HTML."""
+    assert filters.coded('a `b"<i>` \u202e') == "a <code>b&#34;&lt;i&gt;</code> ⟨U+202E⟩"
 
 
 def test_a_long_value_is_cut_and_says_so() -> None:

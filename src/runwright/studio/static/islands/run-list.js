@@ -92,6 +92,7 @@ class RunList extends HTMLElement {
     /** @type {HTMLElement} */ (this.querySelector(".tray output")).textContent = `${picks.length}`;
     compare.toggleAttribute("disabled", picks.length !== 2);
     cancel.toggleAttribute("disabled", !picks.length);
+    this.querySelector(".tray")?.toggleAttribute("hidden", !picks.length);
     const address = new URL(location.href);
     if (picks.length) address.searchParams.set("pick", picks.join(","));
     else address.searchParams.delete("pick");

@@ -2,12 +2,30 @@
  * What every page has: times in the reader's zone, keys, and buttons that copy.
  */
 
-/** Show the times below `root` as the reader's clock would. @param {ParentNode} root */
-function localize(root) {
-  for (const time of root.querySelectorAll("time[datetime]:not([title])")) {
+/** @type {[number, string][]} */
+const UNITS = [[60, "min"], [3600, "h"], [86_400, "d"]];
+const LONG_AGO_S = 7 * 86_400;
+const TICK_MS = 30_000;
+
+/** How long ago it is, or how long until then; after a week the date. @param {Date} at */
+function ago(at) {
+  const seconds = (Date.now() - at.getTime()) / 1000;
+  const long = Math.abs(seconds);
+  if (long > LONG_AGO_S) return at.toLocaleDateString(undefined, { dateStyle: "medium" });
+  if (long < UNITS[0][0]) return seconds < 0 ? "in a moment" : "just now";
+  const [size, unit] = UNITS.findLast(([size]) => long >= size) ?? UNITS[0];
+  const told = `${Math.floor(long / size)} ${unit}`;
+  return seconds < 0 ? `in ${told}` : `${told} ago`;
+}
+
+/** Show the times of the page as a reader thinks of them, and in full when they are pointed at. */
+function localize() {
+  for (const time of document.querySelectorAll("time[datetime]")) {
     const at = new Date(/** @type {HTMLTimeElement} */ (time).dateTime);
-    time.setAttribute("title", at.toISOString());
-    time.textContent = at.toLocaleString(undefined, { dateStyle: "short", timeStyle: "medium" });
+    const full = at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
+    const shown = time.matches(".exact") ? full : ago(at);
+    if (!time.hasAttribute("title")) time.setAttribute("title", `${full} · ${at.toISOString()}`);
+    if (time.textContent !== shown) time.textContent = shown;
   }
 }
 
@@ -16,7 +34,7 @@ let isGoing = false;
 
 /** The next link in the rows of lists, so that Enter opens it. @param {number} by */
 function move(by) {
-  const rows = [...document.querySelectorAll("table.rows tbody tr")].filter((row) => row.querySelector("a"));
+  const rows = [...document.querySelectorAll("main tbody tr")].filter((row) => row.querySelector("a"));
   if (!rows.length) return;
   const at = rows.findIndex((row) => row.contains(document.activeElement));
   const row = rows[at < 0 ? (by > 0 ? 0 : rows.length - 1) : Math.min(Math.max(at + by, 0), rows.length - 1)];
@@ -86,5 +104,7 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => (button.textContent = "copy"), WAIT_MS);
 });
 
-localize(document);
-document.addEventListener("htmx:after:swap", () => localize(document));
+localize();
+setInterval(localize, TICK_MS);
+document.addEventListener("htmx:after:swap", localize);
+document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
