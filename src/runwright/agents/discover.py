@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from difflib import get_close_matches
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from os import PathLike
@@ -141,14 +144,13 @@ class _Finds:
             self._import(path, package)
 
     def _import(self, path: Path, package: ModuleType) -> None:
-        root = str(path.parent)
-        if path.name == "__init__.py":
-            module = plugins.guarded(root, execute, package)
-        else:
-            try:
-                module = plugins.guarded(root, import_module, f"{package.__name__}.{path.stem}")
-            except ConfigError as error:
-                raise _hinted(error, path) from error
+        is_package = path.name == "__init__.py"
+        work = partial(execute, package) if is_package else partial(import_module, f"{package.__name__}.{path.stem}")
+        try:
+            # Modules know their files by whole paths, as finders of Python name them.
+            module = plugins.guarded(str(path.parent.absolute()), work)
+        except ConfigError as error:
+            raise _hinted(error, path) from error
         self._module(module, str(path))
 
     def _module_name(self, name: str) -> None:
@@ -222,16 +224,26 @@ class _Collector:
 
 
 def _hinted(error: ConfigError, path: Path) -> ConfigError:
-    """Absolute imports among the files of a folder fail; say how they are written."""
-    problems: list[tuple[str, str]] = []
-    for place, detail in error.problems:
-        missing = detail.partition("No module named ")[2].strip("'\"")
-        is_sibling = missing.isidentifier() and (
-            (path.parent / f"{missing}.py").is_file() or (path.parent / missing).is_dir()
-        )
-        hint = f"; for the file beside this one, write `from .{missing} import ...`" if is_sibling else ""
-        problems.append((place, detail + hint))
-    return located(problems)
+    """The error with what would be right, where that can be seen."""
+    return located([(_below(path.parent, place), detail + _hint(detail, path)) for place, detail in error.problems])
+
+
+def _below(folder: Path, place: str) -> str:
+    """A place below a folder, written as the folder is."""
+    root = str(folder.absolute())
+    return str(folder / place.removeprefix(root).lstrip("/")) if place.startswith(root) else place
+
+
+def _hint(detail: str, path: Path) -> str:
+    if unknown := re.search(r"Unexpected keyword argument '(\w+)'", detail):
+        near = get_close_matches(unknown[1], Agent.__struct_fields__, n=1)
+        return f"; did you mean {near[0]!r}?" if near else ""
+    # Absolute imports among the files of a folder fail.
+    missing = detail.partition("No module named ")[2].strip("'\"")
+    is_sibling = missing.isidentifier() and (
+        (path.parent / f"{missing}.py").is_file() or (path.parent / missing).is_dir()
+    )
+    return f"; for the file beside this one, write `from .{missing} import ...`" if is_sibling else ""
 
 
 def _declared(agent: Agent, origin: Origin) -> Declared:

@@ -159,6 +159,24 @@ def test_every_problem(tmp_path: Path) -> None:
         found.check()
 
 
+@pytest.mark.parametrize("source", [".", "agents", "agents/a.py", "sub/../agents"])
+def test_paths_as_they_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    """What a module raises is told with file and line below the path that was named, also where that is relative."""
+    write(tmp_path, {"agents/a.py": "x = 1\nx = y\n", "agents/b.py": "x = (\n", "sub/c.txt": ""})
+    monkeypatch.chdir(tmp_path / "agents" if source == "." else tmp_path)
+    places = [place for place, _ in discover(source).problems]
+    folder = source.removesuffix("a.py").rstrip("/")
+    assert places == [str(Path(folder, "a.py:2")), str(Path(folder, "b.py:1"))][: 1 if source.endswith(".py") else 2]
+
+
+def test_wrong_argument(tmp_path: Path) -> None:
+    """An argument that `Agent` does not have is told with the nearest one that it has."""
+    write(tmp_path, {"a.py": 'from runwright import Agent\na = Agent("a", tool=[])\n'})
+    assert discover(tmp_path).problems == (
+        (f"{tmp_path}/a.py:2", "TypeError: Unexpected keyword argument 'tool'; did you mean 'tools'?"),
+    )
+
+
 def test_twice(tmp_path: Path) -> None:
     """Two agents, tools or templates of one name are a problem that names both places."""
     text = """
