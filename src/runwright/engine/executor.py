@@ -150,6 +150,7 @@ class Executor:
         if is_cancelled() and self._live.cancel_reason is None:
             # The process stops: the run goes on where it is at the next start.
             raise asyncio.CancelledError from error
+        logs.raised(f"agent {self._live.log.run.agent!r}", error)
         told = error if isinstance(error, RunwrightError) else AgentError(f"{type(error).__name__}: {error}")
         return Fail(error=error_info(told))
 

@@ -372,6 +372,7 @@ class Steps:
 
     def _failed(self, tool: Tool, seq: int, error: BaseException, *, is_entered: bool) -> RunwrightError:
         why = _told(error)
+        logs.raised(f"tool {tool.spec.name!r}", error)
         if isinstance(error, OutcomeUnknown) or (is_entered and not isinstance(error, NotSent)):
             return self._unknown(tool, seq, why)
         # Other errors of ours would be taken for trouble of the run itself.

@@ -10,6 +10,7 @@ import logging
 import re
 import sys
 import time
+import traceback
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
@@ -25,7 +26,7 @@ import msgspec
 from runwright.core.event import Event, RunWaiting, StepFailed, StepStarted
 from runwright.core.redact import REDACTED, KnownSecrets
 from runwright.core.run import Run
-from runwright.errors import ConfigError
+from runwright.errors import ConfigError, RunwrightError
 
 SECRET_NAME = re.compile(
     r"(^|[_.-])(api_?key|key|secret|secrets|token|password|passwd|authorization|cookie|credentials?)$", re.IGNORECASE
@@ -33,6 +34,9 @@ SECRET_NAME = re.compile(
 LOGGER = "runwright"
 RUNS = "runwright.runs"
 FIELDS = "runwright_fields"
+PLACES = 5
+"""Lines of code that are told of one error, the innermost ones."""
+
 COLORS: Final = {"debug": 32, "info": 32, "warning": 33, "error": 31, "critical": 31}
 """Green, yellow and red for levels (ECMA-48, SGR)."""
 
@@ -157,6 +161,22 @@ def context(**fields: object) -> Generator[None]:
         yield
     finally:
         _context.reset(token)
+
+
+def raised(what: str, error: BaseException) -> None:
+    """Say where code of others raised. What it said stands in the record, where secrets are taken out.
+
+    Source files are not read for it, so the event loop may come here.
+    """
+    if not isinstance(error, Exception) or isinstance(error, RunwrightError):
+        return
+    places: list[str] = []
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        is_ours = frame.f_globals.get("__name__", "").partition(".")[0] in ("runwright", "anyio")
+        here = f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_name}"
+        places = [] if is_ours else [*places, here]
+    told = f" at {', '.join(places[-PLACES:])}" if places else ""
+    logging.getLogger(LOGGER).warning("%s raised %s%s", what, type(error).__name__, told)
 
 
 class Redaction:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -50,6 +51,23 @@ async def _crashed(stores: Stores, agent: BuiltAgent, held: HeldTool, *, clock: 
 async def _unknown(process: Process, view: RunView, name: str = "pay") -> None:
     assert (view.status, view.reason, bytes(view.output)) == ("waiting", "unknown_effect", b"null")
     assert (name, "unknown") in await _stepwise(process, view.id)
+
+
+async def test_where_a_tool_and_a_flow_raised_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The log has the line of a tool that raised, and of a flow that did; the record has what they said."""
+
+    async def work(context: Context, given: Any) -> Any:
+        with suppress(RunwrightError):
+            await context.tool("look")
+        raise KeyError("nothing")
+
+    agent = flowing(work, ScriptedTool("look", _breaks, effect="read"))
+    async with started(agent) as process:
+        view = await process.run()
+    assert view.status == "failed"
+    tool, flow = (record.getMessage() for record in caplog.records)
+    assert (tool.startswith("tool 'look' raised ConnectionError at "), tool.endswith(" in _breaks")) == (True, True)
+    assert (flow.startswith("agent 'agent' raised KeyError at "), flow.endswith(" in work")) == (True, True)
 
 
 async def test_a_time_limit_in_a_once_tool_waits() -> None:

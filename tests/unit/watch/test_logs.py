@@ -26,8 +26,8 @@ from runwright.core.event import (
 from runwright.core.money import Cost
 from runwright.core.run import ErrorInfo, Run, RunStatus
 from runwright.core.usage import Usage
-from runwright.errors import ConfigError
-from runwright.watch.logs import REDACTED, Logs, Redaction, context
+from runwright.errors import ConfigError, ToolFailed
+from runwright.watch.logs import REDACTED, Logs, Redaction, context, raised
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SECRET = "hunter2-hunter2"
@@ -165,6 +165,25 @@ def test_a_known_value_is_never_left(before: str, secret: str, after: str) -> No
     """Whatever stands around a secret value, it is replaced."""
     cleaned = Redaction([secret])({"event": before + secret + after})
     assert REDACTED in str(cleaned["event"])
+
+
+def test_code_of_others_that_raises_is_told_by_its_place(caplog: pytest.LogCaptureFixture) -> None:
+    """The line names the places that the error went through, and leaves out what it said and what is no fault."""
+    for error in (ValueError("s3cret"), ToolFailed("no"), SystemExit(1)):
+        try:
+            _raises(error)
+        except BaseException as caught:  # noqa: BLE001 - SystemExit is one of them
+            raised("tool 'pay'", caught)
+    (record,) = caplog.records
+    line = _raises.__code__.co_firstlineno + 1
+    assert record.levelname == "WARNING"
+    assert record.getMessage().endswith(f"{__file__}:{line} in _raises")
+    assert record.getMessage().startswith("tool 'pay' raised ValueError at ")
+    assert "s3cret" not in record.getMessage()
+
+
+def _raises(error: BaseException) -> None:
+    raise error
 
 
 def test_libraries_are_heard_from_warnings_on() -> None:
