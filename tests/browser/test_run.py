@@ -69,6 +69,19 @@ async def hostile(text: str, context: Context) -> str:
     return HOSTILE
 
 
+async def hand_on(text: str, context: Context) -> str:
+    await context.model(text)
+    lanes = [context.lane(name) for name in ("left", "right")]
+    await asyncio.gather(*(lane.run("fan", text) for lane in lanes))
+    return str(await context.run("hostile" if text == "hostile" else "again", text))
+
+
+async def again(text: str, context: Context) -> str:
+    return str(await context.run("fan", text))
+
+
+handing = Agent("hand-on", model="demo", run=hand_on)
+passing = Agent("again", run=again)
 fanning = Agent("fan", model="demo", run=fan)
 counting = Agent("many", run=many, limits={"steps": 1_000_000})
 shady = Agent("hostile", model="demo", run=hostile)
@@ -147,6 +160,37 @@ def test_the_tree_is_walked_with_keys_alone(seen: Watched) -> None:
     page.keyboard.press("g")
     page.keyboard.press("c")
     page.wait_for_url("**/costs")
+
+
+def test_runs_below_open_as_lanes(seen: Watched) -> None:
+    """A step that began a run opens it on the same line of time, and that what it began; the address keeps it."""
+    run = seen.site.run("hand-on", "Where is it nicer?")
+    page = seen.open(f"/runs/{run}")
+    tree = page.get_by_role("tree")
+    rows = tree.get_by_role("treeitem")
+    expect(rows).to_have_count(6)
+    tree.focus()
+    page.keyboard.press("End")
+    assert _label(page).startswith("child again")
+    page.keyboard.press("ArrowRight")
+    expect(rows).to_have_count(7)
+    page.keyboard.press("ArrowRight")
+    assert _label(page).startswith("child fan")
+    page.keyboard.press("ArrowRight")
+    expect(rows).to_have_count(15)
+    page.keyboard.press("e")
+    assert _label(page).startswith("tool look, failed")
+    expect(page.locator("#step .problem")).to_contain_text("ValueError")
+    page.wait_for_url(re.compile(r"step=(\d+)\.(\d+)\.\d+&open=\1\+\1\.\2$"))
+    assert seen.shut_out() == []
+    page.reload()
+    expect(rows).to_have_count(15)
+    expect(page.locator("#step .problem")).to_contain_text("ValueError")
+    tree.focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowLeft")
+    assert _label(page).startswith("child again")
+    expect(rows).to_have_count(7)
 
 
 def test_twenty_thousand_steps_are_few_elements(seen: Watched) -> None:

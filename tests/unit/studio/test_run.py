@@ -39,6 +39,11 @@ async def asks(text: str, context: Context) -> object:
     return await context.ask(text)
 
 
+async def hands_on(text: str, context: Context) -> object:
+    """Have another agent answer."""
+    return await context.run("support", text)
+
+
 AGENTS = (
     Agent("asks", run=asks),
     Agent("flow", model="demo", run=flow, tools=[look, send]),
@@ -196,6 +201,19 @@ async def test_a_run_is_pinned_paused_and_cancelled_by_forms(open_site: Open) ->
         assert (await site.app.runs.wait(run.id)).status == "cancelled"
         over = await site.client.post(f"{path}/pause")
         assert over.status_code == 409
+
+
+async def test_a_step_names_the_run_that_it_began(open_site: Open) -> None:
+    """The page of a step leads to the run that it began, and its twin has the id for the tree of steps."""
+    async with open_site(agents=[*AGENTS, Agent("hands-on", run=hands_on)]) as site:
+        run = await site.app.run("hands-on", "hi")
+        page = await site.text(f"/runs/{run.id}")
+        (path,) = _steps(page)
+        child = (await site.client.get(f"{path}.json")).json()["child"]
+        assert (await site.app.runs.get(child)).parent_run_id == run.id
+        assert f'href="/runs/{child}"' in await site.text(path)
+        assert "tokens" in page.partition("Runs that it began")[2].partition("</section>")[0]
+        assert await site.text(f"/runs/{run.id}?step=1.2")
 
 
 async def test_the_twin_of_a_step_holds_its_messages(site: Site) -> None:

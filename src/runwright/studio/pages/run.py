@@ -40,11 +40,12 @@ RESUMABLE = frozenset({"budget", "diverged", "paused"})
 
 
 class StepPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A step of a run, with the messages of a model step."""
+    """A step of a run, with the messages of a model step. `child` is the run that it began."""
 
     agent: str
     detail: StepDetail
     conversation: Conversation | None
+    child: str | None = None
 
 
 class RunPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,11 +79,18 @@ class RunPage(msgspec.Struct, frozen=True, kw_only=True):
         return self.outline.is_lost or (self.run.status == "waiting" and self.run.reason in RESUMABLE)
 
 
+class _Begun(msgspec.Struct):
+    """What is asked of a step that begins a run, as far as it is read here."""
+
+    run: str | None = None
+
+
 async def show_run(ask: Ask) -> RunPage:
     """A run. Raises NotFound."""
     run_id, runs = ask.name("run"), ask.app.runs
     run = await runs.get(run_id)
-    seq = ask.number("step", 0, most=LARGEST)
+    # A step of a run below this one is named by all that lead to it, as 12.5: its island asks for it.
+    seq = 0 if "." in ask.query.get("step", "") else ask.number("step", 0, most=LARGEST)
     children, pin, outline = await asyncio.gather(
         runs.find(RunFilter(parent_run_id=run_id, limit=CHILDREN), is_brief=True),
         ask.app.pins.get(run_id),
@@ -121,7 +129,8 @@ async def _step(ask: Ask, run: RunView, seq: int) -> StepPage:
     detail = await ask.app.outlines.step(run.id, seq)
     is_model = detail.step.kind == "model"
     said = await asyncio.to_thread(read_conversation, detail.step) if is_model else None
-    return StepPage(agent=run.agent, detail=detail, conversation=said)
+    child = msgspec.json.decode(detail.step.request, type=_Begun).run if detail.step.kind == "child" else None
+    return StepPage(agent=run.agent, detail=detail, conversation=said, child=child)
 
 
 async def cancel(ask: Ask) -> str:

@@ -57,7 +57,7 @@ function move(trace, by) {
   const { rows, selected } = trace.list;
   if (!rows.length) return;
   const at = selected === null ? -1 : rows.indexOf(selected);
-  go(trace, rows[Math.min(rows.length - 1, Math.max(0, at < 0 ? 0 : at + by))]);
+  go(trace, rows[Math.min(rows.length - 1, Math.max(0, at < 0 && by < Infinity ? 0 : at + by))]);
 }
 
 /** Choose a row; where a step is seen already, see this one when the keys rest. @param {Trace} trace @param {number} row */
@@ -72,17 +72,17 @@ function go(trace, row) {
 function close(trace) {
   const row = trace.list.selected;
   if (row === null) return;
-  if (row < 0 && trace.steps.lanes[-1 - row].isOpen) return trace.toggle(row, false);
-  const lane = trace.steps.laneOf(row);
-  if (lane > 0) trace.select(-1 - lane);
+  if (trace.steps.opens(row)?.isOpen) return trace.toggle(row, false);
+  const above = trace.steps.above(row);
+  if (above !== null) trace.select(above);
 }
 
 /** @param {Trace} trace */
 function open(trace) {
   const row = trace.list.selected;
-  if (row === null) return;
-  if (row < 0 && !trace.steps.lanes[-1 - row].isOpen) trace.toggle(row, true);
-  else if (row < 0) move(trace, 1);
+  if (row === null || !trace.steps.isNest(row)) return;
+  if (trace.steps.opens(row)?.isOpen) move(trace, 1);
+  else trace.toggle(row, true);
 }
 
 /** @param {Trace} trace @param {number} by */

@@ -45,7 +45,7 @@ export class Minimap {
     this.brush.style.width = `${(to - from) * 100}%`;
   }
 
-  /** @param {import("./trace-steps.js").Steps} steps @param {import("./trace-steps.js").Axis} axis @param {(kind: string) => string} colour */
+  /** @param {import("./trace-steps.js").Steps} steps @param {import("./trace-axis.js").Axis} axis @param {(kind: string) => string} colour */
   draw(steps, axis, colour) {
     const width = Math.max(1, this.strip.clientWidth);
     const scale = Math.min(2, window.devicePixelRatio || 1);

@@ -3,17 +3,13 @@
  * frame changes what changed and nothing else.
  */
 
-import { inert } from "./inert.js";
-
 export const ROW_PX = 26;
 const AROUND = 4;
 const INDENT_PX = 14;
 const SIGNS = { model: "◆", tool: "■", child: "▣", memory: "▤", http: "↔", input: "?", sleep: "◌" };
 
-/** @typedef {{glyph: string, kind: string, label: string, marks: string, told: string, meta: string, state: string, spoken: string, left: number, width: number, isOpen: boolean | null}} Shown */
-
 export class RowList {
-  /** @param {HTMLElement} tree @param {(row: number) => Shown} show */
+  /** @param {HTMLElement} tree @param {(row: number) => import("./trace-look.js").Shown} show */
   constructor(tree, show) {
     this.tree = tree;
     this.show = show;
@@ -93,7 +89,7 @@ class Row {
     /** @type {Map<string, unknown>} */ this.was = new Map();
   }
 
-  /** @param {Shown} shown @param {number} key @param {number} index @param {number} depth @param {number} size @param {boolean} isSelected */
+  /** @param {import("./trace-look.js").Shown} shown @param {number} key @param {number} index @param {number} depth @param {number} size @param {boolean} isSelected */
   update(shown, key, index, depth, size, isSelected) {
     const { element, glyph, label, marks, meta, bar } = this;
     this.set("key", key, () => {
@@ -143,18 +139,4 @@ export function make(tag, name) {
   const made = document.createElement(tag);
   made.className = name;
   return made;
-}
-
-/** Milliseconds as a person writes them. @param {number} ms */
-export function span(ms) {
-  if (ms < 1) return `${Math.round(ms * 1000)} µs`;
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  if (ms < 60_000) return `${(ms / 1000).toFixed(1)} s`;
-  const minutes = Math.round(ms / 60_000);
-  return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
-}
-
-/** A name in a row, at most 200 characters long. @param {string} text */
-export function brief(text) {
-  return inert(text.length > 200 ? `${text.slice(0, 200)}…` : text);
 }

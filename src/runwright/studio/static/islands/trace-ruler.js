@@ -2,7 +2,8 @@
  * The times above the bars, and how long the idle stretches are that were folded.
  */
 
-import { make, span } from "./trace-rows.js";
+import { span } from "./trace-look.js";
+import { make } from "./trace-rows.js";
 
 const TICKS = 5;
 const GAPS = 4;
@@ -14,7 +15,7 @@ export class Ruler {
     this.said = "";
   }
 
-  /** @param {import("./trace-steps.js").Axis} axis @param {number} left @param {number} width what of it is in view */
+  /** @param {import("./trace-axis.js").Axis} axis @param {number} left @param {number} width what of it is in view */
   draw(axis, left, width) {
     /** @type {[number, string, string][]} */
     const marks = [];

@@ -1,22 +1,24 @@
 /**
- * The steps of a run as columns, which rows of them a tree shows, and where they stand in time.
+ * The steps of a run and of runs below it as columns, and which rows of them a tree shows.
  *
- * A row is a number: a step by its place in the columns, or a lane by `-1 - place`. All passes are linear.
+ * A row is a number: a step by its place in the columns, or a lane by `-1 - place`. A run that a step began is a lane
+ * that this step opens. All passes are linear.
  */
 
-/** @typedef {{path: string, name: string, depth: number, parent: number, rows: number[], isOpen: boolean, start: number, end: number, steps: number, errors: number, tokens: number}} Lane */
+import { add, below, lane } from "./trace-lanes.js";
+
+/** @typedef {import("./trace-lanes.js").Lane} Lane */
+/** @typedef {import("./trace-lanes.js").Run} Run */
 /** @typedef {{query: string, isFull: boolean, from: number, to: number}} View */
 /** @typedef {{rows: number[], depths: number[], errors: number, shown: number}} Rows */
 
 export const LANES_OPEN = 1000;
 const PLAIN = new Set(["model", "tool", "child", "input", "http"]);
-const FOLD_SHARE = 0.2;
-const FOLD_MS = 500;
-const FOLDED_SHARE = 0.03;
 
 export class Steps {
   constructor() {
     /** @type {number[]} */ this.seq = [];
+    /** @type {number[]} places of their runs */ this.run = [];
     /** @type {number[]} */ this.lane = [];
     /** @type {string[]} */ this.kind = [];
     /** @type {string[]} */ this.name = [];
@@ -24,40 +26,64 @@ export class Steps {
     /** @type {number[]} */ this.attempt = [];
     /** @type {boolean[]} whether the record of another run answered */ this.taped = [];
     /** @type {string[][]} what the guard decided */ this.decided = [];
-    /** @type {number[]} milliseconds since the run began */ this.start = [];
+    /** @type {number[]} milliseconds since the first run began */ this.start = [];
     /** @type {(number | null)[]} */ this.duration = [];
     /** @type {number[]} */ this.tokens = [];
-    /** @type {Map<number, number>} */ this.places = new Map();
-    /** @type {Map<string, number>} */ this.lanePlaces = new Map([["", 0]]);
-    /** @type {Lane[]} */ this.lanes = [lane("", "", -1, -1)];
+    /** @type {(number | null)[]} */ this.nano = [];
+    /** @type {Lane[]} */ this.lanes = [lane("", "", { depth: -1, parent: -1, above: null })];
+    /** @type {Run[]} */ this.runs = [below("", 0, null)];
+    /** @type {Map<number, number>} the places of runs by the steps that began them */ this.begun = new Map();
+    /** @type {Set<number>} steps that began no run, or one that is not here any more */ this.gone = new Set();
     this.began = 0;
     this.now = 0;
   }
 
-  /** Take what the server's outline holds. @param {any} outline */
-  load(outline) {
-    this.began = Date.parse(outline.began_at);
+  /** Take what the server's outline of a run holds. @param {any} outline @param {number} [of] */
+  load(outline, of = 0) {
+    const run = this.runs[of];
+    const isFirst = !run.places.size;
+    const begins = Date.parse(outline.began_at);
+    if (of === 0) this.began = begins;
+    const offset = Math.max(0, begins - this.began);
+    run.id = outline.run_id;
+    run.isOver = ["completed", "failed", "cancelled"].includes(outline.status);
+    run.hasMore = outline.next !== null;
     outline.seq.forEach((/** @type {number} */ seq, /** @type {number} */ at) => {
-      const place = this.add(seq, outline.lanes[outline.lane[at]], outline.kinds[outline.kind[at]], outline.names[outline.name[at]]);
+      const place = this.add(of, seq, outline.lanes[outline.lane[at]], outline.kinds[outline.kind[at]], outline.names[outline.name[at]]);
       const took = outline.duration_us[at];
       this.status[place] = outline.statuses[outline.status_of[at]];
       this.attempt[place] = outline.attempt[at];
       this.taped[place] = Boolean(outline.taped[at]);
       this.decided[place] = outline.decisions[outline.decided[at]];
-      this.start[place] = outline.start_us[at] / 1000;
+      this.start[place] = offset + outline.start_us[at] / 1000;
       this.duration[place] = took === null ? null : took / 1000;
       this.tokens[place] = outline.input_tokens[at] + outline.output_tokens[at];
+      this.nano[place] = outline.nano_usd[at];
     });
-    for (const each of this.lanes) each.isOpen = each.depth < 0 || this.seq.length <= LANES_OPEN;
+    if (isFirst) for (const at of run.lanes.values()) this.lanes[at].isOpen = at === run.lane || run.places.size <= LANES_OPEN;
   }
 
-  /** A step that begins, or the one that is known by that number. @param {number} seq @param {string} path @param {string} kind @param {string} name */
-  add(seq, path, kind, name) {
-    const known = this.places.get(seq);
+  /** The place of a run that a step began. @param {number} place @param {string} id */
+  nest(place, id) {
+    const known = this.begun.get(place);
+    if (known !== undefined) return known;
+    const parent = this.lane[place];
+    const of = { depth: this.lanes[parent].depth + 1, parent, above: place };
+    const inner = this.lanes.push(lane("", `${this.lanes[parent].path} ${this.name[place]}`, of)) - 1;
+    this.lanes[inner].isOpen = false;
+    const at = this.runs.push(below(id, inner, place)) - 1;
+    this.begun.set(place, at);
+    return at;
+  }
+
+  /** A step that begins, or the one that is known by that number. @param {number} of @param {number} seq @param {string} path @param {string} kind @param {string} name */
+  add(of, seq, path, kind, name) {
+    const known = this.runs[of].places.get(seq);
     if (known !== undefined) return known;
     const place = this.seq.push(seq) - 1;
-    this.places.set(seq, place);
-    this.lane.push(this.lanePlace(path));
+    this.runs[of].places.set(seq, place);
+    this.run.push(of);
+    this.lane.push(this.lanePlace(of, path));
     this.kind.push(kind);
     this.name.push(name);
     this.status.push("running");
@@ -67,34 +93,38 @@ export class Steps {
     this.start.push(0);
     this.duration.push(null);
     this.tokens.push(0);
+    this.nano.push(0);
     this.lanes[this.lane[place]].rows.push(place);
     return place;
   }
 
-  /** @param {string} path */
-  lanePlace(path) {
-    const known = this.lanePlaces.get(path);
+  /** @param {number} of @param {string} path */
+  lanePlace(of, path) {
+    const run = this.runs[of];
+    const known = run.lanes.get(path);
     if (known !== undefined) return known;
     const cut = path.lastIndexOf("/");
-    const parent = this.lanePlace(path.slice(0, Math.max(cut, 0)));
-    const place = this.lanes.push(lane(path, path.slice(cut + 1), this.lanes[parent].depth + 1, parent)) - 1;
-    this.lanes[place].isOpen = this.seq.length <= LANES_OPEN;
+    const parent = this.lanePlace(of, path.slice(0, Math.max(cut, 0)));
+    const place = this.lanes.length;
+    const above = parent === run.lane ? run.above : -1 - parent;
+    this.lanes.push(lane(path.slice(cut + 1), `${this.lanes[run.lane].path} ${path}`, { depth: this.lanes[parent].depth + 1, parent, above }));
+    this.lanes[place].isOpen = run.places.size <= LANES_OPEN;
     this.lanes[parent].rows.push(-1 - place);
-    this.lanePlaces.set(path, place);
+    run.lanes.set(path, place);
     return place;
   }
 
-  /** Take what happened. @param {any[]} events */
-  apply(events) {
+  /** Take what happened in a run. @param {any[]} events @param {number} [of] */
+  apply(events, of = 0) {
     for (const event of events) {
       const at = Date.parse(event.ts) - this.began;
       this.now = Math.max(this.now, at);
       if (event.type === "step.started") {
-        const place = this.add(event.seq, event.lane ?? "", event.kind, event.name);
+        const place = this.add(of, event.seq, event.lane ?? "", event.kind, event.name);
         this.start[place] = at;
         continue;
       }
-      const place = this.places.get(event.step_id);
+      const place = this.runs[of].places.get(event.step_id);
       if (place === undefined) continue;
       if (event.type === "step.restarted") this.attempt[place] = event.attempt;
       if (event.type === "guard.decided") this.decide(place, `${event.layer} ${event.action}`);
@@ -103,6 +133,7 @@ export class Steps {
       this.taped[place] = event.taped != null;
       this.duration[place] = at - this.start[place];
       this.tokens[place] = (event.usage?.input_tokens ?? 0) + (event.usage?.output_tokens ?? 0);
+      this.nano[place] = event.cost ? (event.cost.nano_usd ?? null) : 0;
     }
   }
 
@@ -122,14 +153,38 @@ export class Steps {
     return this.status[place] === "failed" || this.status[place] === "unknown";
   }
 
-  /** The lane that a row stands in. @param {number} row */
-  laneOf(row) {
-    return row < 0 ? this.lanes[-1 - row].parent : this.lane[row];
+  /** The lane that a row opens: a lane does itself, and a step that of the run which it began, once that is here. @param {number} row */
+  opens(row) {
+    if (row < 0) return this.lanes[-1 - row];
+    const run = this.begun.get(row);
+    return run === undefined ? undefined : this.lanes[this.runs[run].lane];
   }
 
-  /** Open the lanes around a row. @param {number} row */
+  /** Whether there is something below a row. What a recording answered began no run. @param {number} row */
+  isNest(row) {
+    return row < 0 || (this.kind[row] === "child" && !this.taped[row] && !this.gone.has(row));
+  }
+
+  /** The row that opens the lane in which a row stands, if one does. @param {number} row @returns {number | null} */
+  above(row) {
+    if (row < 0) return this.lanes[-1 - row].above;
+    const at = this.lane[row];
+    const run = this.runs[this.run[row]];
+    return at === run.lane ? run.above : -1 - at;
+  }
+
+  /** Open what is around a row. @param {number} row */
   reveal(row) {
-    for (let at = this.laneOf(row); at > 0; at = this.lanes[at].parent) this.lanes[at].isOpen = true;
+    for (let at = this.above(row); at !== null; at = this.above(at)) {
+      const around = this.opens(at);
+      if (around) around.isOpen = true;
+    }
+  }
+
+  /** The numbers of the steps that lead to one, its own last. @param {number} place @returns {string} */
+  address(place) {
+    const above = this.runs[this.run[place]].above;
+    return above === null ? `${this.seq[place]}` : `${this.address(above)}.${this.seq[place]}`;
   }
 
   /** The rows that are shown, in the order of the tree. @param {View} view @param {boolean} [isWhole] with closed lanes @returns {Rows} */
@@ -147,24 +202,22 @@ export class Steps {
     };
     /** @param {Lane} each @param {boolean} isHidden */
     const walk = (each, isHidden) => {
-      Object.assign(each, { start: Infinity, end: 0, steps: 0, errors: 0, tokens: 0 });
+      Object.assign(each, { start: Infinity, end: 0, steps: 0, errors: 0, tokens: 0, nano: 0 });
       for (const row of each.rows) {
-        if (row < 0) {
-          const inner = this.lanes[-1 - row];
-          const length = found.rows.length;
-          if (!isHidden) push(row, inner.depth);
-          walk(inner, isHidden || !(inner.isOpen || isWhole || words));
-          if (!inner.steps) found.rows.length = found.depths.length = length;
-          add(each, inner.start, inner.end, inner.tokens, inner.errors, inner.steps);
-        } else if (isShown(row)) {
-          if (!isHidden) push(row, each.depth + 1);
-          add(each, this.start[row], this.end(row), this.tokens[row], this.isError(row) ? 1 : 0, 1);
+        const inner = this.opens(row);
+        const isStep = row >= 0 && isShown(row);
+        const length = found.rows.length;
+        if (!isHidden && (inner || isStep)) {
+          found.rows.push(row);
+          found.depths.push(each.depth + 1);
         }
+        if (inner) {
+          walk(inner, isHidden || !(inner.isOpen || isWhole || words));
+          if (!inner.steps && !isStep) found.rows.length = found.depths.length = length;
+          add(each, inner);
+        }
+        if (isStep) this.count(each, row);
       }
-    };
-    const push = (/** @type {number} */ row, /** @type {number} */ depth) => {
-      found.rows.push(row);
-      found.depths.push(depth);
     };
     walk(this.lanes[0], false);
     found.errors = this.lanes[0].errors;
@@ -172,92 +225,18 @@ export class Steps {
     return found;
   }
 
+  /** @param {Lane} each @param {number} place */
+  count(each, place) {
+    each.start = Math.min(each.start, this.start[place]);
+    each.end = Math.max(each.end, this.end(place));
+    each.tokens += this.tokens[place];
+    each.nano += this.nano[place] ?? 0;
+    if (this.isError(place)) each.errors++;
+    each.steps++;
+  }
+
   /** Whether the short level would show nothing. */
   isAllFine() {
     return !this.kind.some((kind) => PLAIN.has(kind));
   }
-
-  /** Time without long stretches in which nothing happened. */
-  axis() {
-    let busy = 0;
-    let end = 0;
-    for (let at = 0; at < this.seq.length; at++) {
-      const stop = this.end(at);
-      if (stop > end) busy += stop - Math.max(end, this.start[at]);
-      end = Math.max(end, stop);
-    }
-    const least = Math.max(FOLD_MS, busy * FOLD_SHARE);
-    const axis = new Axis(Math.max(busy * FOLDED_SHARE, 1));
-    end = 0;
-    for (let at = 0; at < this.seq.length; at++) {
-      if (this.start[at] - end > least) axis.fold(end, this.start[at]);
-      end = Math.max(end, this.end(at));
-    }
-    axis.close(Math.max(end, 1));
-    return axis;
-  }
-}
-
-/** From milliseconds to a place on a line on which idle time is short. */
-export class Axis {
-  /** @param {number} folded what is left of an idle stretch */
-  constructor(folded) {
-    this.folded = folded;
-    /** @type {{from: number, to: number, at: number}[]} */ this.gaps = [];
-    this.saved = 0;
-    this.end = 0;
-    this.length = 1;
-  }
-
-  /** @param {number} from @param {number} to */
-  fold(from, to) {
-    this.gaps.push({ from, to, at: from - this.saved });
-    this.saved += Math.max(0, to - from - this.folded);
-  }
-
-  /** @param {number} end */
-  close(end) {
-    this.end = end;
-    this.length = end - this.saved;
-  }
-
-  /** @param {number} time */
-  place(time) {
-    let low = 0;
-    let high = this.gaps.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.gaps[middle].from < time) low = middle + 1;
-      else high = middle;
-    }
-    const gap = this.gaps[low - 1];
-    if (!gap) return time;
-    if (time >= gap.to) return gap.at + this.folded + (time - gap.to);
-    return gap.at + (this.folded * (time - gap.from)) / (gap.to - gap.from);
-  }
-
-  /** The time at a place. @param {number} place */
-  time(place) {
-    let time = place;
-    for (const gap of this.gaps) {
-      if (place <= gap.at) break;
-      if (place < gap.at + this.folded) return gap.from + ((gap.to - gap.from) * (place - gap.at)) / this.folded;
-      time = gap.to + (place - gap.at - this.folded);
-    }
-    return time;
-  }
-}
-
-/** @param {string} path @param {string} name @param {number} depth @param {number} parent @returns {Lane} */
-function lane(path, name, depth, parent) {
-  return { path, name, depth, parent, rows: [], isOpen: true, start: 0, end: 0, steps: 0, errors: 0, tokens: 0 };
-}
-
-/** @param {Lane} each @param {number} start @param {number} end @param {number} tokens @param {number} errors @param {number} steps */
-function add(each, start, end, tokens, errors, steps) {
-  each.start = Math.min(each.start, start);
-  each.end = Math.max(each.end, end);
-  each.tokens += tokens;
-  each.errors += errors;
-  each.steps += steps;
 }

@@ -1,55 +1,64 @@
 /**
- * `<trace-waterfall src steps live run compare [over]>`: the steps of a run as a tree beside their times.
+ * `<trace-waterfall runs live run compare [over]>`: the steps of a run as a tree beside their times.
  *
- * `src` is the outline, `steps` the address before the number of a step, `live` the stream of a run that is not
- * over, `compare` where `c` leads. What is shown stands in the address of the page.
+ * `runs` is the address before the id of a run, `live` the stream of a run that is not over, `compare` where `c` leads.
+ * A step that began a run opens it. What is shown stands in the address of the page.
  */
 
 import { isWritten, load } from "./fragments.js";
+import { read, remember } from "./trace-address.js";
+import { axisOf } from "./trace-axis.js";
 import { bindKeys } from "./trace-keys.js";
-import { marks } from "./trace-marks.js";
+import { look } from "./trace-look.js";
 import { Minimap } from "./trace-minimap.js";
-import { RowList, brief, make, sign, span } from "./trace-rows.js";
+import { Nested } from "./trace-nested.js";
+import { RowList, make } from "./trace-rows.js";
 import { Ruler } from "./trace-ruler.js";
 import { Steps } from "./trace-steps.js";
 import { toolbar } from "./trace-toolbar.js";
 
-const SETTLED_MS = 150;
+const STEPS = 100_000;
 const MAP_MS = 400;
 const WRITTEN_MS = 1000;
+const FOLLOWED = 8; // runs at work; others stay as they were when they were opened
 
 class TraceWaterfall extends HTMLElement {
   async connectedCallback() {
     this.gone = new AbortController();
-    const answer = await fetch(this.getAttribute("src") ?? "", { signal: this.gone.signal }).catch(() => null);
+    const [runs, run] = [this.getAttribute("runs") ?? "", this.getAttribute("run") ?? ""];
+    const answer = await fetch(`${runs}${run}/steps.json?limit=${STEPS}`, { signal: this.gone.signal }).catch(() => null);
     if (!answer?.ok) return; // The plain list stays.
     const outline = await answer.json();
     this.steps = new Steps();
     this.steps.load(outline);
     if (!outline.seq.length && this.hasAttribute("over")) return;
-    this.read();
+    this.nested = new Nested(this.steps, runs, (id, after) => this.follow(id, after));
+    const given = read();
+    this.view = { ...given, isFull: given.isFull || this.steps.isAllFine() };
+    this.opened = this.steps.runs[0].places.get(Number(given.step)) ?? null;
     this.build();
     this.isLive = !this.hasAttribute("over") && !outline.is_lost;
     this.steps.now = this.isLive && outline.status === "running" ? Date.now() - this.steps.began : this.steps.lanes[0].end;
     if (!this.hasAttribute("over")) this.listen(outline.last_seq);
     this.relayout();
     if (this.opened !== null) this.select(this.opened, true);
+    await this.restore(given);
+  }
+
+  /** Open the runs below that the address names. @param {{step: string, open: string[]}} given */
+  async restore({ step, open }) {
+    for (const address of open) {
+      const row = await this.nested.reach(address);
+      if (row !== null) await this.toggle(row, true);
+    }
+    const row = step.includes(".") ? await this.nested.reach(step) : null;
+    if (row !== null) this.select(row, true);
   }
 
   disconnectedCallback() {
     this.gone?.abort();
     clearInterval(this.clock);
     clearTimeout(this.asking);
-  }
-
-  /** What the address says. */
-  read() {
-    const given = new URLSearchParams(location.search);
-    const [from, to] = (given.get("zoom") ?? "").split("~").map(Number);
-    this.view = { query: given.get("q") ?? "", isFull: given.get("level") === "full" || this.steps.isAllFine(), from: -Infinity, to: Infinity };
-    if (to > from) Object.assign(this.view, { from, to });
-    const seq = Number(given.get("step") ?? NaN);
-    this.opened = this.steps.places.get(seq) ?? null;
   }
 
   build() {
@@ -62,7 +71,7 @@ class TraceWaterfall extends HTMLElement {
       fit: () => this.fit(),
     });
     this.replaceChildren(this.bar.form, this.map, this.ruler.element, this.tree);
-    this.list = new RowList(this.tree, (row) => this.show(row));
+    this.list = new RowList(this.tree, (row) => look(this, row));
     this.minimap = new Minimap(this.map, (from, to) => this.zoom(from, to));
     const { signal } = /** @type {AbortController} */ (this.gone);
     this.tree.addEventListener("scroll", () => this.later(), { signal, passive: true });
@@ -80,20 +89,31 @@ class TraceWaterfall extends HTMLElement {
 
   /** @param {number} after */
   listen(after) {
-    const run = this.getAttribute("run") ?? "";
     const { signal } = /** @type {AbortController} */ (this.gone);
     document.addEventListener("live:run", (event) => this.hear(/** @type {CustomEvent} */ (event).detail), { signal });
+    this.follow(this.getAttribute("run") ?? "", after);
+    this.clock = setInterval(() => this.tick(), 1000);
+  }
+
+  /** @param {string} run @param {number} after */
+  follow(run, after) {
+    const feeds = [...this.querySelectorAll("live-feed")];
+    if (feeds.length >= FOLLOWED || feeds.some((feed) => feed.getAttribute("run") === run)) return;
     const feed = document.createElement("live-feed");
     for (const [name, value] of Object.entries({ src: this.getAttribute("live") ?? "", run, after: `${after}` })) feed.setAttribute(name, value);
     this.append(feed);
-    this.clock = setInterval(() => this.tick(), 1000);
   }
 
   /** @param {{run: string, events: any[], is_over: boolean}} told */
   hear({ run, events, is_over }) {
-    if (run !== this.getAttribute("run")) return;
-    this.steps.apply(events);
+    const at = this.steps.runs.findIndex((/** @type {{id: string}} */ each) => each.id === run);
+    if (at < 0) return;
+    this.steps.apply(events, at);
     this.isStale = true;
+    this.later();
+    this.steps.runs[at].isOver ||= is_over;
+    if (at > 0 && is_over) this.querySelector(`live-feed[run="${CSS.escape(run)}"]`)?.remove();
+    if (at > 0) return;
     if (events.some((each) => each.type.startsWith("run."))) {
       this.isLive = events.findLast((each) => each.type.startsWith("run.")).type !== "run.waiting" && !is_over;
       // The new status and output; what somebody reads below stays.
@@ -105,7 +125,6 @@ class TraceWaterfall extends HTMLElement {
       clearInterval(this.clock);
       this.relayout();
     }
-    this.later();
   }
 
   /** Fetch the status anew; not under who answers there. */
@@ -138,7 +157,7 @@ class TraceWaterfall extends HTMLElement {
     this.isStale = false;
     const found = this.steps.rows(this.view);
     this.list.set(found.rows, found.depths);
-    this.axis = this.steps.axis();
+    this.axis = axisOf(this.steps);
     const isZoomed = this.view.from > -Infinity;
     this.left = isZoomed ? this.axis.place(Math.max(0, this.view.from)) : 0;
     this.width = Math.max(0.001, (isZoomed ? this.axis.place(Math.min(this.axis.end, this.view.to)) : this.axis.length) - this.left);
@@ -146,7 +165,7 @@ class TraceWaterfall extends HTMLElement {
     this.ruler.draw(this.axis, this.left, this.width);
     this.list.draw();
     if (isAsked || !this.drawn || performance.now() - this.drawn > MAP_MS || !this.isLive) this.drawMap();
-    if (isAsked) this.remember();
+    if (isAsked) remember(this);
   }
 
   drawMap() {
@@ -155,46 +174,34 @@ class TraceWaterfall extends HTMLElement {
     this.minimap.mark(this.left / this.axis.length, (this.left + this.width) / this.axis.length);
   }
 
-  /** How a row looks. @param {number} row @returns {import("./trace-rows.js").Shown} */
-  show(row) {
-    const { steps } = this;
-    const isLane = row < 0;
-    const lane = steps.lanes[-1 - row];
-    const [start, end] = isLane ? [lane.start, lane.end] : [steps.start[row], steps.end(row)];
-    const left = Math.min(100, Math.max(0, (100 * (this.axis.place(start) - this.left)) / this.width));
-    const right = Math.min(100, Math.max(0, (100 * (this.axis.place(end) - this.left)) / this.width));
-    const place = { left: round(left), width: round(Math.max(0.15, right - left)) };
-    if (isLane) {
-      const label = `${brief(lane.name)} (${lane.steps})${lane.errors ? ` ✗ ${lane.errors}` : ""}`;
-      const isOpen = lane.isOpen || Boolean(this.view.query);
-      const spoken = `lane ${brief(lane.name)}, ${lane.steps} steps, ${lane.errors} errors`;
-      return { ...place, glyph: isOpen ? "▾" : "▸", kind: "lane", label, marks: "", told: "", meta: span(end - start), state: lane.errors ? "failed" : "", spoken, isOpen };
-    }
-    const status = steps.status[row];
-    const isError = steps.isError(row);
-    const took = steps.duration[row] === null ? status : span(end - start);
-    const label = `${isError ? "✗ " : ""}${brief(steps.name[row])}`;
-    const told = marks({ attempt: steps.attempt[row], isTaped: steps.taped[row], decided: steps.decided[row] }, this.view.isFull);
-    const tokens = steps.tokens[row] ? `${steps.tokens[row]} tok · ` : "";
-    const state = `${isError ? "failed" : status}${row === this.opened ? " opened" : ""}`;
-    const spoken = `${steps.kind[row]} ${brief(steps.name[row])}, ${status}, ${span(end - start)}${told.long && `, ${told.long}`}`;
-    return { ...place, glyph: sign(steps.kind[row]), kind: steps.kind[row], label, marks: told.short, told: told.long, meta: tokens + took, state, spoken, isOpen: null };
+  /** Where a time stands in what is shown, in percent. @param {number} start @param {number} end */
+  place(start, end) {
+    const [left, right] = [start, end].map((time) => Math.min(100, Math.max(0, (100 * (this.axis.place(time) - this.left)) / this.width)));
+    return { left: round(left), width: round(Math.max(0.15, right - left)) };
   }
 
   /** @param {MouseEvent} event */
   click(event) {
-    const element = event.target instanceof Element && event.target.closest("[data-row]");
-    if (!(element instanceof HTMLElement)) return;
+    const target = event.target instanceof Element ? event.target : null;
+    const element = target?.closest("[data-row]");
+    if (!target || !(element instanceof HTMLElement)) return;
     const row = Number(element.dataset.row);
-    if (row < 0) this.toggle(row);
-    this.select(row, row >= 0);
+    const isTwist = row < 0 || (this.steps.isNest(row) && target.matches(".glyph"));
+    if (isTwist) this.toggle(row);
+    this.select(row, !isTwist);
   }
 
-  /** @param {number} row @param {boolean} [isOpen] */
-  toggle(row, isOpen) {
-    const lane = this.steps.lanes[-1 - row];
-    lane.isOpen = isOpen ?? !lane.isOpen;
-    this.relayout();
+  /** Open or close what is below a row. @param {number} row @param {boolean} [asked] */
+  async toggle(row, asked) {
+    const isOpen = asked ?? !this.steps.opens(row)?.isOpen;
+    if (isOpen && row >= 0) {
+      this.tree.setAttribute("aria-busy", "true");
+      await this.nested.fetch(row);
+      this.tree.removeAttribute("aria-busy");
+    }
+    const lane = this.steps.opens(row);
+    if (lane) lane.isOpen = isOpen;
+    this.relayout(row >= 0);
   }
 
   /** Choose a row, and see its step. @param {number} row @param {boolean} [isOpened] */
@@ -209,21 +216,20 @@ class TraceWaterfall extends HTMLElement {
     this.list.scrollTo(index);
     if (isOpened && row >= 0) this.open(row);
     this.list.draw();
-    this.remember();
+    remember(this);
   }
 
   /** @param {number} row */
   open(row) {
     if (row === this.opened && document.querySelector("#step .facts")) return;
     this.opened = row;
-    load("step", `${this.getAttribute("steps")}${this.steps.seq[row]}`);
+    load("step", `${this.getAttribute("runs")}${this.steps.runs[this.steps.run[row]].id}/steps/${this.steps.seq[row]}`);
   }
 
   /** @param {number} from @param {number} to */
   zoom(from, to) {
-    const isWhole = from <= 0 && to >= 1;
-    this.view.from = isWhole ? -Infinity : this.axis.time(from * this.axis.length);
-    this.view.to = isWhole ? Infinity : this.axis.time(to * this.axis.length);
+    const [left, right] = [from, to].map((share) => this.axis.time(share * this.axis.length));
+    Object.assign(this.view, from <= 0 && to >= 1 ? { from: -Infinity, to: Infinity } : { from: left, to: right });
     this.relayout(true);
   }
 
@@ -233,22 +239,6 @@ class TraceWaterfall extends HTMLElement {
     if (this.view.from > -Infinity || row === null) return this.zoom(0, 1);
     const [start, end] = row < 0 ? [this.steps.lanes[-1 - row].start, this.steps.lanes[-1 - row].end] : [this.steps.start[row], this.steps.end(row)];
     this.zoom(this.axis.place(start) / this.axis.length, Math.max(this.axis.place(end), this.axis.place(start) + 1) / this.axis.length - 1e-9);
-  }
-
-  /** Keep in the address what is shown. Browsers do not let it be changed at every key. */
-  remember() {
-    clearTimeout(this.settling);
-    this.settling = setTimeout(() => {
-      const url = new URL(location.href);
-      const { query, isFull, from, to } = this.view;
-      const step = this.opened === null ? null : this.steps.seq[this.opened];
-      const zoom = from > -Infinity ? `${Math.floor(from)}~${Math.ceil(to)}` : null;
-      for (const [name, value] of Object.entries({ step, q: query || null, level: isFull ? "full" : null, zoom })) {
-        if (value === null) url.searchParams.delete(name);
-        else url.searchParams.set(name, `${value}`);
-      }
-      history.replaceState(history.state, "", url);
-    }, SETTLED_MS);
   }
 }
 

@@ -1,0 +1,39 @@
+/**
+ * What is shown of a run, as it stands in the address of its page.
+ */
+
+const SETTLED_MS = 150;
+/** Runs below that a page opens by itself. */
+const OPENED = 20;
+
+/** What the address says. @returns {{query: string, isFull: boolean, from: number, to: number, step: string, open: string[]}} */
+export function read() {
+  const given = new URLSearchParams(location.search);
+  const [from, to] = (given.get("zoom") ?? "").split("~").map(Number);
+  const zoom = to > from ? { from, to } : { from: -Infinity, to: Infinity };
+  const open = (given.get("open") ?? "").split(" ").filter(Boolean).slice(0, OPENED);
+  return { query: given.get("q") ?? "", isFull: given.get("level") === "full", ...zoom, step: given.get("step") ?? "", open };
+}
+
+/** Keep it, when it rests: browsers do not let an address be changed at every key. @param {any} trace the element `trace-waterfall` */
+export function remember(trace) {
+  clearTimeout(trace.settling);
+  trace.settling = setTimeout(() => {
+    const { view, steps, opened } = trace;
+    const url = new URL(location.href);
+    const zoom = view.from > -Infinity ? `${Math.floor(view.from)}~${Math.ceil(view.to)}` : null;
+    const open = steps.runs.filter((/** @type {any} */ run) => run.above !== null && steps.lanes[run.lane].isOpen);
+    const values = {
+      step: opened === null ? null : steps.address(opened),
+      q: view.query || null,
+      level: view.isFull ? "full" : null,
+      zoom,
+      open: open.map((/** @type {any} */ run) => steps.address(run.above)).join(" ") || null,
+    };
+    for (const [name, value] of Object.entries(values)) {
+      if (value === null) url.searchParams.delete(name);
+      else url.searchParams.set(name, value);
+    }
+    history.replaceState(history.state, "", url);
+  }, SETTLED_MS);
+}

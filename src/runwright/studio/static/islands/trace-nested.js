@@ -1,0 +1,58 @@
+/**
+ * Runs that steps began: each is fetched when its step is opened, and then followed while it is at work.
+ */
+
+/** Steps of a run below another that are shown; the page of the run has all. */
+const STEPS = 5000;
+
+export class Nested {
+  /** @param {import("./trace-steps.js").Steps} steps @param {string} address before the id of a run @param {(run: string, after: number) => void} follow */
+  constructor(steps, address, follow) {
+    this.steps = steps;
+    this.address = address;
+    this.follow = follow;
+  }
+
+  /** Have the steps of the run that a step began, as they are now; false where there is none. @param {number} row */
+  async fetch(row) {
+    const { steps } = this;
+    const known = steps.begun.get(row);
+    if (known !== undefined && steps.runs[known].isOver) return true;
+    const id = known === undefined ? await this.find(row) : steps.runs[known].id;
+    const outline = id && (await json(`${this.address}${id}/steps.json?limit=${STEPS}`));
+    if (!outline) {
+      steps.gone.add(row);
+      return false;
+    }
+    const run = steps.nest(row, id);
+    steps.load(outline, run);
+    if (!steps.runs[run].isOver && !outline.is_lost) this.follow(id, outline.last_seq);
+    return true;
+  }
+
+  /** The id of the run that a step began. @param {number} row @returns {Promise<string | undefined>} */
+  async find(row) {
+    const above = this.steps.runs[this.steps.run[row]].id;
+    const step = await json(`${this.address}${above}/steps/${this.steps.seq[row]}.json`);
+    return step?.child;
+  }
+
+  /** The row of a step, by the numbers of the steps that lead to it. @param {string} address */
+  async reach(address) {
+    let run = 0;
+    /** @type {number | null} */ let row = null;
+    for (const seq of address.split(".")) {
+      if (row !== null && !(await this.fetch(row))) return null;
+      if (row !== null) run = this.steps.begun.get(row) ?? 0;
+      row = this.steps.runs[run].places.get(Number(seq)) ?? null;
+      if (row === null) return null;
+    }
+    return row;
+  }
+}
+
+/** @param {string} url @returns {Promise<any>} */
+async function json(url) {
+  const answer = await fetch(url).catch(() => null);
+  return answer?.ok ? answer.json() : null;
+}
