@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from runwright.cli.cost_access import BudgetAccess, CostAccess
 from runwright.core.event import Event
 from runwright.core.ports import RunFilter
 from runwright.core.run import RunRequest
@@ -13,11 +14,8 @@ from runwright.errors import StorageFull, StorageReadOnly
 from runwright.service.views import (
     AgentSchema,
     AgentView,
-    CostQuery,
-    CostReport,
     Page,
     Resolution,
-    RunCost,
     RunView,
     StepView,
     TemplateView,
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
     from runwright.core.memory import Owner
     from runwright.journal.diff import RunDiff
     from runwright.service.approval_views import ApprovalBody, ApprovalQuery, ApprovalView
-    from runwright.service.budgets import BudgetView, RaiseBody
     from runwright.service.cache import CacheCleared, CacheSpace, CacheView
     from runwright.service.groups import GroupView
     from runwright.service.guard import GuardQuery, GuardReport
@@ -149,30 +146,6 @@ class GroupAccess(Protocol):
 
     async def get(self, group: str, *, steps: int = 0) -> GroupView:
         """A group, with its first steps."""
-        ...
-
-
-class CostAccess(Protocol):
-    """What commands ask about costs."""
-
-    async def report(self, query: CostQuery) -> CostReport:
-        """What calls cost, or would cost."""
-        ...
-
-    async def run(self, run_id: str) -> RunCost:
-        """What a run cost, step by step."""
-        ...
-
-
-class BudgetAccess(Protocol):
-    """What commands ask about budgets."""
-
-    async def find(self) -> Page[BudgetView]:
-        """The accounts in force."""
-        ...
-
-    async def raise_to(self, body: RaiseBody) -> Page[BudgetView]:
-        """Raise an account."""
         ...
 
 

@@ -155,6 +155,7 @@ VERBS: dict[str, str] = {
     "parallel": "Run agents side by side.",
     "chat": "Talk with an agent.",
     "costs": "Sum up what calls cost, or would cost.",
+    "calls": "List single calls with what they cost, the dearest first.",
     "sql": "Answer a question in SQL over runs, steps and costs.",
     "stats": "Count what happened: calls, errors, tokens, cost and durations.",
     "doctor": "Check this machine and say what to do.",

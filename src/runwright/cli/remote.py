@@ -17,6 +17,7 @@ from runwright.journal.diff import RunDiff
 from runwright.service.approval_views import ApprovalBody, ApprovalQuery, ApprovalView
 from runwright.service.budgets import BudgetView, RaiseBody
 from runwright.service.cache import CacheCleared, CacheSpace, CacheView
+from runwright.service.call_views import CallQuery, CallView
 from runwright.service.drains import DrainBody, DrainView
 from runwright.service.groups import GroupView
 from runwright.service.guard import GuardQuery, GuardReport
@@ -117,6 +118,10 @@ class RemoteCosts:
     async def report(self, query: CostQuery) -> CostReport:
         """What calls cost, or would cost."""
         return await self._http.ask(CostReport, "POST", "/costs", body=query)
+
+    async def calls(self, query: CallQuery) -> Page[CallView]:
+        """Single calls, the dearest or newest first."""
+        return await self._http.ask(Page[CallView], "GET", "/costs/calls", query=msgspec.structs.asdict(query))
 
     async def run(self, run_id: str) -> RunCost:
         """What a run cost, step by step."""

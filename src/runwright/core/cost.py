@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
+from runwright.core.labels import Number
 from runwright.core.money import NO_COST, Cost
+from runwright.core.step import Step
 from runwright.core.usage import NO_USAGE, Usage
 
 CostBy = Literal["agent", "model", "day", "group", "user"]
+CallOrder = Literal["dearest", "newest"]
+Unlabelled = Literal["group", "user"]
 
 
 class CostFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,3 +47,35 @@ class CostCall(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     usage: Usage
     cost: Cost = NO_COST
+
+
+class CallPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a call stands in a list of calls, whichever its order; `nano_usd` is None for one without a price."""
+
+    nano_usd: Number | None
+    at: Annotated[datetime, msgspec.Meta(tz=True)]
+    run_id: str
+    seq: Number
+
+
+class CallFilter(CostFilter, frozen=True, kw_only=True):
+    """Which calls to list: of the model or tool `name`, of runs of a `group` or `user`, or `without` one; those that
+    come `after` a place.
+    """
+
+    name: str | None = None
+    group: str | None = None
+    user: str | None = None
+    without: Unlabelled | None = None
+    order: CallOrder = "dearest"
+    after: CallPlace | None = None
+    limit: int = 50
+
+
+class ChargedCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A step that may have cost something, and whose run it is of."""
+
+    step: Step
+    agent: str
+    group: str | None
+    user: str | None

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from runwright.core.agent import Definition, Tool
-from runwright.core.cost import CostBy, CostCall, CostFilter, CostRow
+from runwright.core.cost import CallFilter, ChargedCall, CostBy, CostCall, CostFilter, CostRow
 from runwright.core.event import Event
 from runwright.core.memory import Commit, CommitFilter, Draft, Entry, Owner
 from runwright.core.message import Message
@@ -312,6 +312,10 @@ class CostStore(Protocol):
 
     def calls(self, by: CostBy, where: CostFilter) -> Iterator[CostCall]:
         """Every call, in no order."""
+        ...
+
+    def find(self, where: CallFilter) -> Sequence[ChargedCall]:
+        """A page of calls, the dearest or newest first; those without a price are the cheapest."""
         ...
 
 

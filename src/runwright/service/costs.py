@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import takewhile
 
-from runwright.core.cost import CostCall, CostFilter, CostRow
+import msgspec
+
+from runwright.core.cost import CallFilter, CallPlace, CostCall, CostFilter, CostRow
 from runwright.core.event import Data, Event, StepCharged, StepCompleted, StepFailed, StepRestarted, StepStarted
 from runwright.core.money import NO_COST, UNPRICED, Cost, CostLine, format_usd
 from runwright.core.ports import Clock, CostStore, RunStore
+from runwright.core.step import Step
 from runwright.errors import ConfigError, InvalidRequest, NotFound
 from runwright.journal.project import is_charged_once
 from runwright.journal.read import JournalReader
 from runwright.models.prices import Price, Prices, read_prices
+from runwright.service.call_views import CallQuery, CallView, call_view
 from runwright.service.views import (
     CostGroup,
     CostLineView,
     CostQuery,
     CostReport,
+    Page,
     RunCost,
     StepCost,
     WhatIf,
@@ -62,6 +68,33 @@ class Costs:
             until=where.until,
             data=[tally.group for tally in tallies],
             total=total.group,
+        )
+
+    async def calls(self, query: CallQuery) -> Page[CallView]:
+        """A page of single calls, the dearest or newest first. Calls that were pruned stand in sums alone.
+
+        Raises InvalidRequest.
+        """
+        now = self._clock.now()
+        where = CallFilter(
+            since=_whole("since", query.since, now),
+            until=_whole("until", query.until, now),
+            agent=query.agent,
+            name=query.model,
+            group=query.group,
+            user=query.user,
+            without=query.without,
+            order=query.order,
+            after=None if query.after is None else _place(query.after),
+            limit=query.limit + 1,
+        )
+        found = await asyncio.to_thread(self._store.find, where)
+        shown = found[: query.limit]
+        has_more = len(found) > query.limit
+        return Page(
+            data=[call_view(call) for call in shown],
+            has_more=has_more,
+            next=_marked(shown[-1].step) if has_more else None,
         )
 
     async def run(self, run_id: str) -> RunCost:
@@ -175,6 +208,21 @@ def _whole(name: str, text: str | None, now: datetime) -> datetime | None:
     if found is None or text is None or AGO.fullmatch(text) is None:
         return found
     return found.replace(minute=0, second=0, microsecond=0)
+
+
+def _marked(step: Step) -> str:
+    """Where a call stands in a list, as the value of `after`."""
+    ended = step.ended_at or step.started_at
+    place = CallPlace(nano_usd=step.cost.nano_usd, at=ended, run_id=step.run_id, seq=step.seq)
+    return urlsafe_b64encode(msgspec.json.encode(place)).decode()
+
+
+def _place(text: str) -> CallPlace:
+    try:
+        return msgspec.json.decode(urlsafe_b64decode(text), type=CallPlace)
+    except (ValueError, msgspec.DecodeError):
+        detail = f"what `next` was on the page before, not {text[:80]!r}"
+        raise InvalidRequest(f"After {text[:80]!r} comes nothing.", problems=[("/after", detail)]) from None
 
 
 def _other_prices(query: CostQuery) -> Sequence[Price]:

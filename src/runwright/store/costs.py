@@ -6,18 +6,30 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, case, func, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, literal_column, select, tuple_
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
-from runwright.core.cost import CostBy, CostCall, CostFilter, CostRow
-from runwright.core.money import IMPORTED, Cost
+from runwright.core.cost import (
+    CallFilter,
+    CallOrder,
+    CallPlace,
+    ChargedCall,
+    CostBy,
+    CostCall,
+    CostFilter,
+    CostRow,
+)
+from runwright.core.money import Cost
 from runwright.core.usage import Usage
 from runwright.store.database import Database
 from runwright.store.rollups import HOUR
-from runwright.store.rows import Row, micros, moment
-from runwright.store.schema import rollup_hour, runs, steps
+from runwright.store.rows import Row, micros, moment, step_of
+from runwright.store.schema import CHARGED, rollup_hour, runs, steps
 
 _DAY = 86_400_000_000
 _PAGE = 5_000
+_UNPRICED = -1
+_ENDED = and_(CHARGED, steps.c.status.in_(("completed", "failed")))
 _OF_RUN = frozenset({"agent", "group", "user"})
 _USAGE = (
     steps.c.input_tokens,
@@ -70,6 +82,50 @@ class SqlCostStore:
             for row in connection.execution_options(yield_per=_PAGE).execute(query):
                 yield _call(by, row)
 
+    def find(self, where: CallFilter) -> Sequence[ChargedCall]:
+        """A page of calls, the dearest or newest first; those without a price are the cheapest.
+
+        The newest are found by the index of their time. To find the dearest reads every call of the span of time.
+        """
+        page = _listed(where).limit(where.limit).subquery()
+        run = (runs.c.agent, runs.c.group, runs.c.user)
+        query = select(page, *run).join_from(page, runs, runs.c.id == page.c.run_id)
+        with self._database.read() as connection:
+            found = connection.execute(query.order_by(*(column.desc() for column in _order(where, page.c)))).all()
+        return [ChargedCall(step=step_of(row), agent=row[-3], group=row[-2], user=row[-1]) for row in found]
+
+
+def _listed(where: CallFilter) -> Select[*tuple[Any, ...]]:
+    """The rows of steps that fit, in order."""
+    query = _spanned(select(steps).where(_ENDED), where)
+    if where.name is not None:
+        query = query.where(steps.c.name == where.name)
+    # An agent has many runs of all times: its calls are found by their time. A group or user has few.
+    of_run = (
+        (runs.c.agent.concat(literal_column("''")), where.agent),
+        (runs.c.group, where.group),
+        (runs.c.user, where.user),
+    )
+    chosen = [column == value for column, value in of_run if value is not None]
+    if where.without is not None:
+        chosen.append(runs.c[where.without].is_(None))
+    if chosen:
+        query = query.join(runs, runs.c.id == steps.c.run_id).where(*chosen)
+    order = _order(where, steps.c)
+    if where.after is not None:
+        query = query.where(tuple_(*order) < tuple_(*_place(where.order, where.after)))
+    return query.order_by(*(column.desc() for column in order))
+
+
+def _order(where: CallFilter, of: ReadOnlyColumnCollection[str, Any]) -> Sequence[ColumnElement[Any]]:
+    newest = (of.ended_at, of.run_id, of.seq)
+    return newest if where.order == "newest" else (func.coalesce(of.cost_nano, _UNPRICED), *newest)
+
+
+def _place(order: CallOrder, after: CallPlace) -> Sequence[object]:
+    newest = (micros(after.at), after.run_id, after.seq)
+    return newest if order == "newest" else (_UNPRICED if after.nano_usd is None else after.nano_usd, *newest)
+
 
 def _is_whole(moment: datetime | None) -> bool:
     return moment is None or micros(moment) % HOUR == 0
@@ -92,16 +148,16 @@ def _rolled(by: CostBy, where: CostFilter) -> Select[*tuple[Any, ...]]:
 
 
 def _charged(columns: Sequence[ColumnElement[Any]], by: CostBy, where: CostFilter) -> Select[*tuple[Any, ...]]:
-    """Calls that may cost something. What a tape answered was paid for by the run that recorded it, and what stands
-    in runs from files elsewhere.
-    """
-    query = select(*columns).select_from(steps)
-    ended = steps.c.status.in_(("completed", "failed"))
-    query = query.where(ended, steps.c.cost_source.not_in(("none", IMPORTED)), steps.c.taped.is_(None))
+    """Calls that may cost something."""
+    query = select(*columns).select_from(steps).where(_ENDED)
     if by in _OF_RUN or where.agent is not None:
         query = query.join(runs, runs.c.id == steps.c.run_id)
     if where.agent is not None:
         query = query.where(runs.c.agent == where.agent)
+    return _spanned(query, where)
+
+
+def _spanned(query: Select[*tuple[Any, ...]], where: CostFilter) -> Select[*tuple[Any, ...]]:
     if where.since is not None:
         query = query.where(steps.c.ended_at >= micros(where.since))
     if where.until is not None:

@@ -11,7 +11,7 @@ from runwright.errors import StorageVersion
 from runwright.store.database import Database
 from runwright.store.schema import metadata, suit_postgres
 
-REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 15))
+REVISIONS: Final = tuple(f"{number:04}" for number in range(1, 16))
 """All revisions, oldest first; a test holds this equal to the migrations folder."""
 
 HEAD: Final = REVISIONS[-1]

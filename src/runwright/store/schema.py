@@ -21,9 +21,12 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    literal_column,
     text,
 )
 from sqlalchemy.sql.elements import ColumnElement, TextClause
+
+from runwright.core.money import IMPORTED
 
 metadata = MetaData()
 
@@ -35,6 +38,8 @@ NOT_OVER = text("status NOT IN ('completed', 'failed', 'cancelled')")
 NOT_CONSUMED = text("NOT is_consumed")
 ACTIVE = text("is_active")
 DELTAS = text("type = 'deltas'")
+NOBODY_PAYS = ("none", IMPORTED)
+"""Sources of costs that are none here: nothing was charged, or it was where the run took place."""
 
 
 def _usage() -> tuple[Column[int], ...]:
@@ -148,6 +153,12 @@ steps = Table(
     Column("decided", LargeBinary),
     sqlite_with_rowid=False,
 )
+# Literals, because a bound value tells SQLite nothing about the index. What a tape answered was paid for by the run
+# that recorded it.
+CHARGED = and_(
+    steps.c.cost_source.not_in([literal_column(f"'{each}'") for each in NOBODY_PAYS]), steps.c.taped.is_(None)
+)
+_partial("steps_charged", steps.c.ended_at, where=CHARGED)
 
 # `position` is never given twice although AUTOINCREMENT is left out (it costs a tenth of an append): SQLite gives the
 # highest one plus 1, so whoever deletes events leaves the newest row, or inserts before it deletes.

@@ -1,5 +1,6 @@
 """`runwright costs`, `runs cost` and `models price`."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -9,15 +10,18 @@ from inline_snapshot import snapshot
 
 from runwright.cli import models, runs
 from runwright.cli.call import Options
+from runwright.cli.calls import calls
 from runwright.cli.costs import costs
 from runwright.core.usage import Usage
 from runwright.errors import InvalidRequest
+from runwright.service.call_views import CallQuery, CallView
 from runwright.service.views import (
     CostGroup,
     CostLineView,
     CostQuery,
     CostReport,
     CostView,
+    Page,
     RunCost,
     StepCost,
     WhatIf,
@@ -33,6 +37,7 @@ class FakeCosts:
     def __init__(self, what_if: WhatIf | None = None) -> None:
         self._what_if = what_if
         self.asked: list[CostQuery] = []
+        self.listed: list[CallQuery] = []
 
     async def report(self, query: CostQuery) -> CostReport:
         """Three calls, one of them unpriced."""
@@ -40,6 +45,27 @@ class FakeCosts:
         group = CostGroup(key="a", calls=3, unpriced_calls=1, usd="0.5", usage=USAGE, what_if=self._what_if)
         none = CostGroup(key=None, calls=2, unpriced_calls=2, usd=None, usage=USAGE, what_if=self._what_if)
         return CostReport(by=query.by, since=None, until=None, data=[group, none], total=group)
+
+    async def calls(self, query: CallQuery) -> Page[CallView]:
+        """Two calls of a run, one of them unpriced, and more to come."""
+        self.listed.append(query)
+        ended = datetime(2026, 11, 1, 12, tzinfo=UTC)
+        costs = (CostView(usd="0.5", source="list"), CostView(usd=None, source="unpriced"))
+        views = [
+            CallView(
+                run_id="run_1",
+                step=3,
+                agent="a",
+                kind="model",
+                name="acme:x",
+                status="completed",
+                at=ended,
+                usage=USAGE,
+                cost=cost,
+            )
+            for cost in costs
+        ]
+        return Page(data=views, has_more=True, next="place")
 
     async def run(self, run_id: str) -> RunCost:
         """A run with a priced and an unpriced step, one from a tape, and a tool that spent what has no price."""
@@ -77,6 +103,20 @@ total	3	1000	200	0.5	1
 """
     )
     assert call.noted.startswith("1 of 3 calls are unpriced and not in the sums")
+
+
+async def test_calls_are_a_table() -> None:
+    """The filters are handed on; a row names run and step, says what is unpriced, and the next page is told."""
+    fake = FakeCosts()
+    call = FakeCall(FakeAccess(costs=fake))
+    await calls(agent="a", order="newest", limit=2, call=call)
+    assert fake.listed == [CallQuery(agent="a", order="newest", limit=2)]
+    assert call.printed == snapshot("""\
+ENDED	RUN	STEP	AGENT	NAME	INPUT	OUTPUT	USD
+2026-11-01 12:00:00	run_1	3	a	acme:x	1000	200	0.5
+2026-11-01 12:00:00	run_1	3	a	acme:x	1000	200	unpriced
+""")
+    assert call.noted == "There are more: --after place\n"
 
 
 async def test_what_calls_would_cost(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from runwright.cli.remote import Remote, connect
 from runwright.core.ports import RunFilter
 from runwright.core.run import RunRequest
 from runwright.errors import InvalidRequest, NotFound, Unavailable
+from runwright.service.call_views import CallQuery
 from runwright.service.views import CostQuery, Resolution
 from tests.unit.cli.fakes import a_run
 
@@ -194,6 +195,17 @@ async def test_costs_are_asked_of_the_server() -> None:
     assert (found.total.usd, found.total.usage.input_tokens) == ("0.5", 5)
     assert isinstance(seen[0], dict)
     assert (seen[0]["by"], seen[0]["prices"]) == ("day", "version = '1'")
+
+
+async def test_calls_are_asked_of_the_server() -> None:
+    """What is asked stands in the query, and what is not is left out."""
+
+    async def calls(request: web.Request) -> web.Response:
+        assert dict(request.query) == {"since": "30d", "model": "acme:x", "order": "dearest", "limit": "50"}
+        return json({"data": [], "has_more": False, "next": None})
+
+    async with served("GET", "/api/v1/costs/calls", calls) as remote:
+        assert (await remote.costs.calls(CallQuery(model="acme:x"))).data == []
 
 
 async def test_the_cost_of_a_run_is_asked_of_the_server() -> None:

@@ -56,6 +56,25 @@ async def test_the_cost_of_a_run(client: httpx2.AsyncClient) -> None:
     assert (await client.get("/api/v1/runs/run_none/cost")).status_code == 404
 
 
+async def test_calls_are_listed(client: httpx2.AsyncClient) -> None:
+    """The single calls with their runs and steps; a page leads to the next one, and a mistake is told."""
+    runs = [(await client.post("/api/v1/agents/support/runs", json={"input": text})).json()["id"] for text in "ab"]
+    asked = {"order": "newest", "model": "demo", "limit": 1}
+    first = (await client.get("/api/v1/costs/calls", params=asked)).json()
+    call = first["data"][0]
+    assert (call["run_id"], call["step"], call["agent"], call["cost"]) == (
+        runs[1],
+        3,
+        "support",
+        {"usd": "0", "source": "demo"},
+    )
+    second = (await client.get("/api/v1/costs/calls", params={**asked, "after": first["next"]})).json()
+    assert ([each["run_id"] for each in second["data"]], second["has_more"]) == ([runs[0]], False)
+    for wrong in ({"after": "x"}, {"after": "eyJ9"}, {"order": "best"}, {"limit": 0}, {"since": "soon"}):
+        answer = await client.get("/api/v1/costs/calls", params=wrong)
+        assert (answer.status_code, next(iter(wrong)) in answer.text) == (422, True)
+
+
 @pytest.mark.parametrize("query", [{"by": "planet"}, {"since": "soon"}, {"on_model": "gpt"}, {"colour": "red"}])
 async def test_a_mistake_is_told(client: httpx2.AsyncClient, query: dict[str, str]) -> None:
     """What cannot be asked is refused with its place."""

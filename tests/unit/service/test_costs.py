@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from runwright import Agent, App, Context, tool
 from runwright.app import AppOptions
+from runwright.core.cost import CallOrder
 from runwright.core.money import NANO
 from runwright.core.replay import Replay
 from runwright.core.run import RunRequest
 from runwright.errors import ConfigError, InvalidRequest, NotFound, ToolFailed
 from runwright.models import ModelRegistry
+from runwright.service.call_views import CallQuery, CallView
 from runwright.service.costs import moment
 from runwright.service.stat_views import StatQuery
 from runwright.service.views import CostQuery
@@ -205,6 +208,24 @@ async def test_spending_said_wrongly_is_told(opened: App, text: str, told: str) 
     view = await opened.run("misused", text)
     assert view.error is not None
     assert told in view.error.message
+
+
+@pytest.mark.parametrize("order", ["dearest", "newest"])
+async def test_calls_add_up_to_the_sums(opened: App, order: CallOrder) -> None:
+    """Page by page, the calls are those of the report: what they cost, what is unpriced, and what tools spent."""
+    await opened.run("twice", "a", group="g")
+    await opened.run("talk", "listen")
+    report = await opened.costs.report(CostQuery(by="group"))
+    asked = (CallQuery(without="group", order=order, limit=1), CallQuery(group="g", order=order, limit=1))
+    for sums, query in zip(report.data, asked, strict=True):
+        calls: list[CallView] = []
+        page = None
+        while page is None or page.has_more:
+            page = await opened.costs.calls(replace(query, after=None if page is None else page.next))
+            calls += page.data
+        assert len(calls) == sums.calls
+        assert sum(nano(call.cost.usd) for call in calls if call.cost.usd) == nano(sums.usd)
+        assert sum(call.cost.usd is None for call in calls) == sums.unpriced_calls
 
 
 async def test_nothing_recorded_costs_nothing(opened: App) -> None:

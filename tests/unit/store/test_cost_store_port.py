@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection, event
 
-from runwright.core.cost import CostBy, CostCall, CostFilter
+from runwright.core.cost import CallFilter, CallOrder, CallPlace, CostBy, CostCall, CostFilter
 from runwright.core.money import NO_COST, UNPRICED, Cost
 from runwright.core.run import Run
 from runwright.core.step import Step
 from runwright.core.usage import Usage
-from runwright.store import Stores
+from runwright.store import Stores, open_database, upgrade
+from runwright.store.costs import SqlCostStore
 from tests.unit.store.rows import NOW, later, new, run, step
 
 GPT, MISTRAL = "openai:gpt-5", "mistral:mistral-large-latest"
@@ -86,3 +90,59 @@ def test_every_call_can_be_read(stores: Stores) -> None:
     assert sorted(call.cost.nano_usd or 0 for call in calls) == [0, 5, 7]
     assert CostCall(key="g", ref=GPT, at=NOW, usage=USAGE, cost=UNPRICED) in calls
     assert [call.key for call in stores.costs.calls("day", CostFilter(agent="writer"))] == ["2026-01-03"]
+
+
+def places(stores: Stores, **where: Any) -> list[tuple[str, int | None]]:
+    """The agent and cost of the calls that are found."""
+    return [(each.agent, each.step.cost.nano_usd) for each in stores.costs.find(CallFilter(**where))]
+
+
+@pytest.mark.parametrize(
+    ("where", "expected"),
+    [
+        ({}, [("writer", 11), ("support", 7), ("support", 5), ("support", None)]),
+        ({"order": "newest"}, [("writer", 11), ("support", 7), ("support", None), ("support", 5)]),
+        ({"since": later(1)}, [("writer", 11)]),
+        ({"until": later(86_400)}, [("support", 7), ("support", 5), ("support", None)]),
+        ({"agent": "support", "limit": 1}, [("support", 7)]),
+        ({"name": GPT}, [("support", 5), ("support", None)]),
+        ({"group": "g", "name": MISTRAL}, [("support", 7)]),
+        ({"user": "ada", "agent": "writer"}, []),
+        ({"without": "user"}, [("writer", 11)]),
+    ],
+    ids=["all", "newest", "since", "until", "agent", "name", "group", "user", "without"],
+)
+def test_calls_are_listed(stores: Stores, where: dict[str, Any], expected: list[tuple[str, int | None]]) -> None:
+    """In order, each once, with whose run it is of: what ended, may cost something, and was not taped."""
+    assert places(stores, **where) == expected
+
+
+@pytest.mark.parametrize("order", ["dearest", "newest"])
+def test_pages_of_calls_join(stores: Stores, order: CallOrder) -> None:
+    """What comes after each call is the rest of the list, also after one without a price."""
+    whole = stores.costs.find(CallFilter(order=order))
+    for number, each in enumerate(whole, 1):
+        step = each.step
+        place = CallPlace(nano_usd=step.cost.nano_usd, at=step.ended_at or NOW, run_id=step.run_id, seq=step.seq)
+        assert stores.costs.find(CallFilter(order=order, after=place)) == whole[number:]
+
+
+@pytest.mark.parametrize("order", ["dearest", "newest"])
+@pytest.mark.parametrize("agent", [None, "writer"])
+def test_calls_are_found_by_their_time(path: Path, order: CallOrder, agent: str | None) -> None:
+    """Whichever the order, SQLite reads the calls of the span alone, and sorts nothing to find the newest."""
+    database = open_database(path)
+    upgrade(database)
+    plans: list[str] = []
+
+    def explain(connection: Connection, _: object, sql: str, given: Any, *__: object) -> None:
+        if not sql.startswith("EXPLAIN"):
+            rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", given).all()
+            plans.extend(row.detail for row in rows)
+
+    with database.read() as connection:
+        event.listen(connection.engine, "before_cursor_execute", explain)
+    SqlCostStore(database).find(CallFilter(since=NOW, until=later(1), order=order, agent=agent))
+    database.close()
+    assert "SEARCH steps USING INDEX steps_charged (ended_at>? AND ended_at<?)" in plans
+    assert not any(plan.startswith("SCAN steps") for plan in plans)

@@ -172,7 +172,7 @@ def go_back(path: Path) -> None:
         tables = ("rollup_hour", "sweeps", "pins", "budgets", "cache", "similar_questions", "similar_looks")
         for table in (*tables, "schedules", "firings"):
             connection.execute(f"DROP TABLE {table}")
-        for index in ("blobs_seen", "idempotency_run", "runs_parent"):
+        for index in ("blobs_seen", "idempotency_run", "runs_parent", "steps_charged"):
             connection.execute(f"DROP INDEX {index}")
         of_steps = [("steps", name) for name in ("reserved_tokens", "reserved_nano", "decided")]
         for table, column in (("blobs", "seen"), *of_steps):

@@ -1,7 +1,9 @@
 """Home, costs, memory, guard, settings and system: what they show, what they change, and that nothing in them acts."""
 
 import re
+from html import escape
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -15,6 +17,13 @@ HOSTILE = "<img src=x onerror=alert(1)>\u202e"
 async def remember(text: str, context: Context) -> str:
     """Write a block."""
     await context.memory.set("notes", f"first\n{text}")
+    return text
+
+
+async def many(text: str, context: Context) -> str:
+    """Ask the model so often."""
+    for number in range(int(text)):
+        await context.model(f"{number}")
     return text
 
 
@@ -92,6 +101,43 @@ async def test_costs_lead_from_sums_to_runs(site: Site) -> None:
     asked = await view(site, "/costs.json?by=model&on_model=demo:echo")
     assert asked["report"]["data"][0]["what_if"]["usd"] is not None
     assert (await site.client.get("/costs?by=colour")).status_code == 422
+
+
+@pytest.mark.parametrize("by", ["agent", "model", "day", "group", "user"])
+async def test_costs_lead_to_the_single_calls(site: Site, by: str) -> None:
+    """Each sum leads to its calls, whatever it is by and also where runs have no such label; a call to its step."""
+    labelled = await site.app.run("support", "a", group="g & h", user="ada")
+    plain = await site.app.run("support", "b")
+    costs = await view(site, f"/costs.json?by={by}&since=24h")
+    page = await site.text(f"/costs?by={by}&since=24h")
+    counted: list[int] = []
+    found: Any = []
+    for query in costs["calls"]:
+        address = f"/costs/calls?{urlencode(query)}"
+        assert f'href="{escape(address)}"' in page
+        found = (await view(site, address.replace("calls?", "calls.json?")))["calls"]["data"]
+        counted.append(len(found))
+        shown = await site.text(address)
+        assert all(f'href="/runs/{each["run_id"]}?step={each["step"]}"' in shown for each in found)
+    assert counted == [*(row["calls"] for row in costs["report"]["data"]), 2]
+    assert {labelled.id, plain.id} == {each["run_id"] for each in found}
+
+
+async def test_calls_are_turned_over(open_site: Open) -> None:
+    """A long list of calls has pages in the order asked for, hostile names stay text, and a mistake is told."""
+    async with open_site((Agent("many", run=many, limits={"steps": 100}), *AGENTS)) as site:
+        await site.app.run("many", "60", user="<b>")
+        found = await view(site, "/costs/calls.json?order=newest")
+        steps = [each["step"] for each in found["calls"]["data"]]
+        rest = await view(site, f"/costs/calls.json?order=newest&after={found['calls']['next']}")
+        steps += [each["step"] for each in rest["calls"]["data"]]
+        assert (len(steps), steps, rest["calls"]["next"]) == (60, sorted(steps, reverse=True), None)
+        assert 'rel="next"' in await site.text("/costs/calls")
+        page = await site.text("/costs/calls?user=%3Cb%3E&model=none")
+        assert "No call of this time fits" in page
+        assert "<b>" not in page
+        for wrong in ("order=best", "without=agent", "since=soon", "after=%00", f"agent={'a' * 200}"):
+            assert (await site.client.get(f"/costs/calls?{wrong}")).status_code == 422
 
 
 async def test_memory_is_looked_at_and_restored(open_site: Open) -> None:

@@ -4,6 +4,7 @@ from runwright.studio.page import Action, Page
 from runwright.studio.pages import (
     agents,
     approvals,
+    calls,
     costs,
     diff,
     groups,
@@ -35,6 +36,7 @@ PAGES: tuple[Page, ...] = (
     *agents.PAGES,
     *templates.PAGES,
     *costs.PAGES,
+    *calls.PAGES,
     *memory.PAGES,
     *guard.PAGES,
     *settings.PAGES,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal, get_args
 
 import msgspec
@@ -15,14 +15,19 @@ from runwright.service.views import CostQuery, CostReport
 from runwright.studio.page import Ask, Page
 
 KEYS: tuple[CostBy, ...] = get_args(CostBy)
-BY_HOURS = timedelta(days=4)
+DAY = timedelta(days=1)
+BY_HOURS = 4 * DAY
 """The longest span whose chart has a point an hour."""
 
 
 class CostsView(msgspec.Struct, frozen=True, kw_only=True):
-    """What calls cost, and the same over time: `points` are model calls by the hour or day."""
+    """What calls cost, and the same over time: `points` are model calls by the hour or day.
+
+    `calls` are the queries of `/costs/calls` behind each sum of the report, and last behind all of them.
+    """
 
     report: CostReport
+    calls: Sequence[Mapping[str, str]]
     every: Literal["hour", "day"]
     points: Sequence[StatGroup]
     since: str
@@ -45,8 +50,10 @@ async def show_costs(ask: Ask) -> CostsView:
     report = await ask.app.costs.report(CostQuery(by=by, since=since, until=until, agent=agent, on_model=on_model))
     every = _every(report)
     over_time = await ask.app.stats.report(StatQuery(by=every, kind="model", since=since, until=until, agent=agent))
+    span = {name: text for name, text in (("since", since), ("until", until), ("agent", agent)) if text}
     return CostsView(
         report=report,
+        calls=[*(_behind(row.key, by, span) for row in report.data), span],
         every=every,
         points=over_time.data,
         since=since,
@@ -55,6 +62,15 @@ async def show_costs(ask: Ask) -> CostsView:
         on_model=on_model or "",
         agents=sorted({entry.agent.name for entry in ask.app.registry.all()}),
     )
+
+
+def _behind(key: str | None, by: CostBy, span: Mapping[str, str]) -> Mapping[str, str]:
+    """The query of the calls with a key, in the span that was asked for."""
+    if key is None:
+        return {**span, "without": by}
+    if by == "day":
+        return {**span, "since": key, "until": f"{date.fromisoformat(key) + DAY}"}
+    return {**span, by: key}
 
 
 def _every(report: CostReport) -> Literal["hour", "day"]:
