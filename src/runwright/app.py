@@ -284,7 +284,7 @@ class App:
         self.threads = Threads(stores.threads, self.runs, clock)
         self.costs = Costs(stores.costs, stores.runs, rows.reader, prices=self.prices, clock=clock)
         self.memory = Memory(stores.memory, stores.runs, rows.reader, clock=clock)
-        self.stats = Stats(stores.stats, clock)
+        self.stats = Stats(stores.stats, clock, templates=self.agents.template_names)
         self.storage = Storage(stores.database)
         self.cache = Caches(self._answers, stores.questions)
         self.similar = SimilarQuestions(

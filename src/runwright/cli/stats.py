@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from runwright.cli.call import Called
 from runwright.cli.costs import UNPRICED
-from runwright.core.stats import StatBy, StatKind
+from runwright.core.stats import StatKey, StatKind
 
 if TYPE_CHECKING:
     from runwright.service.stat_views import StatGroup
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 async def stats(
     *,
-    by: StatBy = "day",
+    by: StatKey = "day",
     kind: StatKind = "model",
     since: str = "30d",
     until: str | None = None,
     agent: str | None = None,
+    template: str | None = None,
     call: Called,
 ) -> None:
     """Count what ended: calls, errors, tokens, cost, and how long half of them and 19 of 20 took at the most.
@@ -29,11 +30,12 @@ async def stats(
         since: From this hour on: a day as 2026-11-01, or how long ago as 12h, 30d or 2w.
         until: Until before this hour.
         agent: Of this agent only.
+        template: Of the agents that are made from this template.
         call: What every command is handed.
     """
     from runwright.service.stat_views import StatQuery
 
-    query = StatQuery(by=by, kind=kind, since=since, until=until, agent=agent)
+    query = StatQuery(by=by, kind=kind, since=since, until=until, agent=agent, template=template)
     async with call.open(has_agents=False, is_reading=True) as access:
         report = await access.stats.report(query)
     if call.out.is_json:

@@ -1,7 +1,8 @@
-"""What happened, counted: by hour, day, agent, model or tool."""
+"""What happened, counted: by hour, day, agent, template, model or tool."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -10,18 +11,23 @@ import msgspec
 from runwright.core.usage import NO_USAGE, Usage
 
 StatBy = Literal["hour", "day", "agent", "model", "tool"]
+"""What roll-ups tell apart."""
+
+StatKey = Literal["hour", "day", "agent", "template", "model", "tool"]
 StatKind = Literal["run", "model", "tool"]
 CallKind = Literal["model", "tool", "http"]
 """Kinds of step that the guard's policies are for."""
 
 
 class StatFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """What to count: runs, model calls or tool calls that ended in whole hours from `since` until before `until`."""
+    """What to count: runs, model calls or tool calls that ended in whole hours from `since` until before `until`, of
+    these agents where some are named.
+    """
 
     kind: StatKind = "model"
     since: datetime | None = None
     until: datetime | None = None
-    agent: str | None = None
+    agents: Sequence[str] | None = None
 
 
 class StatRow(msgspec.Struct, frozen=True, kw_only=True):

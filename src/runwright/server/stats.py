@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
-from runwright.core.stats import StatBy, StatKind
+from runwright.core.stats import StatKey, StatKind
 from runwright.server.reference import documented
 from runwright.server.wire import Answer, served
 from runwright.service.stat_views import StatQuery, StatReport
@@ -21,14 +21,15 @@ class StatParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    by: StatBy = "day"
+    by: StatKey = "day"
     kind: StatKind = "model"
     since: str | None = "30d"
     until: str | None = None
     agent: str | None = None
+    template: str | None = None
 
 
 @router.get("/stats", **documented(StatReport))
 async def get_stats(request: Request, asked: Annotated[StatParameters, Query()]) -> Response:
-    """Calls, errors, tokens, cost and percentiles of durations, by hour, day, agent, model or tool."""
+    """Calls, errors, tokens, cost and percentiles of durations, by hour, day, agent, template, model or tool."""
     return Answer(await served(request).stats.report(StatQuery(**asked.model_dump())))

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from runwright.agents.base import Declared, Origin, Template
 from runwright.agents.load import load_body
-from runwright.agents.registry import Entry, Registry
+from runwright.agents.registry import OWN, Entry, Registry
 from runwright.agents.schema import write_definition
 from runwright.agents.templates import place_of
 from runwright.agents.version import Version
@@ -146,6 +146,13 @@ class Agents:
             return await asyncio.to_thread(_template_view, found, self._registry)
         except ConfigError as error:
             raise NotFound(error.message) from error
+
+    def template_names(self) -> Mapping[str, str]:
+        """The names of the templates of all agents that are known, also of those of code and files that are gone."""
+        # What is served now goes before what was recorded.
+        named = [*OWN, *(record.definition for record in self._store.all())]
+        named += [entry.declared.definition for entry in self._registry.all()]
+        return {each.name: each.template.partition("@")[0] for each in named}
 
     async def tools(self) -> Page[ToolView]:
         """The tools that definitions may name."""

@@ -9,25 +9,27 @@ from typing import Literal
 import msgspec
 
 from runwright.core.labels import Label
-from runwright.core.stats import StatBy, StatKind
+from runwright.core.stats import StatKey, StatKind
 from runwright.core.usage import Usage
 
 
 class StatQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to count: what ended in the hours from `since` until before `until`, each a time or how long ago.
 
-    `kind` is taken for runs, or for calls of models or tools; by model and by tool it goes without saying.
+    `kind` is taken for runs, or for calls of models or tools; by model and by tool it goes without saying. `template`
+    takes the agents that are made from it, in whichever version.
     """
 
-    by: StatBy = "day"
+    by: StatKey = "day"
     kind: StatKind = "model"
     since: str | None = "30d"
     until: str | None = None
     agent: Label | None = None
+    template: Label | None = None
 
 
 class StatGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """What ended under one key; `key` is None for all in all.
+    """What ended under one key; `key` is None for all in all, and for agents whose template nobody knows any more.
 
     `p50_s` and `p95_s` are durations that half, and 19 of 20, stay below, right within 7 %. `usd` is what those calls
     cost that are priced, None when none of them is.
@@ -47,7 +49,7 @@ class StatReport(msgspec.Struct, frozen=True, kw_only=True):
     """What happened, by what was asked for, and in all. `since` and `until` are whole hours."""
 
     object: Literal["stat_report"] = "stat_report"
-    by: StatBy
+    by: StatKey
     kind: StatKind
     since: datetime | None
     until: datetime | None

@@ -1,8 +1,9 @@
-"""Stats: how many calls, how many failed, what they took, by hour, day, agent, model or tool."""
+"""Stats: how many calls, how many failed, what they took, by hour, day, agent, template, model or tool."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from runwright.core.histogram import percentile
@@ -14,29 +15,40 @@ from runwright.service.stat_views import StatGroup, StatQuery, StatReport
 
 
 class Stats:
-    """What a caller can ask about what happened."""
+    """What a caller can ask about what happened. `templates` tells the template of each agent that is known."""
 
-    def __init__(self, store: StatStore, clock: Clock) -> None:
+    def __init__(self, store: StatStore, clock: Clock, *, templates: Callable[[], Mapping[str, str]]) -> None:
         self._store = store
         self._clock = clock
+        self._templates = templates
 
     async def report(self, query: StatQuery) -> StatReport:
         """What happened, from sums by the hour: steps are not read. Raises InvalidRequest."""
+        return await asyncio.to_thread(self._report, query)
+
+    def _report(self, query: StatQuery) -> StatReport:
         now = self._clock.now()
         kind: StatKind = query.by if query.by == "model" or query.by == "tool" else query.kind
+        is_by_template = query.by == "template" or query.template is not None
+        templates: Mapping[str, str] = self._templates() if is_by_template else {}
         where = StatFilter(
             kind=kind,
             since=hour(moment("since", query.since, now)),
             until=hour(moment("until", query.until, now)),
-            agent=query.agent,
+            agents=_agents(query, templates),
         )
-        rows = await asyncio.to_thread(self._store.totals, query.by, where)
+        if query.by == "template":
+            rows = self._store.totals("agent", where)
+            keyed = _by_template(rows, templates)
+        else:
+            rows = self._store.totals(query.by, where)
+            keyed = [(row.key, [row]) for row in rows]
         return StatReport(
             by=query.by,
             kind=kind,
             since=where.since,
             until=where.until,
-            data=[_group(row.key, row) for row in rows],
+            data=[_group(key, *of) for key, of in keyed],
             total=_group(None, *rows),
         )
 
@@ -44,6 +56,21 @@ class Stats:
 def hour(moment: datetime | None) -> datetime | None:
     """The whole hour of a time."""
     return None if moment is None else moment.replace(minute=0, second=0, microsecond=0)
+
+
+def _agents(query: StatQuery, templates: Mapping[str, str]) -> Sequence[str] | None:
+    """The agents that were asked for, None for all."""
+    if query.template is None:
+        return None if query.agent is None else [query.agent]
+    return [name for name, template in templates.items() if template == query.template and query.agent in {None, name}]
+
+
+def _by_template(rows: Sequence[StatRow], templates: Mapping[str, str]) -> Sequence[tuple[str | None, list[StatRow]]]:
+    """Rows of agents under their templates, by name; those of agents that nobody knows come last."""
+    found: dict[str | None, list[StatRow]] = {}
+    for row in rows:
+        found.setdefault(templates.get(row.key), []).append(row)
+    return sorted(found.items(), key=lambda each: (each[0] is None, each[0] or ""))
 
 
 def _group(key: str | None, *rows: StatRow) -> StatGroup:

@@ -92,8 +92,8 @@ def _chosen(where: StatFilter) -> ColumnElement[bool]:
         conditions.append(_of.hour >= micros(where.since) // HOUR)
     if where.until is not None:
         conditions.append(_of.hour < micros(where.until) // HOUR)
-    if where.agent is not None:
-        conditions.append(_of.agent == where.agent)
+    if where.agents is not None:
+        conditions.append(_of.agent.in_(where.agents))
     return and_(*conditions)
 
 

@@ -31,8 +31,8 @@ async def test_stats_are_a_table() -> None:
     """Keys with calls, errors, durations, tokens and cost; the total comes last."""
     asked = FakeStats()
     call = FakeCall(FakeAccess(stats=asked))
-    await stats(by="day", since="7d", call=call)
-    assert asked.asked == [StatQuery(by="day", since="7d")]
+    await stats(by="day", since="7d", template="chain", call=call)
+    assert asked.asked == [StatQuery(by="day", since="7d", template="chain")]
     assert call.printed == snapshot("""\
 DAY	CALLS	ERRORS	P50	P95	INPUT	OUTPUT	USD	UNPRICED
 2026-11-21	3	1	31.2 ms	2.5 s	1000	200	0.5	1

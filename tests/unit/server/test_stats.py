@@ -13,6 +13,17 @@ async def test_stats_are_reported(client: httpx2.AsyncClient) -> None:
     assert runs["total"]["p95_s"] >= runs["total"]["p50_s"] > 0
 
 
+async def test_agents_are_counted_by_their_template(client: httpx2.AsyncClient) -> None:
+    """By template, runs are those of its agents; a template stands for them in any other report."""
+    await client.post("/api/v1/agents/support/runs", json={"input": "hello"})
+    runs = (await client.get("/api/v1/stats", params={"by": "template", "kind": "run"})).json()
+    assert [(group["key"], group["calls"]) for group in runs["data"]] == [("conversation", 1)]
+    of_template = (await client.get("/api/v1/stats", params={"by": "agent", "template": "conversation"})).json()
+    assert [group["key"] for group in of_template["data"]] == ["support"]
+    none = (await client.get("/api/v1/stats", params={"template": "chain"})).json()
+    assert none["total"]["calls"] == 0
+
+
 async def test_a_mistake_is_told(client: httpx2.AsyncClient) -> None:
     """What is no key, no time or no parameter is the caller's mistake."""
     for query in ({"by": "planet"}, {"since": "soon"}, {"colour": "red"}):

@@ -248,6 +248,15 @@ async def test_code_is_recorded() -> None:
     assert [(each.version, each.source, each.is_active) for each in found.data] == [("1.2.0", "code", True)]
 
 
+async def test_the_templates_of_agents_are_known() -> None:
+    """By agent without a version: of those that are served, always there, or gone from code but recorded."""
+    base: Any = {"version": "1.0.0", "fingerprint": "f", "source": "code", "created_at": FakeClock().now()}
+    gone = AgentRecord(name="gone", definition=Definition(name="gone", template="task@^1.0"), **base)
+    moved = AgentRecord(name="support", definition=Definition(name="support", template="task"), **base)
+    names = Fixture(gone, moved).agents.template_names()
+    assert names == {"gone": "task", "support": "conversation", "chain": "chain", "parallel": "parallel"}
+
+
 async def test_load() -> None:
     """A stored definition that no longer fits is reported and stays stored; the others are served."""
     base: Any = {"version": "1.0.0", "fingerprint": "f", "source": "api", "created_at": FakeClock().now()}

@@ -14,6 +14,7 @@ from runwright.service.stats import Stats
 from runwright.testing import FakeClock
 
 NOW = datetime(2026, 11, 21, 19, 30, tzinfo=UTC)
+TEMPLATES = {"a": "chain", "quiet": "chain", "c": "task"}
 
 
 class FakeStats:
@@ -34,9 +35,14 @@ class FakeStats:
         return []
 
 
+def over(store: FakeStats) -> Stats:
+    """Stats over a store, where nobody knows the agent b."""
+    return Stats(store, FakeClock(NOW), templates=lambda: TEMPLATES)
+
+
 async def test_the_total_is_of_all_groups() -> None:
     """Counts and costs add up, and percentiles are of all durations, not of those of the groups."""
-    report = await Stats(FakeStats(), FakeClock(NOW)).report(StatQuery())
+    report = await over(FakeStats()).report(StatQuery())
     first, second = report.data
     assert (first.calls, first.errors, first.usd, first.p95_s) == (3, 1, None, pytest.approx(0.001, rel=0.07))
     assert (second.usd, second.p50_s) == ("0.005", pytest.approx(9, rel=0.07))
@@ -48,17 +54,37 @@ async def test_the_total_is_of_all_groups() -> None:
 async def test_hours_are_whole() -> None:
     """What lies within an hour means its beginning; by model and by tool the kind goes without saying."""
     store = FakeStats()
-    stats = Stats(store, FakeClock(NOW))
+    stats = over(store)
     await stats.report(StatQuery(by="tool", since="2h", until="2026-11-21T19:10", agent="a"))
     hour = NOW.replace(minute=0)
-    expected = StatFilter(kind="tool", since=hour - timedelta(hours=2), until=hour, agent="a")
+    expected = StatFilter(kind="tool", since=hour - timedelta(hours=2), until=hour, agents=["a"])
     assert store.asked == [("tool", expected)]
     await stats.report(StatQuery(kind="run", since=None))
     assert store.asked[1] == ("day", StatFilter(kind="run"))
 
 
+async def test_rows_of_agents_are_those_of_their_templates() -> None:
+    """By template the agents of each are one group; those whose template nobody knows come last, without a key."""
+    store = FakeStats()
+    report = await over(store).report(StatQuery(by="template", kind="run", since=None))
+    assert [(each.key, each.calls) for each in report.data] == [("chain", 3), (None, 1)]
+    assert store.asked == [("agent", StatFilter(kind="run"))]
+
+
+async def test_a_template_stands_for_its_agents() -> None:
+    """What is asked of a template is asked of its agents: of one of them if that is named, of none if it has none."""
+    store = FakeStats()
+    for query in (
+        StatQuery(template="chain", since=None),
+        StatQuery(template="chain", agent="a", since=None),
+        StatQuery(template="chain", agent="c", since=None),
+    ):
+        await over(store).report(query)
+    assert [where.agents for _, where in store.asked] == [["a", "quiet"], ["a"], []]
+
+
 async def test_a_mistake_is_told_with_its_place() -> None:
     """A time that cannot be read is the caller's mistake."""
     with pytest.raises(InvalidRequest) as caught:
-        await Stats(FakeStats(), FakeClock(NOW)).report(StatQuery(since="soon"))
+        await over(FakeStats()).report(StatQuery(since="soon"))
     assert caught.value.problems[0][0] == "/since"

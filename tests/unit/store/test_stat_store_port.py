@@ -56,13 +56,14 @@ def test_what_is_counted_is_chosen(stores: Stores) -> None:
     later_hour = HOUR + timedelta(hours=1)
     assert [row.calls for row in stores.stats.totals("day", StatFilter(since=later_hour))] == [1]
     assert [row.calls for row in stores.stats.totals("day", StatFilter(until=later_hour))] == [4]
-    assert [row.key for row in stores.stats.totals("agent", StatFilter(agent="writer"))] == ["writer"]
+    assert [row.key for row in stores.stats.totals("agent", StatFilter(agents=["writer"]))] == ["writer"]
+    assert stores.stats.totals("agent", StatFilter(agents=[])) == []
     assert stores.stats.totals("day", StatFilter(kind="run")) == []
 
 
 def test_durations_and_tokens_are_added(stores: Stores) -> None:
     """The histogram of a key is that of all its calls, and so are the tokens."""
-    (row,) = stores.stats.totals("agent", StatFilter(agent="support"))
+    (row,) = stores.stats.totals("agent", StatFilter(agents=["support"]))
     assert percentile(row.latency, 0.5) == pytest.approx(1, rel=0.07)
     assert percentile(row.latency, 0.95) == pytest.approx(40, rel=0.07)
     assert (row.usage.input_tokens, row.usage.output_tokens, row.usage.requests) == (400, 40, 4)

@@ -53,6 +53,22 @@ async def test_an_agent_is_shown_with_its_runs_and_figures(site: Site) -> None:
     assert (await site.client.get("/agents/nobody")).status_code == 404
 
 
+async def test_templates_are_shown_with_what_their_agents_came_to(site: Site) -> None:
+    """The list and the page of a template count the runs of its agents; those of one that was deleted are nobody's."""
+    await made(site)
+    await site.app.run("support", "hello")
+    await site.app.run("made", "hello")
+    assert "2 runs in 30 days" in await site.text("/templates")
+    view = (await site.client.get("/templates/conversation.json")).json()
+    assert (view["used"]["ran"]["calls"], view["used"]["called"]["calls"]) == (2, 2)
+    assert [(each["name"], each["runs"]) for each in view["agents"]] == [("made", 1), ("support", 1)]
+    page = await site.text("/templates/conversation")
+    assert 'href="/runs?agent=made"' in page
+    await site.app.agents.delete("made")
+    view = (await site.client.get("/templates/conversation.json")).json()
+    assert [each["name"] for each in view["agents"]] == ["support"]
+
+
 async def test_a_form_that_is_saved_untouched_changes_nothing(site: Site) -> None:
     """What the form shows is what it posts: no version is made of it, and null stays null."""
     await made(site)

@@ -70,7 +70,7 @@ async def test_home_says_what_matters(open_site: Open) -> None:
         assert [each["run_id"] for each in home["approvals"]] == [asked.id]
         assert home["waiting"] == []
         assert (home["hours"][-1]["runs"], home["hours"][-1]["failed"], len(home["hours"])) == (2, 1, 24)
-        assert {each["agent"] for each in home["agents"]} == {"fail", "support"}
+        assert {each["name"] for each in home["agents"]} == {"fail", "support"}
         part = await site.text("/", **{"hx-request-type": "partial", "hx-target": "live-part#now"})
         assert failed.id in part
         assert "<h1" not in part

@@ -11,15 +11,14 @@ from runwright.agents.schema import SHARED
 from runwright.core.ports import RunFilter
 from runwright.core.values import is_list, is_object
 from runwright.errors import Conflict, InvalidRequest
-from runwright.service.stat_views import StatGroup, StatQuery
 from runwright.service.views import AgentSchema, AgentView, Problem, RunView
 from runwright.service.views import Page as Listed
 from runwright.studio.forms import Field, Posted, Schema, form, is_draft, read
 from runwright.studio.page import Action, Again, Ask, Page
+from runwright.studio.usage import Used, used
 
 ON_A_PAGE = 100
 RECENT = 10
-PERIOD = "30d"
 
 _TEXT: Schema = {"type": "string"}
 _NAME: Schema = {**_TEXT, "description": "Up to 64 letters, digits, '.', '_' and '-'."}
@@ -45,8 +44,7 @@ class AgentPage(msgspec.Struct, frozen=True, kw_only=True):
     versions: Sequence[AgentView]
     schema: AgentSchema
     runs: Listed[RunView]
-    ran: StatGroup
-    called: StatGroup
+    used: Used
     can_change: bool
 
 
@@ -84,15 +82,12 @@ async def show_agent(ask: Ask) -> AgentPage:
     """One agent. Raises NotFound."""
     app, name, version = ask.app, ask.name("agent"), ask.query.get("version")
     agent = await app.agents.get(name, version)
-    ran = await app.stats.report(StatQuery(by="agent", kind="run", since=PERIOD, agent=name))
-    called = await app.stats.report(StatQuery(by="agent", since=PERIOD, agent=name))
     return AgentPage(
         agent=agent,
         versions=(await app.agents.versions(name)).data,
         schema=await app.agents.schema(name, version),
         runs=await app.runs.find(RunFilter(agent=name, limit=RECENT), is_brief=True),
-        ran=ran.total,
-        called=called.total,
+        used=await used(ask, agent=name),
         can_change=agent.source == "api",
     )
 

@@ -14,6 +14,7 @@ from runwright.service.approval_views import ApprovalQuery, ApprovalView
 from runwright.service.stat_views import StatQuery
 from runwright.service.views import CostGroup, CostQuery, RunView
 from runwright.studio.page import Ask, Page
+from runwright.studio.usage import Figures, figures
 
 SHOWN = 6
 DAY = timedelta(days=1)
@@ -28,16 +29,6 @@ class Hour(msgspec.Struct, frozen=True, kw_only=True):
     failed: int
 
 
-class AgentFigures(msgspec.Struct, frozen=True, kw_only=True):
-    """What an agent took in the last week."""
-
-    agent: str
-    runs: int
-    failed: int
-    p95_s: float | None
-    usd: str | None
-
-
 class HomeView(msgspec.Struct, frozen=True, kw_only=True):
     """What matters now. `today` and `before` are what was spent on this day (UTC) and the one before."""
 
@@ -50,7 +41,7 @@ class HomeView(msgspec.Struct, frozen=True, kw_only=True):
     today: CostGroup | None
     before: CostGroup | None
     hours: Sequence[Hour]
-    agents: Sequence[AgentFigures]
+    agents: Sequence[Figures]
 
 
 async def show_home(ask: Ask) -> HomeView:
@@ -94,21 +85,12 @@ async def _hours(ask: Ask, now: datetime) -> Sequence[Hour]:
     ]
 
 
-async def _agents(ask: Ask) -> Sequence[AgentFigures]:
+async def _agents(ask: Ask) -> Sequence[Figures]:
     """The dearest agents, then the slowest; none for the part that is fetched again and does not show them."""
     if ask.fragment == "now":
         return ()
-    runs = await ask.app.stats.report(StatQuery(by="agent", kind="run", since="7d"))
-    calls = await ask.app.stats.report(StatQuery(by="agent", kind="model", since="7d"))
-    spent = {each.key: each.usd for each in calls.data}
-    found = [
-        AgentFigures(
-            agent=each.key or "", runs=each.calls, failed=each.errors, p95_s=each.p95_s, usd=spent.get(each.key, "0")
-        )
-        for each in runs.data
-    ]
-    found.sort(key=lambda each: (float(each.usd or 0), each.p95_s or 0), reverse=True)
-    return found[:SHOWN]
+    found = await figures(ask, "agent", since="7d")
+    return sorted(found, key=lambda each: (float(each.usd or 0), each.p95_s or 0), reverse=True)[:SHOWN]
 
 
 PAGES = (Page(path="/", view=show_home, template="home.html", title="Home", nav="Home"),)
