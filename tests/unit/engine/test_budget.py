@@ -270,9 +270,10 @@ async def test_a_run_that_goes_on_has_the_tokens_that_are_left(stores: Stores) -
     model = FullModel(calling(("held", {})), "too much")
     agent = looping(held, limits=Limits(tokens=1100))
     async with started(agent, model=model, stores=stores) as process:
-        handle = await process.create()
+        handle = await process.create(mode="background")
         await held.is_entered.wait()
-        await process.runs.get(handle.run_id)
+        # A tool that reads is entered while what came before it is written.
+        await until(lambda: process.journal.depth == 0)
         await process.crash()
     held.go.set()
     async with started(agent, model=model, stores=stores) as process:
