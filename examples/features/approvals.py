@@ -2,8 +2,8 @@
 
 runwright run treasurer "balance of the account" --agents examples/features
 
-With `runwright serve examples/features`, ask it to "pay an amount of 50" and approve that with
-`runwright approvals ls` and `runwright approvals approve ID`.
+Asked to "pay an amount of 50", it asks back at the terminal. With `runwright serve examples/features`, approve that
+with `runwright approvals ls` and `runwright approvals approve ID`.
 """
 
 from runwright import Agent, tool

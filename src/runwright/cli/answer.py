@@ -33,10 +33,12 @@ from runwright.service.views import RunView
 LINE = 100
 BELOW = 100
 """Runs below one that are looked at."""
+OF_PERSON = frozenset({"approval", "input"})
+"""Why runs wait that a person lets go on."""
 
 
 class Answer:
-    """What has been shown of a run. `model` is the last model that answered, as `provider:name`."""
+    """What has been shown of a run, up to the event `seq`. `model` is the last one that answered, `provider:name`."""
 
     def __init__(self, out: Output) -> None:
         self._out = out
@@ -44,6 +46,7 @@ class Answer:
         self._shown: str | None = None
         self._aside: set[int | None] = set()
         self.model = ""
+        self.seq = 0
 
     async def follow(self, events: AsyncIterator[Sequence[Event]]) -> None:
         """Show events until the run is over or waits."""
@@ -55,6 +58,7 @@ class Answer:
 
     def show(self, event: Event) -> None:
         """Show one event."""
+        self.seq = event.seq
         match event.data:
             case MessageDelta() | MessageCompleted() as said:
                 self._say(said, event.step)
@@ -159,12 +163,15 @@ def waits(view: RunView, approvals: Sequence[ApprovalView] = ()) -> str:
 
 async def needs_of(access: Access, view: RunView) -> str:
     """What a waiting run needs, with what it asks a person or the runs that it waits for."""
-    if view.reason == "child":
-        found = await access.runs.find(RunFilter(parent_run_id=view.id, limit=BELOW))
-        below = [each for each in found.data if each.status not in TERMINAL]
-        if below:
-            return "\n".join(["The run waits for runs that it began:", *(f"  {_child(each)}" for each in below)])
-    return waits(view, await _asked_of(access, view))
+    if view.reason == "child" and (below := await at_work_below(access, view)):
+        return "\n".join(["The run waits for runs that it began:", *(f"  {_child(each)}" for each in below)])
+    return waits(view, await asked_of(access, view))
+
+
+async def at_work_below(access: Access, view: RunView) -> Sequence[RunView]:
+    """The runs that a run began and that are not over."""
+    found = await access.runs.find(RunFilter(parent_run_id=view.id, limit=BELOW))
+    return [each for each in found.data if each.status not in TERMINAL]
 
 
 def _child(view: RunView) -> str:
@@ -172,9 +179,9 @@ def _child(view: RunView) -> str:
     return f"{view.id} of {view.agent}: {status} `runwright runs show {view.id}`"
 
 
-async def _asked_of(access: Access, view: RunView) -> Sequence[ApprovalView]:
+async def asked_of(access: Access, view: RunView) -> Sequence[ApprovalView]:
     """What a run that waits needs of a person."""
-    if view.status != "waiting" or view.reason not in {"approval", "input"}:
+    if view.status != "waiting" or view.reason not in OF_PERSON:
         return ()
     return (await access.approvals.find(ApprovalQuery(run=view.id))).data
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from runwright.cli.answer import LINE, needed
 from runwright.cli.call import Call, Called, Limit
 from runwright.cli.output import short
-from runwright.cli.run import json_result
+from runwright.cli.words import json_result
 from runwright.core.event import NULL
 from runwright.service.approval_views import ApprovalBody, ApprovalQuery, ApprovalView
 

@@ -129,7 +129,7 @@ async def _record(access: Access, pair: PairView, verdict: Verdict | Literal["sk
 
 
 def _by_hand(call: Call) -> Judging:
-    from runwright.cli.chat import Lines
+    from runwright.cli.lines import Lines
 
     lines = Lines(sys.stdin.fileno())
     said: dict[str, Verdict | Literal["skip"]] = {"y": "same", "n": "different", "s": "skip"}

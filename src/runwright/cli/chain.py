@@ -5,7 +5,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from runwright.cli.call import Call, Called, Flag
-from runwright.cli.run import encoded, given, perform_alone
+from runwright.cli.run import perform_alone
+from runwright.cli.words import encoded, given
 from runwright.core.run import RunRequest
 from runwright.errors import InvalidRequest
 

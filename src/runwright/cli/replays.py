@@ -11,8 +11,8 @@ from runwright.cli.answer import waits
 from runwright.cli.call import Call, Called, Limit, Seq, Texts, Usd
 from runwright.cli.cohorts import Cohort, replay_cohort
 from runwright.cli.failures import DIFFERENT, RUN_FAILED, Exit
-from runwright.cli.run import check_text, encoded, json_result
 from runwright.cli.verdicts import replayed
+from runwright.cli.words import check_text, encoded, json_result
 from runwright.core.replay import Replay
 from runwright.core.run import RunRequest
 from runwright.errors import InvalidRequest

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import Annotated
 
-import msgspec
 from cyclopts import Parameter
 
 from runwright.cli.access import Access
 from runwright.cli.answer import Answer, needs_of, summary
 from runwright.cli.call import Call, Called, Flag, Texts
 from runwright.cli.failures import RUN_FAILED, Exit
-from runwright.core.run import RunRequest
-from runwright.errors import InvalidRequest
+from runwright.cli.person import Person, present
+from runwright.cli.words import encoded, given
+from runwright.core.run import TERMINAL, RunRequest
 from runwright.service.views import RunView
 
 
@@ -31,11 +30,13 @@ async def run(
     group: str | None = None,
     tag: Texts = (),
     budget_usd: str | None = None,
+    no_input: Flag = False,
     call: Called,
 ) -> None:
     """Run an agent once and print its answer.
 
     The answer goes to stdout as it is written; run id, tokens, cost and model go to stderr. Ctrl-C cancels the run.
+    Where it waits for a person, the terminal asks; elsewhere it ends and says what to run.
 
     Args:
         name: The agent.
@@ -48,6 +49,7 @@ async def run(
         group: A label that ties runs together.
         tag: A tag; may be given more than once.
         budget_usd: What the run may cost at the most, as 0.05; a call that could cost more is not made.
+        no_input: Ask nobody, as where there is no terminal.
         call: What every command is handed.
     """
     request = RunRequest(
@@ -61,13 +63,13 @@ async def run(
         tags=tag,
         config=_config(model, budget_usd),
     )
-    await perform_alone(request, call)
+    await perform_alone(request, call, is_asking=not no_input)
 
 
-async def perform_alone(request: RunRequest, call: Call) -> None:
+async def perform_alone(request: RunRequest, call: Call, *, is_asking: bool = True) -> None:
     """Open what the options name, run there, and end as the run did."""
     async with call.open() as access:
-        view = await perform(access, request, call)
+        view = await perform(access, request, call, person=present(call.out) if is_asking else None)
     if call.out.is_json:
         call.out.json(view)
     if view.status != "completed":
@@ -79,14 +81,19 @@ def _config(model: str | None, budget_usd: str | None) -> dict[str, object]:
     return config if budget_usd is None else {**config, "guard": {"budget": {"usd": budget_usd}}}
 
 
-async def perform(access: Access, request: RunRequest, call: Call) -> RunView:
-    """Run, show what happens and tell how it ended. Cancels the run when it is interrupted."""
+async def perform(access: Access, request: RunRequest, call: Call, *, person: Person | None = None) -> RunView:
+    """Run, show what happens and tell how it ended. Cancels the run when it is interrupted.
+
+    `person` is asked what the run needs of one.
+    """
     handle = await access.runs.create(request)
     answer = Answer(call.out)
     try:
         if not call.out.is_json:
             await answer.follow(handle.events())
         view = await handle.wait()
+        if person is not None:
+            view = await _attended(access, view, answer, person=person)
     except asyncio.CancelledError:
         await access.runs.cancel(handle.run_id, reason="interrupted")
         call.out.note(f"{handle.run_id} cancelled")
@@ -100,45 +107,9 @@ async def perform(access: Access, request: RunRequest, call: Call) -> RunView:
     return view
 
 
-def encoded(text: str, *, is_json: bool) -> bytes:
-    """The input of a run as JSON text. Raises InvalidRequest when it should be JSON and is not."""
-    check_text(text)
-    if not is_json:
-        return msgspec.json.encode(text)
-    try:
-        msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        raise InvalidRequest(f"The input is not JSON: {error}. Leave out --as-json for text.") from error
-    return text.encode()
-
-
-def json_result(text: str, *, before: str = "") -> msgspec.Raw:
-    """The result of a step, which is JSON; `before` is what it follows in its option. Raises InvalidRequest."""
-    try:
-        msgspec.json.decode(text)
-    except msgspec.DecodeError as error:
-        example = msgspec.json.encode(text).decode()
-        raise InvalidRequest(f"A result is JSON: {error}. Text needs quotes: '{before}{example}'.") from error
-    return msgspec.Raw(text.encode())
-
-
-def check_text(text: str) -> None:
-    """Raises InvalidRequest for a word of the command line that is no text."""
-    if not text.isprintable() and any("\ud800" <= each <= "\udfff" for each in text):
-        raise InvalidRequest(f"{text!r} is not UTF-8 text.")
-
-
-def given(input: str | None) -> str:
-    """The input of a command line, or what stands on stdin. Raises InvalidRequest where there is none."""
-    if input is not None and input != "-":
-        return input
-    missing = InvalidRequest('Say what to send: `runwright run NAME "input"`, or `-` to read it from stdin.')
-    if input is None and sys.stdin.isatty():
-        raise missing
-    try:
-        text = sys.stdin.buffer.read().decode().removesuffix("\n")
-    except UnicodeDecodeError as error:
-        raise InvalidRequest("The input on stdin is not UTF-8 text.") from error
-    if input is None and not text:
-        raise missing
-    return text
+async def _attended(access: Access, view: RunView, answer: Answer, *, person: Person) -> RunView:
+    """The run when it is over, or waits for what the person does not say now."""
+    while await person.lets_go_on(access, view):
+        await answer.follow(access.runs.events(view.id, after=answer.seq))
+        view = await access.runs.get(view.id)
+    return view if view.status in TERMINAL else await access.runs.get(view.id)

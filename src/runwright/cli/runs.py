@@ -20,8 +20,8 @@ from runwright.cli.pins import pin, unpin
 from runwright.cli.progress import latest
 from runwright.cli.progress import told as how_far
 from runwright.cli.replays import fork, replay
-from runwright.cli.run import json_result
 from runwright.cli.tree import print_tree, runs_below, subtrees, taken
+from runwright.cli.words import json_result
 from runwright.core.event import DELTAS, NULL, Event, GuardDecided, StepCompleted
 from runwright.core.message import AssistantMessage
 from runwright.core.ports import RunFilter

@@ -24,6 +24,14 @@ class Kept:
         if len(self._agents) > self._limit:
             self._agents.popitem(last=False)
 
+    def __contains__(self, run_id: str) -> bool:
+        """Whether a run that is not over began or went on here."""
+        return run_id in self._agents
+
+    def __len__(self) -> int:
+        """How many runs there are."""
+        return len(self._agents)
+
     def get(self, run_id: str) -> BuiltAgent | None:
         """What a run goes on with, if it began or went on here."""
         return self._agents.get(run_id)

@@ -32,7 +32,8 @@ _logger = logging.getLogger("runwright.engine")
 
 
 class TenderOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """`is_adopting` engines also take up runs of processes that are gone, looking every `orphan_poll_s` seconds.
+    """`is_adopting` engines also take up runs of processes that are gone, looking every `orphan_poll_s` seconds, and
+    let runs go on that have what they waited for; others do so only for those that they began themselves.
 
     Without `is_recovering` they do so only for runs that somebody resumes.
     """
@@ -104,6 +105,7 @@ class Tender:
                 self._troubles.turn()
                 if self._options.is_adopting:
                     await self._resumer.adopt_orphans(is_own=not self._options.is_recovering)
+                if self._options.is_adopting or self._driver.kept:
                     await self._wake()
             # Whatever it is, it must not end the task group that all runs live in; the next round tries again.
             except Exception as error:  # noqa: BLE001 - logged
@@ -114,6 +116,10 @@ class Tender:
             await asyncio.wait_for(self._stirring.wait(), duration_s)
         return self._is_stopping
 
+    def tends(self, run: Run) -> bool:
+        """Whether this process lets a run go on that waits: any, or only one that it began."""
+        return self._options.is_adopting or run.id in self._driver.kept
+
     def look(self) -> None:
         """Look at once whether runs that wait can go on."""
         self._is_urgent = True
@@ -121,7 +127,7 @@ class Tender:
 
     async def _wake(self) -> None:
         """Let runs go on that have what they waited for."""
-        waiting = await asyncio.to_thread(self._rows.runs.owned, ("waiting",))
+        waiting = [run for run in await asyncio.to_thread(self._rows.runs.owned, ("waiting",)) if self.tends(run)]
         known = {run.id: run for run in waiting if run.reason in WAKING and run.id not in self._driver.live}
         self._waits = {run_id: wait for run_id, wait in self._waits.items() if run_id in known}
         for run in waiting:
@@ -196,7 +202,7 @@ class Tender:
         run = await asyncio.to_thread(self._rows.runs.get, signal.run_id)
         if run is None or run.is_over:
             await asyncio.to_thread(self._rows.signals.drop, signal.id)
-        elif self._options.is_adopting and await self._resumer.is_free(run):
+        elif self.tends(run) and await self._resumer.is_free(run):
             await self._act_on(run, signal)
 
     async def _act_on(self, run: Run, signal: Signal) -> None:

@@ -248,7 +248,7 @@ class Engine:
             fitting = await self.resumer.resolutions.fit(run, outcome)
             await self.resumer.resolutions.refuse_second(run, fitting)
             # One that is paused hears it when it goes on.
-            if not self._options.is_adopting or run.status != "waiting" or run.reason == "paused":
+            if not self._tender.tends(run) or run.status != "waiting" or run.reason == "paused":
                 await self._leave(run_id, "resolve", msgspec.json.encode(fitting))
                 return
             if await self.resumer.resolve(run, fitting, consumed=()):
@@ -275,7 +275,7 @@ class Engine:
                 raise Conflict(f"{run_id} is {run.status}; {told}.")
             if run.reason == "unknown_effect" and await self.resumer.resolutions.has_unknown(run):
                 raise Conflict(f"{run_id} waits for a step of unknown outcome: resolve it instead.")
-            if not self._options.is_adopting:
+            if not self._tender.tends(run):
                 await self._leave(run_id, "resume", b"{}")
                 return
             # Else it may have gone on without this, and wait again, maybe for something else.

@@ -7,9 +7,10 @@ from collections.abc import AsyncGenerator, Sequence
 import msgspec
 import pytest
 
-from runwright.cli.chat import Lines
 from runwright.cli.failures import Exit
-from runwright.cli.run import encoded, run
+from runwright.cli.lines import Lines
+from runwright.cli.run import run
+from runwright.cli.words import encoded
 from runwright.core.event import (
     NULL,
     Data,

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from runwright.core.agent import Approval
 from runwright.core.context import Context
@@ -22,7 +23,7 @@ from runwright.service.views import Resolution, RunView
 from runwright.store import Stores
 from runwright.testing import FakeClock, ScriptedModel, ScriptedTool
 from runwright.testing import calls as calling
-from tests.unit.engine.harness import HeldTool, Process, flowing, looping, started, until
+from tests.unit.engine.harness import QUICK, HeldTool, Process, flowing, looping, started, until
 
 pytestmark = pytest.mark.anyio
 
@@ -162,6 +163,23 @@ async def test_an_approval_outlives_the_process(stores: Stores, tmp_path: Path) 
         await say(process, view.id, "approve")
         await process.settled(view.id, "completed")
         assert len(pay.entered) == 1
+
+
+async def test_a_process_that_takes_up_nothing_lets_its_own_runs_go_on(stores: Stores, tmp_path: Path) -> None:
+    """Such a process, as that of a command, hears what is said of runs that it began; for others it leaves word."""
+    pay = paying()
+    model = ScriptedModel(calling(("pay", {})), calling(("pay", {})), "done")
+    idle = replace(QUICK, is_adopting=False)
+    async with started(looping(pay), model=model, stores=stores, boots=tmp_path) as process:
+        other = await process.run()
+    async with started(looping(pay), model=model, stores=stores, boots=tmp_path, options=idle) as process:
+        view = await process.run()
+        await say(process, other.id, "approve")
+        await say(process, view.id, "approve")
+        await process.settled(view.id, "completed")
+        assert len(pay.entered) == 1
+        assert (await process.runs.get(other.id)).status == "waiting"
+        assert [signal.run_id for signal in await asyncio.to_thread(stores.signals.pending)] == [other.id]
 
 
 async def test_no_answer_in_time_is_a_denial() -> None:

@@ -1,0 +1,157 @@
+"""Whoever sits at the terminal is asked what runs need."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from runwright import Agent, Context, tool
+from runwright.app import App, AppOptions
+from runwright.cli.lines import Lines
+from runwright.cli.person import Person, present
+from runwright.cli.run import perform
+from runwright.core.run import RunRequest
+from runwright.errors import Denied
+from runwright.service.approval_views import ApprovalBody, ApprovalView
+from runwright.service.views import RunView
+from runwright.settings import Settings
+from tests.unit.cli.fakes import FakeCall, Terminal
+
+
+@tool(effect="once")
+async def pay(amount: int) -> str:
+    """Pay an amount."""
+    return f"paid {amount}"
+
+
+async def order(text: str, context: Context) -> str:
+    """Ask how much, then have another agent pay it."""
+    amount = await context.ask("How much?", schema={"type": "integer"})
+    return await context.run("office", f"pay an amount of {amount}")
+
+
+async def greets(text: str, context: Context) -> str:
+    """Ask for a name twice."""
+    names = [await context.ask("Who?"), await context.ask("Who else?", schema={"type": "string"})]
+    return " ".join(str(name) for name in names)
+
+
+async def gives_up(text: str, context: Context) -> str:
+    """Ask, and say what became of it."""
+    try:
+        await context.ask("Shall I?")
+    except Denied as error:
+        return f"no: {error}"
+    return "yes"
+
+
+AGENTS = (
+    Agent("office", tools=[pay], approvals={"pay": {}}),
+    Agent("chief", run=order),
+    Agent("greeter", run=greets),
+    Agent("shy", run=gives_up),
+)
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncGenerator[App]:
+    """An app with agents that need a person."""
+    options = AppOptions(is_in_memory=True)
+    made = await asyncio.to_thread(lambda: App(Settings(model="demo", data=folder), agents=AGENTS, options=options))
+    async with made as app:
+        yield app
+
+
+async def answered(app: App, agent: str, input: str, *typed: str) -> tuple[RunView, FakeCall]:
+    """A run at whose questions somebody types these lines and then leaves, and what stands on the terminal."""
+    source, sink = os.pipe()
+    os.write(sink, "".join(f"{line}\n" for line in typed).encode())
+    os.close(sink)
+    call = FakeCall()
+    request = RunRequest(agent=agent, input=msgspec.json.encode(input), mode="stream")
+    try:
+        return await perform(app, request, call, person=Person(call.out, Lines(source))), call
+    finally:
+        os.close(source)
+
+
+@pytest.mark.parametrize(
+    ("typed", "output"),
+    [
+        (("y",), "The result is paid 50."),
+        (("perhaps", "e", "7", "e", '{"amount": 7}'), "The result is paid 7."),
+        (("n", "too much"), "too much"),
+    ],
+    ids=["allowed", "changed", "denied"],
+)
+async def test_a_call_is_decided_at_the_terminal(tmp_path: Path, typed: tuple[str, ...], output: str) -> None:
+    """A call is shown whole and allowed, changed or denied there; what does not fit is told and asked again."""
+    async with opened(tmp_path) as app:
+        view, call = await answered(app, "office", "pay an amount of 50", *typed)
+    assert view.status == "completed"
+    assert output in str(msgspec.json.decode(view.output))
+    assert 'office wants to call pay {\n  "amount": 50\n}' in call.noted
+    assert ("error:" in call.noted) == ("7" in typed)
+    assert output in call.printed
+
+
+async def test_questions_of_a_run_and_of_those_below_it(tmp_path: Path) -> None:
+    """A run is followed through all that it, and what it began, asks: what is no answer is told and asked again."""
+    async with opened(tmp_path) as app:
+        view, call = await answered(app, "chief", "go", "much", '"much"', "9", "y")
+    assert (view.status, msgspec.json.decode(view.output)) == ("completed", "The result is paid 9.")
+    assert call.noted.count("error:") == 2
+    assert 'chief asks: How much? (JSON that fits {"type":"integer"})' in call.noted
+    assert "office wants to call pay" in call.noted
+
+
+async def test_an_answer_without_a_schema_is_text(tmp_path: Path) -> None:
+    """What is typed is the answer, as it stands, where no other JSON is asked for."""
+    async with opened(tmp_path) as app:
+        view, _ = await answered(app, "greeter", "go", "Ada", "12")
+        assert msgspec.json.decode(view.output) == "Ada 12"
+        view, _ = await answered(app, "shy", "go", "/deny", "busy")
+        assert "busy" in str(msgspec.json.decode(view.output))
+
+
+async def test_what_is_left_for_later_waits(tmp_path: Path) -> None:
+    """Who types nothing leaves the run as it waits, and is told what to run."""
+    async with opened(tmp_path) as app:
+        view, call = await answered(app, "office", "pay an amount of 50", "")
+        assert (view.status, view.reason) == ("waiting", "approval")
+        assert f"runwright approvals approve {view.id}." in call.noted
+        view, call = await answered(app, "chief", "go", "9")
+        assert (view.status, view.reason) == ("waiting", "child")
+        assert "The run waits for runs that it began" in call.noted
+
+
+async def test_somebody_else_was_faster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was answered elsewhere meanwhile is told, and the run goes on with that."""
+    async with opened(tmp_path) as app:
+        resolve = app.approvals.resolve
+
+        async def after_another(approval: str, body: ApprovalBody) -> ApprovalView:
+            await resolve(approval, ApprovalBody(decision="deny", by="bob", note="no money"))
+            return await resolve(approval, body)
+
+        monkeypatch.setattr(app.approvals, "resolve", after_another)
+        view, call = await answered(app, "office", "pay an amount of 50", "y")
+    assert "was denied already by bob" in call.noted
+    assert "no money" in str(msgspec.json.decode(view.output))
+
+
+def test_nobody_is_asked_where_no_terminal_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person is there where both what is typed and what is told belong to a terminal, and no JSON is wanted."""
+    lines = Lines(0)
+    assert present(FakeCall().out, lines) is None
+    monkeypatch.setattr("sys.stdin", Terminal())
+    assert present(FakeCall().out, lines) is None
+    monkeypatch.setattr("sys.stderr", Terminal())
+    assert present(FakeCall().out, lines) is not None
+    assert present(FakeCall(is_json=True).out, lines) is None
