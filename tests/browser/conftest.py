@@ -143,6 +143,10 @@ def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield made
 
 
+once = pytest.mark.parametrize("site", [""], indirect=True, ids=["once"])
+"""For what neither the prefix nor the colours can change."""
+
+
 @pytest.fixture(params=["light", "dark"])
 def watched(request: pytest.FixtureRequest, browser: Browser, site: Site) -> Iterator[Watched]:
     """An empty page in one of both colour schemes; it must end without faults."""

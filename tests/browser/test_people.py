@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import Site, Watched, press, write
-from tests.e2e.serving import serving
+from tests.e2e.serving import Server, serving
 
 KEY = "a-key-for-browsers"
 AGENTS = (
@@ -137,16 +137,16 @@ def test_an_agent_is_changed_through_its_form(people: Watched) -> None:
 
 
 @pytest.fixture(scope="module")
-def shut(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def shut(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with a key."""
     with serving(tmp_path_factory.mktemp("shut"), api_key=KEY) as server:
-        yield Site(server.url, "")
+        yield server
 
 
-def test_a_browser_logs_in_and_out(browser: Browser, shut: Site) -> None:
+def test_a_browser_logs_in_and_out(browser: Browser, shut: Server) -> None:
     """With the keyboard alone: the login leads back to the page, scripts do not see the session, and it ends."""
     context = browser.new_context()
-    watched = Watched(context.new_page(), shut)
+    watched = Watched(context.new_page(), Site(shut.url, ""))
     page = watched.open("/agents?after=a")
     page.wait_for_url(re.compile(r"/login\?next="))
     assert watched.shut_out() == []
@@ -159,3 +159,23 @@ def test_a_browser_logs_in_and_out(browser: Browser, shut: Site) -> None:
     assert watched.open("/runs").url.endswith("/login?next=/runs")
     assert watched.faults == []
     context.close()
+
+
+def test_the_link_that_a_server_prints_logs_in_once(browser: Browser, shut: Server) -> None:
+    """The link opens a page with one button, which logs in; another browser that follows it later is refused."""
+    assert shut.login is not None
+    first, second = browser.new_context(), browser.new_context()
+    page = first.new_page()
+    page.goto(shut.login)
+    page.keyboard.press("Enter")
+    page.wait_for_url(shut.url + "/")
+    expect(page.get_by_role("button", name="Log out")).to_be_visible()
+    session = first.cookies()[0]
+    assert (session.get("httpOnly"), session.get("sameSite")) == (True, "Lax")
+    late = second.new_page()
+    late.goto(shut.login)
+    late.get_by_role("button", name="Log in").click()
+    expect(late.get_by_role("alert")).to_be_visible()
+    assert second.cookies() == []
+    first.close()
+    second.close()

@@ -44,11 +44,12 @@ STOP_S = 20
 
 
 class Server:
-    """A running server: its URL and its process."""
+    """A running server: its URL, its process, and the link that logs a browser in where a key is set."""
 
-    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+    def __init__(self, process: subprocess.Popen[str], url: str, login: str | None) -> None:
         self.process = process
         self.url = url
+        self.login = login
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and give the exit status."""
@@ -91,7 +92,8 @@ def serving(folder: Path, **settings: str) -> Generator[Server]:
     try:
         line = process.stdout.readline()
         assert line, (folder / "log").read_text()
-        server = Server(process, json.loads(line)["url"])
+        told = json.loads(line)
+        server = Server(process, told["url"], told["login"])
         yield server
         server.stop()
     finally:

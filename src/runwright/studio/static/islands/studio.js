@@ -29,28 +29,59 @@ function localize() {
   }
 }
 
+/** Let the focus into what scrolls, also where nothing in it takes it: then keys scroll it. */
+function reach() {
+  for (const box of document.querySelectorAll(".wide, main table, .sides .prose")) {
+    const isLarger = box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight;
+    if (isLarger && !box.querySelector("a, button, input")) box.setAttribute("tabindex", "0");
+  }
+}
+
 const WAIT_MS = 1500;
 let isGoing = false;
 
-/** The next link in the rows of lists, so that Enter opens it. @param {number} by */
+/** The rows of lists that lead somewhere. A tree has keys of its own. */
+function rows() {
+  if (document.querySelector("[role=tree]")) return [];
+  return [...document.querySelectorAll("main tbody tr")].filter((row) => row.querySelector("a"));
+}
+
+/** To the link of a row, so that Enter opens it. @param {Element | undefined} row */
+function enter(row) {
+  /** @type {HTMLElement | null | undefined} */ (row?.querySelector("a"))?.focus();
+  row?.scrollIntoView({ block: "nearest" });
+}
+
+/** @param {Element[]} all */
+const here = (all) => all.findIndex((row) => row.contains(document.activeElement));
+
+/** @param {number} by */
 function move(by) {
-  const rows = [...document.querySelectorAll("main tbody tr")].filter((row) => row.querySelector("a"));
-  if (!rows.length) return;
-  const at = rows.findIndex((row) => row.contains(document.activeElement));
-  const row = rows[at < 0 ? (by > 0 ? 0 : rows.length - 1) : Math.min(Math.max(at + by, 0), rows.length - 1)];
-  /** @type {HTMLElement} */ (row.querySelector("a")).focus();
-  row.scrollIntoView({ block: "nearest" });
+  const all = rows();
+  const at = here(all);
+  enter(all[at < 0 ? (by > 0 ? 0 : all.length - 1) : Math.min(Math.max(at + by, 0), all.length - 1)]);
 }
 
-/** To the page of a letter. @param {string} letter */
-function go(letter) {
-  const link = document.querySelector(`nav a[data-letter="${CSS.escape(letter)}"]`);
-  if (link instanceof HTMLElement) link.click();
+/** Down the list to the next row that failed, and from the last one to the first. */
+function nextFailed() {
+  const all = rows();
+  const failed = all.filter((row) => row.querySelector(".status.failed"));
+  const at = here(all);
+  enter(failed.find((row) => all.indexOf(row) > at) ?? failed[0]);
 }
 
-/** Show which keys there are. */
+/** Press what is there to be pressed. @param {Element | null | undefined} element */
+function press(element) {
+  if (element instanceof HTMLElement) element.click();
+}
+
+/** Show which keys this page has. */
 export function openSheet() {
-  /** @type {HTMLDialogElement | null} */ (document.getElementById("keys"))?.showModal();
+  const sheet = /** @type {HTMLDialogElement | null} */ (document.getElementById("keys"));
+  for (const key of sheet?.querySelectorAll("[data-for]") ?? []) {
+    key.toggleAttribute("hidden", !document.querySelector(/** @type {HTMLElement} */ (key).dataset.for ?? ""));
+  }
+  sheet?.showModal();
 }
 
 /** @type {Record<string, () => void>} */
@@ -59,12 +90,17 @@ const KEYS = {
   "?": openSheet,
   j: () => move(1),
   k: () => move(-1),
-  x: () => /** @type {HTMLElement | null} */ (document.activeElement?.closest("tr")?.querySelector("input[type=checkbox]"))?.click(),
+  e: nextFailed,
+  x: () => press(document.activeElement?.closest("tr")?.querySelector("input[type=checkbox]")),
+  c: () => press(document.querySelector("run-list .tray button.plain:enabled")),
   g: () => {
     isGoing = true;
     setTimeout(() => (isGoing = false), WAIT_MS);
   },
 };
+
+/** @type {Record<string, string>} within a list */
+const ARROWS = { ArrowDown: "j", ArrowUp: "k" };
 
 /** Whether a key is for who types, or for the browser. @param {KeyboardEvent} event */
 function isTyped(event) {
@@ -78,12 +114,13 @@ document.addEventListener("keydown", (event) => {
   isGoing = false;
   event.preventDefault();
   event.stopPropagation();
-  go(event.key);
+  press(document.querySelector(`nav a[data-letter="${CSS.escape(event.key)}"]`));
 }, { capture: true });
 
 document.addEventListener("keydown", (event) => {
   if (isTyped(event) || event.defaultPrevented) return;
-  const act = Object.hasOwn(KEYS, event.key) ? KEYS[event.key] : undefined;
+  const key = document.activeElement?.closest("main tbody tr") ? (ARROWS[event.key] ?? event.key) : event.key;
+  const act = Object.hasOwn(KEYS, key) ? KEYS[key] : undefined;
   if (!act) return;
   event.preventDefault();
   act();
@@ -104,7 +141,12 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => (button.textContent = "copy"), WAIT_MS);
 });
 
-localize();
+function fresh() {
+  localize();
+  reach();
+}
+
+fresh();
 setInterval(localize, TICK_MS);
-document.addEventListener("htmx:after:swap", localize);
+document.addEventListener("htmx:after:swap", fresh);
 document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
