@@ -44,6 +44,8 @@ async def stats(
     columns = (report.by, "calls", "errors", "p50", "p95", "input", "output", "usd", "unpriced")
     rows = [_row(group, group.key or "-") for group in report.data]
     call.out.table(columns, [*rows, _row(report.total, "total")] if rows else [])
+    if report.is_cut:
+        call.out.note(f"Only the newest runs were read: those since {report.since:%Y-%m-%d %H:%M} UTC.")
 
 
 def _row(group: StatGroup, key: str) -> tuple[object, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Literal
 
 Prefix = Literal["run", "sch", "thr", "agt", "sig", "boot", "key", "req", "cohort", "blb"]
@@ -41,3 +42,8 @@ def _ids() -> Callable[[Prefix], str]:
 
 
 make_id = _ids()
+
+
+def first_id(prefix: Prefix, at: datetime) -> str:
+    """What the ids that are made from this time on are not below."""
+    return f"{prefix}_{max(0, int(at.timestamp() * 1000)):012x}"

@@ -21,7 +21,7 @@ from runwright.core.run import Run, RunStatus, WaitReason
 from runwright.core.schedule import Advance
 from runwright.core.sizes import KeyValueSize
 from runwright.core.spending import Quantities
-from runwright.core.stats import OutcomeRow, StatBy, StatFilter, StatRow
+from runwright.core.stats import CallerBy, CallerRows, OutcomeRow, StatBy, StatFilter, StatRow
 from runwright.core.step import Step, StepKind
 from runwright.core.thread import Thread
 
@@ -324,6 +324,13 @@ class StatStore(Protocol):
 
     def totals(self, by: StatBy, where: StatFilter) -> Sequence[StatRow]:
         """Counts, sums and histograms by key, in the order of keys."""
+        ...
+
+    def callers(self, by: CallerBy, where: StatFilter, *, limit: int) -> CallerRows:
+        """Runs that began in the span and are over, by who asked for them, from the newest `limit` rows of runs.
+
+        Neither those that replay others count, nor those from files.
+        """
         ...
 
     def outcomes(self, since: datetime | None, target: str | None = None) -> Sequence[OutcomeRow]:

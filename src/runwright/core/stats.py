@@ -1,4 +1,4 @@
-"""What happened, counted: by hour, day, agent, template, model or tool."""
+"""What happened, counted: by time, by what did it, and by who asked for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ from runwright.core.usage import NO_USAGE, Usage
 StatBy = Literal["hour", "day", "agent", "model", "tool"]
 """What roll-ups tell apart."""
 
-StatKey = Literal["hour", "day", "agent", "template", "model", "tool"]
+CallerBy = Literal["user", "group"]
+"""What runs alone tell: roll-ups would be as long as they are."""
+
+StatKey = Literal["hour", "day", "agent", "template", "user", "group", "model", "tool"]
 StatKind = Literal["run", "model", "tool"]
 CallKind = Literal["model", "tool", "http"]
 """Kinds of step that the guard's policies are for."""
@@ -31,18 +34,26 @@ class StatFilter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What ended under one key: an hour as `2026-12-31T23`, a day, an agent, a model or a tool.
+    """What ended under one key: an hour as `2026-12-31T23`, a day, an agent, a model or a tool; a user or a group, None
+    for runs without one.
 
     `latency` is a histogram of durations (see `core/histogram.py`); `nano_usd` is the cost of those that are priced.
     """
 
-    key: str
+    key: str | None
     calls: int
     errors: int
     unpriced: int
     nano_usd: int
     latency: int
     usage: Usage = NO_USAGE
+
+
+class CallerRows(msgspec.Struct, frozen=True, kw_only=True):
+    """Runs by who asked for them. `cut` is when the oldest that was read began, where older ones were left out."""
+
+    rows: Sequence[StatRow]
+    cut: datetime | None = None
 
 
 class OutcomeRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -31,5 +31,5 @@ class StatParameters(BaseModel):
 
 @router.get("/stats", **documented(StatReport))
 async def get_stats(request: Request, asked: Annotated[StatParameters, Query()]) -> Response:
-    """Calls, errors, tokens, cost and percentiles of durations, by hour, day, agent, template, model or tool."""
+    """Calls, errors, tokens, cost and percentiles of durations, by time, by what did it, or by who asked for it."""
     return Answer(await served(request).stats.report(StatQuery(**asked.model_dump())))

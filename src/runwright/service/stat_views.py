@@ -16,8 +16,9 @@ from runwright.core.usage import Usage
 class StatQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What to count: what ended in the hours from `since` until before `until`, each a time or how long ago.
 
-    `kind` is taken for runs, or for calls of models or tools; by model and by tool it goes without saying. `template`
-    takes the agents that are made from it, in whichever version.
+    `kind` is taken for runs, or for calls of models or tools; by model and by tool it goes without saying, and by user
+    and by group there are runs, by when they began. `template` takes the agents that are made from it, in whichever
+    version.
     """
 
     by: StatKey = "day"
@@ -29,7 +30,8 @@ class StatQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class StatGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """What ended under one key; `key` is None for all in all, and for agents whose template nobody knows any more.
+    """What ended under one key; `key` is None for all in all, for agents whose template nobody knows any more, and for
+    runs without a user or group.
 
     `p50_s` and `p95_s` are durations that half, and 19 of 20, stay below, right within 7 %. `usd` is what those calls
     cost that are priced, None when none of them is.
@@ -46,7 +48,10 @@ class StatGroup(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened, by what was asked for, and in all. `since` and `until` are whole hours."""
+    """What happened, by what was asked for, and in all. `since` and `until` are whole hours.
+
+    By user and by group the newest 10,000 runs are read: `is_cut` says that there are older ones than `since`.
+    """
 
     object: Literal["stat_report"] = "stat_report"
     by: StatKey
@@ -55,3 +60,4 @@ class StatReport(msgspec.Struct, frozen=True, kw_only=True):
     until: datetime | None
     data: Sequence[StatGroup]
     total: StatGroup
+    is_cut: bool = False

@@ -1,10 +1,13 @@
-"""Stats: how many calls, how many failed, what they took, by hour, day, agent, template, model or tool."""
+"""Stats: how many calls, how many failed, what they took, by time, by what did it, and by who asked for it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import TypeAlias
+
+from msgspec.structs import replace
 
 from runwright.core.histogram import percentile
 from runwright.core.ports import Clock, StatStore
@@ -12,6 +15,11 @@ from runwright.core.stats import StatFilter, StatKind, StatRow
 from runwright.core.usage import Usage
 from runwright.service.costs import moment, priced
 from runwright.service.stat_views import StatGroup, StatQuery, StatReport
+
+NEWEST = 10_000
+"""Rows of runs that are read to say who asked for them."""
+
+Keyed: TypeAlias = Sequence[tuple[str | None, Sequence[StatRow]]]
 
 
 class Stats:
@@ -23,34 +31,47 @@ class Stats:
         self._templates = templates
 
     async def report(self, query: StatQuery) -> StatReport:
-        """What happened, from sums by the hour: steps are not read. Raises InvalidRequest."""
+        """What happened, from sums by the hour, and by user and group from the newest runs. Raises InvalidRequest."""
         return await asyncio.to_thread(self._report, query)
 
     def _report(self, query: StatQuery) -> StatReport:
         now = self._clock.now()
-        kind: StatKind = query.by if query.by == "model" or query.by == "tool" else query.kind
         is_by_template = query.by == "template" or query.template is not None
         templates: Mapping[str, str] = self._templates() if is_by_template else {}
         where = StatFilter(
-            kind=kind,
+            kind=_kind(query),
             since=hour(moment("since", query.since, now)),
             until=hour(moment("until", query.until, now)),
             agents=_agents(query, templates),
         )
+        if query.by == "user" or query.by == "group":
+            callers = self._store.callers(query.by, where, limit=NEWEST)
+            report = _reported(query, where, [(row.key, [row]) for row in callers.rows])
+            return report if callers.cut is None else replace(report, since=callers.cut, is_cut=True)
         if query.by == "template":
-            rows = self._store.totals("agent", where)
-            keyed = _by_template(rows, templates)
-        else:
-            rows = self._store.totals(query.by, where)
-            keyed = [(row.key, [row]) for row in rows]
-        return StatReport(
-            by=query.by,
-            kind=kind,
-            since=where.since,
-            until=where.until,
-            data=[_group(key, *of) for key, of in keyed],
-            total=_group(None, *rows),
-        )
+            return _reported(query, where, _by_template(self._store.totals("agent", where), templates))
+        return _reported(query, where, [(row.key, [row]) for row in self._store.totals(query.by, where)])
+
+
+def _reported(query: StatQuery, where: StatFilter, keyed: Keyed) -> StatReport:
+    return StatReport(
+        by=query.by,
+        kind=where.kind,
+        since=where.since,
+        until=where.until,
+        data=[_group(key, *rows) for key, rows in keyed],
+        total=_group(None, *(row for _, rows in keyed for row in rows)),
+    )
+
+
+def _kind(query: StatQuery) -> StatKind:
+    match query.by:
+        case "model" | "tool":
+            return query.by
+        case "user" | "group":
+            return "run"
+        case _:
+            return query.kind
 
 
 def hour(moment: datetime | None) -> datetime | None:
@@ -65,11 +86,11 @@ def _agents(query: StatQuery, templates: Mapping[str, str]) -> Sequence[str] | N
     return [name for name, template in templates.items() if template == query.template and query.agent in {None, name}]
 
 
-def _by_template(rows: Sequence[StatRow], templates: Mapping[str, str]) -> Sequence[tuple[str | None, list[StatRow]]]:
+def _by_template(rows: Sequence[StatRow], templates: Mapping[str, str]) -> Keyed:
     """Rows of agents under their templates, by name; those of agents that nobody knows come last."""
     found: dict[str | None, list[StatRow]] = {}
     for row in rows:
-        found.setdefault(templates.get(row.key), []).append(row)
+        found.setdefault(templates.get(row.key or ""), []).append(row)
     return sorted(found.items(), key=lambda each: (each[0] is None, each[0] or ""))
 
 

@@ -1,4 +1,4 @@
-"""What happened, from the roll-ups."""
+"""What happened, from the roll-ups, and who asked for it, from the runs."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, select
+from sqlalchemy import ColumnElement, Select, and_, case, func, select
 
-from runwright.core.histogram import from_bytes
-from runwright.core.stats import CallKind, OutcomeRow, StatBy, StatFilter, StatRow
+from runwright.core.histogram import from_bytes, one
+from runwright.core.ids import first_id
+from runwright.core.money import IMPORTED
+from runwright.core.stats import CallerBy, CallerRows, CallKind, OutcomeRow, StatBy, StatFilter, StatRow
 from runwright.core.usage import Usage
 from runwright.store.database import Database
 from runwright.store.rollups import HOUR
 from runwright.store.rows import Row, micros, moment
-from runwright.store.schema import rollup_hour
+from runwright.store.schema import rollup_hour, runs
 
 _of = rollup_hour.c
 CALLS: tuple[CallKind, ...] = ("model", "tool", "http")
@@ -38,6 +40,19 @@ _SUMS = (
     _of.requests,
     _of.estimated,
 )
+_WIDTH = len(_SUMS) + 1
+_USAGE = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens", "requests")
+_OF_RUN = (
+    runs.c.created_at,
+    runs.c.started_at,
+    runs.c.ended_at,
+    runs.c.status,
+    runs.c.replay_of,
+    runs.c.cost_source,
+    runs.c.cost_nano,
+    *(runs.c[name] for name in _USAGE),
+    runs.c.is_estimated,
+)
 
 
 class SqlStatStore:
@@ -56,6 +71,20 @@ class SqlStatStore:
                 latencies[of] = latencies.get(of, 0) + from_bytes(latency)
             found = connection.execute(sums).all()
         return [_row(by, row, latencies[row[0]]) for row in found]
+
+    def callers(self, by: CallerBy, where: StatFilter, *, limit: int) -> CallerRows:
+        """Runs that began in the span and are over, by who asked for them, from the newest `limit` rows of runs."""
+        # Ids are found in an index, and only so many rows are read.
+        newest = _begun(where).limit(limit + 1).subquery()
+        query = select(runs.c[by], *_OF_RUN).join(newest, newest.c.id == runs.c.id).order_by(newest.c.id.desc())
+        sums: dict[str | None, list[int]] = {}
+        with self._database.read() as connection:
+            found = connection.execute(query).all()
+        for key, *run in found[:limit]:
+            _add_run(sums.setdefault(key, [0] * _WIDTH), run)
+        rows = [_sum_row(key, values) for key, values in sums.items() if values[0]]
+        rows.sort(key=lambda row: (row.key is not None, row.key or ""))
+        return CallerRows(rows=rows, cut=moment(found[limit - 1].created_at) if len(found) > limit else None)
 
     def outcomes(self, since: datetime | None, target: str | None = None) -> Sequence[OutcomeRow]:
         """How calls ended from the hour of `since` on, by kind and target; without those that a recording answered."""
@@ -97,12 +126,37 @@ def _chosen(where: StatFilter) -> ColumnElement[bool]:
     return and_(*conditions)
 
 
+def _begun(where: StatFilter) -> Select[tuple[str]]:
+    """The ids of runs that began in the span, newest first."""
+    query = select(runs.c.id).order_by(runs.c.id.desc())
+    if where.agents is not None:
+        query = query.where(runs.c.agent.in_(where.agents))
+    if where.since is not None:
+        query = query.where(runs.c.id >= first_id("run", where.since))
+    if where.until is not None:
+        query = query.where(runs.c.id < first_id("run", where.until))
+    return query
+
+
+def _add_run(sums: list[int], run: Sequence[Any]) -> None:
+    """Count a run that is over, in the order of `_SUMS`, with its histogram last."""
+    created, started, ended, status, replay_of, source, nano_usd, *used = run
+    if ended is None or replay_of is not None or source == IMPORTED:
+        return
+    took = max(0, ended - (started or created))
+    values = (1, status == "failed", nano_usd is None, nano_usd or 0, *used, one(took))
+    sums[:] = [before + more for before, more in zip(sums, values, strict=True)]
+
+
 def _row(by: StatBy, row: Row, latency: int) -> StatRow:
-    key, calls, errors, unpriced, nano_usd, *usage, estimated = row
-    names = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
-    used = dict(zip((*names, "requests"), map(int, usage), strict=True))
+    return _sum_row(_named(by, row[0]), (*row[1:], latency))
+
+
+def _sum_row(key: str | None, sums: Sequence[Any]) -> StatRow:
+    calls, errors, unpriced, nano_usd, *usage, estimated, latency = sums
+    used = dict(zip(_USAGE, map(int, usage), strict=True))
     return StatRow(
-        key=_named(by, key),
+        key=key,
         calls=int(calls),
         errors=int(errors),
         unpriced=int(unpriced),

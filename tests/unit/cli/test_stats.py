@@ -1,5 +1,7 @@
 """`runwright stats`."""
 
+from datetime import UTC, datetime
+
 from inline_snapshot import snapshot
 
 from runwright.cli.stats import stats
@@ -24,7 +26,10 @@ class FakeStats:
         )
         none = StatGroup(key=None, calls=0, errors=0, p50_s=None, p95_s=None, usd="0", unpriced_calls=0, usage=Usage())
         data, total = ([], none) if query.agent == "nobody" else ([group], group)
-        return StatReport(by=query.by, kind="model", since=None, until=None, data=data, total=total)
+        since = datetime(2026, 11, 21, 9, 30, tzinfo=UTC)
+        return StatReport(
+            by=query.by, kind="model", since=since, until=None, data=data, total=total, is_cut=query.by == "user"
+        )
 
 
 async def test_stats_are_a_table() -> None:
@@ -38,6 +43,13 @@ DAY	CALLS	ERRORS	P50	P95	INPUT	OUTPUT	USD	UNPRICED
 2026-11-21	3	1	31.2 ms	2.5 s	1000	200	0.5	1
 total	3	1	31.2 ms	2.5 s	1000	200	0.5	1
 """)
+
+
+async def test_what_was_not_read_is_told() -> None:
+    """Where only the newest runs were read, it says since when."""
+    call = FakeCall(FakeAccess(stats=FakeStats()))
+    await stats(by="user", call=call)
+    assert "Only the newest runs were read: those since 2026-11-21 09:30 UTC." in call.noted
 
 
 async def test_nothing_is_no_table() -> None:

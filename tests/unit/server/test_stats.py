@@ -24,6 +24,14 @@ async def test_agents_are_counted_by_their_template(client: httpx2.AsyncClient) 
     assert none["total"]["calls"] == 0
 
 
+async def test_users_are_counted(client: httpx2.AsyncClient) -> None:
+    """By user there are runs, of those who asked for an agent."""
+    await client.post("/api/v1/agents/support/runs", json={"input": "hello", "user": "eva"})
+    found = (await client.get("/api/v1/stats", params={"by": "user", "agent": "support"})).json()
+    assert (found["kind"], found["is_cut"]) == ("run", False)
+    assert [(group["key"], group["calls"]) for group in found["data"]] == [("eva", 1)]
+
+
 async def test_a_mistake_is_told(client: httpx2.AsyncClient) -> None:
     """What is no key, no time or no parameter is the caller's mistake."""
     for query in ({"by": "planet"}, {"since": "soon"}, {"colour": "red"}):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from runwright.core.histogram import one
-from runwright.core.stats import OutcomeRow, StatBy, StatFilter, StatRow
+from runwright.core.stats import CallerBy, CallerRows, OutcomeRow, StatBy, StatFilter, StatRow
 from runwright.errors import InvalidRequest
 from runwright.service.stat_views import StatQuery
 from runwright.service.stats import Stats
@@ -29,6 +30,13 @@ class FakeStats:
         fast = StatRow(key="a", calls=3, errors=1, unpriced=3, nano_usd=0, latency=3 * one(1_000))
         slow = StatRow(key="b", calls=1, errors=0, unpriced=0, nano_usd=5_000_000, latency=one(9_000_000))
         return [fast, slow]
+
+    def callers(self, by: CallerBy, where: StatFilter, *, limit: int) -> CallerRows:
+        """Runs of a user and of nobody, of which older ones are left out for who asks for a group."""
+        assert limit == 10_000
+        nobody = StatRow(key=None, calls=2, errors=0, unpriced=0, nano_usd=1, latency=one(1_000))
+        somebody = msgspec.structs.replace(nobody, key="eva", errors=1)
+        return CallerRows(rows=[nobody, somebody], cut=NOW if by == "group" else None)
 
     def outcomes(self, since: datetime | None, target: str | None = None) -> list[OutcomeRow]:
         """Nothing: these are asked for by the guard's figures."""
@@ -81,6 +89,15 @@ async def test_a_template_stands_for_its_agents() -> None:
     ):
         await over(store).report(query)
     assert [where.agents for _, where in store.asked] == [["a", "quiet"], ["a"], []]
+
+
+async def test_who_asked_is_said_of_the_newest_runs() -> None:
+    """By user and group there are runs, whatever kind is asked for; the report says whether older ones are left out."""
+    report = await over(FakeStats()).report(StatQuery(by="user", kind="model", since="2h"))
+    assert [(each.key, each.calls, each.errors) for each in report.data] == [(None, 2, 0), ("eva", 2, 1)]
+    assert (report.kind, report.since, report.is_cut) == ("run", NOW.replace(hour=17, minute=0), False)
+    cut = await over(FakeStats()).report(StatQuery(by="group", since="2h"))
+    assert (cut.total.calls, cut.since, cut.is_cut) == (4, NOW, True)
 
 
 async def test_a_mistake_is_told_with_its_place() -> None:

@@ -7,7 +7,8 @@ from datetime import timedelta
 import pytest
 
 from runwright.core.histogram import percentile
-from runwright.core.money import NO_COST, UNPRICED, Cost
+from runwright.core.ids import first_id
+from runwright.core.money import IMPORTED, NO_COST, UNPRICED, Cost
 from runwright.core.run import Run
 from runwright.core.stats import StatBy, StatFilter, StatRow
 from runwright.core.step import Step
@@ -67,6 +68,43 @@ def test_durations_and_tokens_are_added(stores: Stores) -> None:
     assert percentile(row.latency, 0.5) == pytest.approx(1, rel=0.07)
     assert percentile(row.latency, 0.95) == pytest.approx(40, rel=0.07)
     assert (row.usage.input_tokens, row.usage.output_tokens, row.usage.requests) == (400, 40, 4)
+
+
+def ended(number: int, **changes: object) -> Run:
+    """A run that is over; each begins a second after the one before."""
+    begun = later(number)
+    made = {"status": "completed", "created_at": begun, "started_at": begun, "ended_at": later(number + 1)}
+    run_id = f"{first_id('run', begun)}7{number:019x}"
+    return run(10 + number, **{"id": run_id, "agent": "shop", "cost": Cost(nano_usd=5, source="x"), **made, **changes})
+
+
+def test_runs_are_counted_by_who_asked(stores: Stores) -> None:
+    """Runs that are over, by user or group, those of nobody first; replays and runs from files do not count."""
+    runs = (
+        ended(1, user="eva", group="trip"),
+        ended(2, user="eva", status="failed", cost=UNPRICED, ended_at=later(42)),
+        ended(3),
+        ended(4, user="tom", replay_of="run_1"),
+        ended(5, user="tom", cost=Cost(nano_usd=5, source=IMPORTED)),
+        ended(6, user="tom", status="running", ended_at=None),
+        ended(7, user="tom", agent="other"),
+    )
+    assert not any(stores.writes.append([new(each) for each in runs]))
+    found = stores.stats.callers("user", StatFilter(agents=["shop"]), limit=100)
+    assert [told(row) for row in found.rows] == [(None, 1, 0, 0, 5), ("eva", 2, 1, 1, 5)]
+    assert percentile(found.rows[1].latency, 0.95) == pytest.approx(40, rel=0.07)
+    assert found.cut is None
+    by_group = stores.stats.callers("group", StatFilter(agents=["shop", "other"]), limit=100)
+    assert [(row.key, row.calls) for row in by_group.rows] == [(None, 3), ("trip", 1)]
+
+
+def test_only_so_many_runs_are_read(stores: Stores) -> None:
+    """Of the newest runs of the span, with the time of the oldest of them where there are older ones."""
+    assert not any(stores.writes.append([new(ended(number, user=f"u{number}")) for number in range(1, 6)]))
+    found = stores.stats.callers("user", StatFilter(agents=["shop"], until=later(5)), limit=2)
+    assert ([row.key for row in found.rows], found.cut) == (["u3", "u4"], later(3))
+    all_of_them = stores.stats.callers("user", StatFilter(agents=["shop"], since=later(4)), limit=2)
+    assert ([row.key for row in all_of_them.rows], all_of_them.cut) == (["u4", "u5"], None)
 
 
 def told(row: StatRow) -> tuple[object, ...]:

@@ -53,6 +53,21 @@ async def test_an_agent_is_shown_with_its_runs_and_figures(site: Site) -> None:
     assert (await site.client.get("/agents/nobody")).status_code == 404
 
 
+async def test_who_uses_an_agent_is_shown(site: Site) -> None:
+    """Users and groups by their runs, the busiest first, each with a way to these; their names are inert."""
+    for user in ("eva", "<b>tom", "<b>tom", None):
+        await site.app.run("support", "hello", user=user, group="a b")
+    view = (await site.client.get("/agents/support.json")).json()
+    users, groups = view["used"]["callers"]
+    assert [(each["key"], each["calls"]) for each in users["rows"]] == [("<b>tom", 2), (None, 1), ("eva", 1)]
+    assert [(each["key"], each["calls"]) for each in groups["rows"]] == [("a b", 4)]
+    page = await site.text("/agents/support")
+    assert 'href="/runs?agent=support&amp;user=eva"' in page
+    assert "<b>tom" not in page
+    assert "without a user" in page
+    assert 'href="/groups/a%20b"' in await site.text("/templates/conversation")
+
+
 async def test_templates_are_shown_with_what_their_agents_came_to(site: Site) -> None:
     """The list and the page of a template count the runs of its agents; those of one that was deleted are nobody's."""
     await made(site)
