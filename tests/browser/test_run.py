@@ -80,6 +80,15 @@ async def again(text: str, context: Context) -> str:
     return str(await context.run("fan", text))
 
 
+async def rests(text: str, context: Context) -> str:
+    await context.tool(look, at="before")
+    await asyncio.sleep(0.8)
+    await context.now()
+    await context.tool(look, at="after")
+    return text
+
+
+resting = Agent("rests", run=rests)
 handing = Agent("hand-on", model="demo", run=hand_on)
 passing = Agent("again", run=again)
 fanning = Agent("fan", model="demo", run=fan)
@@ -181,7 +190,7 @@ def test_runs_below_open_as_lanes(seen: Watched) -> None:
     page.keyboard.press("e")
     assert _label(page).startswith("tool look, failed")
     expect(page.locator("#step .problem")).to_contain_text("ValueError")
-    page.wait_for_url(re.compile(r"step=(\d+)\.(\d+)\.\d+&open=\1\+\1\.\2$"))
+    page.wait_for_url(re.compile(r"^(?=.*open=\d+\+\d+\.\d+)(?=.*step=\d+\.\d+\.\d+)"))
     assert seen.shut_out() == []
     page.reload()
     expect(rows).to_have_count(15)
@@ -191,6 +200,48 @@ def test_runs_below_open_as_lanes(seen: Watched) -> None:
         page.keyboard.press("ArrowLeft")
     assert _label(page).startswith("child again")
     expect(rows).to_have_count(7)
+
+
+def test_times_and_kinds_are_chosen(seen: Watched) -> None:
+    """Idle time is folded and unfolds, all kinds are shown when asked, a drag over the strip zooms, a click shows all;
+    the address keeps each.
+    """
+    run = seen.site.run("rests", "Hello")
+    page = seen.open(f"/runs/{run}")
+    rows = page.get_by_role("treeitem")
+    expect(rows).to_have_count(2)
+    expect(page.locator(".ruler .gap")).to_contain_text("idle")
+    press(page.get_by_role("button", name="Idle times"))
+    expect(page.locator(".ruler .gap")).to_have_count(0)
+    page.wait_for_url(re.compile("idle=shown"))
+    press(page.get_by_role("button", name="All kinds"))
+    expect(rows).to_have_count(3)
+    page.wait_for_url(re.compile("level=full"))
+    strip = page.locator(".minimap").bounding_box()
+    assert strip is not None
+    y = strip["y"] + strip["height"] / 2
+    page.mouse.move(strip["x"] + strip["width"] * 0.5, y)
+    page.mouse.down()
+    page.mouse.move(strip["x"] + strip["width"] + 9, y)
+    page.mouse.up()
+    expect(page.locator(".count")).to_have_text("2 of 3 steps")
+    page.wait_for_url(re.compile(r"zoom=\d+(~|%7E)\d+"))
+    page.reload()
+    expect(page.locator(".count")).to_have_text("2 of 3 steps")
+    page.locator(".minimap").click()
+    expect(page.locator(".count")).to_have_text("3 steps")
+    page.wait_for_url(lambda url: "zoom" not in url and "idle=shown" in url)
+
+
+def test_ids_are_copied_with_a_key(seen: Watched) -> None:
+    """A button beside an id copies it, and says so to who sees it and to who hears it."""
+    run = seen.site.run("rests", "Hello")
+    page = seen.open(f"/runs/{run}")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    press(page.get_by_role("button", name="copy the id of the run"))
+    expect(page.locator("#told")).to_have_text("copied")
+    assert page.evaluate("navigator.clipboard.readText()") == run
+    expect(page.locator("#told")).to_have_text("")
 
 
 def test_twenty_thousand_steps_are_few_elements(seen: Watched) -> None:

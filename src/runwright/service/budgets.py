@@ -19,6 +19,7 @@ from runwright.core.budget import (
     BudgetStore,
     Payer,
     Raise,
+    Shortage,
     Standing,
     Unit,
     allowances,
@@ -33,8 +34,11 @@ from runwright.core.ports import Clock, RunStore
 from runwright.errors import InvalidRequest, StorageError
 from runwright.guard import Ledger
 from runwright.journal.read import JournalReader
-from runwright.service.views import Page
+from runwright.service.views import Page, RunView
 from runwright.watch.guard import BudgetState
+
+LAST = 50
+"""Events at the end of a run among which its wait is."""
 
 TIMED = frozenset({"day", "month", "ever"})
 
@@ -57,6 +61,14 @@ class BudgetView(msgspec.Struct, frozen=True, kw_only=True):
     at_limit: Literal["fail", "wait"]
     until: datetime | None = None
     is_raised: bool = False
+
+
+class BudgetWait(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run waits for: how the account stands, what the call `wants` of it, and what limit would be `enough`."""
+
+    budget: BudgetView
+    wants: str | int
+    enough: str | int
 
 
 class RaiseBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -102,6 +114,21 @@ class Budgets:
         standings = [await self._ledger.standing(allowance) for allowance in found]
         views = {(view.account, view.unit, view.limit): view for each in standings for view in _views(each)}
         return Page(data=sorted(views.values(), key=lambda view: (view.account, view.unit)))
+
+    async def wait_of(self, run: RunView) -> BudgetWait | None:
+        """What a run that waits for a budget needs; None for another."""
+        if (run.status, run.reason) != ("waiting", "budget"):
+            return None
+        short = await asyncio.to_thread(self._shortage, run.id, run.last_seq)
+        if short is None:
+            return None
+        standing = await self._ledger.standing(Allowance(parse_account(short.account), short.budget))
+        view = next((view for view in _views(standing) if view.unit == short.unit), None)
+        if view is None:
+            return None
+        wants = amount(short.wants, short.unit)
+        enough = amount(standing.spent, short.unit) + amount(standing.reserved, short.unit) + wants
+        return BudgetWait(budget=view, wants=_shown(wants, short.unit), enough=_shown(enough, short.unit))
 
     async def levels(self) -> Sequence[BudgetState]:
         """How budgets stand, for metrics: those of days, months and ever, and what is reserved of all others."""
@@ -161,11 +188,16 @@ class Budgets:
         for run in self._runs.owned(("waiting",)):
             if run.reason != "budget":
                 continue
-            waits = [event.data for event in self._reader.events(run.id) if isinstance(event.data, RunWaiting)]
-            if waits and waits[-1].shortage is not None:
-                short = waits[-1].shortage
+            short = self._shortage(run.id, run.last_seq)
+            if short is not None:
                 found.append(Allowance(parse_account(short.account), short.budget))
         return found
+
+    def _shortage(self, run_id: str, last_seq: int) -> Shortage | None:
+        """What a run that waits was refused: nothing happens in it behind its wait."""
+        last = self._reader.page(run_id, after=max(0, last_seq - LAST), limit=LAST)
+        waits = [event.data for event in last if isinstance(event.data, RunWaiting)]
+        return waits[-1].shortage if waits else None
 
     def _in_force(self, found: Sequence[Allowance], now: datetime) -> Sequence[Allowance]:
         """Those whose window has not ended."""

@@ -7,7 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from runwright import Agent, Context, tool
+from runwright import Agent, Context, Guard, tool
+from runwright.guard import Budget
 from tests.unit.studio.conftest import Open, Site
 
 HOSTILE = "<script>alert(1)</script>\u202egnp\x1b[31m![x](https://evil.example/?q=1) [l](javascript:alert(1))"
@@ -214,6 +215,28 @@ async def test_a_step_names_the_run_that_it_began(open_site: Open) -> None:
         assert f'href="/runs/{child}"' in await site.text(path)
         assert "tokens" in page.partition("Runs that it began")[2].partition("</section>")[0]
         assert await site.text(f"/runs/{run.id}?step=1.2")
+
+
+async def test_a_run_that_waits_for_a_budget_says_which(open_site: Open) -> None:
+    """Its page tells account, what was spent of what, what a call wants and when the period ends; a form raises it."""
+    budget = Budget(calls=1, per="day", at_limit="wait")
+    async with open_site(agents=[Agent("patient", model="demo", guard=Guard(budget=budget))]) as site:
+        await site.app.run("patient", "one")
+        run = await site.app.run("patient", "two")
+        page = await site.text(f"/runs/{run.id}")
+        short = (await site.client.get(f"/runs/{run.id}.json")).json()["short"]
+        account = short["wait"]["budget"]["account"]
+        assert account.startswith("agent:patient day:")
+        assert (short["wait"]["wants"], short["wait"]["enough"]) == (1, 2)
+        assert short["command"] == f"runwright budgets raise '{account}' --calls 2"
+        assert "1 of 1 calls" in page
+        assert "Period ends" in page
+        form = {"account": account, "calls": "2", "next": f"/runs/{run.id}"}
+        answer = await site.client.post("/guard/budgets/raise", data=form)
+        assert answer.headers["location"] == f"/runs/{run.id}"
+        await site.client.post(f"/runs/{run.id}/resume")  # it may have gone on by itself
+        assert (await site.app.runs.wait(run.id)).status == "completed"
+        assert "Period ends" not in await site.text(f"/runs/{run.id}")
 
 
 async def test_the_twin_of_a_step_holds_its_messages(site: Site) -> None:

@@ -12,7 +12,7 @@ from runwright.errors import InvalidRequest
 from runwright.service.budgets import RaiseBody
 from runwright.service.cache import CacheSpace, CacheView
 from runwright.service.guard import GuardQuery, GuardReport
-from runwright.studio.page import Action, Ask, Page
+from runwright.studio.page import Action, Ask, Page, own_path
 
 SPACES: tuple[CacheSpace, ...] = get_args(CacheSpace)
 
@@ -51,12 +51,13 @@ async def clear_cache(ask: Ask) -> str:
 async def raise_budget(ask: Ask) -> str:
     """Raise an account for its window; runs that wait for it go on. Raises InvalidRequest."""
     form = {name: values[0] for name, values in (await ask.form()).items() if values[0]}
+    follows = own_path(form.pop("next", ""), "/guard")
     try:
         body = msgspec.convert(form, RaiseBody, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"The limit is not valid: {error}.") from error
     await ask.app.budgets.raise_to(body, by="studio")
-    return ask.url("/guard")
+    return ask.url(follows)
 
 
 PAGES = (Page(path="/guard", view=show_guard, template="guard.html", title="Guard", nav="Guard"),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from shlex import quote
 
 import msgspec
 
@@ -12,6 +13,7 @@ from runwright.core.ports import RunFilter
 from runwright.core.run import TERMINAL
 from runwright.errors import NotFound
 from runwright.service.approval_views import ApprovalQuery
+from runwright.service.budgets import BudgetWait
 from runwright.service.outline import Outline
 from runwright.service.steps import StepDetail
 from runwright.service.views import RunView
@@ -48,6 +50,14 @@ class StepPage(msgspec.Struct, frozen=True, kw_only=True):
     child: str | None = None
 
 
+class Short(msgspec.Struct, frozen=True, kw_only=True):
+    """A budget that a run waits for, and how a terminal raises it: a command here, or what curl asks a server."""
+
+    wait: BudgetWait
+    command: str
+    request: str
+
+
 class RunPage(msgspec.Struct, frozen=True, kw_only=True):
     """A run with its first steps, the runs that it began, and what it waits for.
 
@@ -62,6 +72,7 @@ class RunPage(msgspec.Struct, frozen=True, kw_only=True):
     needs: Sequence[Waiting]
     unknown: Sequence[Unknown]
     step: StepPage | None
+    short: Short | None = None
 
     @property
     def is_over(self) -> bool:
@@ -105,7 +116,21 @@ async def show_run(ask: Ask) -> RunPage:
         children=children.data[::-1],
         needs=[waiting(each) for each in asked],
         unknown=await unknown_of(ask, run),
+        short=await _short(ask, run),
         step=await _step(ask, run, seq) if seq and not ask.fragment else None,
+    )
+
+
+async def _short(ask: Ask, run: RunView) -> Short | None:
+    wait = await ask.app.budgets.wait_of(run)
+    if wait is None:
+        return None
+    budget, enough = wait.budget, wait.enough
+    body = msgspec.json.encode({"account": budget.account, budget.unit: enough}).decode()
+    return Short(
+        wait=wait,
+        command=f"runwright budgets raise {quote(budget.account)} --{budget.unit} {enough}",
+        request=f"{quote(f'{ask.origin}/api/v1/budgets/raise')} -H 'content-type: application/json' -d {quote(body)}",
     )
 
 

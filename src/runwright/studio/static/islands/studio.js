@@ -129,17 +129,25 @@ document.addEventListener("keydown", (event) => {
 document.addEventListener("click", async (event) => {
   const button = event.target instanceof Element ? event.target.closest("[data-copy]") : null;
   if (!(button instanceof HTMLElement)) return;
+  let told = "copied";
   try {
     await navigator.clipboard.writeText(button.dataset.copy ?? "");
-    button.textContent = "copied";
   } catch {
     // Without https there is no clipboard: the text beside the button is selected instead.
-    const text = button.parentElement?.querySelector("code");
+    const text = button.parentElement?.querySelector("code, .id, a");
     if (text) document.getSelection()?.selectAllChildren(text);
-    button.textContent = "selected";
+    told = "selected";
   }
-  setTimeout(() => (button.textContent = "copy"), WAIT_MS);
+  say(button, told);
+  setTimeout(() => say(button, ""), WAIT_MS);
 });
+
+/** Say what became of a copy, in its button and to screen readers. @param {HTMLElement} button @param {string} text */
+function say(button, text) {
+  button.textContent = text || "copy";
+  const told = document.getElementById("told");
+  if (told) told.textContent = text;
+}
 
 function fresh() {
   localize();

@@ -6,13 +6,13 @@ const SETTLED_MS = 150;
 /** Runs below that a page opens by itself. */
 const OPENED = 20;
 
-/** What the address says. @returns {{query: string, isFull: boolean, from: number, to: number, step: string, open: string[]}} */
+/** What the address says. @returns {{query: string, isFull: boolean, isWhole: boolean, from: number, to: number, step: string, open: string[]}} */
 export function read() {
   const given = new URLSearchParams(location.search);
   const [from, to] = (given.get("zoom") ?? "").split("~").map(Number);
   const zoom = to > from ? { from, to } : { from: -Infinity, to: Infinity };
   const open = (given.get("open") ?? "").split(" ").filter(Boolean).slice(0, OPENED);
-  return { query: given.get("q") ?? "", isFull: given.get("level") === "full", ...zoom, step: given.get("step") ?? "", open };
+  return { query: given.get("q") ?? "", isFull: given.get("level") === "full", isWhole: given.get("idle") === "shown", ...zoom, step: given.get("step") ?? "", open };
 }
 
 /** Keep it, when it rests: browsers do not let an address be changed at every key. @param {any} trace the element `trace-waterfall` */
@@ -27,6 +27,7 @@ export function remember(trace) {
       step: opened === null ? null : steps.address(opened),
       q: view.query || null,
       level: view.isFull ? "full" : null,
+      idle: view.isWhole ? "shown" : null,
       zoom,
       open: open.map((/** @type {any} */ run) => steps.address(run.above)).join(" ") || null,
     };

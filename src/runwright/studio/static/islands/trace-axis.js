@@ -6,8 +6,8 @@ const FOLD_SHARE = 0.2;
 const FOLD_MS = 500;
 const FOLDED_SHARE = 0.03;
 
-/** The line that steps stand on. What a step began lies within it, so the order of the others is that of time. @param {import("./trace-steps.js").Steps} steps */
-export function axisOf(steps) {
+/** The line that steps stand on. What a step began lies within it, so the order of the others is that of time. @param {import("./trace-steps.js").Steps} steps @param {boolean} isWhole with the idle stretches as long as they are */
+export function axisOf(steps, isWhole) {
   let busy = 0;
   let end = 0;
   for (let at = 0; at < steps.seq.length; at++) {
@@ -19,7 +19,7 @@ export function axisOf(steps) {
   const axis = new Axis(Math.max(busy * FOLDED_SHARE, 1));
   end = 0;
   for (let at = 0; at < steps.seq.length; at++) {
-    if (steps.start[at] - end > least) axis.fold(end, steps.start[at]);
+    if (!isWhole && steps.start[at] - end > least) axis.fold(end, steps.start[at]);
     end = Math.max(end, steps.end(at));
   }
   axis.close(Math.max(end, 1));

@@ -8,7 +8,7 @@ import { sign } from "./trace-rows.js";
 
 const LONGEST = 200;
 
-/** @typedef {{glyph: string, kind: string, label: string, marks: string, told: string, meta: string, state: string, spoken: string, left: number, width: number, isOpen: boolean | null}} Shown */
+/** @typedef {{glyph: string, kind: string, label: string, marks: string, told: string, spent: string, took: string, state: string, spoken: string, left: number, width: number, isOpen: boolean | null}} Shown */
 
 /** @param {any} trace the element `trace-waterfall` @param {number} row @returns {Shown} */
 export function look(trace, row) {
@@ -26,7 +26,8 @@ function lane(trace, row) {
     label: `${brief(lane.name)} (${lane.steps})${lane.errors ? ` ✗ ${lane.errors}` : ""}`,
     marks: "",
     told: "",
-    meta: `${spent(lane.tokens, lane.nano)}${span(lane.end - lane.start)}`,
+    spent: spent(lane.tokens, lane.nano),
+    took: span(lane.end - lane.start),
     state: lane.errors ? "failed" : "",
     spoken: `lane ${brief(lane.name)}, ${lane.steps} steps, ${lane.errors} errors`,
     isOpen,
@@ -46,7 +47,6 @@ function step(trace, row) {
   const run = inner && steps.runs[steps.begun.get(row)];
   const gone = steps.gone.has(row) ? " (its run is not here)" : "";
   const count = inner?.steps ? ` (${run.hasMore ? "first " : ""}${inner.steps})` : "";
-  const sums = inner?.steps ? spent(inner.tokens, inner.nano) : spent(steps.tokens[row], steps.nano[row]);
   return {
     ...trace.place(start, end),
     glyph: isOpen === null ? sign(kind) : `${isOpen ? "▾" : "▸"} ${sign(kind)}`,
@@ -54,7 +54,8 @@ function step(trace, row) {
     label: `${isError ? "✗ " : ""}${name}${count}${gone}${inner?.errors ? ` ✗ ${inner.errors}` : ""}`,
     marks: told.short,
     told: told.long,
-    meta: `${sums}${steps.duration[row] === null ? status : took}`,
+    spent: inner?.steps ? spent(inner.tokens, inner.nano) : spent(steps.tokens[row], steps.nano[row]),
+    took: steps.duration[row] === null ? status : took,
     state: `${isError ? "failed" : status}${row === trace.opened ? " opened" : ""}`,
     spoken: `${kind} ${name}, ${status}, ${took}${count}${gone}${told.long && `, ${told.long}`}`,
     isOpen,

@@ -5,12 +5,14 @@
 
 export const ROW_PX = 26;
 const AROUND = 4;
+/** Rows on paper at the most. */
+const PRINTED = 500;
 const INDENT_PX = 14;
 const SIGNS = { model: "◆", tool: "■", child: "▣", memory: "▤", http: "↔", input: "?", sleep: "◌" };
 
 export class RowList {
-  /** @param {HTMLElement} tree @param {(row: number) => import("./trace-look.js").Shown} show */
-  constructor(tree, show) {
+  /** @param {HTMLElement} tree @param {(row: number) => import("./trace-look.js").Shown} show @param {AbortSignal} signal */
+  constructor(tree, show, signal) {
     this.tree = tree;
     this.show = show;
     this.sheet = document.createElement("div");
@@ -23,6 +25,15 @@ export class RowList {
     /** @type {Row[]} */ this.spare = [];
     /** @type {number | null} */ this.selected = null;
     this.height = 0;
+    // On paper nothing scrolls.
+    window.addEventListener("beforeprint", () => this.print(), { signal });
+    window.addEventListener("afterprint", () => (this.height = 0), { signal });
+  }
+
+  print() {
+    this.tree.scrollTop = 0;
+    this.height = Math.min(this.rows.length, PRINTED) * ROW_PX;
+    this.draw();
   }
 
   /** @param {number[]} rows @param {number[]} depths */
@@ -110,7 +121,8 @@ class Row {
     this.set("label", shown.label, () => (label.textContent = shown.label));
     this.set("marks", shown.marks, () => (marks.textContent = shown.marks));
     this.set("told", shown.told, () => (marks.title = shown.told));
-    this.set("meta", shown.meta, () => (meta.textContent = shown.meta));
+    this.set("spent", shown.spent, () => (meta.dataset.spent = shown.spent));
+    this.set("took", shown.took, () => (meta.textContent = shown.took));
     this.set("spoken", shown.spoken, () => element.setAttribute("aria-label", shown.spoken));
     this.set("left", shown.left, () => (bar.style.left = `${shown.left}%`));
     this.set("width", shown.width, () => (bar.style.width = `${shown.width}%`));

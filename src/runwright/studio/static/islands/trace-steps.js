@@ -9,7 +9,7 @@ import { add, below, lane } from "./trace-lanes.js";
 
 /** @typedef {import("./trace-lanes.js").Lane} Lane */
 /** @typedef {import("./trace-lanes.js").Run} Run */
-/** @typedef {{query: string, isFull: boolean, from: number, to: number}} View */
+/** @typedef {{query: string, isFull: boolean, isWhole: boolean, from: number, to: number}} View `isWhole` shows idle times */
 /** @typedef {{rows: number[], depths: number[], errors: number, shown: number}} Rows */
 
 export const LANES_OPEN = 1000;

@@ -20,14 +20,14 @@ export function toolbar(steps, view, on) {
     view.query = field.value.trim();
     on.change();
   });
-  const level = button("All kinds", () => {
-    view.isFull = !view.isFull;
-    press();
+  const level = toggle("All kinds", "Memory, clock and other steps too", view.isFull, (isOn) => {
+    view.isFull = isOn;
     on.change();
   });
-  level.title = "Memory, clock and other steps too";
-  const press = () => level.setAttribute("aria-pressed", `${view.isFull}`);
-  press();
+  const idle = toggle("Idle times", "Show times in which nothing happened as long as they were", view.isWhole, (isOn) => {
+    view.isWhole = isOn;
+    on.change();
+  });
   const count = make("output", "count");
   const legend = make("span", "legend");
   /** @type {Map<string, Element>} */
@@ -38,18 +38,30 @@ export function toolbar(steps, view, on) {
     keys.set(kind, key);
     legend.append(key);
   }
-  form.append(field, level, button("Fit", on.fit), button("Keys", openSheet), legend, count);
+  form.append(field, level, idle, button("Fit", on.fit), button("Keys", openSheet), legend, count);
   return {
     form,
     /** The element that has the colour of a kind. @param {string} kind */
     key: (kind) => keys.get(kind) ?? count,
     /** @param {import("./trace-steps.js").Rows} found @param {number} all */
     count(found, all) {
-      const shown = found.shown === all ? `${all} steps` : `${found.shown} of ${all} steps`;
+      const shown = found.shown === all ? `${all} ${all === 1 ? "step" : "steps"}` : `${found.shown} of ${all} steps`;
       const said = found.errors ? `${shown} · ${found.errors} failed` : shown;
       if (count.textContent !== said) count.textContent = said;
     },
   };
+}
+
+/** @param {string} text @param {string} title @param {boolean} isOn @param {(isOn: boolean) => void} act */
+function toggle(text, title, isOn, act) {
+  const made = button(text, () => {
+    isOn = !isOn;
+    made.setAttribute("aria-pressed", `${isOn}`);
+    act(isOn);
+  });
+  made.title = title;
+  made.setAttribute("aria-pressed", `${isOn}`);
+  return made;
 }
 
 /** @param {string} text @param {() => void} act */

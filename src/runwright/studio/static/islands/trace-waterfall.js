@@ -66,18 +66,16 @@ class TraceWaterfall extends HTMLElement {
     this.ruler = new Ruler();
     this.tree = make("div", "rows");
     for (const [name, value] of Object.entries({ role: "tree", tabindex: "0", "aria-label": "Steps" })) this.tree.setAttribute(name, value);
-    this.bar = toolbar(this.steps, this.view, {
-      change: () => this.relayout(true),
-      fit: () => this.fit(),
-    });
+    this.bar = toolbar(this.steps, this.view, { change: () => this.relayout(true), fit: () => this.fit() });
     this.replaceChildren(this.bar.form, this.map, this.ruler.element, this.tree);
-    this.list = new RowList(this.tree, (row) => look(this, row));
-    this.minimap = new Minimap(this.map, (from, to) => this.zoom(from, to));
     const { signal } = /** @type {AbortController} */ (this.gone);
+    this.list = new RowList(this.tree, (row) => look(this, row), signal);
+    this.minimap = new Minimap(this.map, (from, to) => this.zoom(from, to));
     this.tree.addEventListener("scroll", () => this.later(), { signal, passive: true });
     this.tree.addEventListener("click", (event) => this.click(event), { signal });
     const resized = new ResizeObserver(() => {
-      this.list.height = 0;
+      this.list.height = this.ruler.room = 0;
+      this.isStale = true;
       this.later();
       this.drawMap();
     });
@@ -157,7 +155,7 @@ class TraceWaterfall extends HTMLElement {
     this.isStale = false;
     const found = this.steps.rows(this.view);
     this.list.set(found.rows, found.depths);
-    this.axis = axisOf(this.steps);
+    this.axis = axisOf(this.steps, this.view.isWhole);
     const isZoomed = this.view.from > -Infinity;
     this.left = isZoomed ? this.axis.place(Math.max(0, this.view.from)) : 0;
     this.width = Math.max(0.001, (isZoomed ? this.axis.place(Math.min(this.axis.end, this.view.to)) : this.axis.length) - this.left);
