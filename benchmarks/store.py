@@ -5,7 +5,7 @@
     python benchmarks/store.py --write           put the table into benchmarks/RESULTS.md
 
 The steps are written as the journal writes them, through the store's appends. Progress goes to stderr, the table to
-stdout. The status is 1 where a goal is missed.
+stdout. Pages of the studio are asked of a server over that store. The status is 1 where a goal is missed.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from harness import machine, report, stored
+from harness import machine, pages, report, stored
 from harness.targets import HERE
 
 
@@ -23,7 +23,8 @@ def main() -> int:
         scratch = Path(folder)
         facts = machine.describe(["runwright"], scratch)
         made = stored.build(scratch / "runwright.db", options.steps, _say)
-        lines = [*stored.ask(scratch / "runwright.db", made, options.rounds), *stored.conversations(scratch)]
+        lines = [*stored.ask(scratch / "runwright.db", made, options.rounds), *pages.visits(scratch, options.rounds)]
+        lines += stored.conversations(scratch)
     section = stored.markdown(lines, made, facts)
     print(section)
     if options.write:

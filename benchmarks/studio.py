@@ -10,20 +10,17 @@ live, a list that a script appends to for every event. The status is 1 where a b
 
 import argparse
 import json
-import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
 from harness import machine, report
+from harness.pages import serving
 from harness.targets import HERE
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -139,23 +136,6 @@ class Tab:
         self._context.close()
 
 
-@contextmanager
-def serving(folder: Path) -> Generator[str]:
-    """The address of a server of its own."""
-    (folder / "agents").mkdir()
-    (folder / "agents" / "team.py").write_text(AGENTS)
-    command = [sys.executable, "-m", "runwright", "serve", "agents", "--port", "0", "--data", "data", "--json"]
-    env = {**os.environ, "RUNWRIGHT_MODEL": "demo"}
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=log, text=True, env=env)
-    assert process.stdout is not None
-    try:
-        yield json.loads(process.stdout.readline())["url"]
-    finally:
-        process.terminate()
-        process.wait()
-
-
 def run(url: str, agent: str, text: str, mode: str = "wait") -> str:
     """The id of a run."""
     body = json.dumps({"input": text, "mode": mode}).encode()
@@ -244,7 +224,7 @@ def measure(folder: Path, rounds: int) -> Figures:
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     taken, shown = Taken(), LIVE
     weight = elements = 0
-    with serving(folder) as url, sync_playwright() as playwright:
+    with serving(folder, AGENTS) as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
         small = visits(browser, url, run(url, "support", "Hello"))
         run_id = run(url, "many", f"{STEPS} 4 0")

@@ -16,6 +16,7 @@ import msgspec
 from harness.machine import Machine
 from runwright import Agent, App, tool
 from runwright.app import DATABASE
+from runwright.core.event import RunQueued
 from runwright.core.histogram import one
 from runwright.core.message import AssistantMessage, FunctionCall, ToolCall
 from runwright.core.model import ModelRequest
@@ -32,14 +33,16 @@ from runwright.testing import ScriptedModel, Silence
 
 DAYS = 30
 AGENTS, MODELS, TOOLS = 8, 6, 12
+GROUPS, USERS = 50, 500
 PER_RUN = 10
 LONG = 2_000
 """Steps of the one long run."""
 
 TURNS, TALKS = 12, 200
 _TAKES_S = 0.005
-_END = datetime(2026, 11, 1, tzinfo=UTC)
+_END = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 _BODY = b'{"type":"step.started","request":"' + b"x" * 160 + b'"}'
+_QUEUED = msgspec.json.encode(RunQueued(agent="agent", version="1.0.0", input=msgspec.Raw(b'"' + b"x" * 160 + b'"')))
 _AT_ONCE = 64
 _DASHBOARD = (
     "SELECT s.name, s.ended_at / 86400000000, s.status, s.ended_at - s.started_at, s.cost_nano, s.input_tokens, "
@@ -186,11 +189,11 @@ def markdown(lines: list[Line], built: Built, facts: Machine) -> str:
     how = (
         f"Measured {facts.date} at commit {facts.commit} on {facts.cpu}, {facts.cores} cores, "
         f"{facts.memory_gb:.0f} GB, {facts.system}, {facts.filesystem}. {built.steps:,} steps of {built.runs:,} runs "
-        f"over {DAYS} days, "
-        f"{AGENTS} agents with 2 of {MODELS} models and 4 of {TOOLS} tools each, written through the journal's "
-        f"appends in {built.seconds:.0f} s ({1e6 * built.seconds / built.steps:.0f} us a step with its two events): "
-        f"{built.megabytes:,.0f} MB, and {built.rollups:,} rows of roll-ups. Times are medians, with a warm cache of "
-        "the file system; `without` is the same question asked of steps in place of sums."
+        f"over {DAYS} days, {AGENTS} agents with 2 of {MODELS} models and 4 of {TOOLS} tools each, for {USERS} users, "
+        f"written through the journal's appends in {built.seconds:.0f} s "
+        f"({1e6 * built.seconds / built.steps:.0f} us a step with its two events): {built.megabytes:,.0f} MB, and "
+        f"{built.rollups:,} rows of roll-ups. Times are medians, with a warm cache of the file system; `without` is "
+        "the same question asked of steps in place of sums. Pages come over HTTP from a server, compressed."
     )
     head = "| question | unit | takes | without | ratio | goal | met |\n| --- | --- | --- | --- | --- | --- | --- |"
     rows = "\n".join(map(_row, lines))
@@ -228,6 +231,8 @@ def _run(number: int, at: datetime, steps: int, chance: random.Random) -> Batch:
     run = Run(
         id=owner,
         agent=f"agent-{number % AGENTS}",
+        group=f"group-{number % GROUPS}",
+        user=f"user-{number % USERS}",
         version="1.0.0",
         fingerprint="f",
         status="completed",
@@ -272,7 +277,7 @@ def _step(run: tuple[str, int], place: int, at: datetime, chance: random.Random)
 
 def _events(run: Run, steps: list[Step]) -> Iterator[Stored]:
     begun, ended = run.created_at, run.ended_at or run.created_at
-    yield Stored(run.id, 1, begun, "run.queued", None, _BODY, 1)
+    yield Stored(run.id, 1, begun, "run.queued", None, _QUEUED, 1)
     yield Stored(run.id, 2, begun, "run.started", None, _BODY, 1)
     for step in steps:
         yield Stored(run.id, step.seq, step.started_at, "step.started", step.seq, _BODY, 1)

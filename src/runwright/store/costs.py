@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, literal_column, select, tuple_
 from sqlalchemy.sql.base import ReadOnlyColumnCollection
@@ -20,6 +20,7 @@ from runwright.core.cost import (
     CostRow,
 )
 from runwright.core.money import Cost
+from runwright.core.step import StepKind
 from runwright.core.usage import Usage
 from runwright.store.database import Database
 from runwright.store.rollups import HOUR
@@ -28,6 +29,7 @@ from runwright.store.schema import CHARGED, rollup_hour, runs, steps
 
 _DAY = 86_400_000_000
 _PAGE = 5_000
+_KINDS: tuple[StepKind, ...] = get_args(StepKind)
 _UNPRICED = -1
 _ENDED = and_(CHARGED, steps.c.status.in_(("completed", "failed")))
 _OF_RUN = frozenset({"agent", "group", "user"})
@@ -137,7 +139,8 @@ def _rolled(by: CostBy, where: CostFilter) -> Select[*tuple[Any, ...]]:
     key = _ROLLED[by].label("key")
     usage = (of.input_tokens, of.output_tokens, of.cached_input_tokens, of.cache_write_tokens, of.reasoning_tokens)
     summed = (of.calls, of.unpriced, of.cost_nano, *usage, of.requests, of.estimated)
-    query = select(key, *(func.sum(column) for column in summed)).where(of.is_charged)
+    # Rows lie by kind, then hour: naming all kinds is what finds the hours without reading the others.
+    query = select(key, *(func.sum(column) for column in summed)).where(of.kind.in_(_KINDS), of.is_charged)
     if where.agent is not None:
         query = query.where(of.agent == where.agent)
     if where.since is not None:
