@@ -27,11 +27,10 @@ from runwright.core.redact import KnownSecrets
 from runwright.core.run import RunRequest
 from runwright.core.similar import Embedder
 from runwright.engine.drive import Rows
-from runwright.engine.owner import Owner, lock_out_others
+from runwright.engine.owner import Owner, own
 from runwright.engine.reports import Price as Pricing
 from runwright.engine.worker import Engine, EngineOptions
 from runwright.engine.world import World
-from runwright.errors import StorageReadOnly
 from runwright.guard import Answers, Guards, Ledger, Likeness, LocalLedger, MemoryKeyValue, Offered, Surroundings, live
 from runwright.guard import Registry as GuardRegistry
 from runwright.journal.read import JournalReader
@@ -46,6 +45,7 @@ from runwright.service.cache import Caches
 from runwright.service.costs import Costs
 from runwright.service.diffs import Diffs
 from runwright.service.drains import Drains
+from runwright.service.edges import Edges
 from runwright.service.exports import Exports
 from runwright.service.groups import Groups
 from runwright.service.guard import GuardFigures
@@ -58,6 +58,7 @@ from runwright.service.redis import RedisFigures
 from runwright.service.retention import Retention, Rule
 from runwright.service.runs import Runs
 from runwright.service.schedules import Schedules
+from runwright.service.search import Searches
 from runwright.service.similar import SimilarQuestions
 from runwright.service.simulation import Ports, Simulations
 from runwright.service.stats import Stats
@@ -78,7 +79,6 @@ if TYPE_CHECKING:
     from runwright.backends.redis import Shared
 
 DATABASE = "runwright.db"
-BOOTS = "boots"
 PRICES = "prices.toml"
 
 Source = str | PathLike[str]
@@ -275,7 +275,9 @@ class App:
     def _offer(self, rows: Rows, clock: Clock) -> None:
         """What callers can ask for."""
         stores = self._stores
-        self.runs = Runs(self._engine, stores.runs, rows.reader)
+        edges = Edges(stores.stories, stores.blobs, rows.reader)
+        self.runs = Runs(self._engine, stores.runs, rows.reader, stories=stores.stories, edges=edges)
+        self.searches = Searches(self.runs, stores.runs, edges)
         self.outlines = Outlines(self._engine, stores.runs, rows.reader)
         self.drains = Drains(self._engine, drain_s=self.settings.drain_s)
         self.approvals = Approvals(self.runs, stores.runs, rows.reader)
@@ -334,22 +336,9 @@ class App:
         return open_stores(place, durability=self.settings.durability)
 
     def _own(self, stack: AsyncExitStack) -> Owner:
-        """Become an owner of runs; a server also takes the data directory's lock."""
         if self.options.is_in_memory or self.options.is_read_only:
             return Owner(None)
-        data = self.settings.data
-        try:
-            data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageReadOnly(
-                f"The data directory {str(data)!r} cannot be made ({error.strerror}); name another with --data."
-            ) from error
-        if self.options.is_server:
-            stack.callback(lock_out_others(data).release)
-        owner = Owner(data / BOOTS)
-        owner.acquire()
-        stack.callback(owner.release)
-        return owner
+        return own(self.settings.data, stack, is_server=self.options.is_server)
 
     def _world(self, clock: Clock) -> World:
         known = KnownSecrets(self.settings.secret_values() | self.models.keys)

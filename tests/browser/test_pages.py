@@ -17,13 +17,14 @@ def test_a_page_opens_for_everybody(watched: Watched, path: str) -> None:
     assert watched.shut_out() == []
 
 
-def test_the_filter_is_found_by_its_key(watched: Watched) -> None:
-    """A slash goes to the filter, whose answer stands in the address."""
+def test_the_search_is_found_by_its_key(watched: Watched) -> None:
+    """A slash goes to the search, whose answer stands in the address and marks what it found, for everybody."""
     page = watched.open("/runs")
     page.keyboard.press("/")
     page.keyboard.type("support")
     page.keyboard.press("Enter")
-    page.wait_for_url("**/runs?agent=support*")
+    page.wait_for_url("**/runs?text=support*")
     rows = page.locator("tbody tr")
-    expect(rows.first).to_contain_text("support")
+    expect(rows.first.locator("mark")).to_have_text("support")
     expect(rows.filter(has_text="fails")).to_have_count(0)
+    assert watched.shut_out() == []

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from runwright.cli.cost_access import BudgetAccess, CostAccess
 from runwright.core.event import Event
 from runwright.core.ports import RunFilter
 from runwright.core.run import RunRequest
-from runwright.errors import StorageFull, StorageReadOnly
 from runwright.service.views import (
     AgentSchema,
     AgentView,
@@ -22,7 +20,6 @@ from runwright.service.views import (
 )
 
 if TYPE_CHECKING:
-    from runwright.agents.agent import Agent
     from runwright.core.memory import Owner
     from runwright.journal.diff import RunDiff
     from runwright.service.approval_views import ApprovalBody, ApprovalQuery, ApprovalView
@@ -42,10 +39,10 @@ if TYPE_CHECKING:
     from runwright.service.pins import PinView
     from runwright.service.redis import RedisReport
     from runwright.service.schedules import FiringView, ScheduleView, TriggerView
+    from runwright.service.search_views import FoundRuns
     from runwright.service.similar import JudgeBody, PairQuery, PairView, ShadowQuery, ShadowReport
     from runwright.service.simulation_views import SimulationQuery, SimulationReport
     from runwright.service.stat_views import StatQuery, StatReport
-    from runwright.settings import Settings
 
 
 class RunHandle(Protocol):
@@ -102,6 +99,14 @@ class RunAccess(Protocol):
 
     async def resume(self, run_id: str) -> RunView:
         """Let a run go on."""
+        ...
+
+
+class SearchAccess(Protocol):
+    """What commands ask about the texts of runs."""
+
+    async def find(self, text: str, where: RunFilter) -> FoundRuns:
+        """A page of the runs that hold a text, newest first."""
         ...
 
 
@@ -350,6 +355,11 @@ class Access(Protocol):
         ...
 
     @property
+    def searches(self) -> SearchAccess:
+        """The texts of runs."""
+        ...
+
+    @property
     def approvals(self) -> ApprovalAccess:
         """Steps that need a person."""
         ...
@@ -433,41 +443,3 @@ class Access(Protocol):
     def migrations(self) -> MigrationAccess:
         """Definitions beside their templates."""
         ...
-
-
-@asynccontextmanager
-async def local(settings: Settings, sources: Sequence[str], *, agents: Sequence[Agent] = ()) -> AsyncGenerator[Access]:
-    """The data directory, opened by this process for this command, which may bring agents of its own."""
-    from runwright.app import App
-
-    async with App(settings, sources=sources, agents=agents) as app:
-        yield app
-
-
-@asynccontextmanager
-async def local_to_read(
-    settings: Settings, sources: Sequence[str], *, note: Callable[[str], None]
-) -> AsyncGenerator[Access]:
-    """The data directory for a command that only looks; `note` is told when it cannot be written."""
-    from runwright.app import DATABASE, App, AppOptions
-
-    async with AsyncExitStack() as stack:
-        try:
-            app = await stack.enter_async_context(App(settings, sources=sources))
-        except (StorageReadOnly, StorageFull):
-            if not (settings.data / DATABASE).is_file():
-                raise
-            reading = App(settings, sources=sources, options=AppOptions(is_read_only=True))
-            app = await stack.enter_async_context(reading)
-            note(f"The data directory {str(settings.data)!r} cannot be written: this is what it holds.")
-        yield app
-
-
-@asynccontextmanager
-async def remote(settings: Settings) -> AsyncGenerator[Access]:
-    """The server that the settings name."""
-    from runwright.cli.remote import connect
-
-    key = None if settings.api_key is None else settings.api_key.get_secret_value()
-    async with connect(settings.server or "", key=key) as server:
-        yield server

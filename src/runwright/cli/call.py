@@ -75,7 +75,7 @@ class Call:
         Without `has_agents`, broken definitions do not matter; `is_reading` is content with a directory that cannot
         be written. `agents` are the command's own, for the data directory alone.
         """
-        from runwright.cli.access import local, local_to_read, remote
+        from runwright.cli.opening import local, local_to_read, remote
 
         settings = self.settings()
         sources = agent_sources(settings) if has_agents else []

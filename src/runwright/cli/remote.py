@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 
 from runwright.cli.http import ANSWER_S, CONNECT_S, Http
-from runwright.cli.remote_runs import RemoteRuns, agent_path, run_path
+from runwright.cli.remote_runs import RemoteRuns, RemoteSearches, agent_path, run_path
 from runwright.cli.remote_schedules import RemoteSchedules
 from runwright.core.memory import Owner
 from runwright.journal.diff import RunDiff
@@ -350,6 +350,7 @@ class Remote:
     def __init__(self, http: Http) -> None:
         self.drains = RemoteDrains(http)
         self.runs = RemoteRuns(http)
+        self.searches = RemoteSearches(http)
         self.approvals = RemoteApprovals(http)
         self.diffs = RemoteDiffs(http)
         self.exports = RemoteExports(http)

@@ -15,6 +15,7 @@ from runwright.core.ports import RunFilter
 from runwright.core.replay import Replay
 from runwright.core.run import RunRequest
 from runwright.errors import Unavailable
+from runwright.service.search_views import FoundRuns
 from runwright.service.views import Page, Resolution, RunView, StepView
 
 ATTACH_ATTEMPTS = 10
@@ -103,8 +104,7 @@ class RemoteRuns:
 
     async def find(self, where: RunFilter) -> Page[RunView]:
         """A page of runs, newest first."""
-        query = {name: value or None for name, value in msgspec.structs.asdict(where).items()}
-        return await self._http.ask(Page[RunView], "GET", "/runs", query=query)
+        return await self._http.ask(Page[RunView], "GET", "/runs", query=_query(where))
 
     async def steps(self, run_id: str, *, after: int = 0, limit: int = 100) -> Page[StepView]:
         """A page of a run's steps."""
@@ -151,6 +151,21 @@ class RemoteRuns:
         """Whether nothing comes after an event: the run is over and that was its last one."""
         view = await self.get(run_id)
         return view.ended_at is not None and after >= view.last_seq
+
+
+class RemoteSearches:
+    """Texts of runs on the server."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def find(self, text: str, where: RunFilter) -> FoundRuns:
+        """A page of the runs that hold a text, newest first."""
+        return await self._http.ask(FoundRuns, "GET", "/runs", query={**_query(where), "text": text})
+
+
+def _query(where: RunFilter) -> dict[str, str | int | None]:
+    return {name: value or None for name, value in msgspec.structs.asdict(where).items()}
 
 
 def _event(raw: bytes) -> Event:

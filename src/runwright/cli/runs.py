@@ -20,6 +20,7 @@ from runwright.cli.pins import pin, unpin
 from runwright.cli.progress import latest
 from runwright.cli.progress import told as how_far
 from runwright.cli.replays import fork, replay
+from runwright.cli.search import print_found
 from runwright.cli.tree import print_tree, runs_below, subtrees, taken
 from runwright.cli.words import json_result
 from runwright.core.event import DELTAS, NULL, Event, GuardDecided, StepCompleted
@@ -27,6 +28,7 @@ from runwright.core.message import AssistantMessage
 from runwright.core.ports import RunFilter
 from runwright.core.run import RunStatus
 from runwright.errors import ChildEnded, ChildFailed, InvalidRequest
+from runwright.service.search_views import FoundRuns
 from runwright.service.views import Page, Resolution, RunView, StepView
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "unpin",
 ]
 
+COLUMNS = ("run", "agent", "status", "created", "seconds", "tokens", "usd")
 LINE = 160
 NULL_TEXT = b"null"
 PAUSES = "Noted. The run waits when the step that it is at has come to its end."
@@ -62,6 +65,7 @@ async def ls(
     user: str | None = None,
     parent: str | None = None,
     tag: str | None = None,
+    search: str | None = None,
     after: str | None = None,
     limit: Limit = 20,
     tree: Flag = False,
@@ -77,6 +81,7 @@ async def ls(
         user: For this user only.
         parent: Begun by this run only.
         tag: With this tag only.
+        search: Which hold this text in what they were given, gave or failed with, in capitals or not, or are called so.
         after: The run id after which the page begins.
         limit: Runs on a page.
         tree: Below each run those that it began, and what each took with all below it: the history of a workflow.
@@ -94,13 +99,16 @@ async def ls(
         limit=limit,
     )
     async with call.open(has_agents=False, is_reading=True) as access:
-        page = await access.runs.find(where)
+        page = await access.runs.find(where) if search is None else await access.searches.find(search, where)
         trees = [await runs_below(access.runs, view) if tree else [(0, view)] for view in page.data]
     if call.out.is_json:
         call.out.json({**asdict(page), "data": [_grown(each) for each in trees]} if tree else page)
         return
-    columns = ("run", "agent", "status", "created", "seconds", "tokens", "usd")
-    call.out.table(columns, [_row(part) for each in trees for part in subtrees(each)])
+    rows = [_row(part) for each in trees for part in subtrees(each)]
+    if isinstance(page, FoundRuns):
+        print_found(call.out, page, COLUMNS, rows)
+        return
+    call.out.table(COLUMNS, rows)
     if page.has_more:
         call.out.note(f"There are more: --after {page.next}")
 

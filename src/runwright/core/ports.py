@@ -267,10 +267,18 @@ class RunStore(Protocol):
 
 
 class StoryStore(Protocol):
-    """What the runs of a group did, together."""
+    """What many runs did, together."""
 
     def story(self, group: str, *, since: str, limit: int) -> Sequence[Step]:
         """The first steps of the runs with this label, from the run `since` on, in the order of time."""
+        ...
+
+    def edges(self, run_ids: Sequence[str]) -> Sequence[Stored]:
+        """The first and the last stored row of each of these runs, the newest run first."""
+        ...
+
+    def parents(self, run_ids: Sequence[str]) -> frozenset[str]:
+        """Those of these runs that began others."""
         ...
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 from runwright.core.ids import make_id
 from runwright.errors import ConfigError, StorageReadOnly
 
+BOOTS = "boots"
 SERVER_LOCK = "server.lock"
 
 
@@ -85,3 +86,22 @@ def lock_out_others(data: Path) -> FileLock:
             f"The data directory {str(data)!r} cannot be written ({error.strerror}); name another with --data."
         ) from error
     return lock
+
+
+def own(data: Path, stack: AsyncExitStack, *, is_server: bool) -> Owner:
+    """Become an owner of runs until the stack is closed; a server also takes the data directory's lock.
+
+    Raises ConfigError and StorageReadOnly.
+    """
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageReadOnly(
+            f"The data directory {str(data)!r} cannot be made ({error.strerror}); name another with --data."
+        ) from error
+    if is_server:
+        stack.callback(lock_out_others(data).release)
+    owner = Owner(data / BOOTS)
+    owner.acquire()
+    stack.callback(owner.release)
+    return owner

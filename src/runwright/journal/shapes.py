@@ -8,7 +8,7 @@ the row. Where a part was cut out stands a byte that no JSON has.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final, cast
@@ -33,6 +33,8 @@ _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _ESCAPED_QUOTE: Final = b'\\"'
 _MICROSECOND: Final = timedelta(microseconds=1)
 _HOLE: Final = b"\xff"
+_NOTHING: Final = b'""'
+"""What may stand in place of any part: a part is a value, or a name in one."""
 _COUNT: Final = 2
 _MOST: Final = 256**_COUNT - 1
 
@@ -124,18 +126,35 @@ def references(rows: Iterable[Stored]) -> set[str]:
     return found
 
 
+def needed(row: Stored, types: Container[str]) -> set[str]:
+    """The blobs that the events of these types in a row refer to. Raises StorageError."""
+    return {name for name, kind in _references(row) if kind in types}
+
+
+def unpack_without(row: Stored, blobs: Mapping[str, bytes]) -> list[Event]:
+    """The events of a row with nothing in place of the parts that are not given. Raises as `unpack` does."""
+    return unpack(row, {**dict.fromkeys(references([row]), _NOTHING), **blobs})
+
+
 def referring(row: Stored) -> Mapping[str, str]:
-    """The blobs that a row refers to, each with the type of the event that does. Raises StorageError."""
+    """The blobs that a row refers to, each with the type of the event that first does. Raises StorageError."""
+    return dict(reversed(_references(row)))
+
+
+def _references(row: Stored) -> list[tuple[str, str]]:
+    """The blobs that a row refers to, in order, each with the type of the event that does."""
     if row.shape == 1 or row.type == DELTA_ROW:
-        return dict.fromkeys(references([row]), row.type)
+        return [(name, row.type) for name in references([row])]
     names = _names(row.body)
-    found: dict[str, str] = {}
+    if not names:
+        return []
+    found: list[tuple[str, str]] = []
     kind = row.type
     with _reading(row):
         text = _opened(row.body)
     for name, piece in zip(names, text.split(_HOLE), strict=False):
         kind = next((tag.decode() for tag in reversed(_EVENT.findall(piece))), kind)
-        found.setdefault(name, kind)
+        found.append((name, kind))
     return found
 
 

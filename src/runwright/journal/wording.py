@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
+from typing import cast
 
 import msgspec
 
@@ -96,6 +97,25 @@ def json_text(raw: bytes) -> str:
     if value is None:
         return _formatted(text)
     return text if _is_json(value) else value
+
+
+def leaves(raw: bytes) -> Iterator[str]:
+    """The texts, the names and the numbers in JSON, in order; what cannot be taken apart is one text."""
+    try:
+        left: list[object] = [msgspec.json.decode(raw)]
+    except (msgspec.DecodeError, RecursionError):
+        yield raw.decode(errors="replace")
+        return
+    while left:
+        value = left.pop()
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            left += reversed([part for pair in cast("dict[str, object]", value).items() for part in pair])
+        elif isinstance(value, list):
+            left += reversed(cast("list[object]", value))
+        elif value is not None:
+            yield msgspec.json.encode(value).decode()
 
 
 def _formatted(text: str) -> str:

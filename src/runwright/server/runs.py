@@ -36,6 +36,7 @@ from runwright.server.wire import (
     watched,
 )
 from runwright.service.runs import Claim, Handle, Runs
+from runwright.service.search_views import FoundRuns
 from runwright.service.views import Page, Resolution, RunView, StepView
 
 Limit = Annotated[int, Query(ge=1, le=500, description="Items on a page.")]
@@ -273,7 +274,7 @@ FAST = [
 
 
 class RunQuery(BaseModel):
-    """Which runs to list. `session_id` is another name of `thread_id`."""
+    """Which runs to list. `session_id` is another name of `thread_id`; `text` is searched for in them."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -288,15 +289,19 @@ class RunQuery(BaseModel):
     is_root: bool = False
     tag: str | None = None
     after: str | None = None
+    text: str | None = None
     limit: Limit = 50
 
 
-@router.get("", **documented(Page[RunView]))
+@router.get("", **documented(Page[RunView] | FoundRuns))
 async def list_runs(request: Request, where: Annotated[RunQuery, Query()]) -> Response:
-    """Runs, newest first."""
-    asked = where.model_dump(exclude={"session_id"})
+    """Runs, newest first; with a text those that hold it, as far back as one call looks."""
+    asked = where.model_dump(exclude={"session_id", "text"})
     asked["thread_id"] = where.thread_id or where.session_id
-    return Answer(await served(request).runs.find(RunFilter(**asked)))
+    app, fitting = served(request), RunFilter(**asked)
+    if where.text is not None:
+        return Answer(await app.searches.find(where.text, fitting))
+    return Answer(await app.runs.find(fitting))
 
 
 @router.get("/{run}", **documented(RunView))

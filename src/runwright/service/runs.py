@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import reprlib
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from itertools import takewhile
 
 import msgspec
 
-from runwright.core.event import DELTAS, Event, RunCompleted, RunQueued
+from runwright.core.event import DELTAS, Event
 from runwright.core.labels import LARGEST, check_thread_id
-from runwright.core.ports import RunFilter, RunStore
+from runwright.core.ports import RunFilter, RunStore, StoryStore
 from runwright.core.run import Run, RunRequest
 from runwright.core.step import Step
 from runwright.core.values import is_json
@@ -19,6 +19,7 @@ from runwright.engine.live import LiveRun, Watcher
 from runwright.engine.worker import Claim, Engine, Outcome
 from runwright.errors import InvalidRequest, NotFound, OwnershipLost, StorageError
 from runwright.journal.read import JournalReader
+from runwright.service.edges import Edges
 from runwright.service.steps import Bodies, find_detail
 from runwright.service.views import Page, Resolution, RunView, StepView, run_view
 
@@ -63,10 +64,14 @@ class Handle:
 class Runs:
     """What a caller can ask about runs."""
 
-    def __init__(self, engine: Engine, store: RunStore, reader: JournalReader) -> None:
+    def __init__(
+        self, engine: Engine, store: RunStore, reader: JournalReader, *, stories: StoryStore, edges: Edges
+    ) -> None:
         self._engine = engine
         self._store = store
         self._reader = reader
+        self._stories = stories
+        self._edges = edges
 
     async def create(self, request: RunRequest, *, claim: Claim | None = None) -> Handle:
         """Create a run and begin it.
@@ -79,7 +84,8 @@ class Runs:
 
     async def get(self, run_id: str) -> RunView:
         """A run with its input and output. Raises NotFound."""
-        return await asyncio.to_thread(self._view, await self._row(run_id))
+        found = await asyncio.to_thread(self._views, [await self._row(run_id)])
+        return found[0]
 
     async def find(self, where: RunFilter, *, is_brief: bool = False) -> Page[RunView]:
         """A page of runs, newest first; brief ones are without output, with the beginning of a long input as a text."""
@@ -87,11 +93,7 @@ class Runs:
 
     async def parents(self, run_ids: Sequence[str]) -> frozenset[str]:
         """Those of the runs that began others."""
-
-        def asked() -> frozenset[str]:
-            return frozenset(each for each in run_ids if self._store.find(RunFilter(parent_run_id=each, limit=1)))
-
-        return await asyncio.to_thread(asked)
+        return await asyncio.to_thread(self._stories.parents, run_ids)
 
     async def wait(self, run_id: str, timeout_s: float | None = None) -> RunView:
         """The run when it is over or waits for somebody, or as it is after `timeout_s`. Raises NotFound."""
@@ -223,13 +225,14 @@ class Runs:
         rows = self._store.find(msgspec.structs.replace(where, limit=where.limit + 1))
         shown = rows[: where.limit]
         has_more = len(rows) > where.limit
-        data = [_brief(self._reader, run) if is_brief else self._view(run) for run in shown]
+        data = self._views(shown, is_brief=is_brief)
         return Page(data=data, has_more=has_more, next=shown[-1].id if has_more else None)
 
-    def _view(self, run: Run) -> RunView:
-        """A run with its input, which stands in its first event, and its output, which stands in its completion."""
-        end = _completion(self._reader, run) if run.status == "completed" else None
-        return run_view(run, input=_input(self._reader, run), end=end)
+    def _views(self, runs: Sequence[Run], *, is_brief: bool = False) -> Sequence[RunView]:
+        return [
+            run_view(edge.run, input=_brief(edge.input) if is_brief else edge.input, end=edge.end)
+            for edge in self._edges.read(runs, has_outputs=not is_brief)
+        ]
 
 
 def _steps(store: RunStore, reader: JournalReader, run_id: str, *, after: int, limit: int) -> Page[StepView]:
@@ -248,27 +251,11 @@ def _until_ended(reader: JournalReader, shown: Sequence[Step]) -> Sequence[Event
     return list(takewhile(lambda event: event.seq <= last, reader.events(shown[0].run_id)))
 
 
-def _brief(reader: JournalReader, run: Run) -> RunView:
-    input = _input(reader, run)
-    if len(input) > BRIEF_BYTES:
-        text = input[:BRIEF_BYTES].decode("utf-8", "replace").removeprefix('"')
-        input = msgspec.json.encode(text[:BRIEF])
-    return run_view(run, input=input)
-
-
-def _input(reader: JournalReader, run: Run) -> bytes:
-    first = reader.page(run.id, limit=1)
-    return bytes(first[0].data.input) if first and isinstance(first[0].data, RunQueued) else b"null"
-
-
-def _completion(reader: JournalReader, run: Run) -> RunCompleted | None:
-    """The event that a run was completed by: its last, unless something was recorded after it."""
-    last = _completed(reader.page(run.id, after=run.last_seq - 1, limit=1))
-    return last or _completed(reader.events(run.id))
-
-
-def _completed(events: Iterable[Event]) -> RunCompleted | None:
-    return next((event.data for event in events if isinstance(event.data, RunCompleted)), None)
+def _brief(input: bytes) -> bytes:
+    if len(input) <= BRIEF_BYTES:
+        return input
+    text = input[:BRIEF_BYTES].decode("utf-8", "replace").removeprefix('"')
+    return msgspec.json.encode(text[:BRIEF])
 
 
 def _json(given: object, field: str) -> bytes:

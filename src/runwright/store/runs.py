@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import Select, and_, select, union_all, update
+from sqlalchemy import Connection, Select, and_, func, select, union_all, update
 
 from runwright.core.ports import DELTA_ROW, IdempotencyKey, RunFilter, Stored
 from runwright.core.run import TERMINAL, Run, RunStatus
@@ -51,6 +51,22 @@ class SqlRunStore:
         with self._database.read() as connection:
             return [step_of(row) for row in connection.execute(query)]
 
+    def edges(self, run_ids: Sequence[str]) -> Sequence[Stored]:
+        """The first and the last stored row of each of these runs, the newest run first."""
+        each = events.alias()
+        of_run = each.c.run_id == runs.c.id
+        ends = [select(end(each.c.seq)).where(of_run).correlate(runs).scalar_subquery() for end in (func.min, func.max)]
+        query = select(events).join_from(runs, events, and_(events.c.run_id == runs.c.id, events.c.seq.in_(ends)))
+        query = query.where(runs.c.id.in_(run_ids)).order_by(runs.c.id.desc(), events.c.seq)
+        with self._database.read() as connection:
+            return _with_bodies(connection, connection.execute(query).all())
+
+    def parents(self, run_ids: Sequence[str]) -> frozenset[str]:
+        """Those of these runs that began others."""
+        query = select(runs.c.parent_run_id).where(runs.c.parent_run_id.in_(run_ids)).distinct()
+        with self._database.read() as connection:
+            return frozenset(connection.execute(query).scalars())
+
     def events(self, run_id: str, *, after: int = 0, limit: int = 1000) -> Sequence[Stored]:
         """The stored events of a run with numbers above `after`, in order. Rows that end above it count."""
         of_run = events.c.run_id == run_id
@@ -62,10 +78,7 @@ class SqlRunStore:
             newest = before.order_by(events.c.seq.desc()).limit(1).subquery()
             query = union_all(whole, deltas, select(newest).where(newest.c.last_seq > after)).order_by("seq")
         with self._database.read() as connection:
-            found = connection.execute(query.limit(limit)).all()
-            keys = [bytes(row.blob) for row in found if row.blob is not None]
-            bodies = fetch_blobs(connection, keys) if keys else {}
-        return [event_of(row, _body(row, bodies)) for row in found]
+            return _with_bodies(connection, connection.execute(query.limit(limit)).all())
 
     def owned(self, statuses: Sequence[RunStatus]) -> Sequence[Run]:
         """All runs in these statuses, oldest first."""
@@ -132,6 +145,13 @@ def _matching(where: RunFilter) -> Select[tuple[object, ...]]:
     if where.after is not None:
         query = query.where(by < where.after)
     return query.order_by(by.desc())
+
+
+def _with_bodies(connection: Connection, found: Sequence[Row]) -> list[Stored]:
+    """Rows of events, those bodies that stand as blobs among them."""
+    keys = [bytes(row[9]) for row in found if row[9] is not None]
+    bodies = fetch_blobs(connection, keys) if keys else {}
+    return [event_of(row, _body(row, bodies)) for row in found]
 
 
 def _body(row: Row, bodies: dict[bytes, bytes]) -> bytes:

@@ -24,6 +24,7 @@ from runwright.cli.access import (
     PinAccess,
     RedisAccess,
     ScheduleAccess,
+    SearchAccess,
     SimilarAccess,
     SimulationAccess,
     StatAccess,
@@ -164,6 +165,7 @@ class FakeAccess:
         similar: SimilarAccess | None = None,
         migrations: MigrationAccess | None = None,
         schedules: ScheduleAccess | None = None,
+        searches: SearchAccess | None = None,
     ) -> None:
         self.runs = runs or FakeRuns()
         self._agents = agents
@@ -179,6 +181,13 @@ class FakeAccess:
         self._similar = similar
         self._migrations = migrations
         self._schedules = schedules
+        self._searches = searches
+
+    @property
+    def searches(self) -> SearchAccess:
+        """The searches of the test."""
+        assert self._searches is not None
+        return self._searches
 
     @property
     def agents(self) -> AgentAccess:

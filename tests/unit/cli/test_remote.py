@@ -76,6 +76,20 @@ async def test_filters_become_a_query() -> None:
     assert ([run.id for run in page.data], page.next) == (["run_1"], "run_1")
 
 
+async def test_a_search_is_a_list_with_a_text() -> None:
+    """The text goes beside the filters, and how far the server looked comes back."""
+    seen: dict[str, str] = {}
+
+    async def find(request: web.Request) -> web.Response:
+        seen.update(request.query)
+        return json({"data": [], "has_more": True, "next": "run_1", "matches": {}, "looked_at": 9, "back_to": None})
+
+    async with served("GET", "/api/v1/runs", find) as remote:
+        page = await remote.searches.find("100% & more", RunFilter(agent="support", limit=5))
+    assert seen == {"agent": "support", "limit": "5", "text": "100% & more"}
+    assert (page.looked_at, page.next) == (9, "run_1")
+
+
 async def test_events_go_on_where_the_line_broke() -> None:
     """When the connection ends before the run, the client attaches again after the last event it has."""
     attached: list[str] = []

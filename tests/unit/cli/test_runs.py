@@ -15,10 +15,12 @@ from runwright.core.event import (
     StepStarted,
 )
 from runwright.core.money import NO_COST, UNPRICED, Cost
+from runwright.core.ports import RunFilter
 from runwright.core.run import ErrorInfo, WaitReason
 from runwright.core.step import StepKind
 from runwright.core.usage import NO_USAGE
 from runwright.errors import InvalidRequest, NotFound
+from runwright.service.search_views import FoundRuns, Match
 from runwright.service.views import StepView, cost_view
 from tests.unit.cli.fakes import NOW, FakeAccess, FakeCall, FakeRuns, a_run, told
 
@@ -64,6 +66,42 @@ async def test_a_list_is_a_table() -> None:
     assert "waiting (unknown_effect)" in lines[2]
     assert "--after run_2" in call.noted
     assert (runs.filters[0].agent, runs.filters[0].status, runs.filters[0].tag) == ("support", "completed", "t")
+
+
+class FakeSearches:
+    """A search that looked at some runs and found one."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, RunFilter]] = []
+
+    async def find(self, text: str, where: RunFilter) -> FoundRuns:
+        """One run, and more to look at."""
+        self.asked.append((text, where))
+        match = Match(place="output", before="a\x1b[31m ", found="Berlin", after="\nis")
+        return FoundRuns(
+            data=[a_run()],
+            has_more=True,
+            next="run_0",
+            matches={"run_1": match},
+            looked_at=7,
+            back_to=NOW,
+            names=("thread_id",),
+        )
+
+
+async def test_a_search_says_where_the_text_stands_and_how_to_go_on() -> None:
+    """Each run has the place of the text; how far back that is, what else lists it and the next call are notes."""
+    searches = FakeSearches()
+    call = FakeCall(FakeAccess(searches=searches))
+    await ls(search="berlin", agent="support", limit=3, call=call)
+    assert [(text, where.agent, where.limit) for text, where in searches.asked] == [("berlin", "support", 3)]
+    lines = [line.split("\t") for line in call.printed.splitlines()]
+    assert (lines[0][-1], lines[1][0], lines[1][-1]) == ("FOUND", "run_1", "output: a\x1b[31m Berlin is")
+    assert "7 runs looked at, back to 2026-01-01 00:00:00. Look further back: --after run_0" in call.noted
+    assert "--thread " in call.noted
+    call = FakeCall(FakeAccess(searches=searches), is_json=True)
+    await ls(search="berlin", call=call)
+    assert msgspec.json.decode(call.printed)["matches"]["run_1"]["found"] == "Berlin"
 
 
 async def test_a_list_is_a_page_as_json() -> None:

@@ -33,6 +33,7 @@ from runwright.errors import NotFound, OutputInvalid, StorageError
 from runwright.guard import Backoff, Guard, Guards, GuardSettings, LocalLedger, Registry, Retry, Surroundings
 from runwright.journal.read import JournalReader
 from runwright.journal.write import Journal
+from runwright.service.edges import Edges
 from runwright.service.runs import Handle, Runs
 from runwright.service.views import RunView, StepView
 from runwright.store import Stores, open_stores
@@ -244,7 +245,13 @@ class Process:
             clock=parts.clock,
             options=parts.options,
         )
-        self.runs = Runs(self.engine, stores.runs, self.reader)
+        self.runs = Runs(
+            self.engine,
+            stores.runs,
+            self.reader,
+            stories=stores.stories,
+            edges=Edges(stores.stories, stores.blobs, self.reader),
+        )
         self.is_dead = False
 
     async def open(self) -> None:

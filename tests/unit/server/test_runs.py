@@ -506,3 +506,21 @@ async def test_runs_that_others_began_can_be_left_out(client: httpx2.AsyncClient
     listed = (await client.get("/api/v1/runs", params={"is_root": "true"})).json()["data"]
     assert [run["id"] for run in listed] == [begun]
     assert len((await client.get("/api/v1/runs")).json()["data"]) == 3
+
+
+async def test_runs_are_searched_for_a_text(client: httpx2.AsyncClient) -> None:
+    """A list with a text has the runs that hold it, with its place, and says how far it went; no sign is a wildcard."""
+    run = (await start(client, user="ada")).json()["id"]
+    await start(client, input="100% sure_thing")
+    answer = (await client.get("/api/v1/runs", params={"text": "HELLO", "user": "ada"})).json()
+    assert ([each["id"] for each in answer["data"]], answer["looked_at"], answer["has_more"]) == ([run], 1, False)
+    assert answer["matches"] == {run: {"place": "input", "before": "", "found": "hello", "after": ""}}
+    for text, count in (("%", 1), ("e_t", 1), ("he%o", 0), ("_", 1)):
+        assert len((await client.get("/api/v1/runs", params={"text": text})).json()["data"]) == count
+
+
+@pytest.mark.parametrize("text", ["", " ", "x" * 201], ids=["empty", "blank", "long"])
+async def test_a_text_that_cannot_be_searched_for_is_refused(client: httpx2.AsyncClient, text: str) -> None:
+    """The problem names the parameter."""
+    answer = await client.get("/api/v1/runs", params={"text": text})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/text")

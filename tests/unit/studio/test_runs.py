@@ -5,6 +5,7 @@ import re
 import pytest
 
 from runwright import Agent, Context
+from runwright.service import search
 from runwright.studio.pages import groups
 from tests.unit.studio.conftest import Open, Site
 
@@ -63,6 +64,35 @@ async def test_pages_keep_what_was_asked_for(open_site: Open) -> None:
         assert f"pick={runs[0]}" in older[1]
         rest = re.findall(r'<tr id="(run_\w+)"', await site.text(older[1].replace("&amp;", "&")))
         assert rest == [runs[0]]
+
+
+async def test_a_search_shows_where_the_text_stands(open_site: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs that hold a text are listed with it marked and inert; one goes on to look further back with all filters."""
+    async with open_site(AGENTS) as site:
+        first = (await site.app.run("echo", f"{HOSTILE} Needle", tags=("t",), thread_id="needle")).id
+        others = [(await site.app.run("echo", "hay", tags=("t",))).id for _ in range(3)]
+        page = await site.text("/runs?text=nEEDLE&agent=echo")
+        assert await shown(site, "text=nEEDLE&agent=echo") == [first]
+        assert "&lt;script&gt;alert(1)&lt;/script&gt;⟨U+202E⟩⟨U+001B⟩[31m <mark>Needle</mark>" in page
+        assert 'value="nEEDLE"' in page
+        assert "1 found in 4 runs" in page
+        assert 'href="/runs?thread_id=needle"' in await site.text("/runs?text=needle")
+        monkeypatch.setattr(search, "RUNS", 2)
+        page = await site.text("/runs?text=needle&tag=t")
+        assert "Nothing found in these runs." in page
+        further = re.search(r'<a href="([^"]+)" rel="next">Look further back', page)
+        assert further is not None
+        assert f"after={others[1]}" in further[1]
+        assert first in await site.text(further[1].replace("&amp;", "&"))
+
+
+async def test_a_search_that_asks_for_nothing_is_the_list(site: Site) -> None:
+    """An empty field searches nothing; the id of a run lists that run; a text that is too long is refused."""
+    run = (await site.app.run("support", "a")).id
+    assert await shown(site, "text=++") == [run]
+    assert await shown(site, f"text={run}&status=failed") == [run]
+    assert await shown(site, "text=%3Cb%3E") == []
+    assert (await site.client.get("/runs", params={"text": "x" * 201})).status_code == 422
 
 
 async def test_two_chosen_runs_are_compared(site: Site) -> None:

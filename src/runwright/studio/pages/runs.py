@@ -12,31 +12,47 @@ import msgspec
 from runwright.core.ports import RunFilter
 from runwright.core.run import TERMINAL, RunStatus
 from runwright.errors import InvalidRequest
+from runwright.service.search import searched
+from runwright.service.search_views import FoundRuns, Match, Named
 from runwright.service.views import RunView
 from runwright.studio.page import Action, Ask, Page
 
 ON_A_PAGE = 50
 FILTERS = ("agent", "status", "thread_id", "group", "user", "tag")
 STATUSES: tuple[str, ...] = get_args(RunStatus)
-KEPT = (*FILTERS, "children", "after", "open", "pick")
+KEPT = (*FILTERS, "text", "children", "after", "open", "pick")
 """Parameters that the list keeps when something is done to its runs."""
 
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A run in the list. `depth` is how far it stands below one of the list; `took_s` counts on until it is over."""
+    """A run in the list. `depth` is how far it stands below one of the list; `took_s` counts on until it is over.
+
+    `match` is where the text stands that was searched for.
+    """
 
     run: RunView
     took_s: float | None
     depth: int = 0
     is_parent: bool = False
     is_open: bool = False
+    match: Match | None = None
+
+
+class Search(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a search for a text went: so many runs, back to a time. `names` are filters that it is a value of."""
+
+    text: str
+    looked_at: int
+    back_to: datetime | None
+    names: Sequence[Named]
 
 
 class RunList(msgspec.Struct, frozen=True, kw_only=True):
     """A page of runs, newest first, and what was asked for. `position` is where the store stood before.
 
     Runs below others are left out, but those below an `open` one, and where `children` are asked for. `picks` are the
-    runs that are chosen. Runs are without output, and of a long input they have the beginning.
+    runs that are chosen. Runs are without output, and of a long input they have the beginning. `search` is how far a
+    search went, and what else its text is the name of.
     """
 
     position: int
@@ -47,6 +63,7 @@ class RunList(msgspec.Struct, frozen=True, kw_only=True):
     opened: Sequence[str]
     picks: Sequence[str]
     agents: Sequence[str]
+    search: Search | None = None
     statuses: Sequence[str] = STATUSES
 
 
@@ -60,24 +77,36 @@ async def list_runs(ask: Ask) -> RunList:
     position = await ask.app.live.position()
     has_children = "children" in ask.query
     opened = _names(ask, "open")
+    matches: Mapping[str, Match] = {}
+    search = None
     if "ids" in ask.query:
         found, last = await _named(ask, _names(ask, "ids")), None
     else:
         asked = msgspec.convert(
             {**where, "after": ask.query.get("after"), "is_root": not has_children, "limit": ON_A_PAGE}, RunFilter
         )
-        page = await ask.app.runs.find(asked, is_brief=True)
+        text = searched(ask.query.get("text", ""))
+        if text:
+            page = await ask.app.searches.find(text, asked, is_brief=True)
+            matches, search = page.matches, _search(text, page)
+        else:
+            page = await ask.app.runs.find(asked, is_brief=True)
         found, last = page.data, page.next
     return RunList(
         position=position,
-        rows=await _rows(ask, found, opened),
+        rows=[msgspec.structs.replace(row, match=matches.get(row.run.id)) for row in await _rows(ask, found, opened)],
         next=last,
         where=where,
         has_children=has_children,
         opened=opened,
         picks=_names(ask, "pick"),
         agents=sorted({entry.agent.name for entry in ask.app.registry.all()}),
+        search=search,
     )
+
+
+def _search(text: str, page: FoundRuns) -> Search:
+    return Search(text=text, looked_at=page.looked_at, back_to=page.back_to, names=page.names)
 
 
 async def compare_runs(ask: Ask) -> str:
