@@ -128,7 +128,10 @@ async def shown(error: Exception, **context: str) -> RunwrightError:
 def _fastapi_place(error: dict[str, object]) -> tuple[str, str]:
     path = error["loc"]
     assert isinstance(path, tuple)
-    return "/".join(str(part) for part in path), str(error["msg"])  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - names and numbers
+    place: list[str] = [str(part) for part in path]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - names and numbers
+    is_stranger = error["type"] == "extra_forbidden"
+    told = f"there is no parameter {place[-1]!r}; /openapi.json lists those that there are"
+    return "/".join(place), told if is_stranger else str(error["msg"])
 
 
 def error_answer(error: RunwrightError, *, path: str, request_id: str) -> tuple[list[Header], bytes]:

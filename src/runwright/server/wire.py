@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import parse_qs
 
 import msgspec
+from msgspec import inspect
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from runwright.agents.schema import did_you_mean
 from runwright.errors import InvalidRequest, TooLarge
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ def decode(decoder: msgspec.json.Decoder[Decoded], body: bytes) -> Decoded:
     except UnicodeDecodeError as error:
         raise malformed(f"The body is not UTF-8: byte {error.start} is {body[error.start]:#04x}.") from error
     except msgspec.ValidationError as error:
-        raise misfit(error) from error
+        raise misfit(error, decoder.type) from error
     except msgspec.DecodeError as error:
         detail = str(error) if body.strip() else "The body is empty: send a JSON object."
         raise malformed(detail) from error
@@ -71,15 +73,55 @@ def malformed(detail: str) -> InvalidRequest:
     return InvalidRequest("The body is not valid JSON.", problems=[("", detail)])
 
 
-def misfit(error: msgspec.ValidationError) -> InvalidRequest:
-    """The error of JSON that has another shape than asked for, with a JSON pointer (RFC 6901)."""
+def misfit(error: msgspec.ValidationError, asked: object) -> InvalidRequest:
+    """The error of JSON that has another shape than the type asked for, with a JSON pointer (RFC 6901)."""
     detail, _, place = str(error).partition(" - at `$")
     pointer = _pointer(place.removesuffix("`"))
+    name = detail.split("`")[1] if "`" in detail else ""
     if "matching regex" in detail:
         detail = "Expected printable characters alone"
-    if "unknown field `" in detail or "missing required field `" in detail:
-        pointer += "/" + _escaped(detail.split("`")[1])
+    elif "missing required field `" in detail:
+        pointer, detail = f"{pointer}/{_escaped(name)}", f"{name!r} is needed"
+    elif "unknown field `" in detail:
+        detail = f"there is no field {name!r}{did_you_mean(name, _names(_shape(asked, pointer)))}"
+        pointer += f"/{_escaped(name)}"
+    elif detail.startswith("Invalid enum value") and (names := _names(_shape(asked, pointer))):
+        given = detail.removeprefix("Invalid enum value ")
+        detail = f"this is one of {', '.join(map(repr, names))}, not {given}"
     return InvalidRequest("The request is not valid.", problems=[(pointer, detail)])
+
+
+def _shape(asked: object, pointer: str) -> inspect.Type | None:
+    """What the type asks for at a place; None where that is not known."""
+    found: inspect.Type | None = inspect.type_info(asked)
+    for part in pointer.split("/")[1:]:
+        match _alone(found):
+            case inspect.StructType(fields=fields):
+                found = next((each.type for each in fields if each.encode_name == part), None)
+            case inspect.ListType(item_type=item) | inspect.VarTupleType(item_type=item):
+                found = item
+            case _:
+                return None
+    return _alone(found)
+
+
+def _alone(found: inspect.Type | None) -> inspect.Type | None:
+    """What may be null or left out besides."""
+    others = (inspect.NoneType, inspect.CustomType)
+    if isinstance(found, inspect.UnionType):
+        found = next((each for each in found.types if not isinstance(each, others)), None)
+    return found
+
+
+def _names(found: inspect.Type | None) -> list[str]:
+    """The fields of an object, or the values of a choice."""
+    match found:
+        case inspect.StructType(fields=fields):
+            return [each.encode_name for each in fields]
+        case inspect.LiteralType(values=values):
+            return [str(each) for each in values]
+        case _:
+            return []
 
 
 def _pointer(place: str) -> str:

@@ -65,6 +65,7 @@ def test_errors_point_at_the_place() -> None:
         refused(b'{"tags": ["a", 1]}'),
         refused(b'{"metadata": {"a": 1}}'),
         refused(b'{"a~/b": 1}'),
+        refused(b'{"inputs": 1}'),
         refused(b'{"mode": "later"}'),
     ] == snapshot(
         [
@@ -75,8 +76,9 @@ def test_errors_point_at_the_place() -> None:
             (("", "Expected `object`, got `array`"),),
             (("/tags/1", "Expected `str`, got `int`"),),
             (("/metadata", "Expected `str`, got `int`"),),
-            (("/a~0~1b", "Object contains unknown field `a~/b`"),),
-            (("/mode", "Invalid enum value 'later'"),),
+            (("/a~0~1b", f"there is no field 'a~/b'; known: {', '.join(sorted(RunBody.__struct_encode_fields__))}"),),
+            (("/inputs", "there is no field 'inputs'; did you mean 'input'?"),),
+            (("/mode", "this is one of 'background', 'stream', 'wait', not 'later'"),),
         ]
     )
 
