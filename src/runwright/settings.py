@@ -42,6 +42,8 @@ from runwright.sections import (
 )
 
 FLAG = "flag"
+URL = "^https?://"
+URLS = "a URL begins with http:// or https://"
 PREFIX = "RUNWRIGHT_"
 CONFIG_FILE = "runwright.toml"
 SECRET_PREFIX = "RUNWRIGHT_SECRET_"
@@ -76,7 +78,7 @@ class ProviderEntry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    base_url: str = Field(pattern="^https?://", description="Where its API begins; `/chat/completions` is added.")
+    base_url: str = Field(pattern=URL, description="Where its API begins; `/chat/completions` is added.")
     key_env: str | None = Field(
         default=None,
         description="The variable that holds its key, in the environment or `.env`. None is sent if unset.",
@@ -135,7 +137,7 @@ class Settings(BaseSettings):
     )
     server: str | None = Field(
         default=None,
-        pattern="^https?://",
+        pattern=URL,
         description="The URL of a running server that commands talk to instead of opening the data directory.",
     )
     model: str | None = Field(
@@ -434,7 +436,8 @@ def _field_problems(error: ValidationError, given: Mapping[str, object]) -> Iter
         name = ".".join(str(part) for part in problem["loc"])
         is_shown = name in given and name not in secret and not name.startswith("secrets.")
         if name != GUARD:
-            yield name, problem["msg"] + (f", not {given[name]!r}" if is_shown else "")
+            told = URLS if f"'{URL}'" in problem["msg"] else problem["msg"]
+            yield name, told + (f", not {given[name]!r}" if is_shown else "")
 
 
 def _guard_problems(values: Tree) -> Iterator[tuple[str, str]]:

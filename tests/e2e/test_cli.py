@@ -132,6 +132,14 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_another_folder_is_another_data_directory(tmp_path: Path) -> None:
+    """Who looks for a run in the wrong folder is told where it was looked for, and so is who lists nothing."""
+    missing, none = runwright(tmp_path, "runs", "show", "run_1"), runwright(tmp_path, "runs", "ls")
+    looked = "Looked for in the data directory '.runwright'; --data names another one."
+    assert (missing.returncode, missing.stderr) == (2, f"error: There is no run 'run_1'. {looked}\n")
+    assert (none.returncode, none.stderr) == (0, "No such run is in the data directory '.runwright'.\n")
+
+
 def test_a_new_project_runs_at_once(project: Path) -> None:
     """What `init` writes answers on the demo model: the answer alone on stdout, the rest on stderr."""
     done = runwright(project, "run", "helper", "What is the weather in Oslo?")

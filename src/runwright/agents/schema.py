@@ -256,14 +256,23 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"; known: {', '.join(names[:20])}" if names else ""
 
 
+_PATTERNS = {
+    NAME: "a name is up to 64 letters, digits, '.', '_' and '-', and begins with a letter or a digit",
+    SEMVER: "a version has three numbers, such as '1.0.0'",
+}
+
+
 def _explained(error: ValidationError, model: Model) -> Iterable[tuple[str, str]]:
     for (place, detail), each in zip(pointed(error), error.errors(), strict=True):
         if each["type"] == "extra_forbidden":
             *parents, name = each["loc"]
             hint = did_you_mean(str(name), _field_names(model, parents))
             yield place, f"there is no field {name!r}{hint}"
-        elif each["type"] == "string_pattern_mismatch" and each["loc"] == ("version",):
-            yield place, f"a version has three numbers, such as '1.0.0', not {each['input']!r}"
+        elif each["type"] == "model_type":
+            names = ", ".join(_field_names(model, each["loc"]))
+            yield place, f"this is an object with some of the fields {names}, not {each['input']!r}"
+        elif each["type"] == "string_pattern_mismatch" and (told := _PATTERNS.get(each["ctx"]["pattern"])):
+            yield place, f"{told}, not {each['input']!r}"
         else:
             yield place, detail
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from runwright.cli.output import Output
+from runwright.errors import NotFound
 
 if TYPE_CHECKING:
     from runwright.agents.agent import Agent
@@ -85,8 +86,15 @@ class Call:
             opened = local_to_read(settings, sources, note=self.out.note)
         else:
             opened = local(settings, sources, agents=agents)
-        async with opened as access:
-            yield access
+        try:
+            async with opened as access:
+                yield access
+        except NotFound as error:
+            # What is looked for may stand elsewhere: the data directory is that of the folder one is in.
+            if settings.server or not error.message.startswith("There is no "):
+                raise
+            where = f"data directory {str(settings.data)!r}"
+            raise NotFound(f"{error.message} Looked for in the {where}; --data names another one.") from error
 
 
 Called = Annotated[Call, Parameter(parse=False)]

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from keyword import iskeyword
 from typing import Annotated
 
-from cyclopts import App, CycloptsError, Group, Parameter
+from cyclopts import App, CycloptsError, Group, Parameter, UnusedCliTokensError
 
 from runwright.cli.call import Call, Options
-from runwright.cli.failures import USAGE, Exit, reported
+from runwright.cli.failures import reported
 from runwright.cli.output import Output
+from runwright.errors import InvalidRequest
 
 NOUNS: dict[str, tuple[str, dict[str, str]]] = {
     "runs": (
@@ -210,9 +211,11 @@ def _dispatch(app: App, tokens: Sequence[str], out: Output) -> None:
     app.meta.default(launch)
     try:
         result = app.meta(tokens, exit_on_error=False, print_error=False)
+    except UnusedCliTokensError as error:
+        unused = " ".join(error.unused_tokens or ())
+        raise InvalidRequest(f"{unused!r} is more than this takes: put text of several words in quotes.") from error
     except CycloptsError as error:
-        out.note(f"error: {error}")
-        raise Exit(USAGE) from error
+        raise InvalidRequest(str(error)) from error
     if inspect.iscoroutine(result):
         import asyncio
 

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Generator
 from contextlib import contextmanager
 
+from runwright.cli import INTERRUPTED
 from runwright.cli.output import Output
 from runwright.errors import ConfigError, RunwrightError, StorageError, Unauthorized, Unavailable
 
@@ -16,7 +17,6 @@ DIFFERENT = 1
 USAGE = 2
 CONFIG = 3
 UNREACHABLE = 4
-INTERRUPTED = 130
 SERVER_ERROR = 500
 
 
@@ -48,6 +48,8 @@ def reported(out: Output, *, is_debug: bool = False) -> Generator[None]:
         if is_debug:
             traceback.print_exc()
         out.error(error)
+        if isinstance(error, Unauthorized) and not out.is_json:
+            out.note("Commands send the key that stands in RUNWRIGHT_API_KEY, or after --key.")
         sys.exit(exit_code(error))
     except BrokenPipeError:
         _close_stdout()

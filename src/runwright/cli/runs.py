@@ -111,6 +111,9 @@ async def ls(
     call.out.table(COLUMNS, rows)
     if page.has_more:
         call.out.note(f"There are more: --after {page.next}")
+    elif not page.data:
+        settings = call.settings()
+        call.out.note(f"No such run is in {settings.server or f'the data directory {str(settings.data)!r}'}.")
 
 
 async def show(run: str, /, *, limit: Limit = 100, call: Called) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import gc
+import os
 import signal
 import socket
 import time
@@ -184,7 +185,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host.strip("[]"), port), family=family, backlog=BACKLOG)
     except OSError as error:
-        reason = error.strerror or str(error)
+        code = error.errno or 0
+        reason = os.strerror(code) if code > 0 else str(error)
         raise ConfigError(
             f"Cannot listen on {host}:{port}: {reason}. Choose another address with --host or --port."
         ) from error

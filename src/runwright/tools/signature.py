@@ -178,6 +178,8 @@ def _detail(kind: str, message: str, given: object) -> str:
             return message.partition(", ")[2]
         case "json_invalid":
             return message
+        case "dict_type":
+            return f"this is an object, not {_shown(given)}"
         case _:
             return f"{message}, not {_shown(given)}"
 

@@ -93,7 +93,7 @@ def plain() -> None:
 @pytest.mark.parametrize(
     ("agent", "place", "words"),
     [
-        (Agent("two words"), "/name", "String should match pattern"),
+        (Agent("two words"), "/name", "a name is up to 64 letters, digits"),
         (Agent("a", version="1"), "/version", "three numbers, such as '1.0.0', not '1'"),
         (Agent("a", tools=[weather, weather]), "/tools/1", "has a tool 'weather' already"),
         (Agent("a", tools=[plain]), "/tools/0", "decorate the function with @tool"),  # pyright: ignore[reportArgumentType] - on purpose

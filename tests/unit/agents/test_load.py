@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from runwright.agents.load import MAX_BYTES, load_body, load_file, load_guard
+from runwright.agents.schema import DefinitionFields
 from runwright.core.agent import Definition
 from runwright.core.policy import Breaker, Guard, Retry
 from runwright.errors import ConfigError, InvalidRequest
@@ -46,7 +47,7 @@ def test_all_problems(tmp_path: Path) -> None:
         "agents/support.yaml:2: [0].instruction there is no field 'instruction'; did you mean 'instructions'?",
         "agents/support.yaml:5: [1].version Input should be a valid string, not 1.0",
         "agents/support.yaml:4: [1].tools Input should be a valid list, not 'weather'",
-        "agents/support.yaml:6: [1].settings Input should be a valid dictionary, not 3",
+        "agents/support.yaml:6: [1].settings this is an object, not 3",
     ]
 
 
@@ -59,7 +60,10 @@ def test_all_problems(tmp_path: Path) -> None:
         ("name: !env KEY\n", ":1 the tag !env is not allowed: write plain data"),
         ("name: a\nconfig: !!set {b, c}\n", ":2 the tag !!set is not allowed: write plain data"),
         ("? [a]\n: b\n", ":1 a key is text"),
-        ("hello", ":1 Input should be a valid dictionary or instance of DefinitionFields, not 'hello'"),
+        (
+            "hello",
+            f":1 this is an object with some of the fields {', '.join(DefinitionFields.model_fields)}, not 'hello'",
+        ),
         (b"name: \xff\n", ":1 this is no valid UTF-8: save the file as UTF-8"),
         (b"#" * (MAX_BYTES + 1), " the file is larger than 1,048,576 bytes: split it"),
         ("[" * 60 + "]" * 60, ":1 the file holds too much: its aliases or its nesting multiply"),

@@ -3,8 +3,11 @@
 import io
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
+from runwright.cli import main
+from runwright.cli.call import Call, Options
 from runwright.cli.failures import Exit, exit_code, reported
 from runwright.cli.output import Output
 from runwright.errors import (
@@ -48,6 +51,41 @@ def ended(error: BaseException, *, is_debug: bool = False) -> tuple[object, str]
 def test_an_error_of_ours_is_printed_without_a_traceback() -> None:
     """People see the message and what to do."""
     assert ended(ConfigError("Set the key.")) == (3, "error: Set the key.\n")
+
+
+def test_a_wrong_key_is_told_how_a_command_is_given_one() -> None:
+    """The server speaks of a header; people at a terminal have a flag and a variable."""
+    code, told = ended(Unauthorized())
+    assert (code, told.splitlines()[1]) == (
+        3,
+        "Commands send the key that stands in RUNWRIGHT_API_KEY, or after --key.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("run desk hello there", "'there' is more than this takes: put text of several words in quotes."),
+        ("runs lst", 'Unknown command "lst". Did you mean "ls"? '),
+    ],
+)
+def test_a_mistake_in_the_line_is_told(capsys: pytest.CaptureFixture[str], line: str, told: str) -> None:
+    """It says what to do, ends with 2, and is JSON where that is asked for."""
+    for flags in ([], ["--json"]):
+        with pytest.raises(SystemExit) as caught:
+            main([*line.split(), *flags])
+        said = capsys.readouterr()
+        message: str = msgspec.json.decode(said.err)["error"]["message"] if flags else said.err.removeprefix("error: ")
+        assert (caught.value.code, said.out, message[: len(told)]) == (2, "", told)
+
+
+def test_the_address_of_a_server_has_a_scheme() -> None:
+    """An address without one is refused in words, not with a pattern."""
+    with pytest.raises(InvalidRequest) as caught:
+        Call(Options(server="localhost:8321"), Output()).settings()
+    assert list(caught.value.problems) == [
+        ("flag: server", "a URL begins with http:// or https://, not 'localhost:8321'"),
+    ]
 
 
 def test_ctrl_c_is_130() -> None:
