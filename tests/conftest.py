@@ -8,10 +8,15 @@ from typing import cast
 
 import pytest
 from blockbuster import blockbuster_ctx
+from hypothesis import settings
 
 # Tests whose server runs in a process of its own, and those of a command, which opens things before it serves anybody.
 MAY_BLOCK = {"browser", "command", "crash", "e2e"}
 _refused: list[str] = []
+
+# How long an example takes says how busy the machine is.
+settings.register_profile("untimed", settings.get_profile(settings.get_current_profile_name()), deadline=None)
+settings.load_profile("untimed")
 
 
 class NetworkRefused(ConnectionError):
