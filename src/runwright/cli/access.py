@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from runwright.service.similar import JudgeBody, PairQuery, PairView, ShadowQuery, ShadowReport
     from runwright.service.simulation_views import SimulationQuery, SimulationReport
     from runwright.service.stat_views import StatQuery, StatReport
+    from runwright.service.threads import ThreadMessages, ThreadView
 
 
 class RunHandle(Protocol):
@@ -151,6 +152,22 @@ class GroupAccess(Protocol):
 
     async def get(self, group: str, *, steps: int = 0) -> GroupView:
         """A group, with its first steps."""
+        ...
+
+
+class ThreadAccess(Protocol):
+    """What commands ask about threads."""
+
+    async def list(self, *, user: str | None = None, after: str | None = None, limit: int = 50) -> Page[ThreadView]:
+        """A page of threads, newest first."""
+        ...
+
+    async def get(self, thread_id: str) -> ThreadView:
+        """One thread."""
+        ...
+
+    async def messages(self, thread_id: str) -> ThreadMessages:
+        """Its conversation."""
         ...
 
 
@@ -377,6 +394,11 @@ class Access(Protocol):
     @property
     def groups(self) -> GroupAccess:
         """Runs that belong together."""
+        ...
+
+    @property
+    def threads(self) -> ThreadAccess:
+        """Conversations."""
         ...
 
     @property

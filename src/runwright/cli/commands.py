@@ -52,6 +52,13 @@ NOUNS: dict[str, tuple[str, dict[str, str]]] = {
         "Look at runs that belong together.",
         {"show": "Show the runs of a group, and what they took together."},
     ),
+    "threads": (
+        "Look at conversations.",
+        {
+            "ls": "List threads, newest first.",
+            "show": "Show what was said on a thread, as its next run is going to send it.",
+        },
+    ),
     "schedules": (
         "Let agents run by themselves, at times.",
         {

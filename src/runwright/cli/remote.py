@@ -36,6 +36,7 @@ from runwright.service.redis import RedisReport
 from runwright.service.similar import JudgeBody, PairQuery, PairView, ShadowQuery, ShadowReport
 from runwright.service.simulation_views import SimulationQuery, SimulationReport
 from runwright.service.stat_views import StatQuery, StatReport
+from runwright.service.threads import ThreadMessages, ThreadView
 from runwright.service.views import (
     AgentSchema,
     AgentView,
@@ -107,6 +108,26 @@ class RemoteGroups:
     async def get(self, group: str, *, steps: int = 0) -> GroupView:
         """A group, with its first steps."""
         return await self._http.ask(GroupView, "GET", f"/groups/{quote(group, safe='')}", query={"steps": steps})
+
+
+class RemoteThreads:
+    """Threads on the server."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def list(self, *, user: str | None = None, after: str | None = None, limit: int = 50) -> Page[ThreadView]:
+        """A page of threads, newest first."""
+        query = {"user": user, "after": after, "limit": limit}
+        return await self._http.ask(Page[ThreadView], "GET", "/threads", query=query)
+
+    async def get(self, thread_id: str) -> ThreadView:
+        """One thread."""
+        return await self._http.ask(ThreadView, "GET", f"/threads/{quote(thread_id, safe='')}")
+
+    async def messages(self, thread_id: str) -> ThreadMessages:
+        """Its conversation."""
+        return await self._http.ask(ThreadMessages, "GET", f"/threads/{quote(thread_id, safe='')}/messages")
 
 
 class RemoteCosts:
@@ -355,6 +376,7 @@ class Remote:
         self.diffs = RemoteDiffs(http)
         self.exports = RemoteExports(http)
         self.groups = RemoteGroups(http)
+        self.threads = RemoteThreads(http)
         self.costs = RemoteCosts(http)
         self.pins = RemotePins(http)
         self.stats = RemoteStats(http)

@@ -28,6 +28,7 @@ from runwright.cli.access import (
     SimilarAccess,
     SimulationAccess,
     StatAccess,
+    ThreadAccess,
 )
 from runwright.cli.call import Call, Options
 from runwright.cli.output import Output
@@ -227,6 +228,11 @@ class FakeAccess:
     @property
     def groups(self) -> GroupAccess:
         """Nothing: groups are shown over a real store."""
+        raise NotImplementedError
+
+    @property
+    def threads(self) -> ThreadAccess:
+        """Nothing: threads are shown over a real store."""
         raise NotImplementedError
 
     @property

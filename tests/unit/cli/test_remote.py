@@ -230,3 +230,19 @@ async def test_the_cost_of_a_run_is_asked_of_the_server() -> None:
 
     async with served("GET", "/api/v1/runs/run 1/cost", cost) as remote:
         assert (await remote.costs.run("run 1")).cost.usd is None
+
+
+async def test_a_conversation_is_asked_for_by_its_id() -> None:
+    """An id of a caller's own stands in the path as one part of it; what is left out of a listing is not asked for."""
+    seen: list[str] = []
+
+    async def said(request: web.Request) -> web.Response:
+        seen.append(request.raw_path)
+        is_said = request.path.endswith("/messages")
+        return json({"data": [{"role": "user", "content": "hi"}] if is_said else [], "has_more": False})
+
+    async with served("GET", "/api/v1/{path:.*}", said) as remote:
+        page = await remote.threads.messages("a?b")
+        await remote.threads.list(user="ada", limit=5)
+    assert [bytes(raw) for raw in page.data] == [b'{"role":"user","content":"hi"}']
+    assert seen == ["/api/v1/threads/a%3Fb/messages", "/api/v1/threads?user=ada&limit=5"]
