@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from urllib.error import HTTPError
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
 
 from runwright.studio.pages import PAGES
 from tests.browser.conftest import WAIT_MS, Site, Watched, once, write
 
-PHONE = {"width": 390, "height": 844}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 CAREFUL = {"name": "careful", "model": "demo", "tools": ["weather"], "approvals": ["weather"]}
 QUESTION = "What is the weather in Paris?"
 CROWDED = {"/runs", "/approvals", "/settings", "/guard"}
