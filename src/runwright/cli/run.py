@@ -12,6 +12,7 @@ from runwright.cli.answer import Answer, needs_of, summary
 from runwright.cli.call import Call, Called, Flag, Texts
 from runwright.cli.failures import RUN_FAILED, Exit
 from runwright.cli.person import Person, present
+from runwright.cli.tree import runs_below, taken
 from runwright.cli.words import encoded, given
 from runwright.core.run import TERMINAL, RunRequest
 from runwright.service.views import RunView
@@ -100,11 +101,19 @@ async def perform(access: Access, request: RunRequest, call: Call, *, person: Pe
         raise
     if not call.out.is_json:
         call.out.note(summary(view, answer.model))
+        await _note_below(access, view, call)
     if view.error is not None:
         call.out.note(f"error: {view.error.code}: {view.error.message}")
     if view.status == "waiting":
         call.out.note(await needs_of(access, view))
     return view
+
+
+async def _note_below(access: Access, view: RunView, call: Call) -> None:
+    """What the run took with those that it began: its own figures leave them out."""
+    found = await runs_below(access.runs, view)
+    if len(found) > 1:
+        call.out.note(f"with the runs below it ({len(found) - 1}): {taken(found).words}")
 
 
 async def _attended(access: Access, view: RunView, answer: Answer, *, person: Person) -> RunView:

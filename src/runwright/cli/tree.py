@@ -48,6 +48,12 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
         """Tokens and US dollars, for a table."""
         return self.usage.total_tokens, "unpriced" if self.usd is None else str(self.usd)
 
+    @property
+    def words(self) -> str:
+        """Tokens and US dollars, for a sentence."""
+        cost = "unpriced" if self.usd is None else f"${self.usd}"
+        return f"{self.usage.input_tokens} + {self.usage.output_tokens} tokens, {cost}"
+
 
 def taken(found: Sequence[tuple[int, RunView]]) -> Taken:
     """What the runs of a tree took together."""

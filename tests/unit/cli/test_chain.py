@@ -46,6 +46,10 @@ async def test_a_chain_prints_what_its_last_agent_gave(app: App) -> None:
     assert call.printed == "This is the demo model, not an LLM. You said: HI\n"
     (run,) = (await app.runs.find(RunFilter(agent="chain"))).data
     assert run.group == "g"
+    own, _, whole = call.noted.partition("\n")
+    assert own.endswith("0 + 0 tokens, $0")
+    says = (await app.runs.find(RunFilter(agent="says"))).data[0].usage
+    assert whole == f"with the runs below it (2): {says.input_tokens} + {says.output_tokens} tokens, $0\n"
 
 
 async def test_a_parallel_run_prints_results_by_name(app: App) -> None:
