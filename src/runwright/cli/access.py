@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from runwright.journal.diff import RunDiff
     from runwright.service.approval_views import ApprovalBody, ApprovalQuery, ApprovalView
     from runwright.service.cache import CacheCleared, CacheSpace, CacheView
+    from runwright.service.error_views import ErrorQuery, ErrorReport
     from runwright.service.groups import GroupView
     from runwright.service.guard import GuardQuery, GuardReport
     from runwright.service.memory_views import (
@@ -230,6 +231,10 @@ class StatAccess(Protocol):
 
     async def report(self, query: StatQuery) -> StatReport:
         """What happened, counted."""
+        ...
+
+    async def errors(self, query: ErrorQuery) -> ErrorReport:
+        """What failed, grouped."""
         ...
 
 

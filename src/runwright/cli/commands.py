@@ -166,6 +166,7 @@ VERBS: dict[str, str] = {
     "calls": "List single calls with what they cost, the dearest first.",
     "sql": "Answer a question in SQL over runs, steps and costs.",
     "stats": "Count what happened: calls, errors, tokens, cost and durations.",
+    "errors": "Group what failed, with an example of each.",
     "doctor": "Check this machine and say what to do.",
 }
 

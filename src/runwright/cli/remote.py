@@ -19,6 +19,7 @@ from runwright.service.budgets import BudgetView, RaiseBody
 from runwright.service.cache import CacheCleared, CacheSpace, CacheView
 from runwright.service.call_views import CallQuery, CallView
 from runwright.service.drains import DrainBody, DrainView
+from runwright.service.error_views import ErrorQuery, ErrorReport
 from runwright.service.groups import GroupView
 from runwright.service.guard import GuardQuery, GuardReport
 from runwright.service.memory_views import (
@@ -236,6 +237,10 @@ class RemoteStats:
         """What happened, counted."""
         asked = msgspec.structs.asdict(query)
         return await self._http.ask(StatReport, "GET", "/stats", query=asked)
+
+    async def errors(self, query: ErrorQuery) -> ErrorReport:
+        """What failed, grouped."""
+        return await self._http.ask(ErrorReport, "GET", "/errors", query=msgspec.structs.asdict(query))
 
 
 class RemoteCache:

@@ -21,7 +21,7 @@ from runwright.core.run import Run, RunStatus, WaitReason
 from runwright.core.schedule import Advance
 from runwright.core.sizes import KeyValueSize
 from runwright.core.spending import Quantities
-from runwright.core.stats import CallerBy, CallerRows, OutcomeRow, StatBy, StatFilter, StatRow
+from runwright.core.stats import CallerBy, CallerRows, FailedRuns, OutcomeRow, StatBy, StatFilter, StatRow
 from runwright.core.step import Step, StepKind
 from runwright.core.thread import Thread
 
@@ -339,6 +339,10 @@ class StatStore(Protocol):
 
         Neither those that replay others count, nor those from files.
         """
+        ...
+
+    def failed(self, where: StatFilter, *, limit: int) -> FailedRuns:
+        """Runs that began in the span and failed, of the newest `limit` of all agents; those that `callers` counts."""
         ...
 
     def outcomes(self, since: datetime | None, target: str | None = None) -> Sequence[OutcomeRow]:

@@ -8,6 +8,7 @@ from typing import Literal
 
 import msgspec
 
+from runwright.core.run import ErrorInfo
 from runwright.core.usage import NO_USAGE, Usage
 
 StatBy = Literal["hour", "day", "agent", "model", "tool"]
@@ -53,6 +54,25 @@ class CallerRows(msgspec.Struct, frozen=True, kw_only=True):
     """Runs by who asked for them. `cut` is when the oldest that was read began, where older ones were left out."""
 
     rows: Sequence[StatRow]
+    cut: datetime | None = None
+
+
+class FailedRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A run that failed, with the beginning of what it failed of."""
+
+    id: str
+    agent: str
+    version: str
+    at: datetime
+    error: ErrorInfo
+
+
+class FailedRuns(msgspec.Struct, frozen=True, kw_only=True):
+    """Runs that failed, the newest first. `cut` is when the oldest that was read began, where older ones were left
+    out.
+    """
+
+    runs: Sequence[FailedRun]
     cut: datetime | None = None
 
 

@@ -13,7 +13,9 @@ from runwright.core.histogram import percentile
 from runwright.core.ports import Clock, StatStore
 from runwright.core.stats import StatFilter, StatKind, StatRow
 from runwright.core.usage import Usage
+from runwright.service import errors
 from runwright.service.costs import moment, priced
+from runwright.service.error_views import ErrorQuery, ErrorReport
 from runwright.service.stat_views import StatGroup, StatQuery, StatReport
 
 NEWEST = 10_000
@@ -34,16 +36,13 @@ class Stats:
         """What happened, from sums by the hour, and by user and group from the newest runs. Raises InvalidRequest."""
         return await asyncio.to_thread(self._report, query)
 
+    async def errors(self, query: ErrorQuery) -> ErrorReport:
+        """What failed, grouped, from the newest failed runs. Raises InvalidRequest."""
+        return await asyncio.to_thread(self._errors, query)
+
     def _report(self, query: StatQuery) -> StatReport:
-        now = self._clock.now()
-        is_by_template = query.by == "template" or query.template is not None
-        templates: Mapping[str, str] = self._templates() if is_by_template else {}
-        where = StatFilter(
-            kind=_kind(query),
-            since=hour(moment("since", query.since, now)),
-            until=hour(moment("until", query.until, now)),
-            agents=_agents(query, templates),
-        )
+        templates = self._known(query.by == "template" or query.template is not None)
+        where = self._where(query, templates, kind=_kind(query))
         if query.by == "user" or query.by == "group":
             callers = self._store.callers(query.by, where, limit=NEWEST)
             report = _reported(query, where, [(row.key, [row]) for row in callers.rows])
@@ -51,6 +50,34 @@ class Stats:
         if query.by == "template":
             return _reported(query, where, _by_template(self._store.totals("agent", where), templates))
         return _reported(query, where, [(row.key, [row]) for row in self._store.totals(query.by, where)])
+
+    def _errors(self, query: ErrorQuery) -> ErrorReport:
+        where = self._where(query, self._known(query.template is not None))
+        found = self._store.failed(where, limit=errors.NEWEST)
+        runs = [run for run in found.runs if query.code in {None, run.error.code}]
+        groups = errors.grouped(runs)
+        return ErrorReport(
+            since=found.cut or where.since,
+            until=where.until,
+            data=groups[: errors.GROUPS],
+            total=len(runs),
+            more=len(groups[errors.GROUPS :]),
+            is_cut=found.cut is not None,
+        )
+
+    def _known(self, is_asked: bool) -> Mapping[str, str]:
+        return self._templates() if is_asked else {}
+
+    def _where(
+        self, query: StatQuery | ErrorQuery, templates: Mapping[str, str], *, kind: StatKind = "run"
+    ) -> StatFilter:
+        now = self._clock.now()
+        return StatFilter(
+            kind=kind,
+            since=hour(moment("since", query.since, now)),
+            until=hour(moment("until", query.until, now)),
+            agents=_agents(query, templates),
+        )
 
 
 def _reported(query: StatQuery, where: StatFilter, keyed: Keyed) -> StatReport:
@@ -79,7 +106,7 @@ def hour(moment: datetime | None) -> datetime | None:
     return None if moment is None else moment.replace(minute=0, second=0, microsecond=0)
 
 
-def _agents(query: StatQuery, templates: Mapping[str, str]) -> Sequence[str] | None:
+def _agents(query: StatQuery | ErrorQuery, templates: Mapping[str, str]) -> Sequence[str] | None:
     """The agents that were asked for, None for all."""
     if query.template is None:
         return None if query.agent is None else [query.agent]

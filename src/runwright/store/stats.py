@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
+from msgspec.structs import replace
 from sqlalchemy import ColumnElement, Select, and_, case, func, select
 
 from runwright.core.histogram import from_bytes, one
 from runwright.core.ids import first_id
 from runwright.core.money import IMPORTED
-from runwright.core.stats import CallerBy, CallerRows, CallKind, OutcomeRow, StatBy, StatFilter, StatRow
+from runwright.core.run import ErrorInfo
+from runwright.core.stats import (
+    CallerBy,
+    CallerRows,
+    CallKind,
+    FailedRun,
+    FailedRuns,
+    OutcomeRow,
+    StatBy,
+    StatFilter,
+    StatRow,
+)
 from runwright.core.usage import Usage
 from runwright.store.database import Database
 from runwright.store.rollups import HOUR
 from runwright.store.rows import Row, micros, moment
-from runwright.store.schema import rollup_hour, runs
+from runwright.store.schema import NOT_COMPLETED, rollup_hour, runs
 
 _of = rollup_hour.c
 CALLS: tuple[CallKind, ...] = ("model", "tool", "http")
@@ -53,6 +67,20 @@ _OF_RUN = (
     *(runs.c[name] for name in _USAGE),
     runs.c.is_estimated,
 )
+_ERROR_BYTES = 2048
+"""As much of an error is read: what it says of its fault stands at its beginning."""
+_OF_FAILED = (
+    runs.c.id,
+    runs.c.agent,
+    runs.c.version,
+    runs.c.created_at,
+    runs.c.ended_at,
+    runs.c.replay_of,
+    runs.c.cost_source,
+    func.substr(runs.c.error, 1, _ERROR_BYTES).label("error"),
+)
+_BEGINNING = re.compile(rb'\{"code":"([^"\\]*)","message":"((?:[^"\\]|\\u[0-9a-f]{4}|\\[^u])*)', re.DOTALL)
+_decode_error = msgspec.json.Decoder(ErrorInfo).decode
 
 
 class SqlStatStore:
@@ -85,6 +113,20 @@ class SqlStatStore:
         rows = [_sum_row(key, values) for key, values in sums.items() if values[0]]
         rows.sort(key=lambda row: (row.key is not None, row.key or ""))
         return CallerRows(rows=rows, cut=moment(found[limit - 1].created_at) if len(found) > limit else None)
+
+    def failed(self, where: StatFilter, *, limit: int) -> FailedRuns:
+        """Runs that began in the span and failed, of the newest `limit` of all agents; those that `callers` counts."""
+        # Of all agents, because the index does not tell them apart: it would be read to its end for one that seldom
+        # fails.
+        newest = _begun(replace(where, agents=None)).where(runs.c.status == "failed", NOT_COMPLETED).limit(limit + 1)
+        page = newest.subquery()
+        query = select(*_OF_FAILED).join(page, page.c.id == runs.c.id).order_by(page.c.id.desc())
+        with self._database.read() as connection:
+            found = connection.execute(query).all()
+        return FailedRuns(
+            runs=list(_failed_runs(found[:limit], where)),
+            cut=moment(found[limit - 1].created_at) if len(found) > limit else None,
+        )
 
     def outcomes(self, since: datetime | None, target: str | None = None) -> Sequence[OutcomeRow]:
         """How calls ended from the hour of `since` on, by kind and target; without those that a recording answered."""
@@ -136,6 +178,23 @@ def _begun(where: StatFilter) -> Select[tuple[str]]:
     if where.until is not None:
         query = query.where(runs.c.id < first_id("run", where.until))
     return query
+
+
+def _failed_runs(rows: Sequence[Row], where: StatFilter) -> Iterator[FailedRun]:
+    for run_id, agent, version, created, ended, replay_of, source, error in rows:
+        is_of = where.agents is None or agent in where.agents
+        if is_of and error is not None and replay_of is None and source != IMPORTED:
+            at = moment(created if ended is None else ended)
+            yield FailedRun(id=run_id, agent=agent, version=version, at=at, error=_error(bytes(error)))
+
+
+def _error(raw: bytes) -> ErrorInfo:
+    """An error, or the beginning of a long one."""
+    begun = _BEGINNING.match(raw)
+    if len(raw) < _ERROR_BYTES or begun is None:
+        return _decode_error(raw)
+    text = begun[2].decode("utf-8", "ignore")
+    return ErrorInfo(code=begun[1].decode(), message=msgspec.json.decode(f'"{text}"'))
 
 
 def _add_run(sums: list[int], run: Sequence[Any]) -> None:

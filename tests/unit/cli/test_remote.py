@@ -13,6 +13,7 @@ from runwright.core.ports import RunFilter
 from runwright.core.run import RunRequest
 from runwright.errors import InvalidRequest, NotFound, Unavailable
 from runwright.service.call_views import CallQuery
+from runwright.service.error_views import ErrorQuery, ErrorReport
 from runwright.service.views import CostQuery, Resolution
 from tests.unit.cli.fakes import a_run
 
@@ -88,6 +89,19 @@ async def test_a_search_is_a_list_with_a_text() -> None:
         page = await remote.searches.find("100% & more", RunFilter(agent="support", limit=5))
     assert seen == {"agent": "support", "limit": "5", "text": "100% & more"}
     assert (page.looked_at, page.next) == (9, "run_1")
+
+
+async def test_errors_are_asked_for() -> None:
+    """What is not asked for is left out; the answer is read whole."""
+    seen: dict[str, str] = {}
+
+    async def find(request: web.Request) -> web.Response:
+        seen.update(request.query)
+        return json(ErrorReport(since=None, until=None, data=[], total=3))
+
+    async with served("GET", "/api/v1/errors", find) as remote:
+        report = await remote.stats.errors(ErrorQuery(agent="support"))
+    assert (seen, report.total) == ({"since": "7d", "agent": "support"}, 3)
 
 
 async def test_events_go_on_where_the_line_broke() -> None:

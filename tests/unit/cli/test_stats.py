@@ -6,6 +6,7 @@ from inline_snapshot import snapshot
 
 from runwright.cli.stats import stats
 from runwright.core.usage import Usage
+from runwright.service.error_views import ErrorQuery, ErrorReport
 from runwright.service.stat_views import StatGroup, StatQuery, StatReport
 from tests.unit.cli.fakes import FakeAccess, FakeCall
 
@@ -30,6 +31,10 @@ class FakeStats:
         return StatReport(
             by=query.by, kind="model", since=since, until=None, data=data, total=total, is_cut=query.by == "user"
         )
+
+    async def errors(self, query: ErrorQuery) -> ErrorReport:
+        """Nothing failed here."""
+        raise NotImplementedError
 
 
 async def test_stats_are_a_table() -> None:

@@ -32,6 +32,19 @@ async def test_users_are_counted(client: httpx2.AsyncClient) -> None:
     assert [(group["key"], group["calls"]) for group in found["data"]] == [("eva", 1)]
 
 
+async def test_errors_are_grouped(client: httpx2.AsyncClient) -> None:
+    """What failed is told by agent, code and message, with its runs."""
+    for _ in range(2):
+        await client.post("/api/v1/agents/fails/runs", json={"input": "hello"})
+    runs = (await client.get("/api/v1/runs", params={"agent": "fails"})).json()["data"]
+    report = (await client.get("/api/v1/errors", params={"agent": "fails", "since": "1h"})).json()
+    (group,) = report["data"]
+    assert (report["total"], group["count"], group["agent"]) == (2, 2, "fails")
+    assert group["runs"] == [run["id"] for run in runs]
+    assert (await client.get("/api/v1/errors", params={"code": "nothing"})).json()["data"] == []
+    assert (await client.get("/api/v1/errors", params={"since": "soon"})).status_code == 422
+
+
 async def test_a_mistake_is_told(client: httpx2.AsyncClient) -> None:
     """What is no key, no time or no parameter is the caller's mistake."""
     for query in ({"by": "planet"}, {"since": "soon"}, {"colour": "red"}):

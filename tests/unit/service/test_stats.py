@@ -8,8 +8,10 @@ import msgspec
 import pytest
 
 from runwright.core.histogram import one
-from runwright.core.stats import CallerBy, CallerRows, OutcomeRow, StatBy, StatFilter, StatRow
+from runwright.core.run import ErrorInfo
+from runwright.core.stats import CallerBy, CallerRows, FailedRun, FailedRuns, OutcomeRow, StatBy, StatFilter, StatRow
 from runwright.errors import InvalidRequest
+from runwright.service.error_views import ErrorQuery
 from runwright.service.stat_views import StatQuery
 from runwright.service.stats import Stats
 from runwright.testing import FakeClock
@@ -37,6 +39,14 @@ class FakeStats:
         nobody = StatRow(key=None, calls=2, errors=0, unpriced=0, nano_usd=1, latency=one(1_000))
         somebody = msgspec.structs.replace(nobody, key="eva", errors=1)
         return CallerRows(rows=[nobody, somebody], cut=NOW if by == "group" else None)
+
+    def failed(self, where: StatFilter, *, limit: int) -> FailedRuns:
+        """So many runs that failed of 201 faults; older ones are left out for an agent."""
+        self.asked.append(("agent", where))
+        words = [chr(ord("a") + number // 26) + chr(ord("a") + number % 26) for number in range(201)]
+        made = [ErrorInfo(code="timeout" if word == "aa" else "tool_failed", message=word) for word in words]
+        runs = [FailedRun(id="run_1", agent="a", version="1.0.0", at=NOW, error=error) for error in made]
+        return FailedRuns(runs=runs, cut=NOW if where.agents else None)
 
     def outcomes(self, since: datetime | None, target: str | None = None) -> list[OutcomeRow]:
         """Nothing: these are asked for by the guard's figures."""
@@ -98,6 +108,18 @@ async def test_who_asked_is_said_of_the_newest_runs() -> None:
     assert (report.kind, report.since, report.is_cut) == ("run", NOW.replace(hour=17, minute=0), False)
     cut = await over(FakeStats()).report(StatQuery(by="group", since="2h"))
     assert (cut.total.calls, cut.since, cut.is_cut) == (4, NOW, True)
+
+
+async def test_what_failed_is_chosen_and_bounded() -> None:
+    """By agent, template and code; of very many kinds the first 200 are told, and that there are more."""
+    store = FakeStats()
+    report = await over(store).errors(ErrorQuery(template="chain", since="2h"))
+    assert store.asked == [
+        ("agent", StatFilter(kind="run", since=NOW.replace(hour=17, minute=0), agents=["a", "quiet"]))
+    ]
+    assert (report.total, len(report.data), report.more, report.since, report.is_cut) == (201, 200, 1, NOW, True)
+    of_code = await over(store).errors(ErrorQuery(code="timeout", since=None))
+    assert ([each.message for each in of_code.data], of_code.total, of_code.is_cut) == (["aa"], 1, False)
 
 
 async def test_a_mistake_is_told_with_its_place() -> None:

@@ -9,7 +9,7 @@ import pytest
 from runwright.core.histogram import percentile
 from runwright.core.ids import first_id
 from runwright.core.money import IMPORTED, NO_COST, UNPRICED, Cost
-from runwright.core.run import Run
+from runwright.core.run import ErrorInfo, Run
 from runwright.core.stats import StatBy, StatFilter, StatRow
 from runwright.core.step import Step
 from runwright.core.usage import Usage
@@ -105,6 +105,48 @@ def test_only_so_many_runs_are_read(stores: Stores) -> None:
     assert ([row.key for row in found.rows], found.cut) == (["u3", "u4"], later(3))
     all_of_them = stores.stats.callers("user", StatFilter(agents=["shop"], since=later(4)), limit=2)
     assert ([row.key for row in all_of_them.rows], all_of_them.cut) == (["u4", "u5"], None)
+
+
+def failure(number: int, message: str, **changes: object) -> Run:
+    """A run that failed."""
+    error = ErrorInfo(code="tool_failed", message=message, retryable=True, step=4)
+    return ended(number, **{"status": "failed", "error": error, **changes})
+
+
+def test_failed_runs_are_found(stores: Stores) -> None:
+    """The newest first, with what they failed of; other ends, replays and runs from files are left out."""
+    runs = (
+        failure(1, "first"),
+        failure(2, "second", agent="other"),
+        failure(3, "again", replay_of="run_1"),
+        failure(4, "elsewhere", cost=Cost(nano_usd=5, source=IMPORTED)),
+        ended(5),
+        failure(6, "third"),
+    )
+    assert not any(stores.writes.append([new(each) for each in runs]))
+    found = stores.stats.failed(StatFilter(), limit=100)
+    assert [(run.agent, run.error.message, run.error.step) for run in found.runs] == [
+        ("shop", "third", 4),
+        ("other", "second", 4),
+        ("shop", "first", 4),
+    ]
+    assert (found.runs[0].at, found.runs[0].error.retryable, found.cut) == (later(7), True, None)
+    of_agent = stores.stats.failed(StatFilter(agents=["other"], since=later(2)), limit=2)
+    assert ([run.id for run in of_agent.runs], of_agent.cut) == ([], later(4))
+
+
+@pytest.mark.parametrize(
+    "character", ["a", "é", "\x01", '"', "\U0001f600"], ids=["a", "e", "control", "quote", "emoji"]
+)
+@pytest.mark.parametrize("shift", range(6))
+def test_of_a_huge_error_the_beginning_is_read(stores: Stores, character: str, shift: int) -> None:
+    """Its code and as much of its message as fits, wherever the cut falls."""
+    message = "x" * shift + character * 100_000
+    assert not any(stores.writes.append([new(failure(1, message))]))
+    (found,) = stores.stats.failed(StatFilter(), limit=5).runs
+    assert found.error.code == "tool_failed"
+    assert message.startswith(found.error.message)
+    assert 300 < len(found.error.message) < 2048
 
 
 def told(row: StatRow) -> tuple[object, ...]:

@@ -191,3 +191,26 @@ async def test_every_page_of_the_navigation_has_a_letter_of_its_own(site: Site) 
     letters = re.findall(r'data-letter="(\w?)"', page)
     assert len(set(letters)) == len(letters) > 5
     assert all(f"<kbd>g</kbd> <kbd>{letter}</kbd>" in page for letter in letters)
+
+
+async def test_what_failed_is_grouped(open_site: Open) -> None:
+    """The same fault of an agent is one line with its runs and an example; what was said in it is inert."""
+    async with open_site(AGENTS) as site:
+        assert "Nothing failed in this time" in await site.text("/errors")
+        await site.app.run("support", "fine")
+        runs = [(await site.app.run("fail", f"{HOSTILE} order {number}")).id for number in (1, 2)]
+        report = (await view(site, "/errors.json"))["report"]
+        (group,) = report["data"]
+        assert (group["agent"], group["count"], group["runs"]) == ("fail", 2, runs[::-1])
+        page = await site.text("/errors")
+        assert f'href="/runs?ids={runs[1]}%2C{runs[0]}"' in page
+        assert f'href="/runs/{runs[1]}"' in page
+        assert "order #" in page
+        assert "order 2" in page
+        assert "<img src=x" not in page
+        assert "\u202e" not in page
+        assert "No run fits" not in await site.text(f"/runs?ids={runs[1]}%2C{runs[0]}")
+        assert "Nothing failed that fits" in await site.text("/errors?agent=support")
+        assert 'href="/errors?agent=fail&amp;since=30d"' in await site.text("/agents/fail")
+        assert 'href="/errors?since=24h"' in await site.text("/")
+        assert (await site.client.get("/errors?since=soon")).status_code == 422

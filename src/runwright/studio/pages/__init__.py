@@ -7,6 +7,7 @@ from runwright.studio.pages import (
     calls,
     costs,
     diff,
+    errors,
     groups,
     guard,
     home,
@@ -25,6 +26,7 @@ from runwright.studio.pages import (
 PAGES: tuple[Page, ...] = (
     *home.PAGES,
     *runs.PAGES,
+    *errors.PAGES,
     *run.PAGES,
     *diff.PAGES,
     *replay.PAGES,
