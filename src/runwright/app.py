@@ -128,7 +128,7 @@ class App:
         self.options = options or AppOptions()
         self.models = models or ModelRegistry(_providers(own), default=own.model, weights=own.cache_dir)
         self._http = HttpClient()
-        self._workshop = Workshop.at(self.settings.sandbox_dir, self.settings.sandbox, self._http)
+        self.workshop = Workshop.at(self.settings.sandbox_dir, self.settings.sandbox, self._http)
         copies = None if self.options.is_in_memory else self.settings.data / "repositories"
         self.offered = Offered({}, unknown=self.models.unknown)
         self.repositories = Repositories(copies, provider_settings, **self.settings.repositories.options)
@@ -136,7 +136,7 @@ class App:
             refuse=self.offered.refuse,
             has_key=lambda name: bool(provider_settings([name])),
             caps=self.settings.caps,
-            workshop=self._workshop,
+            workshop=self.workshop,
             repositories=self.repositories,
         )
         self.metrics = Metrics(version=__version__) if self.settings.metrics else None
@@ -189,14 +189,14 @@ class App:
 
     def discover(self) -> Discovery:
         """Look through the sources again: for a reload."""
-        self._workshop.sandbox.look()
+        self.workshop.sandbox.look()
         found = discover(*self._sources)
         return msgspec.structs.replace(found, agents=(*found.agents, *self._given))
 
     @property
     def files(self) -> set[Path]:
         """What the present agents come from: where their definitions stand, and code that these name."""
-        return {*(Path(entry.declared.origin.file) for entry in self.registry.all()), *self._workshop.files}
+        return {*(Path(entry.declared.origin.file) for entry in self.registry.all()), *self.workshop.files}
 
     def reload(self, found: Discovery | None = None) -> tuple[tuple[str, str], ...]:
         """Take what the sources say now, or what was found; runs keep theirs. Raises ConfigError, changing nothing."""
@@ -223,7 +223,7 @@ class App:
             refs.add(None)
         looking = asyncio.sleep(0) if self.options.is_offline else self.models.look(refs)
         self.prices, _ = await asyncio.gather(asyncio.to_thread(open_prices, self.settings), looking)
-        for close in (self.models.close, self._http.close, self._workshop.sandbox.close):
+        for close in (self.models.close, self._http.close, self.workshop.sandbox.close):
             stack.push_async_callback(close)
         stack.callback(self.repositories.close)
         for lifespan in discovery.lifespans:

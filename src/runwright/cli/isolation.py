@@ -8,7 +8,7 @@ import msgspec
 
 from runwright.cli.call import Call
 from runwright.cli.failures import CONFIG, Exit
-from runwright.core.sandbox import IsolationReport, Language
+from runwright.core.sandbox import LEVELS, IsolationReport, Language, level
 from runwright.tools.sandbox.local import LocalSandbox
 from runwright.tools.sandbox.matrix import AttackResult, attack, targets
 
@@ -17,8 +17,6 @@ LANGUAGES: Sequence[Language] = ("python", "typescript")
 
 KERNEL = 2
 """The lowest isolation that is the kernel's, at which everything is stopped."""
-
-NAMES = {4: "a machine of its own", 3: "namespaces", 2: "the kernel", 1: "the engine alone", 0: "none"}
 
 
 class SandboxReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,22 +45,18 @@ async def attack_sandbox(call: Call) -> None:
             if report.is_usable:
                 call.out.note(f"attacking {report.backend} with {report.language}")
                 results += [each async for each in attack(report.backend, report.language, target)]
-    levels: dict[Language, int] = {language: _level(ways, language) for language in LANGUAGES}
+    levels: dict[Language, int] = {language: level(ways, language) for language in LANGUAGES}
     answer = SandboxReport(levels=levels, ways=ways, data=results)
     call.out.show(answer, lambda: _print(call, answer))
     if any(each.isolation >= KERNEL and not each.is_stopped for each in results):
         raise Exit(CONFIG)
 
 
-def _level(ways: Sequence[IsolationReport], language: Language) -> int:
-    return max((each.isolation for each in ways if each.is_usable and each.language == language), default=0)
-
-
 def _print(call: Call, report: SandboxReport) -> None:
     for language in LANGUAGES:
         ways = [each for each in report.ways if each.language == language]
-        level = report.levels[language]
-        call.out.text(f"{language}: isolation level {level} ({NAMES[level]})")
+        reached = report.levels[language]
+        call.out.text(f"{language}: isolation level {reached} ({LEVELS[reached]})")
         for each in ways:
             call.out.text(f"  level {each.isolation}, {each.backend}: {each.why_not or 'works'}")
         _print_attacks(call, [each for each in report.data if each.language == language])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self
@@ -122,6 +122,21 @@ class IsolationReport(msgspec.Struct, frozen=True, kw_only=True):
     def is_usable(self) -> bool:
         """Whether it works."""
         return self.why_not is None
+
+
+LEVELS: Mapping[int, str] = {
+    4: "a machine of its own",
+    3: "namespaces",
+    2: "the kernel",
+    1: "the engine alone",
+    0: "none",
+}
+"""What stops code at each isolation."""
+
+
+def level(reports: Iterable[IsolationReport], language: Language) -> int:
+    """The isolation that code in a language gets."""
+    return max((each.isolation for each in reports if each.is_usable and each.language == language), default=0)
 
 
 AnswerCall = Callable[[HostCall], Awaitable[object]]

@@ -10,6 +10,7 @@ from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
 import msgspec
@@ -44,12 +45,17 @@ class DefaultModel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of the catalog. `why_not` says what a model that is not available needs."""
+    """A line of the catalog. `why_not` says what a model that is not available needs.
+
+    `base_url` is where calls go, without secrets that may stand in it, and `has_key` whether they have one.
+    """
 
     ref: str
     provider: str
     is_available: bool
     why_not: str = ""
+    base_url: str = ""
+    has_key: bool = False
 
 
 def names_file(ref: str | None) -> bool:
@@ -219,7 +225,7 @@ class ModelRegistry:
             problem = self._local_problem(name)
             entries.append(ModelEntry(ref=f"local:{name}", provider="local", is_available=not problem, why_not=problem))
         for tag in self._ollama or ():
-            entries.append(ModelEntry(ref=f"ollama:{tag}", provider="ollama", is_available=True))
+            entries.append(self._entry("ollama", tag))
         for name in dict.fromkeys([*PROVIDERS, *self._settings]):
             if name != "ollama" or not self._ollama:
                 entries.append(self._entry(name))
@@ -274,13 +280,19 @@ class ModelRegistry:
         self._providers[name] = made
         return made
 
-    def _entry(self, name: str) -> ModelEntry:
-        problem = self._provider_problem(name)
-        if not problem and name in self._silent:
-            variable = provider_spec(name).base_url_env
-            problem = f"nothing answers at {_base_url(name, self._settings)}: start it, or set {variable}"
-        model = provider_spec(name).default_model or "NAME"
-        return ModelEntry(ref=f"{name}:{model}", provider=name, is_available=not problem, why_not=problem)
+    def _entry(self, name: str, model: str = "") -> ModelEntry:
+        spec, problem = provider_spec(name), self._provider_problem(name)
+        url = _public(_base_url(name, self._settings))
+        if not problem and not model and name in self._silent:
+            problem = f"nothing answers at {url}: start it, or set {spec.base_url_env}"
+        return ModelEntry(
+            ref=f"{name}:{model or spec.default_model or 'NAME'}",
+            provider=name,
+            is_available=not problem,
+            why_not=problem,
+            base_url=url,
+            has_key=bool(name in self._settings and self._settings[name].api_key),
+        )
 
     def _provider_problem(self, name: str) -> str:
         spec = provider_spec(name)
@@ -367,6 +379,14 @@ def _weights_in(directory: Path | None) -> frozenset[str]:
 def _base_url(name: str, settings: Mapping[str, ProviderSettings]) -> str:
     own = settings.get(name) or ProviderSettings()
     return (own.base_url or provider_spec(name).base_url).rstrip("/")
+
+
+def _public(url: str) -> str:
+    """A URL without what may be secret in it: names and passwords, and what follows the path."""
+    with suppress(ValueError):
+        parts = urlsplit(url)
+        return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    return ""
 
 
 async def _answers(client: aiohttp.ClientSession, base_url: str) -> bool:

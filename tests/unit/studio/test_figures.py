@@ -1,13 +1,18 @@
 """Home, costs, memory, guard, settings and system: what they show, what they change, and that nothing in them acts."""
 
 import re
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from msgspec.structs import replace
 
 from runwright import Agent, Budget, Context, Guard
+from runwright.core.sandbox import IsolationReport
+from runwright.models import ModelRegistry, ProviderSettings
+from runwright.tools.sandbox.local import LocalSandbox
 from tests.unit.studio.conftest import Open, Site
 
 FORM = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
@@ -35,6 +40,18 @@ async def fail(text: str) -> str:
 async def asks(text: str, context: Context) -> str:
     """Ask a person."""
     return str(await context.ask(text))
+
+
+class Tried(LocalSandbox):
+    """A sandbox whose ways were tried."""
+
+    def __init__(self, reports: Sequence[IsolationReport]) -> None:
+        super().__init__()
+        self._tried_ways = reports
+
+    async def probe(self) -> Sequence[IsolationReport]:
+        """What came of it."""
+        return self._tried_ways
 
 
 AGENTS = (
@@ -183,6 +200,45 @@ async def test_system_measures_when_asked(site: Site) -> None:
     """What takes the space is measured on request alone."""
     assert (await view(site, "/system.json"))["sizes"] is None
     assert (await view(site, "/system.json?sizes=1"))["sizes"]["database"] > 0
+
+
+async def test_system_lists_models_without_secrets(site: Site) -> None:
+    """Providers with their address and whether a key is set; keys and passwords of addresses are on no page."""
+    acme = ProviderSettings(base_url="https://me:hunter2@acme.example/v1?token=hunter3", api_key="hunter1")
+    site.app.models = ModelRegistry({"acme": acme}, default="demo")
+    shown = {each["provider"]: each for each in (await view(site, "/system.json"))["models"]}
+    assert (shown["acme"]["base_url"], shown["acme"]["has_key"]) == ("https://acme.example/v1", True)
+    assert (shown["openai"]["is_available"], shown["openai"]["has_key"]) == (False, False)
+    page = await site.text("/system")
+    assert "https://acme.example/v1" in page
+    assert "demo <small>default</small>" in page
+    assert "hunter" not in page
+
+
+async def test_system_asks_models_of_this_machine_when_asked(site: Site) -> None:
+    """Whether a provider of this machine answers is looked up on request alone."""
+    nowhere = ProviderSettings(base_url="http://127.0.0.1:1/v1")
+    site.app.models = ModelRegistry(dict.fromkeys(("ollama", "vllm", "llamacpp"), nowhere), default="demo")
+    for path, is_usable in (("/system.json", True), ("/system.json?models=1", False)):
+        shown = {each["provider"]: each["is_available"] for each in (await view(site, path))["models"]}
+        assert (shown["ollama"], shown["vllm"], shown["demo"]) == (is_usable, is_usable, True)
+
+
+async def test_system_tries_the_sandbox_when_asked(open_site: Open) -> None:
+    """Each way to contain code with its level and whether it works, and what each language gets of them."""
+    async with open_site(sandbox={"ways": "docker"}) as site:
+        assert (await view(site, "/system.json"))["ways"] is None
+        reports = [
+            IsolationReport(backend="docker", isolation=3, language="python"),
+            IsolationReport(backend="docker", isolation=3, language="typescript", why_not="<b>no image</b>"),
+        ]
+        site.app.workshop = replace(site.app.workshop, sandbox=Tried(reports))
+        shown = await view(site, "/system.json?sandbox=1")
+        levels = {each["language"]: (each["isolation"], each["by"]) for each in shown["levels"]}
+        assert (levels["python"], levels["typescript"]) == ((3, "namespaces"), (0, "none"))
+        page = await site.text("/system?sandbox=1")
+        assert "isolation level 3 <small>namespaces</small>" in page
+        assert "&lt;b&gt;no image" in page
 
 
 async def test_every_page_of_the_navigation_has_a_letter_of_its_own(site: Site) -> None:
