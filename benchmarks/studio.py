@@ -1,4 +1,5 @@
-"""What the studio's pages weigh, and what a run of 20,000 steps takes against a page of plain rows.
+"""What the studio's pages weigh, what a run of 20,000 steps takes against a page of plain rows, and what the diff of
+two such runs does.
 
     python benchmarks/studio.py            three rounds, taking turns: about two minutes
     python benchmarks/studio.py --write    put the tables into benchmarks/RESULTS.md
@@ -14,6 +15,7 @@ import shutil
 import statistics
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,12 +39,13 @@ async def look(at: str) -> str:
 
 
 async def many(text: str, context: Context) -> str:
-    count, lanes, pause_s = (float(part) for part in text.split())
+    count, lanes, pause_s, *apart = (float(part) for part in text.split())
 
     async def side(number: int) -> None:
         lane = context.lane(f"side {number}")
         for step in range(int(count / lanes)):
-            await lane.tool(look, at=f"{step}")
+            is_other = apart and step % apart[0] == 0
+            await lane.tool(look, at=f"{step} elsewhere" if is_other else f"{step}")
             if pause_s and step % 10 == 9:
                 await asyncio.sleep(pause_s)
 
@@ -72,6 +75,8 @@ APPEND = """(url) => {
   stream.addEventListener("run.completed", () => { stream.close(); document.title = "over"; });
 }"""
 STEPS, LIVE, KEYS = 20_000, 2_000, 30
+APART = 100
+"""One in so many steps of the second run asks for something else."""
 FIRST_VISIT, WEIGHT, ELEMENTS = 100_000, 400_000, 400
 WAIT_MS = 60_000
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
@@ -86,14 +91,27 @@ class Taken:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Compared:
+    """The diff of two large runs: seconds until its page is there, for the first time and again, bytes and elements."""
+
+    first_s: float
+    again_s: float
+    weight: int
+    elements: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Figures:
-    """Bytes of first visits by page, those of the large run with its elements, CPU, and live steps that were shown."""
+    """Bytes of first visits by page, those of the large run with its elements, CPU, live steps that were shown, and the
+    diff of two large runs.
+    """
 
     visits: dict[str, int]
     weight: int
     elements: int
     taken: Taken
     shown: int
+    compared: Compared
 
     @property
     def is_met(self) -> bool:
@@ -102,6 +120,7 @@ class Figures:
             and self.weight <= WEIGHT
             and self.elements <= ELEMENTS
             and self.shown == LIVE
+            and self.compared.weight <= FIRST_VISIT
         )
 
 
@@ -219,6 +238,21 @@ def live(browser: Browser, url: str, taken: Taken) -> int:
     return shown
 
 
+def compare(browser: Browser, url: str, run_id: str) -> Compared:
+    """See how the large run and one that asks for something else now and then differ."""
+    path = f"/runs/{run_id}/diff/{run(url, 'many', f'{STEPS} 4 0 {APART}')}"
+    taken: list[float] = []
+    for _ in range(2):
+        begun = time.perf_counter()
+        with urlopen(url + path) as answer:
+            answer.read()
+        taken.append(time.perf_counter() - begun)
+    tab, _ = load(browser, url, path, "table.aligned")
+    elements = int(tab.page.evaluate("document.getElementsByTagName('*').length"))
+    tab.close()
+    return Compared(first_s=taken[0], again_s=taken[1], weight=tab.bytes, elements=elements)
+
+
 def measure(folder: Path, rounds: int) -> Figures:
     """Everything, on a server and a browser of its own."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -231,12 +265,14 @@ def measure(folder: Path, rounds: int) -> Figures:
         for _ in range(rounds):
             weight, elements = large(browser, url, run_id, taken)
             shown = min(shown, live(browser, url, taken))
+        compared = compare(browser, url, run_id)
         browser.close()
-    return Figures(visits=small, weight=weight, elements=elements, taken=taken, shown=shown)
+    return Figures(visits=small, weight=weight, elements=elements, taken=taken, shown=shown, compared=compared)
 
 
 def markdown(figures: Figures, facts: machine.Machine) -> str:
     """The section of the results."""
+    compared = figures.compared
     most = max(figures.visits, key=lambda path: figures.visits[path])
     rows = [
         "| measure | unit | found | bar |",
@@ -245,6 +281,10 @@ def markdown(figures: Figures, facts: machine.Machine) -> str:
         f"| run page of {STEPS} steps | kB | {figures.weight / 1000:.0f} | 400 |",
         f"| its elements | | {figures.elements} | {ELEMENTS} |",
         f"| steps shown of {LIVE} in 4 s | | {figures.shown} | {LIVE} |",
+        f"| diff of two runs of {STEPS} steps, one in {APART} different | kB | {compared.weight / 1000:.0f} | 100 |",
+        f"| its elements | | {compared.elements} | |",
+        f"| until it is there, the first time | s | {compared.first_s:.2f} | |",
+        f"| and again | s | {compared.again_s:.2f} | |",
         "",
         "| CPU | run page, ms | plain rows, ms | ratio |",
         "| --- | --- | --- | --- |",
