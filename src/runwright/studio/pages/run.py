@@ -31,7 +31,7 @@ CHILDREN = 50
 WAITS = {
     "approval": "A tool call has to be allowed by a person.",
     "input": "It asked a person a question.",
-    "budget": "A budget is used up. Raise it, or wait for its next period, and resume.",
+    "budget": "A budget is used up. The run goes on when that is raised, or when its next period begins.",
     "unknown_effect": "Its process died in the middle of a step that must not happen twice. Say what became of it.",
     "diverged": "It asked for something else than what was recorded, so it cannot go on from its record.",
     "child": "It waits for a run that it began.",
