@@ -55,7 +55,7 @@ def test_an_answer_streams_and_leads_to_its_run(people: Watched) -> None:
     page.keyboard.press("Enter")
     expect(page.locator("p.stream")).to_contain_text("demo model")
     expect(page.locator("chat-turn .status.completed")).to_be_visible()
-    expect(page.locator(".answer strong")).to_have_text("me")
+    expect(page.get_by_role("log").locator(".answer:not([aria-live]) strong")).to_have_text("me")
     expect(page.get_by_label("Message")).to_be_focused()
     assert re.search(r"\?thread=thr_", page.url)
     press(page.get_by_role("link", name="its run"))

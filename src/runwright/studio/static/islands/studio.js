@@ -4,6 +4,8 @@
 
 /** @type {[number, string][]} */
 const UNITS = [[60, "min"], [3600, "h"], [86_400, "d"]];
+const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "medium" });
 const LONG_AGO_S = 7 * 86_400;
 const TICK_MS = 30_000;
 
@@ -11,7 +13,7 @@ const TICK_MS = 30_000;
 function ago(at) {
   const seconds = (Date.now() - at.getTime()) / 1000;
   const long = Math.abs(seconds);
-  if (long > LONG_AGO_S) return at.toLocaleDateString(undefined, { dateStyle: "medium" });
+  if (long > LONG_AGO_S) return DAY.format(at);
   if (long < UNITS[0][0]) return seconds < 0 ? "in a moment" : "just now";
   const [size, unit] = UNITS.findLast(([size]) => long >= size) ?? UNITS[0];
   const told = `${Math.floor(long / size)} ${unit}`;
@@ -22,9 +24,8 @@ function ago(at) {
 function localize() {
   for (const time of document.querySelectorAll("time[datetime]")) {
     const at = new Date(/** @type {HTMLTimeElement} */ (time).dateTime);
-    const full = at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" });
-    const shown = time.matches(".exact") ? full : ago(at);
-    if (!time.hasAttribute("title")) time.setAttribute("title", `${full} · ${at.toISOString()}`);
+    if (!time.hasAttribute("title")) time.setAttribute("title", `${FULL.format(at)} · ${at.toISOString()}`);
+    const shown = time.matches(".exact") ? FULL.format(at) : ago(at);
     if (time.textContent !== shown) time.textContent = shown;
   }
 }
