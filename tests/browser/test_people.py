@@ -167,6 +167,7 @@ def test_the_link_that_a_server_prints_logs_in_once(browser: Browser, shut: Serv
     first, second = browser.new_context(), browser.new_context()
     page = first.new_page()
     page.goto(shut.login)
+    expect(page.get_by_role("button", name="Log in")).to_be_focused()
     page.keyboard.press("Enter")
     page.wait_for_url(shut.url + "/")
     expect(page.get_by_role("button", name="Log out")).to_be_visible()
