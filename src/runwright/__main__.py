@@ -1,6 +1,6 @@
 """`python -m runwright` is the command `runwright`."""
 
-from runwright.cli import main
+from runwright.cli import command
 
 if __name__ == "__main__":
-    main()
+    command()

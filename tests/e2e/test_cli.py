@@ -23,6 +23,7 @@ MOUNT = (["mount", "-o", "remount,ro"], ["umount", "--lazy"])
 
 TOOLS = '''
 import asyncio
+import time
 from runwright import Agent, tool
 
 
@@ -39,6 +40,14 @@ async def pay(city: str) -> str:
     raise RuntimeError("the bank hung up")
 
 
+@tool(effect="read")
+def hang(city: str) -> str:
+    """Hang about the city."""
+    while True:
+        time.sleep(1)
+
+
+hung = Agent("hung", model="demo", tools=[hang], limits={"time_s": 1})
 slow = Agent("slow", model="demo", tools=[wait_long])
 payer = Agent("payer", model="demo", tools=[pay])
 '''
@@ -130,6 +139,14 @@ def project(tmp_path: Path) -> Path:
     """What `runwright init` writes."""
     assert runwright(tmp_path, "init").returncode == 0
     return tmp_path
+
+
+def test_a_command_ends_before_a_thread_that_does_not(project: Path) -> None:
+    """A plain tool whose time is over stays at work in its thread, for which nobody waits."""
+    (project / "agents" / "tools.py").write_text(TOOLS)
+    done = runwright(project, "run", "hung", "hang about the city")
+    assert done.returncode == 1
+    assert "deadline_exceeded" in done.stderr
 
 
 def test_another_folder_is_another_data_directory(tmp_path: Path) -> None:
