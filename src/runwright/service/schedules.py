@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from runwright.agents.base import DeclaredSchedule
-from runwright.agents.factory import named_files
+from runwright.agents.factory import refuse_files
 from runwright.agents.registry import Registry
 from runwright.agents.schedules import refuse_unfit
 from runwright.core.ids import make_id
@@ -281,9 +281,7 @@ def _read(data: Mapping[str, object], registry: Registry) -> Schedule:
         schedule = read_schedule(data)
     except ConfigError as error:
         raise InvalidRequest(error.message, problems=error.problems) from error
-    if named := named_files(schedule.config):
-        problems = [(f"/config{place}", detail) for place, detail in named]
-        raise InvalidRequest("The request is not valid.", problems=problems)
+    refuse_files(schedule.config)
     refuse_unfit(schedule, registry)
     return schedule
 

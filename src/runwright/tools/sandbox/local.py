@@ -17,7 +17,8 @@ from runwright.tools.sandbox.boxes import clear
 from runwright.tools.sandbox.interpreters import Interpreters
 from runwright.tools.sandbox.process import Guest
 from runwright.tools.sandbox.session import START_S, LocalSession
-from runwright.tools.sandbox.ways import WAYS, Setup, Way
+from runwright.tools.sandbox.way import Setup, Way
+from runwright.tools.sandbox.ways import WAYS
 
 SAFE: Final = ("bubblewrap", "landlock", "deno")
 """The ways that are tried unless others are named; `unsafe` is only ever named."""

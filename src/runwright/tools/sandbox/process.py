@@ -22,7 +22,7 @@ from runwright.errors import SandboxBusy, SandboxUnavailable
 from runwright.tools.sandbox.boxes import box
 from runwright.tools.sandbox.guest import DENO_HARNESS
 from runwright.tools.sandbox.interpreters import FILES
-from runwright.tools.sandbox.ways import Command, Setup, Way
+from runwright.tools.sandbox.way import Command, Setup, Way
 
 if sys.platform == "linux":
     import resource

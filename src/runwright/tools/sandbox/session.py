@@ -34,7 +34,7 @@ from runwright.errors import (
 )
 from runwright.tools.sandbox.interpreters import FILES
 from runwright.tools.sandbox.process import Ended, Guest
-from runwright.tools.sandbox.ways import Way
+from runwright.tools.sandbox.way import Way
 from runwright.tools.sandbox.wire import TOLD, Call, Done, Failed, Inlet, Line, LineTooLong, Ready, Rest, Text, Wire
 
 START_S: Final = 20.0

@@ -358,6 +358,8 @@ async def test_more_is_owed_than_anybody_would_keep(valkey: Valkey) -> None:
         await ledger.settle(hold, Spend(2))
     await asyncio.to_thread(valkey.start)
     await until(lambda: not pool.is_away)
-    await pool.quiet()
-    assert await totals(ledger, allowance) == (Spend(2 * many, calls=many), NOTHING)
+    # What a busy server does not answer in time is settled once it answers again.
+    async with asyncio.timeout(50):
+        while await totals(ledger, allowance) != (Spend(2 * many, calls=many), NOTHING):
+            await asyncio.sleep(0.05)
     await pool.close()

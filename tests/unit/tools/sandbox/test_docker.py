@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from runwright.tools.sandbox import ways
-from runwright.tools.sandbox.ways import import_image
+from runwright.tools.sandbox import docker as docker_way
+from runwright.tools.sandbox.docker import import_image
 
 
 def test_a_docker_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -14,6 +14,6 @@ def test_a_docker_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.Monke
     docker.write_text("#!/bin/sh\nexec sleep 600\n")
     docker.chmod(0o700)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    monkeypatch.setattr(ways, "DOCKER_S", 0.05)
+    monkeypatch.setattr(docker_way, "DOCKER_S", 0.05)
     with pytest.raises(OSError, match="docker does not answer"):
         import_image()

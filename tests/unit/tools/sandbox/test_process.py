@@ -11,7 +11,7 @@ import pytest
 from runwright.core.sandbox import Language, SandboxLimits
 from runwright.errors import SandboxUnavailable
 from runwright.tools.sandbox.process import Guest
-from runwright.tools.sandbox.ways import Command, Setup
+from runwright.tools.sandbox.way import Command, Setup
 
 ORDER = b"the first line of a guest\n"
 SETUP = Setup(language="python", limits=SandboxLimits())
