@@ -360,6 +360,6 @@ async def test_more_is_owed_than_anybody_would_keep(valkey: Valkey) -> None:
     await until(lambda: not pool.is_away)
     # What a busy server does not answer in time is settled once it answers again.
     async with asyncio.timeout(50):
-        while await totals(ledger, allowance) != (Spend(2 * many, calls=many), NOTHING):
+        while await totals(ledger, allowance) != (Spend(2 * many, calls=many), NOTHING):  # noqa: ASYNC110 - it is elsewhere
             await asyncio.sleep(0.05)
     await pool.close()
