@@ -207,6 +207,7 @@ class Problems:
                 return await RedirectResponse(there, status_code=303)(scope, receive, answer)
             if _is_browser(scope):
                 page = await self._studio.error(Request(scope), told)
+                page.raw_headers.extend(_headers(told))
                 return await page(scope, receive, answer)
             await _send_error(told, scope, answer, request_id=request_id.decode())
 

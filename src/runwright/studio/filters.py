@@ -24,10 +24,10 @@ GIST = 120
 GIST_BYTES = 2000
 
 _UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u180b-\u180e\u200b-\u200f\u202a-\u202e"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u180b-\u180e\u200b-\u200f\u2028-\u202e"
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]"
 )
-"""Control characters, and those that turn the direction of text or that nobody sees."""
+"""Control characters, and those that turn the direction of text, break its lines, or that nobody sees."""
 
 
 _CODE = re.compile("`([^`]+)`")

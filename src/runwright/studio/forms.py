@@ -6,6 +6,8 @@ A field's name in the form is its JSON pointer, so that what is wrong finds its 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from math import isfinite
 from typing import Literal
 
 import msgspec
@@ -343,14 +345,15 @@ def _is_scalar(schema: Schema) -> bool:
 
 
 def _number(text: str) -> object:
-    """A number or null, or the text where it is neither: who checks the data says what is wrong."""
+    """A number that JSON can hold, or null, or the text where it is neither: who checks the data says what is wrong."""
     if text.strip() == "null":
         return None
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
+    with suppress(ValueError):
+        return int(text)
+    with suppress(ValueError):
+        # Thousands of digits are too many for an integer, and an infinite one here, which JSON has not.
+        if isfinite(found := float(text)):
+            return found
     return text
 
 

@@ -19,6 +19,7 @@ from runwright.studio import filters
         ("two\nlines\tand a tab", "two\nlines\tand a tab"),
         ("grüße 👋 ❤️", "grüße 👋 ❤️"),
         ("tag\U000e0041", "tag⟨U+E0041⟩"),
+        ("line\u2028paragraph\u2029", "line⟨U+2028⟩paragraph⟨U+2029⟩"),
         ("soft\u00adhyphen", "soft⟨U+00AD⟩hyphen"),
         ("\u034f\u115f\u180e\u3164\uffa0", "⟨U+034F⟩⟨U+115F⟩⟨U+180E⟩⟨U+3164⟩⟨U+FFA0⟩"),
     ],

@@ -117,6 +117,12 @@ def test_what_is_left_empty_is_left_out() -> None:
     assert read(SCHEMA, {"/name": [""], "/limit": [" "], "/fast": [""], "/any": [""]}).data == {}
 
 
+@pytest.mark.parametrize("text", ["9" * 5000, "-" + "9" * 5000, "1e999", "inf", "nan"], ids=lambda text: text[:4])
+def test_a_number_that_json_has_not_stays_a_text(text: str) -> None:
+    """More digits than a number can have, and what is infinite or none, go to whoever checks it as they were typed."""
+    assert read(SCHEMA, {"/limit": [text], "/time_s": ["1e2"]}).data == {"limit": text, "time_s": 100.0}
+
+
 def test_what_cannot_be_read_stays_as_it_was_typed() -> None:
     """A number that is none goes to whoever checks it; text that is no JSON stays in its field with the reason."""
     posted = read(SCHEMA, {"/limit": ["many"], "/extra": ["{broken"]})

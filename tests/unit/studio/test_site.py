@@ -149,6 +149,13 @@ async def test_what_is_no_number_is_the_callers_mistake(site: Site, text: str) -
         assert (await site.client.get(path)).status_code == 404
 
 
+async def test_a_page_is_asked_for_in_its_own_way(site: Site) -> None:
+    """The page of a wrong method names those that there are, in a header as well."""
+    answer = await site.client.delete("/costs")
+    assert (answer.status_code, set(answer.headers["allow"].split(", "))) == (405, {"GET", "HEAD"})
+    assert "<h1" in answer.text
+
+
 async def test_a_stream_has_no_head(site: Site) -> None:
     """A stream is read with GET alone: the head of one would have to go on as long as the stream."""
     run = await site.app.run("support", "a")
