@@ -27,7 +27,7 @@ from runwright.core.redact import KnownSecrets
 from runwright.core.run import RunRequest
 from runwright.core.similar import Embedder
 from runwright.engine.drive import Rows
-from runwright.engine.owner import Owner, own
+from runwright.engine.owner import BOOTS, Owner, own
 from runwright.engine.reports import Price as Pricing
 from runwright.engine.worker import Engine, EngineOptions
 from runwright.engine.world import World
@@ -181,7 +181,7 @@ class App:
         """The checks behind readiness: name, whether it holds, and what is the matter."""
         error = self._journal.error
         store = "takes rows" if error is None else error.public
-        is_draining = self._engine.is_draining
+        is_draining = self._engine.drain.is_begun
         engine = "refuses new runs, the process is about to stop" if is_draining else f"{self._engine.active} runs"
         # Without Redis the server takes work all the same.
         redis = [] if self._shared is None else [("redis", True, self._shared.state)]
@@ -318,7 +318,7 @@ class App:
         self.schedules = Schedules(rows, self._engine.scheduler, self.registry, clock=clock)
         self.pins = Pins(stores.pins, stores.runs, clock)
         self.diffs = Diffs(stores.runs, rows.reader)
-        self.groups = Groups(stores.runs, stores.stories)
+        self.groups = Groups(self._engine, stores.runs, stores.stories)
         self.exports = Exports(stores.runs, rows.reader, stores.imports, pins=stores.pins, clock=clock)
 
     def _retain(self, stack: AsyncExitStack, reader: JournalReader, clock: Clock) -> None:
@@ -336,8 +336,10 @@ class App:
         return open_stores(place, durability=self.settings.durability)
 
     def _own(self, stack: AsyncExitStack) -> Owner:
-        if self.options.is_in_memory or self.options.is_read_only:
+        if self.options.is_in_memory:
             return Owner(None)
+        if self.options.is_read_only:
+            return Owner(self.settings.data / BOOTS)
         return own(self.settings.data, stack, is_server=self.options.is_server)
 
     def _world(self, clock: Clock) -> World:

@@ -135,7 +135,8 @@ def summary(view: RunView, model: str) -> str:
     cost = "unpriced" if view.cost.usd is None else f"${view.cost.usd}"
     cost += " (imported)" if view.cost.source == IMPORTED else ""
     tokens = f"{view.usage.input_tokens} + {view.usage.output_tokens} tokens"
-    parts = [f"{view.id} {view.status}{duration}", tokens, cost, *([f"model {model}"] if model else [])]
+    lost = " (lost)" if view.is_lost else ""
+    parts = [f"{view.id} {view.status}{lost}{duration}", tokens, cost, *([f"model {model}"] if model else [])]
     return ", ".join(parts)
 
 

@@ -21,7 +21,7 @@ from runwright.cli.progress import latest
 from runwright.cli.progress import told as how_far
 from runwright.cli.replays import fork, replay
 from runwright.cli.search import print_found
-from runwright.cli.tree import print_tree, runs_below, subtrees, taken
+from runwright.cli.tree import print_tree, runs_below, standing, subtrees, taken
 from runwright.cli.words import json_result
 from runwright.core.event import DELTAS, NULL, Event, GuardDecided, StepCompleted
 from runwright.core.message import AssistantMessage
@@ -53,6 +53,7 @@ COLUMNS = ("run", "agent", "status", "created", "seconds", "tokens", "usd")
 LINE = 160
 NULL_TEXT = b"null"
 PAUSES = "Noted. The run waits when the step that it is at has come to its end."
+LOST = "Its process is gone. A server that is started on this data directory takes the run up, as `runs resume` says."
 GOES_ON = "Noted. The server of this data directory goes on with the run: at once, or when it is started."
 
 
@@ -138,6 +139,8 @@ async def show(run: str, /, *, limit: Limit = 100, call: Called) -> None:
         call.out.note(f"progress: {how_far(progress)}")
     if needs and not call.out.is_json:
         call.out.note(needs)
+    if view.is_lost and not call.out.is_json:
+        call.out.note(LOST)
 
 
 async def cost(run: str, /, *, call: Called) -> None:
@@ -280,12 +283,11 @@ def _print_run(out: Output, view: RunView, note: str) -> None:
 def _row(tree: Sequence[tuple[int, RunView]]) -> tuple[object, ...]:
     """A run, with what it took and those below it that are given."""
     depth, view = tree[0]
-    status = view.status if view.reason is None else f"{view.status} ({view.reason})"
     seconds = None
     if view.started_at is not None and view.ended_at is not None:
         seconds = f"{(view.ended_at - view.started_at).total_seconds():.2f}"
     created = f"{view.created_at:%Y-%m-%d %H:%M:%S}"
-    return (view.id, f"{'  ' * depth}{view.agent}", status, created, seconds, *taken(tree).cells)
+    return (view.id, f"{'  ' * depth}{view.agent}", standing(view), created, seconds, *taken(tree).cells)
 
 
 def _grown(tree: Sequence[tuple[int, RunView]]) -> dict[str, object]:

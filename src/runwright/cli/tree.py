@@ -31,6 +31,12 @@ async def runs_below(runs: RunAccess, top: RunView) -> list[tuple[int, RunView]]
     return found
 
 
+def standing(view: RunView) -> str:
+    """The status of a run, with what it waits for, or that its process is gone."""
+    more = "lost" if view.is_lost else view.reason
+    return view.status if more is None else f"{view.status} ({more})"
+
+
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
     """What runs took together; `usd` is None where one of them is unpriced."""
 
@@ -71,8 +77,7 @@ def print_tree(out: Output, found: Sequence[tuple[int, RunView]]) -> None:
     """Print runs with what each took itself, and the sum."""
     rows: list[tuple[object, ...]] = []
     for depth, view in found:
-        status = view.status if view.reason is None else f"{view.status} ({view.reason})"
-        rows.append((f"{'  ' * depth}{view.agent}", view.id, status, *(Taken() + view).cells))
+        rows.append((f"{'  ' * depth}{view.agent}", view.id, standing(view), *(Taken() + view).cells))
     rows.append((f"{len(found)} runs", "", "", *taken(found).cells))
     out.text("")
     out.table(("agent", "run", "status", "tokens", "usd"), rows)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from runwright.core.agent import BuiltAgent, Loop
 from runwright.core.event import Event, RunQueued, RunResumed, StepResolved, StepStarted
+from runwright.core.ports import RunFilter
 from runwright.core.run import Run, error_info
 from runwright.core.step import Step
 from runwright.engine.brake import brake_of
@@ -29,6 +30,8 @@ from runwright.journal.write import Journal, Record
 
 ADOPTIONS = 3
 """Times a run is taken up without a newly finished step before it fails."""
+
+AT_WORK = frozenset({"queued", "running"})
 
 _logger = logging.getLogger("runwright.engine")
 
@@ -85,6 +88,20 @@ class Resumer:
     async def is_free(self, run: Run) -> bool:
         """Whether nobody executes a run that is not live here."""
         return run.owner in await self._gone({run.owner})
+
+    async def lost(self, runs: Iterable[Run]) -> frozenset[str]:
+        """Those of the runs that are to be at work, and whose process is gone, by their ids."""
+        asked = [run for run in runs if self._is_left(run)]
+        gone = await self._gone({run.owner for run in asked}) if asked else set[str | None]()
+        doubtful = [run.id for run in asked if run.owner in gone]
+        if not doubtful:
+            return frozenset()
+        # Their rows were read before: meanwhile they may have come to their end, or been taken up.
+        rows = await asyncio.to_thread(self._rows.runs.find, RunFilter(ids=doubtful, limit=len(doubtful)))
+        return frozenset(run.id for run in rows if self._is_left(run) and run.owner in gone)
+
+    def _is_left(self, run: Run) -> bool:
+        return run.status in AT_WORK and run.id not in self._driver.live
 
     async def _adopt_one(self, run: Run) -> None:
         # A run that had its answer goes on without an owner.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from contextlib import suppress
 from copy import copy
 from functools import partial
@@ -92,9 +93,9 @@ class Engine:
         world = replace(world, runner=self._children)
         self._driver = Driver(rows=rows, world=world, concurrency=options.concurrency, on_rest=self._children.rested)
         self._children.driver = self._driver
-        self.resumer = Resumer(rows=rows, journal=journal, driver=self._driver, agents=agents, owner=owner)
+        self._resumer = Resumer(rows=rows, journal=journal, driver=self._driver, agents=agents, owner=owner)
         self._pauses = Pauses(
-            rows, driver=self._driver, resumer=self.resumer, leave=self._leave, is_adopting=options.is_adopting
+            rows, driver=self._driver, resumer=self._resumer, leave=self._leave, is_adopting=options.is_adopting
         )
         self._tender = Tender(
             rows=rows,
@@ -116,11 +117,6 @@ class Engine:
         self.drain = Drain(self._driver, self._tender, self.scheduler)
 
     @property
-    def is_draining(self) -> bool:
-        """Whether no more runs are taken in."""
-        return self.drain.is_begun
-
-    @property
     def active(self) -> int:
         """Runs in the hands of this process."""
         return len(self._driver.live)
@@ -133,6 +129,10 @@ class Engine:
     def live(self, run_id: str) -> LiveRun | None:
         """A run in the hands of this process."""
         return self._driver.live.get(run_id)
+
+    async def lost(self, runs: Iterable[Run]) -> frozenset[str]:
+        """Those of the runs that are to be at work, and whose process is gone, by their ids."""
+        return await self._resumer.lost(runs)
 
     async def start(self) -> None:
         """Take up what a dead process left, at once, and begin to tend."""
@@ -227,12 +227,12 @@ class Engine:
             run = await self._row(run_id)
             if run.is_over:
                 return
-            if not await self.resumer.is_free(run):
+            if not await self._resumer.is_free(run):
                 await self._leave(run_id, "cancel", msgspec.json.encode({"reason": reason}))
                 return
             # Where somebody else was first, it is cancelled there.
             with suppress(OwnershipLost):
-                if await self.resumer.cancel(run, reason):
+                if await self._resumer.cancel(run, reason):
                     self._driver.turns.wake(run.thread_id)
                     self._children.over(run, has_children=True)
                     return
@@ -245,13 +245,13 @@ class Engine:
         """
         while True:
             run = await self._row(run_id)
-            fitting = await self.resumer.resolutions.fit(run, outcome)
-            await self.resumer.resolutions.refuse_second(run, fitting)
+            fitting = await self._resumer.resolutions.fit(run, outcome)
+            await self._resumer.resolutions.refuse_second(run, fitting)
             # One that is paused hears it when it goes on.
             if not self._tender.tends(run) or run.status != "waiting" or run.reason == "paused":
                 await self._leave(run_id, "resolve", msgspec.json.encode(fitting))
                 return
-            if await self.resumer.resolve(run, fitting, consumed=()):
+            if await self._resumer.resolve(run, fitting, consumed=()):
                 return
 
     async def pause(self, run_id: str, reason: str) -> None:
@@ -270,22 +270,22 @@ class Engine:
             run = await self._row(run_id)
             if await self._pauses.resume(run):
                 return
-            if run.is_over or (run.status != "waiting" and (self.live(run_id) or not await self.resumer.is_free(run))):
+            if run.is_over or (run.status != "waiting" and (self.live(run_id) or not await self._resumer.is_free(run))):
                 told = "only a run that waits, or that nobody executes, can be resumed"
                 raise Conflict(f"{run_id} is {run.status}; {told}.")
-            if run.reason == "unknown_effect" and await self.resumer.resolutions.has_unknown(run):
+            if run.reason == "unknown_effect" and await self._resumer.resolutions.has_unknown(run):
                 raise Conflict(f"{run_id} waits for a step of unknown outcome: resolve it instead.")
             if not self._tender.tends(run):
                 await self._leave(run_id, "resume", b"{}")
                 return
             # Else it may have gone on without this, and wait again, maybe for something else.
-            if await self.resumer.force(run, consumed=()) or (await self._row(run_id)).status != "waiting":
+            if await self._resumer.force(run, consumed=()) or (await self._row(run_id)).status != "waiting":
                 return
         raise Conflict(f"{run_id} went on {TRIES} times meanwhile, and waits again: look what for, and resume it then.")
 
     def _refuse(self, *, is_child: bool) -> None:
         """Whether a run can be taken in now; a child is part of a run that was."""
-        if self.is_draining and not is_child:
+        if self.drain.is_begun and not is_child:
             raise Unavailable("The server is shutting down; send the request again in a moment.")
         if self._journal.error is not None:
             # A new one, because an error keeps the frames of all who raised it.

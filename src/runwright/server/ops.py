@@ -83,7 +83,7 @@ async def health(request: Request) -> Response:
     is_ready = all(check.ok for check in checks)
     default = app.models.default_ref
     view = HealthView(
-        status="draining" if app.engine.is_draining else "ok" if is_ready else "failing",
+        status="draining" if app.engine.drain.is_begun else "ok" if is_ready else "failing",
         version=__version__,
         checks=checks,
         warnings=[

@@ -12,9 +12,10 @@ from msgspec.structs import replace
 
 from runwright.core.money import NO_COST
 from runwright.core.ports import RunFilter, RunStore, StoryStore
-from runwright.core.run import Run, RunStatus
+from runwright.core.run import Run, RunStatus, WaitReason
 from runwright.core.step import Step, StepKind, StepStatus
 from runwright.core.usage import NO_USAGE, Usage
+from runwright.engine.worker import Engine
 from runwright.errors import NotFound
 from runwright.service.views import CostView, cost_view
 
@@ -24,7 +25,7 @@ LARGEST = 5_000
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """A run of a group."""
+    """A run of a group. `is_lost` says that its process is gone."""
 
     run_id: str
     agent: str
@@ -35,6 +36,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     cost: CostView
     created_at: datetime
     ended_at: datetime | None
+    reason: WaitReason | None = None
+    is_lost: bool = False
 
 
 class GroupStep(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,18 +77,20 @@ class GroupView(msgspec.Struct, frozen=True, kw_only=True):
 class Groups:
     """What a caller can ask about groups."""
 
-    def __init__(self, store: RunStore, stories: StoryStore) -> None:
+    def __init__(self, engine: Engine, store: RunStore, stories: StoryStore) -> None:
+        self._engine = engine
         self._store = store
         self._stories = stories
 
     async def get(self, group: str, *, steps: int = 0) -> GroupView:
         """A group, with its first steps. Raises NotFound when no run carries the label."""
-        return await asyncio.to_thread(self._get, group, steps)
-
-    def _get(self, group: str, steps: int) -> GroupView:
-        runs = self._runs(group)
+        runs = await asyncio.to_thread(self._runs, group)
         if not runs:
             raise NotFound(f"No run carries the group {group!r}.")
+        lost = await self._engine.lost(runs)
+        return await asyncio.to_thread(self._view, group, runs, steps=steps, lost=lost)
+
+    def _view(self, group: str, runs: Sequence[Run], *, steps: int, lost: frozenset[str]) -> GroupView:
         shown = runs[-LARGEST:]
         story = self._stories.story(group, since=shown[0].id, limit=steps + 1) if steps else ()
         usage, cost = NO_USAGE, NO_COST
@@ -101,7 +106,7 @@ class Groups:
             cost=cost_view(cost),
             started_at=shown[0].created_at,
             ended_at=None if None in ends else max(end for end in ends if end is not None),
-            members=tuple(map(_member, shown)),
+            members=tuple(_member(run, is_lost=run.id in lost) for run in shown),
             steps=tuple(map(_step, story[:steps])),
             has_more=len(runs) > len(shown) or len(story) > steps > 0,
         )
@@ -132,7 +137,7 @@ def _step(step: Step) -> GroupStep:
     )
 
 
-def _member(run: Run) -> Member:
+def _member(run: Run, *, is_lost: bool) -> Member:
     return Member(
         run_id=run.id,
         agent=run.agent,
@@ -143,4 +148,6 @@ def _member(run: Run) -> Member:
         cost=cost_view(run.cost),
         created_at=run.created_at,
         ended_at=run.ended_at,
+        reason=run.reason,
+        is_lost=is_lost,
     )

@@ -102,11 +102,10 @@ class Outlines:
 
     async def get(self, run_id: str, *, after: int = 0, limit: int) -> Outline:
         """The steps of a run in columns. Raises NotFound."""
-        is_live = self._engine.live(run_id) is not None
         run = await asyncio.to_thread(self._store.get, run_id)
         if run is None:
             raise NotFound(f"There is no run {run_id!r}.")
-        is_lost = not is_live and run.status in {"queued", "running"} and await self._engine.resumer.is_free(run)
+        is_lost = run_id in await self._engine.lost([run])
         steps = await asyncio.to_thread(self._store.steps, run_id, after=after, limit=limit + 1)
         return await asyncio.to_thread(_outline, run, steps[:limit], is_lost=is_lost, has_more=len(steps) > limit)
 

@@ -84,12 +84,15 @@ class Runs:
 
     async def get(self, run_id: str) -> RunView:
         """A run with its input and output. Raises NotFound."""
-        found = await asyncio.to_thread(self._views, [await self._row(run_id)])
-        return found[0]
+        return (await self._views([await self._row(run_id)]))[0]
 
     async def find(self, where: RunFilter, *, is_brief: bool = False) -> Page[RunView]:
         """A page of runs, newest first; brief ones are without output, with the beginning of a long input as a text."""
-        return await asyncio.to_thread(self._find, where, is_brief=is_brief)
+        rows = await asyncio.to_thread(self._store.find, msgspec.structs.replace(where, limit=where.limit + 1))
+        shown = rows[: where.limit]
+        has_more = len(rows) > where.limit
+        data = await self._views(shown, is_brief=is_brief)
+        return Page(data=data, has_more=has_more, next=shown[-1].id if has_more else None)
 
     async def parents(self, run_ids: Sequence[str]) -> frozenset[str]:
         """Those of the runs that began others."""
@@ -221,18 +224,21 @@ class Runs:
             else:
                 await asyncio.sleep(POLL_S)
 
-    def _find(self, where: RunFilter, *, is_brief: bool) -> Page[RunView]:
-        rows = self._store.find(msgspec.structs.replace(where, limit=where.limit + 1))
-        shown = rows[: where.limit]
-        has_more = len(rows) > where.limit
-        data = self._views(shown, is_brief=is_brief)
-        return Page(data=data, has_more=has_more, next=shown[-1].id if has_more else None)
+    async def _views(self, runs: Sequence[Run], *, is_brief: bool = False) -> Sequence[RunView]:
+        lost = await self._engine.lost(runs)
 
-    def _views(self, runs: Sequence[Run], *, is_brief: bool = False) -> Sequence[RunView]:
-        return [
-            run_view(edge.run, input=_brief(edge.input) if is_brief else edge.input, end=edge.end)
-            for edge in self._edges.read(runs, has_outputs=not is_brief)
-        ]
+        def views() -> Sequence[RunView]:
+            return [
+                run_view(
+                    edge.run,
+                    input=_brief(edge.input) if is_brief else edge.input,
+                    end=edge.end,
+                    is_lost=edge.run.id in lost,
+                )
+                for edge in self._edges.read(runs, has_outputs=not is_brief)
+            ]
+
+        return await asyncio.to_thread(views)
 
 
 def _steps(store: RunStore, reader: JournalReader, run_id: str, *, after: int, limit: int) -> Page[StepView]:

@@ -41,6 +41,8 @@ class CostView(msgspec.Struct, frozen=True, kw_only=True):
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
     """A run as callers see it. `input` and `output` are JSON; `last_seq` is the number of the newest stored event.
 
+    `is_lost` says that the process of a run which is to be at work is gone; a server takes it up when it is started.
+
     `finish_reason` says how the model ended the answer that is the output, for example `length` when it was cut.
     """
 
@@ -50,6 +52,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     status: RunStatus
     reason: WaitReason | None = None
+    is_lost: bool = False
     mode: RunMode
     thread_id: str | None = None
     parent_run_id: str | None = None
@@ -266,7 +269,7 @@ def cost_view(cost: Cost) -> CostView:
     return CostView(usd=cost.usd, source=cost.source)
 
 
-def run_view(run: Run, *, input: bytes = b"null", end: RunCompleted | None = None) -> RunView:
+def run_view(run: Run, *, input: bytes = b"null", end: RunCompleted | None = None, is_lost: bool = False) -> RunView:
     """The view of a run with its input as JSON text, and with its output when it is complete."""
     return RunView(
         id=run.id,
@@ -274,6 +277,7 @@ def run_view(run: Run, *, input: bytes = b"null", end: RunCompleted | None = Non
         version=run.version,
         status=run.status,
         reason=run.reason,
+        is_lost=is_lost,
         mode=run.mode,
         thread_id=run.thread_id,
         parent_run_id=run.parent_run_id,

@@ -161,6 +161,17 @@ async def test_what_the_guard_did_with_a_step_is_shown_in_words() -> None:
     assert lines[first + 1] == "step 3: weather was answered from the cache"
 
 
+async def test_a_run_whose_process_is_gone_is_told_as_lost() -> None:
+    """The list and the run say so, and what goes on with it."""
+    lost = msgspec.structs.replace(a_run(status="running", ended_at=None), is_lost=True)
+    call = FakeCall(FakeAccess(FakeRuns(lost)))
+    await ls(call=call)
+    assert "running (lost)" in call.printed
+    await show("run_1", call=call)
+    assert "run_1 running (lost)" in call.printed
+    assert "Its process is gone." in call.noted
+
+
 async def test_a_run_is_one_object_as_json() -> None:
     """With --json the run has its steps inside."""
     call = FakeCall(FakeAccess(FakeRuns(a_run(), steps=[a_step(1)])), is_json=True)

@@ -226,7 +226,7 @@ async def test_a_run_that_is_drained_may_begin_children() -> None:
         handle = await process.create("go", agent="parent")
         await held.is_entered.wait()
         stopping = asyncio.create_task(process.close(drain_s=10))
-        await until(lambda: process.engine.is_draining)
+        await until(lambda: process.engine.drain.is_begun)
         held.go.set()
         await stopping
         run = await asyncio.to_thread(process.stores.runs.get, handle.run_id)

@@ -44,6 +44,7 @@ async def test_a_run_is_answered_when_it_is_over(client: httpx2.AsyncClient) -> 
             "version": "1.0.0",
             "status": "completed",
             "reason": None,
+            "is_lost": False,
             "mode": "wait",
             "thread_id": None,
             "parent_run_id": None,

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 
 def told(process: Process) -> Groups:
     """Groups over what a process stored."""
-    return Groups(process.stores.runs, process.stores.stories)
+    return Groups(process.engine, process.stores.runs, process.stores.stories)
 
 
 async def test_a_group_sums_up_its_runs() -> None:

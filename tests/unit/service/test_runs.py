@@ -144,3 +144,25 @@ async def test_a_brief_list_has_no_whole_texts() -> None:
     assert msgspec.json.decode(brief[1].input) == msgspec.json.encode('"é' * 2000).decode()[1:241]
     assert [gist(run.input) for run in brief] == [gist(run.input) for run in whole]
     assert [bytes(run.output) for run in whole] == [b'"two"', b'"one"']
+
+
+async def test_runs_whose_process_is_gone_are_lost_until_they_are_taken_up(stores: Stores) -> None:
+    """Lists, single runs and groups say which runs at work nobody executes; those that wait, end or go on are not."""
+    runs = await left_behind(stores)
+    async with started(looping(), model=ScriptedModel("one", "two"), stores=stores, options=BY_HAND) as process:
+        done = (await process.run("another")).id
+        page = await process.runs.find(RunFilter(), is_brief=True)
+        assert {view.id: view.is_lost for view in page.data} == {done: False, **dict.fromkeys(runs, True)}
+        assert (await process.runs.get(runs[0])).is_lost
+        await process.runs.resume(runs[0])
+        await process.settled(runs[0], "completed")
+        assert not (await process.runs.get(runs[0])).is_lost
+
+
+async def test_a_run_that_ended_since_it_was_read_is_not_lost() -> None:
+    """What a list was read from may be old: who is no longer at work here is looked at again."""
+    async with started(looping(), model=ScriptedModel("one")) as process:
+        view = await process.run()
+        row = await asyncio.to_thread(process.stores.runs.get, view.id)
+        assert row is not None
+        assert await process.engine.lost([replace(row, status="running", ended_at=None)]) == frozenset()

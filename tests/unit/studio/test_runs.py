@@ -1,11 +1,15 @@
 """The list of runs: filters, what stands below others, what changes, and what is done to several."""
 
+import asyncio
 import re
 
 import pytest
+from sqlalchemy import update
 
 from runwright import Agent, Context
+from runwright.core.ports import RunFilter
 from runwright.service import search
+from runwright.store.schema import runs
 from runwright.studio.pages import groups
 from tests.unit.studio.conftest import Open, Site
 
@@ -93,6 +97,32 @@ async def test_a_search_that_asks_for_nothing_is_the_list(site: Site) -> None:
     assert await shown(site, f"text={run}&status=failed") == [run]
     assert await shown(site, "text=%3Cb%3E") == []
     assert (await site.client.get("/runs", params={"text": "x" * 201})).status_code == 422
+
+
+def _left(site: Site) -> None:
+    """Have all runs be at work in a process that is gone."""
+    database = site.app._stores.database  # pyright: ignore[reportPrivateUsage] - a test of what another process left
+    with database.write() as connection:
+        connection.execute(update(runs).values(status="running", ended_at=None, owner="boot_gone"))
+
+
+async def test_runs_whose_process_is_gone_are_lost_everywhere(open_site: Open) -> None:
+    """The list, runs below others, home, groups and the agent's page say lost, and count no time any more."""
+    async with open_site(AGENTS, recover=False) as site:
+        top = await site.app.run("lead", "a", group="trip", thread_id="t1")
+        below = next(iter((await site.app.runs.find(RunFilter(parent_run_id=top.id))).data)).id
+        await asyncio.to_thread(_left, site)
+        for path, times in (
+            (f"/runs?open={top.id}", 2),
+            ("/", 2),
+            ("/groups/trip", 2),
+            ("/threads/t1", 1),
+            ("/agents/lead", 1),
+            (f"/runs/{top.id}", 2),
+        ):
+            assert (await site.text(path)).count('class="status lost"') == times, path
+        assert "running</span>" not in await site.text(f"/runs?ids={below}")
+        assert (await site.client.get(f"/api/v1/runs/{top.id}")).json()["is_lost"]
 
 
 async def test_two_chosen_runs_are_compared(site: Site) -> None:

@@ -87,7 +87,7 @@ class RunPage(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_resumable(self) -> bool:
         """Whether somebody can let it go on just like that."""
-        return self.outline.is_lost or (self.run.status == "waiting" and self.run.reason in RESUMABLE)
+        return self.run.is_lost or (self.run.status == "waiting" and self.run.reason in RESUMABLE)
 
 
 class _Begun(msgspec.Struct):

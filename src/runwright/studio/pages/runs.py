@@ -151,7 +151,7 @@ async def _rows(ask: Ask, runs: Sequence[RunView], opened: Sequence[str], *, dep
 def _took(run: RunView) -> float | None:
     if run.started_at is None:
         return None
-    end = run.ended_at or (None if run.status in TERMINAL else datetime.now(UTC))
+    end = run.ended_at or (None if run.is_lost or run.status in TERMINAL else datetime.now(UTC))
     return None if end is None else (end - run.started_at).total_seconds()
 
 
