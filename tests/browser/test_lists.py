@@ -103,6 +103,20 @@ def test_a_list_is_walked_and_two_runs_are_compared_with_keys(reader: Watched) -
 
 
 @once
+def test_times_are_told_from_now_and_printed_in_full(reader: Watched) -> None:
+    """A time says how long ago it was, and on paper, where that is soon wrong, when."""
+    run = reader.site.run("support", "When?")
+    page = reader.open("/runs")
+    time = row(page, run).locator("time")
+    expect(time).to_have_text(re.compile("just now|ago"))
+    expect(time).to_have_attribute("title", re.compile(r"Z$"))
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    expect(time).to_have_text(re.compile(r"20\d\d"))
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    expect(time).to_have_text(re.compile("just now|ago"))
+
+
+@once
 def test_a_chart_is_zoomed_by_dragging_and_by_typing(reader: Watched) -> None:
     """To drag over the costs asks for that time in the address, and the fields of the form ask for the same."""
     page = reader.open("/costs")

@@ -20,12 +20,12 @@ function ago(at) {
   return seconds < 0 ? `in ${told}` : `${told} ago`;
 }
 
-/** Show the times of the page as a reader thinks of them, and in full when they are pointed at. */
-function localize() {
+/** Show times as a reader thinks of them, and in full when they are pointed at or printed. @param {boolean} isPrinted */
+function localize(isPrinted = false) {
   for (const time of document.querySelectorAll("time[datetime]")) {
     const at = new Date(/** @type {HTMLTimeElement} */ (time).dateTime);
     if (!time.hasAttribute("title")) time.setAttribute("title", `${FULL.format(at)} · ${at.toISOString()}`);
-    const shown = time.matches(".exact") ? FULL.format(at) : ago(at);
+    const shown = isPrinted || time.matches(".exact") ? FULL.format(at) : ago(at);
     if (time.textContent !== shown) time.textContent = shown;
   }
 }
@@ -157,5 +157,7 @@ function fresh() {
 
 fresh();
 setInterval(localize, TICK_MS);
+addEventListener("beforeprint", () => localize(true));
+addEventListener("afterprint", () => localize());
 document.addEventListener("htmx:after:swap", fresh);
 document.querySelector(".side [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
