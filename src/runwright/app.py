@@ -284,9 +284,10 @@ class App:
         self.agents = Agents(self.registry, stores.agents, clock)
         self.migrations = Migrations(self.agents, self.registry, stores.agents)
         self.threads = Threads(stores.threads, self.runs, clock)
-        self.costs = Costs(stores.costs, stores.runs, rows.reader, prices=self.prices, clock=clock)
+        known = self.agents.template_names
+        self.costs = Costs(stores.costs, stores.runs, rows.reader, prices=self.prices, clock=clock, templates=known)
         self.memory = Memory(stores.memory, stores.runs, rows.reader, clock=clock)
-        self.stats = Stats(stores.stats, clock, templates=self.agents.template_names)
+        self.stats = Stats(stores.stats, clock, templates=known)
         self.storage = Storage(stores.database)
         self.cache = Caches(self._answers, stores.questions)
         self.similar = SimilarQuestions(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from runwright.cli.call import Called
 from runwright.cli.output import Output
-from runwright.core.cost import CostBy
+from runwright.core.cost import CostKey
 from runwright.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ UNPRICED = "unpriced"
 
 async def costs(
     *,
-    by: CostBy = "model",
+    by: CostKey = "model",
     since: str | None = None,
     until: str | None = None,
     agent: str | None = None,

@@ -13,6 +13,7 @@ from runwright.core.step import Step
 from runwright.core.usage import NO_USAGE, Usage
 
 CostBy = Literal["agent", "model", "day", "group", "user"]
+CostKey = Literal["agent", "template", "model", "day", "group", "user"]
 CallOrder = Literal["dearest", "newest"]
 Unlabelled = Literal["group", "user"]
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
-from runwright.core.cost import CallOrder, CostBy, Unlabelled
+from runwright.core.cost import CallOrder, CostKey, Unlabelled
 from runwright.server.reference import documented
 from runwright.server.wire import Answer, body_of, served
 from runwright.service.call_views import CallQuery, CallView
@@ -27,7 +27,7 @@ class CostParameters(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    by: CostBy = "model"
+    by: CostKey = "model"
     since: str | None = None
     until: str | None = None
     agent: str | None = None
@@ -36,7 +36,7 @@ class CostParameters(BaseModel):
 
 @router.get("/costs", **documented(CostReport))
 async def get_costs(request: Request, asked: Annotated[CostParameters, Query()]) -> Response:
-    """What calls cost by agent, model, day, group or user; with `on_model` what they would cost on another model."""
+    """What calls cost, by what was asked for; with `on_model` what they would cost on another model."""
     return Answer(await served(request).costs.report(CostQuery(**asked.model_dump())))
 
 

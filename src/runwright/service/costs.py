@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import takewhile
 
 import msgspec
 
-from runwright.core.cost import CallFilter, CallPlace, CostCall, CostFilter, CostRow
+from runwright.core.cost import CallFilter, CallPlace, CostBy, CostCall, CostFilter, CostRow
 from runwright.core.event import Data, Event, StepCharged, StepCompleted, StepFailed, StepRestarted, StepStarted
 from runwright.core.money import NO_COST, UNPRICED, Cost, CostLine, format_usd
 from runwright.core.ports import Clock, CostStore, RunStore
@@ -39,16 +39,24 @@ HOURS = {"h": 1, "d": 24, "w": 168}
 
 
 class Costs:
-    """What a caller can ask about costs."""
+    """What a caller can ask about costs. `templates` tells the template of each agent that is known."""
 
     def __init__(
-        self, store: CostStore, runs: RunStore, reader: JournalReader, *, prices: Prices, clock: Clock
+        self,
+        store: CostStore,
+        runs: RunStore,
+        reader: JournalReader,
+        *,
+        prices: Prices,
+        clock: Clock,
+        templates: Callable[[], Mapping[str, str]],
     ) -> None:
         self._store = store
         self._runs = runs
         self._reader = reader
         self._prices = prices
         self._clock = clock
+        self._templates = templates
 
     async def report(self, query: CostQuery) -> CostReport:
         """What calls cost. With other prices or another model every call is priced again, which takes 10 us each.
@@ -102,16 +110,26 @@ class Costs:
         return await asyncio.to_thread(self._run, run_id)
 
     def _tallies(self, query: CostQuery, where: CostFilter) -> Sequence[_Tally]:
+        if query.by != "template":
+            return self._summed(query.by, query, where)
+        templates = self._templates()
+        found: dict[str | None, _Tally] = {}
+        for tally in self._summed("agent", query, where):
+            template = templates.get(tally.key or "")
+            found.setdefault(template, _Tally(template)).absorb(tally)
+        return _in_order(found)
+
+    def _summed(self, by: CostBy, query: CostQuery, where: CostFilter) -> Sequence[_Tally]:
         if query.on_model is None and query.prices is None:
-            return [_Tally(row.key, row) for row in self._store.totals(query.by, where)]
+            return [_Tally(row.key, row) for row in self._store.totals(by, where)]
         prices = self._prices.over(_other_prices(query))
         tallies: dict[str | None, _Tally] = {}
-        for call in self._store.calls(query.by, where):
+        for call in self._store.calls(by, where):
             tally = tallies.get(call.key)
             if tally is None:
                 tally = tallies[call.key] = _Tally(call.key)
             tally.add(call, _again(call, prices, query.on_model))
-        return [tallies[key] for key in sorted(tallies, key=lambda key: (key is not None, key or ""))]
+        return _in_order(tallies)
 
     def _run(self, run_id: str) -> RunCost:
         run = self._runs.get(run_id)
@@ -127,7 +145,7 @@ class _Tally:
 
     def __init__(self, key: str | None, row: CostRow | None = None) -> None:
         row = row or CostRow(key=key)
-        self._key = key
+        self.key = key
         self._calls, self._unpriced, self._nano = row.calls, row.unpriced_calls, row.nano_usd
         self._usage = row.usage
         self._is_repriced = False
@@ -166,13 +184,17 @@ class _Tally:
             difference_usd=format_usd(self._difference),
         )
         return CostGroup(
-            key=self._key,
+            key=self.key,
             calls=self._calls,
             unpriced_calls=self._unpriced,
             usd=priced(self._nano, self._calls, self._unpriced),
             usage=self._usage,
             what_if=what_if if self._is_repriced else None,
         )
+
+
+def _in_order(tallies: Mapping[str | None, _Tally]) -> Sequence[_Tally]:
+    return [tallies[key] for key in sorted(tallies, key=lambda key: (key is not None, key or ""))]
 
 
 def _again(call: CostCall, prices: Prices, on_model: str | None) -> Cost:

@@ -9,7 +9,7 @@ from typing import Generic, Literal, TypeVar
 
 import msgspec
 
-from runwright.core.cost import CostBy
+from runwright.core.cost import CostKey
 from runwright.core.event import NULL, GuardDecided, RunCompleted
 from runwright.core.labels import Label, Note, Number
 from runwright.core.money import Cost
@@ -190,7 +190,7 @@ class CostQuery(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     `on_model` and `prices` (a text like that of a file of prices) ask what the same calls would have cost.
     """
 
-    by: CostBy = "model"
+    by: CostKey = "model"
     since: str | None = None
     until: str | None = None
     agent: Label | None = None
@@ -207,7 +207,8 @@ class WhatIf(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CostGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """The calls of one agent, model, day, group or user; `key` is None for runs without one, and for all in all.
+    """The calls of one agent, template, model, day, group or user; `key` is None for runs without one, for agents whose
+    template nobody knows any more, and for all in all.
 
     A tool that spent something stands by its name among the models. `usd` is what those calls cost that are priced,
     None when none of them is.
@@ -225,7 +226,7 @@ class CostReport(msgspec.Struct, frozen=True, kw_only=True):
     """What calls cost, by what was asked for, and in all."""
 
     object: Literal["cost_report"] = "cost_report"
-    by: CostBy
+    by: CostKey
     since: datetime | None
     until: datetime | None
     data: Sequence[CostGroup]

@@ -36,6 +36,17 @@ async def test_costs_are_reported(client: httpx2.AsyncClient) -> None:
     )
 
 
+async def test_costs_of_agents_are_those_of_their_templates(client: httpx2.AsyncClient) -> None:
+    """By template, also at other prices, a sum is that of the agents that are made from it."""
+    for agent in ("support", "tuned"):
+        await client.post(f"/api/v1/agents/{agent}/runs", json={"input": "hello"})
+    report = (await client.get("/api/v1/costs", params={"by": "template"})).json()
+    assert [(group["key"], group["calls"]) for group in report["data"]] == [("conversation", 2)]
+    other = (await client.post("/api/v1/costs", json={"by": "template", "prices": PRICES})).json()
+    assert (other["data"][0]["key"], other["data"][0]["what_if"]) == ("conversation", other["total"]["what_if"])
+    assert other["total"]["what_if"]["usd"] != "0"
+
+
 async def test_other_prices_are_asked_in_a_body(client: httpx2.AsyncClient) -> None:
     """A text of prices, or another model, tells what the same calls would cost."""
     await client.post("/api/v1/agents/support/runs", json={"input": "hello"})

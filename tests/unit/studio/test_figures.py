@@ -117,6 +117,7 @@ async def test_costs_lead_from_sums_to_runs(site: Site) -> None:
     assert re.search(r'data-at="\d{4}-\d\d-\d\d"', await site.text("/costs"))
     asked = await view(site, "/costs.json?by=model&on_model=demo:echo")
     assert asked["report"]["data"][0]["what_if"]["usd"] is not None
+    assert 'href="/templates/conversation"' in await site.text("/costs?by=template")
     assert (await site.client.get("/costs?by=colour")).status_code == 422
 
 

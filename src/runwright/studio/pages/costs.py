@@ -8,13 +8,13 @@ from typing import Literal, get_args
 
 import msgspec
 
-from runwright.core.cost import CostBy
+from runwright.core.cost import CostKey
 from runwright.errors import InvalidRequest
 from runwright.service.stat_views import StatGroup, StatQuery
 from runwright.service.views import CostQuery, CostReport
 from runwright.studio.page import Ask, Page
 
-KEYS: tuple[CostBy, ...] = get_args(CostBy)
+KEYS: tuple[CostKey, ...] = get_args(CostKey)
 DAY = timedelta(days=1)
 BY_HOURS = 4 * DAY
 """The longest span whose chart has a point an hour."""
@@ -23,11 +23,12 @@ BY_HOURS = 4 * DAY
 class CostsView(msgspec.Struct, frozen=True, kw_only=True):
     """What calls cost, and the same over time: `points` are model calls by the hour or day.
 
-    `calls` are the queries of `/costs/calls` behind each sum of the report, and last behind all of them.
+    `calls` are the queries of `/costs/calls` behind each sum of the report, and last behind all of them; None where
+    calls are not told apart so.
     """
 
     report: CostReport
-    calls: Sequence[Mapping[str, str]]
+    calls: Sequence[Mapping[str, str] | None]
     every: Literal["hour", "day"]
     points: Sequence[StatGroup]
     since: str
@@ -35,13 +36,13 @@ class CostsView(msgspec.Struct, frozen=True, kw_only=True):
     agent: str
     on_model: str
     agents: Sequence[str]
-    keys: Sequence[CostBy] = KEYS
+    keys: Sequence[CostKey] = KEYS
 
 
 async def show_costs(ask: Ask) -> CostsView:
     """Costs by what was asked for. Raises InvalidRequest."""
     asked = ask.query
-    by: CostBy | None = next((key for key in KEYS if key == asked.get("by", "model")), None)
+    by: CostKey | None = next((key for key in KEYS if key == asked.get("by", "model")), None)
     if by is None:
         detail = f"one of {', '.join(KEYS)}, not {asked['by'][:40]!r}"
         raise InvalidRequest(f"What to sum up by is {detail}.", problems=[("/by", detail)])
@@ -64,8 +65,10 @@ async def show_costs(ask: Ask) -> CostsView:
     )
 
 
-def _behind(key: str | None, by: CostBy, span: Mapping[str, str]) -> Mapping[str, str]:
+def _behind(key: str | None, by: CostKey, span: Mapping[str, str]) -> Mapping[str, str] | None:
     """The query of the calls with a key, in the span that was asked for."""
+    if by == "template":
+        return None
     if key is None:
         return {**span, "without": by}
     if by == "day":
