@@ -93,7 +93,7 @@ async def test_a_part_of_the_page_does_not_wait(open_site: Open) -> None:
     """A script gets the turn at once, with the address of the stream that it follows."""
     slow = Agent("slow", model="demo:slow")
     async with open_site([slow]) as site:
-        sent = {"thread": "t", "/input": "a few words that take their time"}
+        sent = {"thread": "t", "/input": "words that take their time " * 500}
         await site.client.post("/playground/slow", data=sent, headers=HTMX)
         part = await site.text("/playground/slow?thread=t", **HTMX)
         assert "<html" not in part

@@ -19,22 +19,20 @@ export class Nested {
     const known = steps.begun.get(row);
     if (known !== undefined && steps.runs[known].isOver) return true;
     const id = known === undefined ? await this.find(row) : steps.runs[known].id;
-    const outline = id && (await json(`${this.address}${id}/steps.json?limit=${STEPS}`));
-    if (!outline) {
-      steps.gone.add(row);
-      return false;
-    }
+    const outline = id ? await json(`${this.address}${id}/steps.json?limit=${STEPS}`) : id;
+    if (outline === undefined) steps.gone.add(row);
+    if (!id || !outline) return false;
     const run = steps.nest(row, id);
     steps.load(outline, run);
     if (!steps.runs[run].isOver && !outline.is_lost) this.follow(id, outline.last_seq);
     return true;
   }
 
-  /** The id of the run that a step began. @param {number} row @returns {Promise<string | undefined>} */
+  /** The id of the run that a step began; undefined if it began none. @param {number} row @returns {Promise<string | null | undefined>} */
   async find(row) {
     const above = this.steps.runs[this.steps.run[row]].id;
     const step = await json(`${this.address}${above}/steps/${this.steps.seq[row]}.json`);
-    return step?.child;
+    return step === null ? null : (step?.child ?? undefined);
   }
 
   /** The row of a step, by the numbers of the steps that lead to it. @param {string} address */
@@ -51,8 +49,9 @@ export class Nested {
   }
 }
 
-/** @param {string} url @returns {Promise<any>} */
+/** What is there; undefined where nothing is, null where nobody knows now. @param {string} url @returns {Promise<any>} */
 async function json(url) {
   const answer = await fetch(url).catch(() => null);
+  if (answer?.status === 404) return undefined;
   return answer?.ok ? answer.json() : null;
 }
