@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.runnables import ensure_config
+from langchain_core.runnables.config import var_child_runnable_config
 
 from runwright.core.agent import Tool
 from runwright.core.context import Context
@@ -107,7 +107,9 @@ class GraphRun:
 
     def _here(self) -> tuple[str, Context]:
         """The task of the graph that asks, and the context of its lane."""
-        node, lane = self.lanes.find(ensure_config().get("metadata", {}))
+        # Read as it stands: `ensure_config` would copy it with all its callbacks.
+        config = var_child_runnable_config.get() or {}
+        node, lane = self.lanes.find(config.get("metadata") or {})
         context = self.context
         for name in lane:
             context = context.lane(name)
@@ -150,6 +152,21 @@ class Lanes(BaseCallbackHandler):
 
     def __init__(self) -> None:
         self._lanes: dict[str, tuple[str, ...]] = {"": ()}
+
+    @property
+    def ignore_chat_model(self) -> bool:
+        """Models are no tasks. For one that does not say so, a whole conversation is written out before each call."""
+        return True
+
+    @property
+    def ignore_llm(self) -> bool:
+        """How models end matters as little."""
+        return True
+
+    @property
+    def ignore_agent(self) -> bool:
+        """Tools are no tasks either."""
+        return True
 
     def on_chain_start(self, *_: object, metadata: dict[str, Any] | None = None, **__: object) -> None:
         """Learn where a task stands before those inside of it begin."""

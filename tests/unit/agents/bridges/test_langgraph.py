@@ -297,6 +297,22 @@ async def stop_in_tool(state: dict[str, str]) -> dict[str, str]:
     return {"answer": await as_step(stop, effect="read").ainvoke(state)}
 
 
+class Words(HumanMessage):
+    """Words that notice when they are written out."""
+
+    @property
+    def text(self) -> Any:
+        """What is written out."""
+        ENTERED.append("written out")
+        return super().text
+
+
+async def speak(state: dict[str, str]) -> dict[str, str]:
+    """Ask a model with such words."""
+    said = await StepModel().ainvoke([Words(content=state["item"])])
+    return {"answer": str(said.text)}
+
+
 async def who(context: Context) -> Who:
     """The runtime context of a run."""
     return Who(name=context.agent)
@@ -333,6 +349,7 @@ AGENTS = [
         config={"graph": single(know, context_schema=Who), "context": who, "output": "answer"},
     ),
     Agent("blocks", template="langgraph", config={"graph": single(block)}),
+    Agent("speaks", template="langgraph", model="demo", config={"graph": single(speak), "output": "answer"}),
 ]
 
 
@@ -443,6 +460,13 @@ async def test_a_model_of_their_own_is_a_step(app: App) -> None:
     assert [name for _, name, _, _ in await steps(app, view.id)] == ["fake:green"]
     await same(app, view)
     assert ENTERED == ["asked"]
+
+
+async def test_a_conversation_is_not_written_out_for_the_lanes(app: App) -> None:
+    """Callbacks that learn the lanes of tasks have LangChain make no text of what a model is asked."""
+    view = await app.run("speaks", {"item": "tea"})
+    assert view.status == "completed", view.error
+    assert [name for _, name, _, _ in await steps(app, view.id)] == ["demo"] and ENTERED == []
 
 
 async def test_the_status_of_an_error_of_their_own_says_what_it_means(app: App) -> None:
