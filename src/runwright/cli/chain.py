@@ -12,7 +12,12 @@ from runwright.errors import InvalidRequest
 
 
 async def chain(
-    *words: str, as_json: Flag = False, user: str | None = None, group: str | None = None, call: Called
+    *words: str,
+    as_json: Flag = False,
+    user: str | None = None,
+    group: str | None = None,
+    no_input: Flag = False,
+    call: Called,
 ) -> None:
     """Run agents one after the other, each with the output of the one before, and print the last one's.
 
@@ -21,11 +26,12 @@ async def chain(
         as_json: The input is JSON, not text.
         user: Who the run is for.
         group: A label that ties runs together.
+        no_input: Ask nobody, as where there is no terminal.
         call: What every command is handed.
     """
     request = request_of("chain", words, as_json=as_json, call=call)
     agents = {"steps": [{"agent": name} for name in words[:-1]]}
-    await perform_alone(replace(request, config=agents, user=user, group=group), call)
+    await perform_alone(replace(request, config=agents, user=user, group=group), call, is_asking=not no_input)
 
 
 def request_of(agent: str, words: tuple[str, ...], *, as_json: bool, call: Call) -> RunRequest:

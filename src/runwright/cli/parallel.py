@@ -16,6 +16,7 @@ async def parallel(
     as_json: Flag = False,
     user: str | None = None,
     group: str | None = None,
+    no_input: Flag = False,
     call: Called,
 ) -> None:
     """Run agents side by side on the same input, and print their results by name as JSON.
@@ -27,6 +28,7 @@ async def parallel(
         as_json: The input is JSON, not text.
         user: Who the run is for.
         group: A label that ties runs together.
+        no_input: Ask nobody, as where there is no terminal.
         call: What every command is handed.
     """
     request = request_of("parallel", words, as_json=as_json, call=call)
@@ -34,4 +36,4 @@ async def parallel(
     config: dict[str, object] = {"branches": branches, "join": int(join) if join.isdecimal() else join}
     if limit is not None:
         config["limit"] = limit
-    await perform_alone(replace(request, config=config, user=user, group=group), call)
+    await perform_alone(replace(request, config=config, user=user, group=group), call, is_asking=not no_input)

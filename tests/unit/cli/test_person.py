@@ -13,7 +13,10 @@ import pytest
 
 from runwright import Agent, Context, tool
 from runwright.app import App, AppOptions
+from runwright.cli.chain import chain
+from runwright.cli.failures import Exit
 from runwright.cli.lines import Lines
+from runwright.cli.parallel import parallel
 from runwright.cli.person import Person, present
 from runwright.cli.run import perform
 from runwright.core.run import RunRequest
@@ -155,3 +158,18 @@ def test_nobody_is_asked_where_no_terminal_is(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("sys.stderr", Terminal())
     assert present(FakeCall().out, lines) is not None
     assert present(FakeCall(is_json=True).out, lines) is None
+
+
+async def test_several_agents_ask_nobody_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`chain` and `parallel` ask as `run` does, and with --no-input they leave the run as it waits."""
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("sys.stderr", Terminal())
+    async with opened(tmp_path) as app:
+        for command in (chain, parallel):
+            call = FakeCall(app)
+            with pytest.raises(Exit):
+                await command("office", "greeter", "pay an amount of 50", no_input=True, call=call)
+            assert "The run waits for runs that it began" in call.noted
+            # A terminal of the test cannot be read: who asks there fails.
+            with pytest.raises(OSError, match="fileno"):
+                await command("office", "greeter", "pay an amount of 50", call=FakeCall(app))
