@@ -244,6 +244,24 @@ def test_ids_are_copied_with_a_key(seen: Watched) -> None:
     expect(page.locator("#told")).to_have_text("")
 
 
+def test_a_span_of_the_chart_leads_to_its_calls(seen: Watched) -> None:
+    """What is dragged over stands in the address, its calls are a link away, and a call shows its step."""
+    run = seen.site.run("support", "What does it cost?")
+    page = seen.open("/costs?since=24h")
+    box = page.locator("time-chart .u-over").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 1, box["y"] + 20, steps=5)
+    page.mouse.up()
+    page.wait_for_url(re.compile("since=.+T.+until="))
+    page.get_by_role("link", name="the calls of this time").click()
+    page.wait_for_url(re.compile("/costs/calls.since=.+T.+until="))
+    page.locator(f'tbody a[title="{run}"]').first.click()
+    page.wait_for_url(re.compile(f"/runs/{run}.step="))
+    expect(page.locator("#step")).to_contain_text("What does it cost?")
+
+
 def test_twenty_thousand_steps_are_few_elements(seen: Watched) -> None:
     """A large run is drawn with at most 400 elements, sent in at most 400 kB, and its end is one key away."""
     run = seen.site.run("many", "20000 4 0")
