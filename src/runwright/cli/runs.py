@@ -53,7 +53,7 @@ COLUMNS = ("run", "agent", "status", "created", "seconds", "tokens", "usd")
 LINE = 160
 NULL_TEXT = b"null"
 PAUSES = "Noted. The run waits when the step that it is at has come to its end."
-LOST = "Its process is gone. A server that is started on this data directory takes the run up, as `runs resume` says."
+LOST = "Its process is gone. The run goes on when a server is started on this data directory."
 GOES_ON = "Noted. The server of this data directory goes on with the run: at once, or when it is started."
 
 
