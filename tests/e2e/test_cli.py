@@ -149,6 +149,15 @@ def test_a_command_ends_before_a_thread_that_does_not(project: Path) -> None:
     assert "deadline_exceeded" in done.stderr
 
 
+def test_an_input_from_a_pipe_leaves_options_alone(project: Path) -> None:
+    """Options of every command may stand behind a name whose input is left out, or comes after `--`."""
+    piped = runwright(project, "run", "helper", "--data", "other", "--agents=agents", input="Hello")
+    assert (piped.returncode, piped.stdout) == (0, "This is the demo model, not an LLM. You said: Hello\n")
+    assert (project / "other" / "runwright.db").is_file()
+    hyphens = runwright(project, "run", "--data", "other", "helper", "--", "--debug me")
+    assert (hyphens.returncode, hyphens.stdout) == (0, "This is the demo model, not an LLM. You said: --debug me\n")
+
+
 def test_another_folder_is_another_data_directory(tmp_path: Path) -> None:
     """Who looks for a run in the wrong folder is told where it was looked for, and so is who lists nothing."""
     missing, none = runwright(tmp_path, "runs", "show", "run_1"), runwright(tmp_path, "runs", "ls")

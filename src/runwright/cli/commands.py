@@ -6,6 +6,7 @@ import gc
 import inspect
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from keyword import iskeyword
 from typing import Annotated
 
@@ -172,6 +173,8 @@ VERBS: dict[str, str] = {
 
 NO_OPTIONS = Options()
 EVERYWHERE = Group("Everywhere", sort_key=99)
+EVERYWHERE_NAMES = frozenset(f"--{each.name}" for each in fields(Options))
+EVERYWHERE_FLAGS = frozenset({"--json", "--debug"})
 Everywhere = Annotated[Options, Parameter(group=EVERYWHERE)]
 GC_THRESHOLD = 50_000
 """Importing makes many objects and hardly a cycle: the default of 700 lets the collector take a fifth of a start."""
@@ -218,7 +221,7 @@ def _dispatch(app: App, tokens: Sequence[str], out: Output) -> None:
 
     app.meta.default(launch)
     try:
-        result = app.meta(tokens, exit_on_error=False, print_error=False)
+        result = app.meta(_in_front(tokens), exit_on_error=False, print_error=False)
     except UnusedCliTokensError as error:
         unused = " ".join(error.unused_tokens or ())
         raise InvalidRequest(f"{unused!r} is more than this takes: put text of several words in quotes.") from error
@@ -228,6 +231,22 @@ def _dispatch(app: App, tokens: Sequence[str], out: Output) -> None:
         import asyncio
 
         asyncio.run(result)
+
+
+def _in_front(tokens: Sequence[str]) -> list[str]:
+    """The options of every command in front: behind an input that may begin with a hyphen, it would take them."""
+    front: list[str] = []
+    rest = list(tokens)
+    at = 0
+    while at < len(rest) and rest[at] != "--":
+        name, is_given, _ = rest[at].partition("=")
+        end = at + 1 if is_given or name in EVERYWHERE_FLAGS else at + 2
+        if name in EVERYWHERE_NAMES and end <= len(rest):
+            front += rest[at:end]
+            del rest[at:end]
+        else:
+            at += 1
+    return [*front, *rest]
 
 
 def _version() -> str:
