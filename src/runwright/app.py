@@ -284,10 +284,10 @@ class App:
         self.agents = Agents(self.registry, stores.agents, clock)
         self.migrations = Migrations(self.agents, self.registry, stores.agents)
         self.threads = Threads(stores.threads, self.runs, clock)
-        known = self.agents.template_names
-        self.costs = Costs(stores.costs, stores.runs, rows.reader, prices=self.prices, clock=clock, templates=known)
+        templates = self.agents.template_names
+        self.costs = Costs(stores.costs, stores.runs, rows.reader, prices=self.prices, clock=clock, templates=templates)
         self.memory = Memory(stores.memory, stores.runs, rows.reader, clock=clock)
-        self.stats = Stats(stores.stats, clock, templates=known)
+        self.stats = Stats(stores.stats, clock, templates=templates)
         self.storage = Storage(stores.database)
         self.cache = Caches(self._answers, stores.questions)
         self.similar = SimilarQuestions(
