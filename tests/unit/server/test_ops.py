@@ -127,6 +127,7 @@ async def test_the_document_has_every_endpoint(client: httpx2.AsyncClient, serve
             "GET /api/v1/costs",
             "GET /api/v1/costs/calls",
             "GET /api/v1/drain",
+            "GET /api/v1/errors",
             "GET /api/v1/groups/{group}",
             "GET /api/v1/guard",
             "GET /api/v1/memory",
