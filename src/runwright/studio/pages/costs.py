@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal, get_args
 
 import msgspec
@@ -54,7 +54,7 @@ async def show_costs(ask: Ask) -> CostsView:
     span = {name: text for name, text in (("since", since), ("until", until), ("agent", agent)) if text}
     return CostsView(
         report=report,
-        calls=[*(_behind(row.key, by, span) for row in report.data), span],
+        calls=[*(_behind(row.key, report, span) for row in report.data), span],
         every=every,
         points=over_time.data,
         since=since,
@@ -65,15 +65,18 @@ async def show_costs(ask: Ask) -> CostsView:
     )
 
 
-def _behind(key: str | None, by: CostKey, span: Mapping[str, str]) -> Mapping[str, str] | None:
+def _behind(key: str | None, report: CostReport, span: Mapping[str, str]) -> Mapping[str, str] | None:
     """The query of the calls with a key, in the span that was asked for."""
-    if by == "template":
+    if report.by == "template":
         return None
     if key is None:
-        return {**span, "without": by}
-    if by == "day":
-        return {**span, "since": key, "until": f"{date.fromisoformat(key) + DAY}"}
-    return {**span, by: key}
+        return {**span, "without": report.by}
+    if report.by != "day":
+        return {**span, report.by: key}
+    begun = datetime.fromisoformat(key).replace(tzinfo=UTC)
+    # The first and the last day may be parts of days.
+    since, until = max(begun, report.since or begun), min(begun + DAY, report.until or begun + DAY)
+    return {**span, "since": since.isoformat(), "until": until.isoformat()}
 
 
 def _every(report: CostReport) -> Literal["hour", "day"]:
