@@ -46,7 +46,7 @@ STOP_S = 20
 class Server:
     """A running server: its URL, its process, and the link that logs a browser in where a key is set."""
 
-    def __init__(self, process: subprocess.Popen[str], url: str, login: str | None) -> None:
+    def __init__(self, process: subprocess.Popen[str], url: str, login: str | None = None) -> None:
         self.process = process
         self.url = url
         self.login = login

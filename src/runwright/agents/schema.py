@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
@@ -270,9 +271,11 @@ def _explained(error: ValidationError, model: Model) -> Iterable[tuple[str, str]
             yield place, f"there is no field {name!r}{hint}"
         elif each["type"] == "model_type":
             names = ", ".join(_field_names(model, each["loc"]))
-            yield place, f"this is an object with some of the fields {names}, not {each['input']!r}"
-        elif each["type"] == "string_pattern_mismatch" and (told := _PATTERNS.get(each["ctx"]["pattern"])):
-            yield place, f"{told}, not {each['input']!r}"
+            yield place, f"this is an object with some of the fields {names}, not {reprlib.repr(each['input'])}"
+        elif each["type"] == "string_pattern_mismatch" and (
+            told := _PATTERNS.get(each.get("ctx", {}).get("pattern", ""))
+        ):
+            yield place, f"{told}, not {reprlib.repr(each['input'])}"
         else:
             yield place, detail
 
