@@ -77,7 +77,7 @@ def test_rows_change_under_who_reads_without_moving(reader: Watched) -> None:
 
 @once
 def test_a_list_is_walked_and_two_runs_are_compared_with_keys(reader: Watched) -> None:
-    """Keys move, find what failed, choose and compare, as the sheet of this page says, which tells no key of others."""
+    """Keys move, find, choose and compare, as the sheet of this page alone says; a box that scrolls keeps arrows."""
     failed = reader.site.run("fails", "Fails.")
     newest = reader.site.run("fails", "Fails again.")
     page = reader.open("/runs")
@@ -96,6 +96,12 @@ def test_a_list_is_walked_and_two_runs_are_compared_with_keys(reader: Watched) -
     page.keyboard.press("Escape")
     page.keyboard.press("c")
     page.wait_for_url(f"**/runs/{newest}/diff/{failed}")
+    reader.open("/errors")
+    page.locator("main tbody summary").first.click()
+    box = page.locator("main tbody pre").first
+    box.focus()
+    page.keyboard.press("ArrowDown")
+    expect(box).to_be_focused()
     reader.open("/settings")
     page.keyboard.press("?")
     expect(sheet.get_by_text("to the filter")).to_be_visible()

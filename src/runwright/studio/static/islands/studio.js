@@ -100,7 +100,7 @@ const KEYS = {
   },
 };
 
-/** @type {Record<string, string>} within a list */
+/** @type {Record<string, string>} within a list, where nothing that scrolls has the focus */
 const ARROWS = { ArrowDown: "j", ArrowUp: "k" };
 
 /** Whether a key is for who types, or for the browser. @param {KeyboardEvent} event */
@@ -120,7 +120,8 @@ document.addEventListener("keydown", (event) => {
 
 document.addEventListener("keydown", (event) => {
   if (isTyped(event) || event.defaultPrevented) return;
-  const key = document.activeElement?.closest("main tbody tr") ? (ARROWS[event.key] ?? event.key) : event.key;
+  const isInRow = document.activeElement?.matches("main tbody tr :is(a, button, input, summary)");
+  const key = isInRow ? (ARROWS[event.key] ?? event.key) : event.key;
   const act = Object.hasOwn(KEYS, key) ? KEYS[key] : undefined;
   if (!act) return;
   event.preventDefault();
