@@ -217,6 +217,20 @@ async def test_a_step_names_the_run_that_it_began(open_site: Open) -> None:
         assert await site.text(f"/runs/{run.id}?step=1.2")
 
 
+async def test_a_step_from_the_record_leads_to_it(open_site: Open) -> None:
+    """A replayed step names the recorded one, and no run: none was begun."""
+    async with open_site(agents=[*AGENTS, Agent("hands-on", run=hands_on)]) as site:
+        run = await site.app.run("hands-on", "hi")
+        (recorded,) = _steps(await site.text(f"/runs/{run.id}"))
+        replay = await _post(site, f"/runs/{run.id}/replay")
+        await site.app.runs.wait(replay.rpartition("/")[2])
+        (path,) = _steps(await site.text(replay))
+        page = await site.text(path)
+        assert (await site.client.get(f"{path}.json")).json()["child"] is None
+        assert "<b>Began</b>" not in page
+        assert f'href="{recorded.replace("/steps/", "?step=")}"' in page
+
+
 async def test_a_run_that_waits_for_a_budget_says_which(open_site: Open) -> None:
     """Its page tells account, what was spent of what, what a call wants and when the period ends; a form raises it."""
     budget = Budget(calls=1, per="day", at_limit="wait")

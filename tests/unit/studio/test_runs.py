@@ -11,6 +11,7 @@ from runwright.core.ports import RunFilter
 from runwright.service import search
 from runwright.store.schema import runs
 from runwright.studio.pages import groups
+from runwright.studio.pages import runs as runs_page
 from tests.unit.studio.conftest import Open, Site
 
 FORM = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
@@ -47,6 +48,34 @@ async def test_runs_below_others_are_shown_when_asked_for(open_site: Open) -> No
         assert await shown(site, "children=1") == [below[0], top]
 
 
+async def fan(text: str, context: Context) -> str:
+    """Begin twelve runs, of which the last begins another one."""
+    for _ in range(11):
+        await context.run("echo", text)
+    return str(await context.run("lead", text))
+
+
+async def test_runs_of_a_run_that_are_not_shown_are_named(open_site: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below an open run and on its page stand the newest it began, with a link to the list of all, and no others."""
+    async with open_site((*AGENTS, Agent("fan", run=fan))) as site:
+        top = (await site.app.run("fan", "a")).id
+        path = f"/runs?parent_run_id={top}"
+        every = await shown(site, f"parent_run_id={top}")
+        assert len(every) == 12
+        page = await site.text(f"/runs/{top}")
+        begun = page.partition("Runs that it began")[2].partition("</section>")[0]
+        assert (begun.count("<li>"), "the 10 newest" in begun, f'href="{path}"' in begun) == (10, True, True)
+        assert f'name="parent_run_id" value="{top}"' in await site.text(path)
+        assert "Earlier runs" not in await site.text(f"/runs?open={top}")
+        monkeypatch.setattr(runs_page, "ON_A_PAGE", 5)
+        page = await site.text(f"/runs?open={top},{every[0]}")
+        assert page.count(f'<a href="{path}">Earlier runs below') == 1
+        below = re.findall(r'<tr id="(run_\w+)"', page)
+        assert below[:6] == [top, *every[:5][::-1]]
+        assert f'\u2003└ <a class="id" href="/runs/{below[6]}"' in page
+        assert "the 10 newest" not in await site.text(f"/runs/{every[0]}")
+
+
 async def test_changed_rows_come_by_their_ids(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rows of named runs alone are a fragment, in the order of the ids, from one query for all that are there."""
     first, second = [(await site.app.run("support", text)).id for text in ("a", "b")]
@@ -55,6 +84,7 @@ async def test_changed_rows_come_by_their_ids(site: Site, monkeypatch: pytest.Mo
     assert await shown(site, f"ids={first},run_none", **partial) == [first]
     assert await shown(site, f"ids={first},{second}", **partial) == [first, second]
     assert second not in await site.text(f"/runs?ids={first}", **partial)
+    assert " older>" in await site.text(f"/runs?ids={first}")
 
 
 async def test_pages_keep_what_was_asked_for(open_site: Open) -> None:
@@ -80,6 +110,7 @@ async def test_a_search_shows_where_the_text_stands(open_site: Open, monkeypatch
         assert "&lt;script&gt;alert(1)&lt;/script&gt;⟨U+202E⟩⟨U+001B⟩[31m <mark>Needle</mark>" in page
         assert 'value="nEEDLE"' in page
         assert "1 found in 4 runs" in page
+        assert " older>" in page
         assert 'href="/runs?thread_id=needle"' in await site.text("/runs?text=needle")
         monkeypatch.setattr(search, "RUNS", 2)
         page = await site.text("/runs?text=needle&tag=t")
@@ -88,6 +119,21 @@ async def test_a_search_shows_where_the_text_stands(open_site: Open, monkeypatch
         assert further is not None
         assert f"after={others[1]}" in further[1]
         assert first in await site.text(further[1].replace("&amp;", "&"))
+
+
+async def test_runs_below_one_that_was_found_are_not_found(open_site: Open) -> None:
+    """A search counts the runs that hold its text, whatever is open below them."""
+    async with open_site(AGENTS) as site:
+        top = (await site.app.run("lead", "needle")).id
+        page = await site.text(f"/runs?text=needle&open={top}")
+        assert (page.count('<tr id="run_'), "1 found in" in page) == (2, True)
+
+
+async def test_fields_hold_what_was_searched_for(site: Site) -> None:
+    """Characters that join letters stay in the fields: the next form asks for the same."""
+    words = "می\u200cخواهم"
+    page = await site.text(f"/runs?text={words}&tag={words}")
+    assert page.count(f'value="{words}"') == 2
 
 
 async def test_a_search_that_asks_for_nothing_is_the_list(site: Site) -> None:

@@ -26,7 +26,8 @@ PLAIN_STEPS = 50
 
 ON_A_PAGE = 500
 MOST = 100_000
-CHILDREN = 50
+CHILDREN = 10
+"""Runs that it began on the page of a run: the newest."""
 
 WAITS = {
     "approval": "A tool call has to be allowed by a person.",
@@ -42,12 +43,17 @@ RESUMABLE = frozenset({"budget", "diverged", "paused"})
 
 
 class StepPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A step of a run, with the messages of a model step. `child` is the run that it began."""
+    """A step of a run, with the messages of a model step.
+
+    `child` is the run that it began; a step that was answered by the record began none. `record` is the run with that
+    record.
+    """
 
     agent: str
     detail: StepDetail
     conversation: Conversation | None
     child: str | None = None
+    record: str | None = None
 
 
 class Short(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,7 +65,7 @@ class Short(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunPage(msgspec.Struct, frozen=True, kw_only=True):
-    """A run with its first steps, the runs that it began, and what it waits for.
+    """A run with its first steps, the newest runs that it began, and what it waits for.
 
     `step` is the one that is asked for with a whole page. `unknown` are those of which somebody has to say what became
     of them.
@@ -69,6 +75,7 @@ class RunPage(msgspec.Struct, frozen=True, kw_only=True):
     outline: Outline
     is_pinned: bool
     children: Sequence[RunView]
+    has_more_children: bool
     needs: Sequence[Waiting]
     unknown: Sequence[Unknown]
     step: StepPage | None
@@ -114,6 +121,7 @@ async def show_run(ask: Ask) -> RunPage:
         outline=outline,
         is_pinned=pin.is_pinned,
         children=children.data[::-1],
+        has_more_children=children.has_more,
         needs=[waiting(each) for each in asked],
         unknown=await unknown_of(ask, run),
         short=await _short(ask, run),
@@ -154,8 +162,11 @@ async def _step(ask: Ask, run: RunView, seq: int) -> StepPage:
     detail = await ask.app.outlines.step(run.id, seq)
     is_model = detail.step.kind == "model"
     said = await asyncio.to_thread(read_conversation, detail.step) if is_model else None
-    child = msgspec.json.decode(detail.step.request, type=_Begun).run if detail.step.kind == "child" else None
-    return StepPage(agent=run.agent, detail=detail, conversation=said, child=child)
+    is_taped = detail.step.taped is not None
+    has_begun = detail.step.kind == "child" and not is_taped
+    child = msgspec.json.decode(detail.step.request, type=_Begun).run if has_begun else None
+    record = run.replay_of if is_taped else None
+    return StepPage(agent=run.agent, detail=detail, conversation=said, child=child, record=record)
 
 
 async def cancel(ask: Ask) -> str:

@@ -18,7 +18,7 @@ from runwright.service.views import RunView
 from runwright.studio.page import Action, Ask, Page
 
 ON_A_PAGE = 50
-FILTERS = ("agent", "status", "thread_id", "group", "user", "tag")
+FILTERS = ("agent", "status", "thread_id", "group", "user", "tag", "parent_run_id")
 STATUSES: tuple[str, ...] = get_args(RunStatus)
 KEPT = (*FILTERS, "text", "children", "after", "open", "pick")
 """Parameters that the list keeps when something is done to its runs."""
@@ -27,7 +27,7 @@ KEPT = (*FILTERS, "text", "children", "after", "open", "pick")
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """A run in the list. `depth` is how far it stands below one of the list; `took_s` counts on until it is over.
 
-    `match` is where the text stands that was searched for.
+    `is_cut` says that more runs stand below it than are shown. `match` is where the text stands that was searched for.
     """
 
     run: RunView
@@ -35,13 +35,18 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     depth: int = 0
     is_parent: bool = False
     is_open: bool = False
+    is_cut: bool = False
     match: Match | None = None
 
 
 class Search(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a search for a text went: so many runs, back to a time. `names` are filters that it is a value of."""
+    """How far a search for a text went: so many runs, back to a time, and how many of them it `found`.
+
+    `names` are filters that the text is a value of.
+    """
 
     text: str
+    found: int
     looked_at: int
     back_to: datetime | None
     names: Sequence[Named]
@@ -75,7 +80,7 @@ async def list_runs(ask: Ask) -> RunList:
         detail = f"one of {', '.join(STATUSES)}, not {status[:40]!r}"
         raise InvalidRequest(f"The status is {detail}.", problems=[("/status", detail)])
     position = await ask.app.live.position()
-    has_children = "children" in ask.query
+    has_children = "children" in ask.query or "parent_run_id" in where
     opened = _names(ask, "open")
     matches: Mapping[str, Match] = {}
     search = None
@@ -106,7 +111,7 @@ async def list_runs(ask: Ask) -> RunList:
 
 
 def _search(text: str, page: FoundRuns) -> Search:
-    return Search(text=text, looked_at=page.looked_at, back_to=page.back_to, names=page.names)
+    return Search(text=text, found=len(page.data), looked_at=page.looked_at, back_to=page.back_to, names=page.names)
 
 
 async def compare_runs(ask: Ask) -> str:
@@ -141,10 +146,13 @@ async def _rows(ask: Ask, runs: Sequence[RunView], opened: Sequence[str], *, dep
     rows: list[RunRow] = []
     for run in runs:
         is_open = run.id in opened and run.id in parents
-        rows.append(RunRow(run=run, took_s=_took(run), depth=depth, is_parent=run.id in parents, is_open=is_open))
+        row = RunRow(run=run, took_s=_took(run), depth=depth, is_parent=run.id in parents, is_open=is_open)
         if is_open:
             below = await ask.app.runs.find(RunFilter(parent_run_id=run.id, limit=ON_A_PAGE), is_brief=True)
+            rows.append(msgspec.structs.replace(row, is_cut=below.has_more))
             rows += await _rows(ask, below.data[::-1], opened, depth=depth + 1)
+        else:
+            rows.append(row)
     return rows
 
 
