@@ -45,9 +45,9 @@ def coded(text: str) -> Markup:
     return Markup(_CODE.sub(r"<code>\1</code>", str(escape(inert(text)))))
 
 
-def typed(text: str) -> Markup:
-    """Text in a field, as it is: what was made inert there would be saved so."""
-    return escape(text)
+def typed(value: object) -> Markup:
+    """What a field holds, as it is: what was made inert there would be sent so."""
+    return escape(value)
 
 
 def when(at: datetime | None, kind: Literal["ago", "exact"] = "ago") -> Markup:
