@@ -130,13 +130,17 @@ def own_path(text: str, default: str) -> str:
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """A page. `view` gives what is shown, `template` shows it; `title` names it, `nav` in the navigation."""
+    """A page. `view` gives what is shown, `template` shows it; `title` names it, `nav` in the navigation.
+
+    `under` is the path of the page in the navigation that it belongs to, where its own path does not say so.
+    """
 
     path: str
     view: Callable[[Ask], Awaitable[msgspec.Struct]]
     template: str
     title: str
     nav: str = ""
+    under: str = ""
 
 
 class Again(msgspec.Struct, frozen=True, kw_only=True):

@@ -52,13 +52,13 @@ class Renderer:
 
     async def page(self, page: Page, ask: Ask, view: msgspec.Struct) -> bytes:
         """A whole page, or the block of it that htmx asked for."""
-        given = {"view": view, "title": page.title, "curl": self._curl(ask), "part": ask.fragment}
+        given = {"view": view, "title": page.title, "under": page.under, "curl": self._curl(ask), "part": ask.fragment}
         return await self._rendered(page.template, ask, given)
 
     async def error(self, ask: Ask, error: RunwrightError) -> bytes:
         """The page of an error; where it goes into a part of a page, what it says alone."""
         part = "main" if ask.is_part else ""
-        given = {"error": error, "title": error.code, "curl": None, "part": part}
+        given = {"error": error, "title": error.code, "under": "", "curl": None, "part": part}
         return await self._rendered("error.html", ask, given)
 
     def static(self, path: str) -> tuple[bytes, str]:

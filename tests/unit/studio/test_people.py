@@ -117,9 +117,11 @@ async def test_an_agent_that_takes_an_object_has_a_form(open_site: Open) -> None
 
 
 async def test_a_waiting_turn_is_answered_in_place(open_site: Open) -> None:
-    """The turn of a run that waits holds the form of its approval, which leads back to the thread."""
+    """The turn of a run that waits holds the form of its approval and not the call, and leads back to the thread."""
     async with open_site(TEAM) as site:
         page = await said(site, "treasurer", **{"/input": "pay 5"})
+        assert page.count("<h2><code>pay</code> needs a yes</h2>") == 1
+        assert '<details class="call">' not in page
         path = re.findall(r'action="(/approvals/run_[^"]+)"', page)[0]
         back = unescape(page.partition('name="next" value="')[2].partition('"')[0])
         typed = {"do": "approve", "next": back, "by": "ada", "note": "less"}
@@ -130,7 +132,9 @@ async def test_a_waiting_turn_is_answered_in_place(open_site: Open) -> None:
         assert (broken.status_code, "no JSON" in broken.text) == (422, True)
         done = await site.client.post(path, data=typed | {"/arguments": '{"amount": 3}'})
         assert (done.status_code, done.headers["location"]) == (303, "/playground/treasurer?thread=t")
-        assert "paid 3" in await site.text(back)
+        page = await site.text(back)
+        assert "paid 3" in page
+        assert '<details class="call">' in page
         late = await site.client.post(path, data=typed | {"/arguments": '{"amount": 3}'})
         assert (late.status_code, "approved" in late.text, "by ada" in late.text) == (409, True, True)
 

@@ -211,6 +211,8 @@ async def test_a_group_is_one_story(open_site: Open, monkeypatch: pytest.MonkeyP
         page = await site.text("/groups/trip")
         assert all(f"/runs/{run}?step=" in page for run in runs)
         assert "/groups/trip" in await site.text("/groups")
+        for path in ("/groups", "/groups/trip"):
+            assert re.findall(r'aria-current="true">(\w+)', await site.text(path)) == ["Runs"]
         monkeypatch.setattr(groups, "MEMBERS", 1)
         page = await site.text("/groups/trip")
         assert 'href="/groups/trip?from=1" rel="next"' in page

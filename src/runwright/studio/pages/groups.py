@@ -52,6 +52,6 @@ async def show_group(ask: Ask) -> GroupPage:
 
 
 PAGES = (
-    Page(path="/groups", view=list_groups, template="groups.html", title="Groups"),
-    Page(path="/groups/{group:path}", view=show_group, template="group.html", title="Group"),
+    Page(path="/groups", view=list_groups, template="groups.html", title="Groups", under="/runs"),
+    Page(path="/groups/{group:path}", view=show_group, template="group.html", title="Group", under="/runs"),
 )

@@ -33,7 +33,10 @@ _TEXT: Schema = {"type": "string", "title": "Message"}
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """A run as a turn: `said` and `answer` are text, or None where JSON stands in the run."""
+    """A run as a turn: `said` and `answer` are text, or None where JSON stands in the run.
+
+    `calls` are those that need no person: the others are `waiting` or `unknown`.
+    """
 
     run: RunView
     said: str | None
@@ -117,13 +120,15 @@ async def turn_of(ask: Ask, run: RunView) -> Turn:
     """A run as a turn of its thread."""
     is_asking = run.status == "waiting" and run.reason in {"approval", "input"}
     asked = (await ask.app.approvals.find(ApprovalQuery(run=run.id))).data if is_asking else ()
+    unknown = await unknown_of(ask, run)
+    held = {each.step for each in asked} | {each.step.seq for each in unknown}
     return Turn(
         run=run,
         said=_text(run.input),
         answer=_text(run.output),
-        calls=await _calls(ask, run),
+        calls=[step for step in await _calls(ask, run) if step.seq not in held],
         waiting=[waiting(each) for each in asked],
-        unknown=await unknown_of(ask, run),
+        unknown=unknown,
     )
 
 
