@@ -119,3 +119,18 @@ def test_a_conversation_asks_between_its_lines(tmp_path: Path) -> None:
         shown.see("> ")
         shown.type("/exit\n")
         assert shown.process.wait() == 0
+
+
+def test_a_pasted_line_approves_nothing(tmp_path: Path) -> None:
+    """What was typed before a question shows is no answer to it: the call waits until somebody has seen it."""
+    with terminal(tmp_path, "chat", "office") as shown:
+        shown.see("> ")
+        shown.type("pay an amount of 50\ny\n")
+        shown.see("office wants to call pay {")
+        shown.see("later > ")
+        shown.type("\n")
+        shown.see("runwright approvals approve")
+        shown.see("> ")
+        shown.type("/exit\n")
+        assert shown.process.wait() == 0
+    assert not (tmp_path / "paid").exists()

@@ -6,6 +6,9 @@ import asyncio
 import os
 import sys
 
+if sys.platform != "win32":
+    import termios
+
 PROMPT = "> "
 BLOCK = 65536
 LEAVE = frozenset({"/exit", "/quit"})
@@ -18,6 +21,12 @@ class Lines:
         self._descriptor = descriptor
         self._buffer = b""
         self._is_over = False
+
+    def forget(self) -> None:
+        """Drop what was typed on a terminal and not taken yet: it answers no question that came after it."""
+        self._buffer = b""
+        if sys.platform != "win32" and os.isatty(self._descriptor):
+            termios.tcflush(self._descriptor, termios.TCIFLUSH)
 
     async def next(self, prompt: str = PROMPT) -> str | None:
         """The next line without its end; None when there are no more, or the user wants to leave.

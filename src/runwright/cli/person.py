@@ -57,6 +57,7 @@ class Person:
     async def _ask(self, access: Access, asked: ApprovalView) -> bool:
         """Whether the person answered."""
         self._out.note(_told(asked))
+        self._lines.forget()
         while True:
             try:
                 body = await (self._answer(asked) if asked.kind == "input" else self._decide())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import msgspec
@@ -15,7 +15,7 @@ from runwright import Agent, Context, tool
 from runwright.app import App, AppOptions
 from runwright.cli.chain import chain
 from runwright.cli.failures import Exit
-from runwright.cli.lines import Lines
+from runwright.cli.lines import PROMPT, Lines
 from runwright.cli.parallel import parallel
 from runwright.cli.person import Person, present
 from runwright.cli.run import perform
@@ -71,17 +71,41 @@ async def opened(folder: Path) -> AsyncGenerator[App]:
         yield app
 
 
+class Typing(Lines):
+    """Lines of somebody who reads before typing the next one, and leaves after the last."""
+
+    def __init__(self, *typed: str) -> None:
+        self._source, self._sink = os.pipe()
+        self._left = list(typed)
+        self._is_left = False
+        super().__init__(self._source)
+
+    async def next(self, prompt: str = PROMPT) -> str | None:
+        """The line that is typed now, unless one is left that was typed before."""
+        if self._left:
+            await asyncio.to_thread(os.write, self._sink, f"{self._left.pop(0)}\n".encode())
+        elif not self._is_left:
+            self.leave()
+        return await super().next(prompt)
+
+    def leave(self) -> None:
+        """Type nothing any more."""
+        self._is_left = True
+        os.close(self._sink)
+
+    def close(self) -> None:
+        """Take the terminal away."""
+        os.close(self._source)
+        if not self._is_left:
+            self.leave()
+
+
 async def answered(app: App, agent: str, input: str, *typed: str) -> tuple[RunView, FakeCall]:
     """A run at whose questions somebody types these lines and then leaves, and what stands on the terminal."""
-    source, sink = os.pipe()
-    os.write(sink, "".join(f"{line}\n" for line in typed).encode())
-    os.close(sink)
-    call = FakeCall()
+    call, lines = FakeCall(), Typing(*typed)
     request = RunRequest(agent=agent, input=msgspec.json.encode(input), mode="stream")
-    try:
-        return await perform(app, request, call, person=Person(call.out, Lines(source))), call
-    finally:
-        os.close(source)
+    with closing(lines):
+        return await perform(app, request, call, person=Person(call.out, lines)), call
 
 
 @pytest.mark.parametrize(
@@ -102,6 +126,17 @@ async def test_a_call_is_decided_at_the_terminal(tmp_path: Path, typed: tuple[st
     assert 'office wants to call pay {\n  "amount": 50\n}' in call.noted
     assert ("error:" in call.noted) == ("7" in typed)
     assert output in call.printed
+
+
+async def test_what_was_typed_before_answers_nothing(tmp_path: Path) -> None:
+    """A line that came with the one before is no answer: nobody had seen yet what is asked."""
+    async with opened(tmp_path) as app:
+        with closing(Typing("go on\ny")) as lines:
+            assert await lines.next() == "go on"
+            person = Person(FakeCall().out, lines)
+            request = RunRequest(agent="office", input=b'"pay an amount of 50"', mode="stream")
+            view = await perform(app, request, FakeCall(), person=person)
+    assert (view.status, view.reason) == ("waiting", "approval")
 
 
 async def test_questions_of_a_run_and_of_those_below_it(tmp_path: Path) -> None:
