@@ -19,7 +19,7 @@ export function bindKeys(trace, signal) {
     const isTyping = event.target instanceof HTMLElement && event.target.closest("input, textarea, select, dialog");
     if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === "c") location.href = trace.getAttribute("compare") ?? "";
-    else if (["e", "j", "k"].includes(event.key) && event.target !== trace.tree) {
+    else if (["e", "f", "j", "k", "[", "]"].includes(event.key) && event.target !== trace.tree) {
       trace.tree.focus();
       KEYS[event.key](trace);
     }

@@ -43,9 +43,9 @@ function step(trace, row) {
   const took = span(end - start);
   const told = marks({ attempt: steps.attempt[row], isTaped: steps.taped[row], decided: steps.decided[row] }, view.isFull);
   const inner = steps.opens(row);
-  const isOpen = steps.isNest(row) ? Boolean(inner?.steps && (inner.isOpen || view.query)) : null;
+  const isOpen = steps.isNest(row) ? Boolean(inner?.shown && (inner.isOpen || view.query)) : null;
   const run = inner && steps.runs[steps.begun.get(row)];
-  const gone = steps.gone.has(row) ? " (its run is not here)" : "";
+  const gone = steps.gone.has(row) ? " (its run is not here)" : steps.missed.has(row) ? " (could not be fetched, try again)" : "";
   const count = inner?.steps ? ` (${run.hasMore ? "first " : ""}${inner.steps})` : "";
   return {
     ...trace.place(start, end),

@@ -6,10 +6,11 @@
 const STEPS = 5000;
 
 export class Nested {
-  /** @param {import("./trace-steps.js").Steps} steps @param {string} address before the id of a run @param {(run: string, after: number) => void} follow */
-  constructor(steps, address, follow) {
+  /** @param {import("./trace-steps.js").Steps} steps @param {{address: string, signal: AbortSignal, follow: (run: string, after: number) => void}} of `address` stands before the id of a run */
+  constructor(steps, { address, signal, follow }) {
     this.steps = steps;
     this.address = address;
+    this.signal = signal;
     this.follow = follow;
   }
 
@@ -19,8 +20,10 @@ export class Nested {
     const known = steps.begun.get(row);
     if (known !== undefined && steps.runs[known].isOver) return true;
     const id = known === undefined ? await this.find(row) : steps.runs[known].id;
-    const outline = id ? await json(`${this.address}${id}/steps.json?limit=${STEPS}`) : id;
+    const outline = id ? await this.json(`${this.address}${id}/steps.json?limit=${STEPS}`) : id;
     if (outline === undefined) steps.gone.add(row);
+    if (outline === null) steps.missed.add(row);
+    else steps.missed.delete(row);
     if (!id || !outline) return false;
     const run = steps.nest(row, id);
     steps.load(outline, run);
@@ -31,7 +34,7 @@ export class Nested {
   /** The id of the run that a step began; undefined if it began none. @param {number} row @returns {Promise<string | null | undefined>} */
   async find(row) {
     const above = this.steps.runs[this.steps.run[row]].id;
-    const step = await json(`${this.address}${above}/steps/${this.steps.seq[row]}.json`);
+    const step = await this.json(`${this.address}${above}/steps/${this.steps.seq[row]}.json`);
     return step === null ? null : (step?.child ?? undefined);
   }
 
@@ -47,11 +50,11 @@ export class Nested {
     }
     return row;
   }
-}
 
-/** What is there; undefined where nothing is, null where nobody knows now. @param {string} url @returns {Promise<any>} */
-async function json(url) {
-  const answer = await fetch(url).catch(() => null);
-  if (answer?.status === 404) return undefined;
-  return answer?.ok ? answer.json() : null;
+  /** What is there; undefined where nothing is, null where nobody knows now. @param {string} url @returns {Promise<any>} */
+  async json(url) {
+    const answer = await fetch(url, { signal: this.signal }).catch(() => null);
+    if (answer?.status === 404) return undefined;
+    return answer?.ok ? answer.json().catch(() => null) : null;
+  }
 }

@@ -21,6 +21,8 @@ export class RowList {
     tree.append(this.sheet);
     /** @type {number[]} */ this.rows = [];
     /** @type {number[]} */ this.depths = [];
+    /** @type {number[]} */ this.nths = [];
+    /** @type {number[]} */ this.sizes = [];
     /** @type {Map<number, Row>} */ this.held = new Map();
     /** @type {Row[]} */ this.spare = [];
     /** @type {number | null} */ this.selected = null;
@@ -36,13 +38,12 @@ export class RowList {
     this.draw();
   }
 
-  /** @param {number[]} rows @param {number[]} depths */
-  set(rows, depths) {
+  /** @param {import("./trace-steps.js").Rows} found */
+  set({ rows, depths, nths, sizes }) {
     const isAtEnd = this.tree.scrollTop > 0 && this.tree.scrollTop + this.height >= this.rows.length * ROW_PX - 2;
     const isLonger = rows.length > this.rows.length;
     if (rows.length !== this.rows.length) this.sheet.style.height = `${rows.length * ROW_PX}px`;
-    this.rows = rows;
-    this.depths = depths;
+    Object.assign(this, { rows, depths, nths, sizes });
     if (isAtEnd && isLonger) this.tree.scrollTop = rows.length * ROW_PX;
   }
 
@@ -60,7 +61,8 @@ export class RowList {
     for (let index = first; index < last; index++) {
       const key = this.rows[index];
       const row = this.held.get(key) ?? this.take(key);
-      row.update(this.show(key), key, index, this.depths[index], this.rows.length, key === this.selected);
+      const place = { index, depth: this.depths[index], nth: this.nths[index], size: this.sizes[index] };
+      row.update(this.show(key), key, place, key === this.selected);
     }
     for (const row of this.spare.splice(0)) row.element.remove();
     const active = this.selected !== null && this.held.get(this.selected);
@@ -100,17 +102,15 @@ class Row {
     /** @type {Map<string, unknown>} */ this.was = new Map();
   }
 
-  /** @param {import("./trace-look.js").Shown} shown @param {number} key @param {number} index @param {number} depth @param {number} size @param {boolean} isSelected */
-  update(shown, key, index, depth, size, isSelected) {
+  /** @param {import("./trace-look.js").Shown} shown @param {number} key @param {{index: number, depth: number, nth: number, size: number}} place @param {boolean} isSelected */
+  update(shown, key, { index, depth, nth, size }, isSelected) {
     const { element, glyph, label, marks, meta, bar } = this;
     this.set("key", key, () => {
       element.id = `row${key}`;
       element.dataset.row = `${key}`;
     });
-    this.set("top", index, () => {
-      element.style.top = `${index * ROW_PX}px`;
-      element.setAttribute("aria-posinset", `${index + 1}`);
-    });
+    this.set("top", index, () => (element.style.top = `${index * ROW_PX}px`));
+    this.set("nth", nth, () => element.setAttribute("aria-posinset", `${nth}`));
     this.set("size", size, () => element.setAttribute("aria-setsize", `${size}`));
     this.set("depth", depth, () => {
       glyph.style.marginLeft = `${depth * INDENT_PX}px`;

@@ -10,7 +10,7 @@ import { add, below, lane } from "./trace-lanes.js";
 /** @typedef {import("./trace-lanes.js").Lane} Lane */
 /** @typedef {import("./trace-lanes.js").Run} Run */
 /** @typedef {{query: string, isFull: boolean, isWhole: boolean, from: number, to: number}} View `isWhole` shows idle times */
-/** @typedef {{rows: number[], depths: number[], errors: number, shown: number}} Rows */
+/** @typedef {{rows: number[], depths: number[], nths: number[], sizes: number[], errors: number, shown: number}} Rows `nths` are places among siblings, of which there are `sizes` */
 
 export const LANES_OPEN = 1000;
 const PLAIN = new Set(["model", "tool", "child", "input", "http"]);
@@ -34,6 +34,7 @@ export class Steps {
     /** @type {Run[]} */ this.runs = [below("", 0, null)];
     /** @type {Map<number, number>} the places of runs by the steps that began them */ this.begun = new Map();
     /** @type {Set<number>} steps that began no run, or one that is not here any more */ this.gone = new Set();
+    /** @type {Set<number>} steps of which what they began did not come */ this.missed = new Set();
     this.began = 0;
     this.now = 0;
   }
@@ -191,7 +192,7 @@ export class Steps {
   rows(view, isWhole = false) {
     const words = view.query.toLowerCase();
     /** @type {Rows} */
-    const found = { rows: [], depths: [], errors: 0, shown: 0 };
+    const found = { rows: [], depths: [], nths: [], sizes: [], errors: 0, shown: 0 };
     /** @param {number} at */
     const isShown = (at) => {
       if (this.end(at) < view.from || this.start[at] > view.to) return false;
@@ -202,7 +203,8 @@ export class Steps {
     };
     /** @param {Lane} each @param {boolean} isHidden */
     const walk = (each, isHidden) => {
-      Object.assign(each, { start: Infinity, end: 0, steps: 0, errors: 0, tokens: 0, nano: 0 });
+      Object.assign(each, { start: Infinity, end: 0, steps: 0, shown: 0, errors: 0, tokens: 0, nano: 0 });
+      /** @type {number[]} */ const siblings = [];
       for (const row of each.rows) {
         const inner = this.opens(row);
         const isStep = row >= 0 && isShown(row);
@@ -213,15 +215,18 @@ export class Steps {
         }
         if (inner) {
           walk(inner, isHidden || !(inner.isOpen || isWhole || words));
-          if (!inner.steps && !isStep) found.rows.length = found.depths.length = length;
+          if (!inner.shown && !isStep) found.rows.length = found.depths.length = length;
           add(each, inner);
         }
-        if (isStep) this.count(each, row);
+        if (found.rows.length > length) siblings.push(length);
+        if (row >= 0) this.count(each, row);
+        if (isStep) each.shown++;
+        if (isStep && this.isError(row)) found.errors++;
       }
+      siblings.forEach((at, nth) => ([found.nths[at], found.sizes[at]] = [nth + 1, siblings.length]));
     };
     walk(this.lanes[0], false);
-    found.errors = this.lanes[0].errors;
-    found.shown = this.lanes[0].steps;
+    found.shown = this.lanes[0].shown;
     return found;
   }
 

@@ -5,10 +5,11 @@
  * A step that began a run opens it. What is shown stands in the address of the page.
  */
 
-import { isWritten, load } from "./fragments.js";
-import { read, remember } from "./trace-address.js";
+import { load } from "./fragments.js";
+import { OPENED, read, remember } from "./trace-address.js";
 import { axisOf } from "./trace-axis.js";
 import { bindKeys } from "./trace-keys.js";
+import { Live } from "./trace-live.js";
 import { look } from "./trace-look.js";
 import { Minimap } from "./trace-minimap.js";
 import { Nested } from "./trace-nested.js";
@@ -19,8 +20,7 @@ import { toolbar } from "./trace-toolbar.js";
 
 const STEPS = 100_000;
 const MAP_MS = 400;
-const WRITTEN_MS = 1000;
-const FOLLOWED = 8; // runs at work; others stay as they were when they were opened
+const MISSED = "what it began could not be fetched, try again";
 
 class TraceWaterfall extends HTMLElement {
   async connectedCallback() {
@@ -32,24 +32,34 @@ class TraceWaterfall extends HTMLElement {
     this.steps = new Steps();
     this.steps.load(outline);
     if (!outline.seq.length && this.hasAttribute("over")) return;
-    this.nested = new Nested(this.steps, runs, (id, after) => this.follow(id, after));
+    const { signal } = this.gone;
+    this.nested = new Nested(this.steps, { address: runs, signal, follow: (id, after) => this.live?.follow(id, after) });
     const given = read();
+    this.isRestoring = true;
+    /** What the address names and is not shown yet. */
+    this.kept = { step: given.step, open: given.open.slice(OPENED) };
     this.view = { ...given, isFull: given.isFull || this.steps.isAllFine() };
     this.opened = this.steps.runs[0].places.get(Number(given.step)) ?? null;
     this.build();
-    this.isLive = !this.hasAttribute("over") && !outline.is_lost;
-    this.steps.now = this.isLive && outline.status === "running" ? Date.now() - this.steps.began : this.steps.lanes[0].end;
-    if (!this.hasAttribute("over")) this.listen(outline.last_seq);
+    this.isLive = !this.hasAttribute("over") && !outline.is_lost && outline.status !== "waiting";
+    this.steps.rows(this.view); // Only then it is known how far they reach.
+    this.steps.now = this.isLive ? Date.now() - this.steps.began : this.steps.lanes[0].end;
+    if (!this.hasAttribute("over")) {
+      this.live = new Live(this, signal);
+      this.live.follow(run, outline.last_seq);
+    }
     this.relayout();
     if (this.opened !== null) this.select(this.opened, true);
-    await this.restore(given);
+    await this.restore(given).finally(() => (this.isRestoring = false));
+    if (!signal.aborted) remember(this);
   }
 
-  /** Open the runs below that the address names. @param {{step: string, open: string[]}} given */
+  /** Open the runs below that the address names. @param {import("./trace-address.js").Given} given */
   async restore({ step, open }) {
-    for (const address of open) {
+    for (const address of open.slice(0, OPENED)) {
       const row = await this.nested.reach(address);
       if (row !== null) await this.toggle(row, true);
+      if (row === null || !this.steps.opens(row)) this.kept.open.push(address);
     }
     const row = step.includes(".") ? await this.nested.reach(step) : null;
     if (row !== null) this.select(row, true);
@@ -57,8 +67,6 @@ class TraceWaterfall extends HTMLElement {
 
   disconnectedCallback() {
     this.gone?.abort();
-    clearInterval(this.clock);
-    clearTimeout(this.asking);
   }
 
   build() {
@@ -85,62 +93,6 @@ class TraceWaterfall extends HTMLElement {
     bindKeys(this, signal);
   }
 
-  /** @param {number} after */
-  listen(after) {
-    const { signal } = /** @type {AbortController} */ (this.gone);
-    document.addEventListener("live:run", (event) => this.hear(/** @type {CustomEvent} */ (event).detail), { signal });
-    this.follow(this.getAttribute("run") ?? "", after);
-    this.clock = setInterval(() => this.tick(), 1000);
-  }
-
-  /** @param {string} run @param {number} after */
-  follow(run, after) {
-    const feeds = [...this.querySelectorAll("live-feed")];
-    if (feeds.length >= FOLLOWED || feeds.some((feed) => feed.getAttribute("run") === run)) return;
-    const feed = document.createElement("live-feed");
-    for (const [name, value] of Object.entries({ src: this.getAttribute("live") ?? "", run, after: `${after}` })) feed.setAttribute(name, value);
-    this.append(feed);
-  }
-
-  /** @param {{run: string, events: any[], is_over: boolean}} told */
-  hear({ run, events, is_over }) {
-    const at = this.steps.runs.findIndex((/** @type {{id: string}} */ each) => each.id === run);
-    if (at < 0) return;
-    this.steps.apply(events, at);
-    this.isStale = true;
-    this.later();
-    this.steps.runs[at].isOver ||= is_over;
-    if (at > 0 && is_over) this.querySelector(`live-feed[run="${CSS.escape(run)}"]`)?.remove();
-    if (at > 0) return;
-    if (events.some((each) => each.type.startsWith("run."))) {
-      this.isLive = events.findLast((each) => each.type.startsWith("run.")).type !== "run.waiting" && !is_over;
-      // The new status and output; what somebody reads below stays.
-      load("output", location.href);
-      this.summarize();
-    }
-    if (is_over) {
-      this.isLive = false;
-      clearInterval(this.clock);
-      this.relayout();
-    }
-  }
-
-  /** Fetch the status anew; not under who answers there. */
-  summarize() {
-    clearTimeout(this.asking);
-    const summary = document.getElementById("summary");
-    if (!summary || !isWritten(summary)) return load("summary", location.href);
-    this.asking = setTimeout(() => this.summarize(), WRITTEN_MS);
-  }
-
-  /** While steps run their bars grow. */
-  tick() {
-    if (!this.isLive || document.hidden) return;
-    this.steps.now = Math.max(this.steps.now, Date.now() - this.steps.began);
-    this.isStale = true;
-    this.later();
-  }
-
   /** Draw in the next frame, whatever comes until then. */
   later() {
     this.frame ||= requestAnimationFrame(() => {
@@ -154,7 +106,7 @@ class TraceWaterfall extends HTMLElement {
   relayout(isAsked = false) {
     this.isStale = false;
     const found = this.steps.rows(this.view);
-    this.list.set(found.rows, found.depths);
+    this.list.set(found);
     this.axis = axisOf(this.steps, this.view.isWhole);
     const isZoomed = this.view.from > -Infinity;
     this.left = isZoomed ? this.axis.place(Math.max(0, this.view.from)) : 0;
@@ -192,14 +144,23 @@ class TraceWaterfall extends HTMLElement {
   /** Open or close what is below a row. @param {number} row @param {boolean} [asked] */
   async toggle(row, asked) {
     const isOpen = asked ?? !this.steps.opens(row)?.isOpen;
-    if (isOpen && row >= 0) {
-      this.tree.setAttribute("aria-busy", "true");
-      await this.nested.fetch(row);
-      this.tree.removeAttribute("aria-busy");
-    }
+    if (isOpen && row >= 0) await this.fetch(row);
     const lane = this.steps.opens(row);
     if (lane) lane.isOpen = isOpen;
     this.relayout(row >= 0);
+  }
+
+  /** Have what a step began, or say that it does not come. @param {number} row */
+  async fetch(row) {
+    const told = document.getElementById("told");
+    if (told) told.textContent = "";
+    this.tree.setAttribute("aria-busy", "true");
+    try {
+      await this.nested.fetch(row);
+    } finally {
+      this.tree.removeAttribute("aria-busy");
+    }
+    if (told && this.steps.missed.has(row)) told.textContent = MISSED;
   }
 
   /** Choose a row, and see its step. @param {number} row @param {boolean} [isOpened] */
