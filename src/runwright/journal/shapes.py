@@ -8,9 +8,11 @@ the row. Where a part was cut out stands a byte that no JSON has.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Container, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Final, cast
 
 import msgspec
@@ -28,23 +30,32 @@ PART_LIMIT = 256
 ROW_LIMIT = 16
 """Events in a row at the most."""
 
-_EVENT = re.compile(rb'\[\d+,\d+,(?:null|\d+),\{"type":"([a-z.]+)"')
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 _ESCAPED_QUOTE: Final = b'\\"'
 _MICROSECOND: Final = timedelta(microseconds=1)
 _HOLE: Final = b"\xff"
 _NOTHING: Final = b'""'
-"""What may stand in place of any part: a part is a value, or a name in one."""
+"""What may stand in place of a part: it is a value, or a name in one."""
 _COUNT: Final = 2
 _MOST: Final = 256**_COUNT - 1
 
 _encoder = msgspec.json.Encoder()
-_decoder: msgspec.json.Decoder[list[tuple[int, int, int | None, Data]]] = msgspec.json.Decoder(
-    list[tuple[int, int, int | None, Data]]
-)
+_Told = tuple[int, int, int | None, Data]
+_decode: Callable[[bytes], list[_Told]] = msgspec.json.Decoder(list[_Told]).decode
+_decode_one: Callable[[msgspec.Raw], _Told] = msgspec.json.Decoder(_Told).decode
+_split: Callable[[bytes], list[msgspec.Raw]] = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _delta_decoder: msgspec.json.Decoder[list[tuple[int, datetime, Delta]]] = msgspec.json.Decoder(
     list[tuple[int, datetime, Delta]]
 )
+
+
+class _Tagged(msgspec.Struct):
+    type: str
+
+
+_decode_kind: Callable[[msgspec.Raw], tuple[int, int, int | None, _Tagged]] = msgspec.json.Decoder(
+    tuple[int, int, int | None, _Tagged]
+).decode
 
 Converter = Callable[[Stored, Mapping[str, bytes]], Stored]
 
@@ -97,11 +108,12 @@ def unpack(
         if row.type == DELTA_ROW:
             deltas = _delta_decoder.decode(row.body)
             return [Event(row.run_id, seq, ts, data, row.step, row.position) for seq, ts, data in deltas]
-        told = _decoder.decode(_text(row.body, blobs))
-        return [
-            Event(row.run_id, row.seq + after, row.ts + later * _MICROSECOND, data, step, row.position)
-            for after, later, step, data in told
-        ]
+        return [_event(row, told) for told in _decode(_text(row.body, blobs))]
+
+
+def _event(row: Stored, told: _Told) -> Event:
+    after, later, step, data = told
+    return Event(row.run_id, row.seq + after, row.ts + later * _MICROSECOND, data, step, row.position)
 
 
 @contextmanager
@@ -126,36 +138,59 @@ def references(rows: Iterable[Stored]) -> set[str]:
     return found
 
 
-def needed(row: Stored, types: Container[str]) -> set[str]:
-    """The blobs that the events of these types in a row refer to. Raises StorageError."""
-    return {name for name, kind in _references(row) if kind in types}
+class Chosen:
+    """The events of some types in a row; `names` are the blobs that they stand in. Raises StorageError."""
 
+    def __init__(self, row: Stored, types: Container[str]) -> None:
+        self._row = row
+        self._types = types
+        told = _references(row)
+        self.names = {name for name, kind in told if kind is None or kind in types}
+        self._spared = {name: _NOTHING for name, _ in told if name not in self.names}
 
-def unpack_without(row: Stored, blobs: Mapping[str, bytes]) -> list[Event]:
-    """The events of a row with nothing in place of the parts that are not given. Raises as `unpack` does."""
-    return unpack(row, {**dict.fromkeys(references([row]), _NOTHING), **blobs})
+    def unpack(self, blobs: Mapping[str, bytes]) -> list[Event]:
+        """These events, for which no other blobs need be given. Raises as `unpack` does."""
+        if self._row.type == DELTA_ROW:
+            return [event for event in unpack(self._row, blobs) if event.type in self._types]
+        given = {**self._spared, **blobs}
+        with _reading(self._row):
+            row = _converted(self._row, given, CONVERTERS)
+            events = _split(_text(row.body, given))
+            return [_event(row, _decode_one(event)) for event in events if _kind(event) in self._types]
 
 
 def referring(row: Stored) -> Mapping[str, str]:
     """The blobs that a row refers to, each with the type of the event that first does. Raises StorageError."""
-    return dict(reversed(_references(row)))
+    return {name: kind or row.type for name, kind in reversed(_references(row))}
 
 
-def _references(row: Stored) -> list[tuple[str, str]]:
-    """The blobs that a row refers to, in order, each with the type of the event that does."""
+def _references(row: Stored) -> list[tuple[str, str | None]]:
+    """The blobs that a row refers to, in order, each with the type of the event that does, where that can be told."""
     if row.shape == 1 or row.type == DELTA_ROW:
         return [(name, row.type) for name in references([row])]
     names = _names(row.body)
     if not names:
         return []
-    found: list[tuple[str, str]] = []
-    kind = row.type
     with _reading(row):
-        text = _opened(row.body)
-    for name, piece in zip(names, text.split(_HOLE), strict=False):
-        kind = next((tag.decode() for tag in reversed(_EVENT.findall(piece))), kind)
-        found.append((name, kind))
-    return found
+        pieces = _pieces(row.body, names)
+        text = _NOTHING.join(pieces)
+        try:
+            events = _split(text)
+        except msgspec.DecodeError:
+            # A part was cut out where its bytes stood before, within a text: all of the row is needed.
+            return [(name, None) for name in names]
+        # Events are told apart by where they end, never by what stands in them: that may look like anything.
+        ends = list(accumulate(len(memoryview(event)) + 1 for event in events))
+        if ends[-1] + 1 != len(text):
+            raise ValueError("there is something around its events")
+        holes = accumulate(len(piece) + len(_NOTHING) for piece in pieces[:-1])
+        kinds = [_kind(event) for event in events]
+        return [(name, kinds[bisect_left(ends, hole)]) for name, hole in zip(names, holes, strict=True)]
+
+
+def _kind(event: msgspec.Raw) -> str:
+    """The type of an event in JSON. Raises ValueError."""
+    return _decode_kind(event)[3].type
 
 
 def size_of(events: Sequence[Event]) -> int:
@@ -216,9 +251,14 @@ def _names(body: bytes) -> list[str]:
     return [body[at : at + DIGEST_SIZE].hex() for at in range(_COUNT, _end_of_names(body), DIGEST_SIZE)]
 
 
-def _opened(body: bytes) -> bytes:
-    """The JSON of a body, with its holes. Raises ValueError."""
-    return PHRASES.unpack(body[_end_of_names(body) :])
+def _pieces(body: bytes, names: Sequence[str]) -> list[bytes]:
+    """The JSON of a body around its holes. Raises ValueError."""
+    text = PHRASES.unpack(body[_end_of_names(body) :])
+    # Without names it may hold bytes that are no text.
+    pieces = text.split(_HOLE) if names else [text]
+    if len(pieces) != len(names) + 1:
+        raise ValueError(f"it has {len(pieces) - 1} holes for {len(names)} parts")
+    return pieces
 
 
 def _end_of_names(body: bytes) -> int:
@@ -228,12 +268,7 @@ def _end_of_names(body: bytes) -> int:
 def _text(body: bytes, blobs: Mapping[str, bytes]) -> bytes:
     """The JSON of an event, its parts in their places. Raises ValueError, and StorageError for a missing blob."""
     names = _names(body)
-    text = _opened(body)
-    if not names:
-        return text
-    pieces = text.split(_HOLE)
-    if len(pieces) != len(names) + 1:
-        raise ValueError(f"it has {len(pieces) - 1} holes for {len(names)} parts")
+    pieces = _pieces(body, names)
     filled = [pieces[0]]
     for name, piece in zip(names, pieces[1:], strict=True):
         filled += (_blob(name, blobs), piece)

@@ -10,8 +10,9 @@ import msgspec
 from runwright.core.event import Event, RunCompleted, RunQueued
 from runwright.core.ports import Blobs, Stored, StoryStore
 from runwright.core.run import Run
+from runwright.errors import StorageError
 from runwright.journal.read import JournalReader
-from runwright.journal.shapes import needed, unpack_without
+from runwright.journal.shapes import Chosen
 
 INPUT = frozenset({"run.queued"})
 BOTH = INPUT | {"run.completed"}
@@ -57,7 +58,13 @@ class Edges:
                 yield self._edge(each, blobs)
 
     def _edge(self, told: _Told, blobs: Mapping[str, bytes]) -> Edge:
-        found = [event for row in told.rows for event in unpack_without(row, blobs)]
+        try:
+            found = [event for part in told.parts for event in part.unpack(blobs)]
+        except StorageError:
+            if list(self._stories.edges([told.run.id])) == list(told.rows):
+                raise
+            # It was deleted since its rows were read.
+            return Edge(run=told.run)
         first = found[0].data if found else None
         end = _completed(found) if told.has_output else None
         if told.has_output and end is None:
@@ -73,7 +80,8 @@ class _Told:
         self.run = run
         self.rows = rows
         self.has_output = has_output and run.status == "completed"
-        self.names = {name for row in rows for name in needed(row, BOTH if self.has_output else INPUT)}
+        self.parts = [Chosen(row, BOTH if self.has_output else INPUT) for row in rows]
+        self.names = {name for part in self.parts for name in part.names}
 
 
 def _completed(events: Iterable[Event]) -> RunCompleted | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -39,6 +40,7 @@ from runwright.journal.shapes import (
     CONVERTERS,
     PART_LIMIT,
     ROW_LIMIT,
+    Chosen,
     Converter,
     pack,
     pack_all,
@@ -211,11 +213,80 @@ def test_blobs_are_told_with_the_events_that_refer_to_them() -> None:
         referring(msgspec.structs.replace(row, body=row.body[:-4]))
 
 
+@given(
+    st.lists(PLACED, min_size=1, max_size=6), st.sets(st.sampled_from(("run.queued", "step.failed", "run.completed")))
+)
+def test_chosen_events_come_back_as_they_were(placed: list[tuple[Data, int, int, int | None]], types: set[str]) -> None:
+    """Events of some types are read with no other blobs than they name, whatever stands in them and beside them."""
+    events = _events(placed)
+    found: list[Event] = []
+    for row, blobs in pack_all(events):
+        chosen = Chosen(row, types)
+        found += chosen.unpack({blob.hash: blob.data for blob in blobs if blob.hash in chosen.names})
+    assert [_plain(event) for event in found] == [_plain(event) for event in events if event.type in types]
+
+
+LIKE_AN_EVENT = [1, 2, None, {"type": "step.started", "text": "x" * 600}]
+
+
+@pytest.mark.parametrize("shape", [1, 2])
+def test_no_text_decides_what_an_event_is(shape: int) -> None:
+    """An input or output that looks like another event is told with its own, and read as it was."""
+    told = (RunQueued(agent="a", version="1", input=_raw(LIKE_AN_EVENT)), RunCompleted(output=_raw(LIKE_AN_EVENT)))
+    for data in told:
+        row, blobs = pack([_one(data)])
+        held = {blob.hash: blob.data for blob in blobs}
+        if shape == 1:
+            field = data.bulky[0]
+            aside = msgspec.structs.replace(data, **{field: _set_aside(_raw(LIKE_AN_EVENT), held)})
+            row = msgspec.structs.replace(row, body=msgspec.json.encode(aside), shape=1)
+        chosen = Chosen(row, {row.type})
+        assert referring(row) == dict.fromkeys(chosen.names, row.type)
+        assert [_plain(event) for event in chosen.unpack(held)] == [_plain(_one(data))]
+        assert Chosen(row, {"step.started"}).unpack({}) == []
+
+
+def test_a_part_that_another_event_quotes_is_read() -> None:
+    """A value is cut out where its bytes stand first, be it within a text of an event that is not asked for."""
+    value = list(range(200))
+    told = (
+        StepFailed(error=ErrorInfo(code="x", message=f"not {msgspec.json.encode(value).decode()} again")),
+        RunCompleted(output=_raw(value)),
+    )
+    row, blobs = pack([Event("run_1", seq, NOW, data, 3) for seq, data in enumerate(told, start=7)])
+    chosen = Chosen(row, {"run.completed"})
+    (found,) = chosen.unpack({blob.hash: blob.data for blob in blobs if blob.hash in chosen.names})
+    assert _plain(found) == _plain(Event("run_1", 8, NOW, told[1], 3))
+
+
+def test_a_missing_blob_of_a_chosen_event_is_named() -> None:
+    """What is asked for and not there is an error, not an empty text; what is not asked for need not be there."""
+    row, blobs = pack([_one(RunCompleted(output=_raw("x" * 600)))])
+    assert Chosen(row, {"run.queued"}).unpack({}) == []
+    with pytest.raises(StorageError, match=f"blob '{blobs[0].hash}' is missing"):
+        Chosen(row, {"run.completed"}).unpack({})
+
+
 def test_a_missing_blob_is_named() -> None:
     """A row whose blob is gone is damaged, and the error says which."""
     row, blobs = pack([_one(CustomEmitted(name="x", value=msgspec.Raw(b'"' + b"x" * 600 + b'"')))])
     with pytest.raises(StorageError, match=blobs[0].hash):
         unpack(row, {})
+
+
+def _read_all(row: Stored, held: dict[str, bytes]) -> None:
+    """Read a damaged row in each way there is."""
+    references([row])
+    reads: tuple[Callable[[], object], ...] = (
+        lambda: unpack(row, held),
+        lambda: Chosen(row, {"run.completed"}).unpack(held),
+        lambda: referring(row),
+    )
+    for read in reads:
+        try:
+            read()
+        except StorageError as error:
+            assert "may be damaged" in error.message
 
 
 @given(st.lists(PLACED, min_size=1, max_size=4), st.randoms(use_true_random=False))
@@ -226,12 +297,7 @@ def test_damage_is_an_error_or_nothing(placed: list[tuple[Data, int, int, int | 
     at = chance.randrange(len(row.body))
     bad = (row.body[:at] + bytes([chance.randrange(256)]) + row.body[at + 1 :], row.body[:at], row.body + b"x")
     for body in bad:
-        damaged = msgspec.structs.replace(row, body=body)
-        references([damaged])
-        try:
-            unpack(damaged, held)
-        except StorageError as error:
-            assert "may be damaged" in error.message
+        _read_all(msgspec.structs.replace(row, body=body), held)
 
 
 @pytest.mark.parametrize("type", ["custom.emitted", "deltas"])
