@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from runwright.core.message import Message, Part, UserMessage, text_of
-from runwright.core.values import is_list, is_object
+from runwright.core.values import in_short, is_list, is_object
 from runwright.errors import InvalidRequest
 from runwright.tools.signature import in_words, pointer
 
@@ -85,7 +85,7 @@ def read_messages(data: bytes) -> tuple[Message, ...]:
         return (_user(value, []),)
     if is_object(value):
         return _from_object(value)
-    raise _wrong([], f"{EXPECTED}, not {value!r}")
+    raise _wrong([], f"{EXPECTED}, not {in_short(value)}")
 
 
 def read_text(data: bytes) -> str:
@@ -114,10 +114,10 @@ def _conversation(value: object) -> tuple[Message, ...]:
 
 def _message(value: object, path: Sequence[str | int]) -> Message:
     if not is_object(value):
-        raise _wrong(path, f"a message is an object with role and content, not {value!r}")
+        raise _wrong(path, f"a message is an object with role and content, not {in_short(value)}")
     role = _ROLES.get(str(value.get("role")), value.get("role"))
     if role not in ("system", "user", "assistant", "tool"):
-        raise _wrong([*path, "role"], f"a role is system, user, assistant or tool, not {role!r}")
+        raise _wrong([*path, "role"], f"a role is system, user, assistant or tool, not {in_short(role)}")
     fields = {name: each for name, each in value.items() if each is not None} | {"role": role}
     if role != "user":
         fields["content"] = _joined(fields.get("content"), [*path, "content"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from difflib import get_close_matches
@@ -15,6 +14,7 @@ from runwright.core.memory import BLOCK_BYTES, Scope
 from runwright.core.memory import NAME as MEMORY_NAME
 from runwright.core.model import ModelSettings
 from runwright.core.policy_reader import guard_schema, read_guard, write_guard
+from runwright.core.values import in_short
 from runwright.errors import ConfigError
 from runwright.tools.signature import in_words, pointed
 
@@ -271,11 +271,11 @@ def _explained(error: ValidationError, model: Model) -> Iterable[tuple[str, str]
             yield place, f"there is no field {name!r}{hint}"
         elif each["type"] == "model_type":
             names = ", ".join(_field_names(model, each["loc"]))
-            yield place, f"this is an object with some of the fields {names}, not {reprlib.repr(each['input'])}"
+            yield place, f"this is an object with some of the fields {names}, not {in_short(each['input'])}"
         elif each["type"] == "string_pattern_mismatch" and (
             told := _PATTERNS.get(each.get("ctx", {}).get("pattern", ""))
         ):
-            yield place, f"{told}, not {reprlib.repr(each['input'])}"
+            yield place, f"{told}, not {in_short(each['input'])}"
         else:
             yield place, detail
 

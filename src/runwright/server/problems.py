@@ -29,6 +29,7 @@ from runwright.server.wire import ClientGone, Header, encode
 from runwright.service.views import Problem
 from runwright.studio import Studio
 from runwright.studio.page import Ask
+from runwright.tools.signature import in_words
 
 _log = logging.getLogger("runwright.server")
 _SANE_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
@@ -69,7 +70,7 @@ def problem(error: RunwrightError, *, request_id: str | None = None) -> ProblemB
         type=f"/errors/{error.code}",
         title=_title(error),
         status=error.status,
-        detail=error.public,
+        detail=_detail(error),
         code=error.code,
         retryable=error.retryable,
         request_id=request_id,
@@ -96,6 +97,12 @@ def openai_error(error: RunwrightError) -> OpenAIErrorBody:
 def places_of(error: Exception) -> tuple[tuple[str, str], ...]:
     """What is wrong where."""
     return error.problems if isinstance(error, InvalidRequest | ConfigError) else ()
+
+
+def _detail(error: RunwrightError) -> str:
+    """What the error says; where that is no more than its title, what is wrong where."""
+    is_title = error.public.rstrip(".") == _title(error)
+    return (in_words(places_of(error)) if is_title else "") or error.public
 
 
 def _title(error: RunwrightError) -> str:

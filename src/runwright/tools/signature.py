@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
 from runwright.core.context import Context
-from runwright.core.values import is_list, is_object
+from runwright.core.values import in_short, is_list, is_object
 from runwright.errors import ConfigError, InvalidRequest
 from runwright.tools.docstring import Doc, read_docstring
 
@@ -179,14 +179,9 @@ def _detail(kind: str, message: str, given: object) -> str:
         case "json_invalid":
             return message
         case "dict_type":
-            return f"this is an object, not {_shown(given)}"
+            return f"this is an object, not {in_short(given)}"
         case _:
-            return f"{message}, not {_shown(given)}"
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+            return f"{message}, not {in_short(given)}"
 
 
 def _type_name(schema: object) -> str:

@@ -99,7 +99,7 @@ async def test_what_is_wrong_is_told(client: httpx2.AsyncClient) -> None:
     assert told == snapshot(
         [
             (404, "There is no approval 'run_none.3'; `runwright approvals ls` lists those that wait."),
-            (422, "The request is not valid."),
+            (422, "/decision: this is one of 'answer', 'approve', 'deny', not 'maybe'"),
             (422, "the arguments do not fit: /amount: Input"),
             (409, "RUN is waiting; step 6 does not wait for an answer."),
             (404, "There is no approval 'nothing': an id is that of a run and the number of a step, as run_1.7."),

@@ -46,7 +46,7 @@ async def test_a_problem_has_everything_a_client_needs() -> None:
                 "type": "/errors/invalid_request",
                 "title": "The request is not valid",
                 "status": 422,
-                "detail": "The request is not valid.",
+                "detail": "/tags/1: Expected `str`, got `int`",
                 "code": "invalid_request",
                 "retryable": False,
                 "request_id": "req-1",
