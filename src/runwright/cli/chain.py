@@ -22,7 +22,8 @@ async def chain(
     """Run agents one after the other, each with the output of the one before, and print the last one's.
 
     Args:
-        words: The agents in order, then the input as text, or `-` for stdin.
+        words: The agents in order, then the input as text, or `-` for stdin. Behind `--`, with the options before it,
+            an input that looks like an option is none: `chain --data D first second -- "$INPUT"`.
         as_json: The input is JSON, not text.
         user: Who the run is for.
         group: A label that ties runs together.

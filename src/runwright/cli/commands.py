@@ -215,13 +215,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _dispatch(app: App, tokens: Sequence[str], out: Output) -> None:
     def launch(*tokens: Tokens, options: Everywhere = NO_OPTIONS) -> object:
+        # An input may be called as an option is.
+        out.is_json = options.json
         command, bound, unparsed = app.parse_args(tokens, exit_on_error=False, print_error=False)
         call = Call(options, out)
         return command(*bound.args, **bound.kwargs, **dict.fromkeys(unparsed, call))
 
     app.meta.default(launch)
     try:
-        result = app.meta(_in_front(tokens), exit_on_error=False, print_error=False)
+        result = _parsed(app, tokens)
     except UnusedCliTokensError as error:
         unused = " ".join(error.unused_tokens or ())
         raise InvalidRequest(f"{unused!r} is more than this takes: put text of several words in quotes.") from error
@@ -233,20 +235,36 @@ def _dispatch(app: App, tokens: Sequence[str], out: Output) -> None:
         asyncio.run(result)
 
 
-def _in_front(tokens: Sequence[str]) -> list[str]:
-    """The options of every command in front: behind an input that may begin with a hyphen, it would take them."""
+def _parsed(app: App, tokens: Sequence[str]) -> object:
+    """The result of the command. What stands in the place of an input is the input, whatever it looks like.
+
+    Only where the value of an option would be too much, the input was left out and the option stands in its place.
+    """
+    try:
+        return app.meta(tokens, exit_on_error=False, print_error=False)
+    except UnusedCliTokensError as error:
+        in_front, values = _in_front(tokens)
+        if not values.issuperset(error.unused_tokens or ("",)):
+            raise
+        return app.meta(in_front, exit_on_error=False, print_error=False)
+
+
+def _in_front(tokens: Sequence[str]) -> tuple[list[str], set[str]]:
+    """Options of every command in front, where no input takes them, and the values that are words of their own."""
     front: list[str] = []
+    values: set[str] = set()
     rest = list(tokens)
     at = 0
     while at < len(rest) and rest[at] != "--":
         name, is_given, _ = rest[at].partition("=")
         end = at + 1 if is_given or name in EVERYWHERE_FLAGS else at + 2
         if name in EVERYWHERE_NAMES and end <= len(rest):
+            values.update(rest[at + 1 : end])
             front += rest[at:end]
             del rest[at:end]
         else:
             at += 1
-    return [*front, *rest]
+    return [*front, *rest], values
 
 
 def _version() -> str:

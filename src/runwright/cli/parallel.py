@@ -22,7 +22,8 @@ async def parallel(
     """Run agents side by side on the same input, and print their results by name as JSON.
 
     Args:
-        words: The agents, then the input as text, or `-` for stdin.
+        words: The agents, then the input as text, or `-` for stdin. Behind `--`, with the options before it, an input
+            that looks like an option is none: `parallel --data D first second -- "$INPUT"`.
         join: When it is decided: all, any, first, settled, or after so many results.
         limit: Agents at work at once.
         as_json: The input is JSON, not text.

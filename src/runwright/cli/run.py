@@ -41,7 +41,8 @@ async def run(
 
     Args:
         name: The agent.
-        input: The input as text; `-`, or nothing when stdin is not a terminal, reads it from stdin.
+        input: The input as text; `-`, or nothing when stdin is not a terminal, reads it from stdin. What stands
+            in its place is the input also where it looks like an option; without it, options stand before the name.
         as_json: The input is JSON, not text.
         thread: The conversation the run belongs to.
         version: A version of the agent other than the current one.
