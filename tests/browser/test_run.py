@@ -252,7 +252,7 @@ def test_what_a_step_began_may_be_out_of_reach(seen: Watched) -> None:
     (child,) = page.evaluate("document.querySelector('trace-waterfall').steps.seq.slice(-1)")
     page.route("**/steps/*.json", lambda route: route.fulfill(body="<p>Log in</p>"))
     seen.open(f"/runs/{run}?open={child}+{child}.2&step={child}.2")
-    unreached = tree.get_by_label("could not be fetched, try again")
+    unreached = tree.get_by_label("(not fetched), try again")
     expect(unreached).to_have_count(1)
     page.keyboard.press("f")
     page.keyboard.press("End")

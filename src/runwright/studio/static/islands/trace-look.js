@@ -45,7 +45,7 @@ function step(trace, row) {
   const inner = steps.opens(row);
   const isOpen = steps.isNest(row) ? Boolean(inner?.shown && (inner.isOpen || view.query)) : null;
   const run = inner && steps.runs[steps.begun.get(row)];
-  const gone = steps.gone.has(row) ? " (its run is not here)" : steps.missed.has(row) ? " (could not be fetched, try again)" : "";
+  const gone = steps.gone.has(row) ? " (its run is not here)" : steps.missed.has(row) ? " (not fetched)" : "";
   const count = inner?.steps ? ` (${run.hasMore ? "first " : ""}${inner.steps})` : "";
   return {
     ...trace.place(start, end),
@@ -57,7 +57,7 @@ function step(trace, row) {
     spent: inner?.steps ? spent(inner.tokens, inner.nano) : spent(steps.tokens[row], steps.nano[row]),
     took: steps.duration[row] === null ? status : took,
     state: `${isError ? "failed" : status}${row === trace.opened ? " opened" : ""}`,
-    spoken: `${kind} ${name}, ${status}, ${took}${count}${gone}${told.long && `, ${told.long}`}`,
+    spoken: `${kind} ${name}, ${status}, ${took}${count}${gone}${steps.missed.has(row) ? ", try again" : ""}${told.long && `, ${told.long}`}`,
     isOpen,
   };
 }
