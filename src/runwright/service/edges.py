@@ -59,12 +59,15 @@ class Edges:
 
     def _edge(self, told: _Told, blobs: Mapping[str, bytes]) -> Edge:
         try:
-            found = [event for part in told.parts for event in part.unpack(blobs)]
+            return self._filled(told, blobs)
         except StorageError:
             if list(self._stories.edges([told.run.id])) == list(told.rows):
                 raise
             # It was deleted since its rows were read.
             return Edge(run=told.run)
+
+    def _filled(self, told: _Told, blobs: Mapping[str, bytes]) -> Edge:
+        found = [event for part in told.parts for event in part.unpack(blobs)]
         first = found[0].data if found else None
         end = _completed(found) if told.has_output else None
         if told.has_output and end is None:
