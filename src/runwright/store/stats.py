@@ -69,6 +69,8 @@ _OF_RUN = (
 )
 _ERROR_BYTES = 2048
 """As much of an error is read: what it says of its fault stands at its beginning."""
+_END_BYTES = 64
+"""As much of the end of a longer one: more than what stands behind its message."""
 _OF_FAILED = (
     runs.c.id,
     runs.c.agent,
@@ -78,8 +80,10 @@ _OF_FAILED = (
     runs.c.replay_of,
     runs.c.cost_source,
     func.substr(runs.c.error, 1, _ERROR_BYTES).label("error"),
+    func.substr(runs.c.error, -_END_BYTES).label("end"),
 )
 _BEGINNING = re.compile(rb'\{"code":"([^"\\]*)","message":"((?:[^"\\]|\\u[0-9a-f]{4}|\\[^u])*)', re.DOTALL)
+_END = re.compile(rb'"(?:,"retryable":(true))?(?:,"step":(\d+))?\}\Z')
 _decode_error = msgspec.json.Decoder(ErrorInfo).decode
 
 
@@ -181,20 +185,26 @@ def _begun(where: StatFilter) -> Select[tuple[str]]:
 
 
 def _failed_runs(rows: Sequence[Row], where: StatFilter) -> Iterator[FailedRun]:
-    for run_id, agent, version, created, ended, replay_of, source, error in rows:
+    for run_id, agent, version, created, ended, replay_of, source, error, tail in rows:
         is_of = where.agents is None or agent in where.agents
         if is_of and error is not None and replay_of is None and source != IMPORTED:
             at = moment(created if ended is None else ended)
-            yield FailedRun(id=run_id, agent=agent, version=version, at=at, error=_error(bytes(error)))
+            yield FailedRun(id=run_id, agent=agent, version=version, at=at, error=_error(bytes(error), bytes(tail)))
 
 
-def _error(raw: bytes) -> ErrorInfo:
-    """An error, or the beginning of a long one."""
+def _error(raw: bytes, tail: bytes) -> ErrorInfo:
+    """An error, or the beginning of a long one with what stands behind its message."""
     begun = _BEGINNING.match(raw)
     if len(raw) < _ERROR_BYTES or begun is None:
         return _decode_error(raw)
     text = begun[2].decode("utf-8", "ignore")
-    return ErrorInfo(code=begun[1].decode(), message=msgspec.json.decode(f'"{text}"'))
+    ended = _END.search(tail)
+    return ErrorInfo(
+        code=begun[1].decode(),
+        message=msgspec.json.decode(f'"{text}"'),
+        retryable=ended is not None and ended[1] is not None,
+        step=int(ended[2]) if ended is not None and ended[2] is not None else None,
+    )
 
 
 def _add_run(sums: list[int], run: Sequence[Any]) -> None:

@@ -147,6 +147,18 @@ def test_of_a_huge_error_the_beginning_is_read(stores: Stores, character: str, s
     assert found.error.code == "tool_failed"
     assert message.startswith(found.error.message)
     assert 300 < len(found.error.message) < 2048
+    assert (found.error.retryable, found.error.step) == (True, 4)
+
+
+@pytest.mark.parametrize("behind", [(False, None), (True, None), (False, 9), (True, 20_000)], ids=str)
+@pytest.mark.parametrize("size", [1_900, 2_010, 2_040, 100_000])
+def test_of_a_huge_error_the_end_is_read(stores: Stores, behind: tuple[bool, int | None], size: int) -> None:
+    """Its step and whether it may be retried, whatever its message says and wherever that is cut."""
+    message = "x" * size + '","retryable":true,"step":7}'
+    error = ErrorInfo(code="tool_failed", message=message, retryable=behind[0], step=behind[1])
+    assert not any(stores.writes.append([new(failure(1, "", error=error))]))
+    (found,) = stores.stats.failed(StatFilter(), limit=5).runs
+    assert (found.error.retryable, found.error.step) == behind
 
 
 def told(row: StatRow) -> tuple[object, ...]:
