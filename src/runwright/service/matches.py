@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Final
 
@@ -48,7 +47,7 @@ def _in_text(text: str, needle: str, place: Place) -> Match | None:
         return None
     start, end = at, at + len(needle)
     if len(folded) != len(text):
-        start, end = _unfolded(text, start), _unfolded(text, end - 1) + 1
+        start, end = unfolded(text, start), unfolded(text, end - 1) + 1
     return Match(
         place=place,
         before=text[max(0, start - BEFORE) : start],
@@ -57,9 +56,18 @@ def _in_text(text: str, needle: str, place: Place) -> Match | None:
     )
 
 
-def _unfolded(text: str, at: int) -> int:
+def unfolded(text: str, at: int) -> int:
     """The character of a text that a place in its folded form belongs to: folding makes some characters several."""
-    return bisect_right(range(len(text)), at, key=lambda end: len(text[: end + 1].casefold()))
+    start, end = 0, len(text)
+    # Each character is folded by itself, so that of ever smaller halves only those before the place need be.
+    while end - start > 1:
+        middle = (start + end) // 2
+        count = len(text[start:middle].casefold())
+        if at < count:
+            end = middle
+        else:
+            start, at = middle, at - count
+    return start
 
 
 def _names_of(run: Run) -> Iterator[tuple[Place, str]]:

@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
-from typing import cast
+from typing import SupportsIndex, cast
 
 import msgspec
 import pytest
@@ -18,7 +18,7 @@ from runwright.errors import InvalidRequest
 from runwright.journal.shapes import pack
 from runwright.service import search
 from runwright.service.edges import Edge, Edges
-from runwright.service.matches import match
+from runwright.service.matches import match, unfolded
 from runwright.service.search import Searches
 from runwright.service.search_views import FoundRuns
 from tests.unit.engine.harness import Process, looping, started
@@ -129,6 +129,30 @@ def test_a_text_is_found_where_it_stands(value: object, start: int, count: int, 
             assert folded in found.found.casefold()
             if isinstance(value, str):
                 assert found.before + found.found + found.after in value
+
+
+class _Counted(str):
+    """A text that counts the characters of it that are folded."""
+
+    folded: list[int]
+
+    def casefold(self) -> str:
+        self.folded.append(len(self))
+        return super().casefold()
+
+    def __getitem__(self, place: SupportsIndex | slice) -> "_Counted":
+        part = _Counted(super().__getitem__(place))
+        part.folded = self.folded
+        return part
+
+
+@pytest.mark.parametrize("at", [0, 1, 4_999, 9_999])
+def test_a_place_in_a_folded_text_costs_no_more_than_folding_it(at: int) -> None:
+    """Where a text grows when it is folded, the character of a place is found by folding it once."""
+    text = _Counted("İ" * 10_000)
+    text.folded = []
+    assert [unfolded(text, 2 * at), unfolded(text, 2 * at + 1)] == [at, at]
+    assert sum(text.folded) <= 2 * len(text)
 
 
 async def test_it_is_found_in_errors_and_by_names(shelf: Shelf) -> None:
