@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from runwright.core.cost import CallOrder, CostKey, Unlabelled
 from runwright.server.reference import documented
-from runwright.server.wire import Answer, body_of, served
+from runwright.server.wire import Answer, body_of, queried, served
 from runwright.service.call_views import CallQuery, CallView
 from runwright.service.views import CostQuery, CostReport, Page, RunCost
 
@@ -37,7 +37,7 @@ class CostParameters(BaseModel):
 @router.get("/costs", **documented(CostReport))
 async def get_costs(request: Request, asked: Annotated[CostParameters, Query()]) -> Response:
     """What calls cost, by what was asked for; with `on_model` what they would cost on another model."""
-    return Answer(await served(request).costs.report(CostQuery(**asked.model_dump())))
+    return Answer(await served(request).costs.report(queried(asked.model_dump(), CostQuery)))
 
 
 @router.post("/costs", **documented(CostReport, body=CostQuery))
@@ -66,7 +66,7 @@ class CallParameters(BaseModel):
 @router.get("/costs/calls", **documented(Page[CallView]))
 async def list_calls(request: Request, asked: Annotated[CallParameters, Query()]) -> Response:
     """The single calls behind the sums, the dearest or `newest` first, each with its run and step."""
-    return Answer(await served(request).costs.calls(CallQuery(**asked.model_dump())))
+    return Answer(await served(request).costs.calls(queried(asked.model_dump(), CallQuery)))
 
 
 @router.get("/runs/{run}/cost", **documented(RunCost))

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from runwright.server.reference import documented
-from runwright.server.wire import Answer, body_of, served
+from runwright.server.wire import Answer, body_of, queried, served
 from runwright.service.guard import GuardQuery, GuardReport
 from runwright.service.simulation_views import SimulationQuery, SimulationReport
 
@@ -31,7 +31,7 @@ class GuardParameters(BaseModel):
 @router.get("/guard", **documented(GuardReport))
 async def get_guard(request: Request, asked: Annotated[GuardParameters, Query()]) -> Response:
     """How calls fare with resends, by model and tool, the state of breakers, retry buckets, limits, and budgets now."""
-    return Answer(await served(request).guard.report(GuardQuery(**asked.model_dump())))
+    return Answer(await served(request).guard.report(queried(asked.model_dump(), GuardQuery)))
 
 
 @router.post("/guard/simulate", **documented(SimulationReport, body=SimulationQuery))

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from runwright.core.stats import StatKey, StatKind
 from runwright.server.reference import documented
-from runwright.server.wire import Answer, served
+from runwright.server.wire import Answer, queried, served
 from runwright.service.error_views import ErrorQuery, ErrorReport
 from runwright.service.stat_views import StatQuery, StatReport
 
@@ -45,10 +45,10 @@ class ErrorParameters(BaseModel):
 @router.get("/stats", **documented(StatReport))
 async def get_stats(request: Request, asked: Annotated[StatParameters, Query()]) -> Response:
     """Calls, errors, tokens, cost and percentiles of durations, by time, by what did it, or by who asked for it."""
-    return Answer(await served(request).stats.report(StatQuery(**asked.model_dump())))
+    return Answer(await served(request).stats.report(queried(asked.model_dump(), StatQuery)))
 
 
 @router.get("/errors", **documented(ErrorReport))
 async def get_errors(request: Request, asked: Annotated[ErrorParameters, Query()]) -> Response:
     """What failed, grouped by agent, code and message, the most frequent first."""
-    return Answer(await served(request).stats.errors(ErrorQuery(**asked.model_dump())))
+    return Answer(await served(request).stats.errors(queried(asked.model_dump(), ErrorQuery)))

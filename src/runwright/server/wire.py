@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, TypeVar, cast
 from urllib.parse import parse_qs
@@ -66,6 +66,16 @@ def decode(decoder: msgspec.json.Decoder[Decoded], body: bytes) -> Decoded:
         raise malformed(detail) from error
     except RecursionError as error:
         raise malformed("The JSON is nested too deep.") from error
+
+
+def queried(parameters: Mapping[str, object], wanted: type[Decoded]) -> Decoded:
+    """What the parameters of a query ask for. Raises InvalidRequest that names the one that is wrong."""
+    try:
+        return msgspec.convert(parameters, wanted)
+    except msgspec.ValidationError as error:
+        wrong = misfit(error, wanted)
+        problems = [(f"query{pointer}", detail) for pointer, detail in wrong.problems]
+        raise InvalidRequest(wrong.message, problems=problems) from error
 
 
 def malformed(detail: str) -> InvalidRequest:

@@ -1,6 +1,7 @@
 """Stats over HTTP."""
 
 import httpx2
+import pytest
 
 
 async def test_stats_are_reported(client: httpx2.AsyncClient) -> None:
@@ -49,3 +50,15 @@ async def test_a_mistake_is_told(client: httpx2.AsyncClient) -> None:
     """What is no key, no time or no parameter is the caller's mistake."""
     for query in ({"by": "planet"}, {"since": "soon"}, {"colour": "red"}):
         assert (await client.get("/api/v1/stats", params=query)).status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("stats", "template"), ("errors", "code"), ("costs", "on_model"), ("costs/calls", "user")],
+)
+@pytest.mark.parametrize("value", ["x" * 129, "a\u202eb"], ids=["long", "unseen"])
+async def test_a_query_is_held_to_what_labels_are(client: httpx2.AsyncClient, path: str, name: str, value: str) -> None:
+    """What could be no name is the caller's mistake, and the answer says which parameter it is in."""
+    answer = await client.get(f"/api/v1/{path}", params={name: value})
+    (problem,) = answer.json()["errors"]
+    assert (answer.status_code, problem["pointer"]) == (422, f"query/{name}")
