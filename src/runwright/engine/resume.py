@@ -90,7 +90,10 @@ class Resumer:
         return run.owner in await self._gone({run.owner})
 
     async def lost(self, runs: Iterable[Run]) -> frozenset[str]:
-        """Those of the runs that are to be at work, and whose process is gone, by their ids."""
+        """Those of the runs that are to be at work, and whose process is gone, by their ids.
+
+        Not those that nobody has taken up yet, or that this process let go for want of disk: it goes on with them.
+        """
         asked = [run for run in runs if self._is_left(run)]
         gone = await self._gone({run.owner for run in asked}) if asked else set[str | None]()
         doubtful = [run.id for run in asked if run.owner in gone]
@@ -101,7 +104,8 @@ class Resumer:
         return frozenset(run.id for run in rows if self._is_left(run) and run.owner in gone)
 
     def _is_left(self, run: Run) -> bool:
-        return run.status in AT_WORK and run.id not in self._driver.live
+        is_ours = run.owner in {None, self._owner.boot}
+        return run.status in AT_WORK and run.id not in self._driver.live and not is_ours
 
     async def _adopt_one(self, run: Run) -> None:
         # A run that had its answer goes on without an owner.

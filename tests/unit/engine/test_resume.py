@@ -662,6 +662,9 @@ async def test_a_run_survives_a_full_disk(stores: Stores, caplog: pytest.LogCapt
         await asyncio.sleep(0.03)
         with pytest.raises(StorageFull):
             await process.create()
+        row = await asyncio.to_thread(stores.runs.get, handle.run_id)
+        assert row is not None
+        assert (row.status, await process.engine.lost([row])) == ("running", frozenset())
         process.gate.fail(None)
         view = await process.settled(handle.run_id, "completed")
         assert view.usage.tool_calls == 2

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from runwright.core.event import Event
-from runwright.core.ports import RunFilter
+from runwright.core.ports import Batch, RunFilter, RunRow
 from runwright.errors import Conflict, InvalidRequest
 from runwright.journal.read import JournalReader
 from runwright.service.views import Resolution
@@ -157,6 +157,19 @@ async def test_runs_whose_process_is_gone_are_lost_until_they_are_taken_up(store
         await process.runs.resume(runs[0])
         await process.settled(runs[0], "completed")
         assert not (await process.runs.get(runs[0])).is_lost
+
+
+async def test_a_run_that_nobody_owns_yet_is_not_lost(stores: Stores) -> None:
+    """A run that was answered, and waits to be taken up, has no process that could be gone."""
+    first, _ = await left_behind(stores)
+    async with started(looping(), stores=stores, options=BY_HAND) as process:
+        row = await asyncio.to_thread(stores.runs.get, first)
+        assert row is not None
+        assert await process.engine.lost([row]) == {first}
+        answered = replace(row, owner=None)
+        batch = Batch(run=RunRow(answered, is_first=False))
+        assert await asyncio.to_thread(stores.writes.append, [batch]) == [None]
+        assert await process.engine.lost([answered]) == frozenset()
 
 
 async def test_a_run_that_ended_since_it_was_read_is_not_lost() -> None:
