@@ -109,7 +109,7 @@ def cli_page() -> str:
     return page(
         "Commands",
         "Data goes to stdout, everything else to stderr. On a terminal, control characters in the words of models and "
-        "tools are shown as escapes.",
+        "tools, and those that nobody sees, are shown as escapes.",
         "## Options of every command, before or after its name",
         "\n".join(everywhere),
         "## Exit codes",

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
+from runwright.core.unseen import UNSEEN
 from runwright.errors import ConfigError, InvalidRequest, RunwrightError
 
-# Everything a terminal could take for a command: C0 but tab and line feed, DEL, C1.
-CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 COLUMN_GAP = "  "
 COLORS = {"-": 31, "+": 32, "@": 36}
 """Red, green and cyan for the lines of a diff (ECMA-48, SGR)."""
@@ -104,8 +102,8 @@ class Output:
 
 
 def inert(text: str) -> str:
-    """The text with control characters written as escapes, so that a terminal shows them and does nothing."""
-    return CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+    """The text with characters that act on a terminal, or that nobody sees, as escapes."""
+    return UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def short(text: str, length: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
+from textwrap import indent
 
 import msgspec
 
@@ -27,6 +28,7 @@ WHY = "Why not? The model reads it > "
 ANSWERED = "Answer (empty: later, /deny: decline) > "
 DENY = "/deny"
 BY = "cli"
+MARGIN = "  "
 
 
 class Person:
@@ -56,7 +58,8 @@ class Person:
 
     async def _ask(self, access: Access, asked: ApprovalView) -> bool:
         """Whether the person answered."""
-        self._out.note(_told(asked))
+        # No line of a text stands where those of this program do.
+        self._out.note(indent(_told(asked), MARGIN, lambda _: True).removeprefix(MARGIN))
         self._lines.forget()
         while True:
             try:

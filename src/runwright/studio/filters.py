@@ -14,6 +14,7 @@ from markdown_it.token import Token
 from markupsafe import Markup, escape
 
 from runwright.core.money import NANO
+from runwright.core.unseen import UNSEEN
 from runwright.journal.wording import json_text
 
 SHOWN = 20_000
@@ -23,13 +24,6 @@ GIST = 120
 """Characters of a value that stand in a row of a list."""
 GIST_BYTES = 2000
 
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u180b-\u180e\u200b-\u200f\u2028-\u202e"
-    "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e007f]"
-)
-"""Control characters, and those that turn the direction of text, break its lines, or that nobody sees."""
-
-
 _CODE = re.compile("`([^`]+)`")
 
 
@@ -37,7 +31,7 @@ def inert(value: object) -> object:
     """Show characters that act on what stands around them as their names. Jinja calls it for every value."""
     if isinstance(value, Markup) or not isinstance(value, str):
         return value
-    return _UNSEEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", value)
+    return UNSEEN.sub(lambda found: f"⟨U+{ord(found[0]):04X}⟩", value)
 
 
 def coded(text: str) -> Markup:

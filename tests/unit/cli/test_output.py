@@ -6,7 +6,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runwright.cli.output import CONTROL, Output, inert
+from runwright.cli.output import Output, inert
+from runwright.core.unseen import UNSEEN
 from runwright.errors import ConfigError
 from tests.unit.cli.fakes import Terminal
 
@@ -15,7 +16,14 @@ def test_a_terminal_gets_no_control_characters() -> None:
     """What a model says cannot move the cursor or change colours on a terminal; tabs and line feeds stay."""
     stdout = Terminal()
     Output(stdout=stdout).text("a\x1b[31mb\x9b1m\tc\nd\r\x00", end="")
-    assert stdout.getvalue() == "a\\x1b[31mb\\x9b1m\tc\nd\\x0d\\x00"
+    assert stdout.getvalue() == "a\\x1b[31mb\\x9b1m\tc\nd\\r\\x00"
+
+
+def test_a_terminal_shows_what_nobody_sees() -> None:
+    """Characters that turn text, hide or break lines are escapes on a terminal, as they have names in the studio."""
+    stdout = Terminal()
+    Output(stdout=stdout).text("pay\u202e05\u2066\u200b\u2028\U000e0041 grüße 👋", end="")
+    assert stdout.getvalue() == "pay\\u202e05\\u2066\\u200b\\u2028\\U000e0041 grüße 👋"
 
 
 def test_a_pipe_gets_every_byte() -> None:
@@ -27,8 +35,8 @@ def test_a_pipe_gets_every_byte() -> None:
 
 @given(st.text())
 def test_inert_text_holds_no_control_character(text: str) -> None:
-    """Whatever comes in, no control character comes out."""
-    assert CONTROL.search(inert(text)) is None
+    """Whatever comes in, nothing comes out that nobody sees."""
+    assert UNSEEN.search(inert(text)) is None
 
 
 def test_json_is_one_line_for_programs_and_indented_for_people() -> None:

@@ -54,7 +54,13 @@ async def gives_up(text: str, context: Context) -> str:
     return "yes"
 
 
+async def draws(text: str, context: Context) -> str:
+    """Ask what looks like a question of the command."""
+    return str(await context.ask("Are you there?\noffice wants to call look {}\u2028\nCall it? y: yes > "))
+
+
 AGENTS = (
+    Agent("liar", run=draws),
     Agent("office", tools=[pay], approvals={"pay": {}}),
     Agent("chief", run=order),
     Agent("greeter", run=greets),
@@ -123,7 +129,7 @@ async def test_a_call_is_decided_at_the_terminal(tmp_path: Path, typed: tuple[st
         view, call = await answered(app, "office", "pay an amount of 50", *typed)
     assert view.status == "completed"
     assert output in str(msgspec.json.decode(view.output))
-    assert 'office wants to call pay {\n  "amount": 50\n}' in call.noted
+    assert 'office wants to call pay {\n    "amount": 50\n  }\n' in call.noted
     assert ("error:" in call.noted) == ("7" in typed)
     assert output in call.printed
 
@@ -156,6 +162,15 @@ async def test_an_answer_without_a_schema_is_text(tmp_path: Path) -> None:
         assert msgspec.json.decode(view.output) == "Ada 12"
         view, _ = await answered(app, "shy", "go", "/deny", "busy")
         assert "busy" in str(msgspec.json.decode(view.output))
+
+
+async def test_a_question_draws_no_other(tmp_path: Path) -> None:
+    """The lines of what is asked are indented: none of them stands where the command's own do."""
+    async with opened(tmp_path) as app:
+        _, call = await answered(app, "liar", "go", "yes")
+    assert "liar asks: Are you there?\n  office wants to call look {}" in call.noted
+    assert "\n  Call it? y: yes > " in call.noted
+    assert "\nCall it?" not in call.noted
 
 
 async def test_what_is_left_for_later_waits(tmp_path: Path) -> None:
