@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from typing import get_args
 
 import msgspec
 
@@ -26,13 +27,14 @@ from runwright.core.event import (
 )
 from runwright.core.money import IMPORTED
 from runwright.core.ports import RunFilter
-from runwright.core.run import TERMINAL
+from runwright.core.run import TERMINAL, RunStatus
 from runwright.service.approval_views import ApprovalQuery, ApprovalView
 from runwright.service.views import RunView
 
 LINE = 100
 BELOW = 100
 """Runs below one that are looked at."""
+NOT_OVER: Sequence[RunStatus] = tuple(each for each in get_args(RunStatus) if each not in TERMINAL)
 OF_PERSON = frozenset({"approval", "input"})
 """Why runs wait that a person lets go on."""
 
@@ -171,8 +173,10 @@ async def needs_of(access: Access, view: RunView) -> str:
 
 async def at_work_below(access: Access, view: RunView) -> Sequence[RunView]:
     """The runs that a run began and that are not over."""
-    found = await access.runs.find(RunFilter(parent_run_id=view.id, limit=BELOW))
-    return [each for each in found.data if each.status not in TERMINAL]
+    found = [
+        await access.runs.find(RunFilter(parent_run_id=view.id, status=status, limit=BELOW)) for status in NOT_OVER
+    ]
+    return [each for page in found for each in page.data]
 
 
 def _child(view: RunView) -> str:

@@ -20,8 +20,10 @@ from runwright.errors import Conflict, InvalidRequest
 from runwright.service.approval_views import ApprovalBody, ApprovalView
 from runwright.service.views import RunView
 
-LOOK_S = 0.1
-"""How often a run is looked at that others let go on."""
+PAUSES_S = (0.1, 0.2, 0.4, 0.8, 1.6, *[2.0] * 15)
+"""How long it is until a run is looked at again that others let go on; then nobody takes up what was answered."""
+SELDOM = PAUSES_S.index(PAUSES_S[-1])
+"""How far the pauses go while a run is at work."""
 ALLOWED = "Call it? y: yes, n: no, e: with other arguments, empty: later > "
 CHANGED = "The arguments as JSON > "
 WHY = "Why not? The model reads it > "
@@ -29,6 +31,7 @@ ANSWERED = "Answer (empty: later, /deny: decline) > "
 DENY = "/deny"
 BY = "cli"
 MARGIN = "  "
+NOT_TAKEN_UP = "Nobody takes up what was answered: `runwright runs resume {run}` lets the run go on."
 
 
 class Person:
@@ -43,6 +46,7 @@ class Person:
         """Ask what a run, or one below it, needs of a person; whether it has gone on then, or still does."""
         if view.status in TERMINAL:
             return False
+        looks = 0
         while view.status == "waiting":
             story = await _waiting(access, view)
             asked = [each for run in story for each in reversed(await asked_of(access, run))]
@@ -52,7 +56,13 @@ class Person:
                     return False
             if not left and _is_stuck(story):
                 return False
-            await asyncio.sleep(LOOK_S)
+            if left or _is_at_work(story):
+                looks = 0 if left else min(looks, SELDOM)
+            elif looks == len(PAUSES_S):
+                self._out.note(NOT_TAKEN_UP.format(run=story[-1].id))
+                return False
+            await asyncio.sleep(PAUSES_S[looks])
+            looks += 1
             view = await access.runs.get(view.id)
         return True
 
@@ -125,7 +135,12 @@ async def _waiting(access: Access, view: RunView) -> Sequence[RunView]:
 def _is_stuck(story: Sequence[RunView]) -> bool:
     """Whether all that is waited for needs something else than a person."""
     ends = [run for run in story if run.reason != "child"]
-    return bool(ends) and all(run.status == "waiting" and run.reason not in OF_PERSON for run in ends)
+    return bool(ends) and all(run.is_lost or (run.status == "waiting" and run.reason not in OF_PERSON) for run in ends)
+
+
+def _is_at_work(story: Sequence[RunView]) -> bool:
+    """Whether a run is at work that others wait for."""
+    return any(run.status != "waiting" and not run.is_lost for run in story)
 
 
 def _told(asked: ApprovalView) -> str:

@@ -107,10 +107,13 @@ class FakeRuns:
         return self._views[run_id]
 
     async def find(self, where: RunFilter) -> Page[RunView]:
-        """All runs, as a page that has one after it when it is full."""
+        """All runs, or those of a status that are below one, as a page that has one after it when it is full."""
         self.filters.append(where)
-        shown = list(self._views.values())[: where.limit]
-        has_more = len(self._views) > where.limit
+        found = list(self._views.values())
+        if where.parent_run_id is not None:
+            found = [view for view in found if view.id != where.parent_run_id and where.status in (None, view.status)]
+        shown = found[: where.limit]
+        has_more = len(found) > where.limit
         return Page(data=shown, has_more=has_more, next=shown[-1].id if has_more else None)
 
     async def steps(self, run_id: str, *, after: int = 0, limit: int = 100) -> Page[StepView]:

@@ -7,24 +7,27 @@ import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
+from typing import cast
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from runwright import Agent, Context, tool
 from runwright.app import App, AppOptions
+from runwright.cli.access import ApprovalAccess
 from runwright.cli.chain import chain
 from runwright.cli.failures import Exit
 from runwright.cli.lines import PROMPT, Lines
 from runwright.cli.parallel import parallel
-from runwright.cli.person import Person, present
+from runwright.cli.person import PAUSES_S, Person, present
 from runwright.cli.run import perform
 from runwright.core.run import RunRequest
 from runwright.errors import Denied
-from runwright.service.approval_views import ApprovalBody, ApprovalView
-from runwright.service.views import RunView
+from runwright.service.approval_views import ApprovalBody, ApprovalQuery, ApprovalView
+from runwright.service.views import Page, RunView
 from runwright.settings import Settings
-from tests.unit.cli.fakes import FakeCall, Terminal
+from tests.unit.cli.fakes import FakeAccess, FakeCall, FakeRuns, Terminal, a_run
 
 
 @tool(effect="once")
@@ -197,6 +200,44 @@ async def test_somebody_else_was_faster(tmp_path: Path, monkeypatch: pytest.Monk
         view, call = await answered(app, "office", "pay an amount of 50", "y")
     assert "was denied already by bob" in call.noted
     assert "no money" in str(msgspec.json.decode(view.output))
+
+
+class NothingAsked:
+    """Approvals of which none is left."""
+
+    async def find(self, where: ApprovalQuery) -> Page[ApprovalView]:
+        """None."""
+        return Page(data=[])
+
+
+@pytest.mark.parametrize(
+    ("child", "looks", "told"),
+    [
+        ({"status": "running", "is_lost": True}, 0, ""),
+        ({"status": "waiting", "reason": "approval"}, len(PAUSES_S), "`runwright runs resume run_2` lets"),
+    ],
+    ids=["lost", "not-taken-up"],
+)
+async def test_nobody_waits_for_ever(
+    monkeypatch: pytest.MonkeyPatch, child: dict[str, object], looks: int, told: str
+) -> None:
+    """A run below that is lost, or whose answer nobody takes up, is looked at ever more seldom and then left."""
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        assert len(slept) <= looks
+
+    monkeypatch.setattr("runwright.cli.person.asyncio.sleep", sleep)
+    parent = a_run(status="waiting", reason="child", ended_at=None)
+    is_lost = child.pop("is_lost", False)
+    below = replace(a_run("run_2", ended_at=None, **child), is_lost=bool(is_lost))
+    call = FakeCall()
+    access = FakeAccess(FakeRuns(parent, below), approvals=cast("ApprovalAccess", NothingAsked()))
+    assert not await Person(call.out, Lines(0)).lets_go_on(access, parent)
+    assert len(slept) == looks
+    assert slept == sorted(slept)
+    assert told in call.noted
 
 
 def test_nobody_is_asked_where_no_terminal_is(monkeypatch: pytest.MonkeyPatch) -> None:
