@@ -25,6 +25,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 WAIT_MS = 20_000
+expect.set_options(timeout=WAIT_MS)
 TABS_AT_MOST = 300
 AXE = (files("axe_playwright_python") / "axe.min.js").read_text()
 SERIOUS = {"serious", "critical"}
