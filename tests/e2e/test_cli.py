@@ -467,5 +467,7 @@ def test_help_imports_little() -> None:
         "runwright.cli.commands",
         "runwright.cli.failures",
         "runwright.cli.output",
+        "runwright.core",
+        "runwright.core.unseen",
         "runwright.errors",
     }
